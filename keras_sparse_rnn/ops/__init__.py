@@ -1,0 +1,35 @@
+"""Block-sparse matrix products and whole recurrent sequences, native where they can be, plain TensorFlow elsewhere.
+
+>>> import numpy as np
+>>> from keras_sparse_rnn import ops, patterns
+>>> grid = patterns.BlockGrid(inputs=32, units=48, gates=1, block_shape=(16, 16))
+>>> kernel = np.random.default_rng(0).normal(size=(32, 48)).astype("float32")
+>>> values, blocks = grid.pack(kernel * grid.expand(patterns.Block((16, 16)).keep(grid, kernel, sparsity=0.5)))
+>>> ops.block_sparse_matmul(np.ones((2, 32), "float32"), ops.PackedKernel(values, blocks, grid)).shape
+TensorShape([2, 48])
+
+`kernel="auto"` takes the native op where it applies, `"native"` insists on it and says why when it cannot be had (`why_not_native`), and
+`"reference"` computes in plain TensorFlow on unpacked kernels, which is what the native ops are tested against.
+"""
+
+from keras_sparse_rnn.ops.functions import (
+    block_sparse_gru,
+    block_sparse_lstm,
+    block_sparse_matmul,
+    block_sparse_simple_rnn,
+    why_not_native,
+)
+from keras_sparse_rnn.ops.loader import native_available
+from keras_sparse_rnn.ops.packing import PackedKernel, pack, unpack
+
+__all__ = [
+    "PackedKernel",
+    "block_sparse_gru",
+    "block_sparse_lstm",
+    "block_sparse_matmul",
+    "block_sparse_simple_rnn",
+    "native_available",
+    "pack",
+    "unpack",
+    "why_not_native",
+]

@@ -1,0 +1,249 @@
+"""The public ops: they check their arguments and choose between the native kernels and the plain-TF reference."""
+
+import tensorflow as tf
+
+from keras_sparse_rnn.ops import loader, packing, reference
+from keras_sparse_rnn.patterns import check_choice
+
+KERNELS = ("auto", "native", "reference")
+CELLS = ("matmul", "simple_rnn", "lstm", "gru")
+_GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
+_ACTIVATIONS = {"matmul": (None,), "simple_rnn": ("tanh", "relu"), "lstm": ("tanh",), "gru": ("tanh",)}
+_RECURRENT_ACTIVATIONS = {"matmul": (None,), "simple_rnn": (None,), "lstm": ("sigmoid",), "gru": ("sigmoid",)}
+_DTYPES = ("float32", "float16", "bfloat16")
+
+
+def block_sparse_matmul(x, packed, *, kernel="auto"):
+    """Multiplies `x` by a packed kernel, touching its live blocks only.
+
+    Args:
+        x: float tensor `[..., inputs]`.
+        packed: `PackedKernel`.
+        kernel: `"auto"` takes the native kernel where it applies and the reference elsewhere, `"native"` raises where it does not apply,
+            `"reference"` is plain TensorFlow on the unpacked kernel.
+
+    Returns:
+        Tensor `[..., gates * units]`.
+
+    Raises:
+        ValueError: a shape does not fit, or `kernel="native"` cannot be had (see `why_not_native`).
+    """
+    x = tf.convert_to_tensor(x)
+    _check_shape("x", x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
+    if _use_native(kernel, "matmul", dtype=x.dtype):
+        product = _native().matmul(tf.cast(x, tf.float32), _packed(packed, "packed", tf.float32))
+        return tf.cast(product, x.dtype)
+    packed = _packed(packed, "packed", x.dtype)
+    return reference.matmul(x, packing.unpack(*packed))
+
+
+def block_sparse_simple_rnn(
+    x, h0, packed, recurrent_packed, bias, *, activation="tanh", mask=None, go_backwards=False, kernel="auto"
+):
+    """A whole sequence through a simple recurrent cell, `h = activation(x W + h U + b)`.
+
+    Time, masks and `go_backwards` behave as in `keras.layers.SimpleRNN`: where `mask` is False the state is carried over and the output repeats
+    the one before (zero before the first step that counts); with `go_backwards` the outputs come in the order in which they were computed.
+
+    Args:
+        x: float tensor `[batch, time, inputs]`.
+        h0: `[batch, units]`.
+        packed: `PackedKernel` of the kernel `[inputs, units]`.
+        recurrent_packed: `PackedKernel` of the recurrent kernel `[units, units]`.
+        bias: `[units]` or None.
+        activation: `"tanh"`, `"relu"`, or, with the reference only, anything that `keras.activations.get` takes.
+        mask: bool `[batch, time]` or None.
+        go_backwards: runs from the last step to the first.
+        kernel: as in `block_sparse_matmul`.
+
+    Returns:
+        `outputs` `[batch, time, units]` and the last `h` `[batch, units]`. Both are differentiable in `x`, `h0`, `bias` and the values.
+    """
+    x = tf.convert_to_tensor(x)
+    native = _use_native(kernel, "simple_rnn", activation=activation, dtype=x.dtype)
+    inputs = _checked(
+        "simple_rnn", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape=(packed.grid.units,)
+    )
+    if native:
+        return _cast(_native().simple_rnn(*inputs, _activation_name(activation), go_backwards), x.dtype)
+    return reference.simple_rnn(*inputs, activation, go_backwards)
+
+
+def block_sparse_lstm(
+    x,
+    h0,
+    c0,
+    packed,
+    recurrent_packed,
+    bias,
+    *,
+    mask=None,
+    go_backwards=False,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    kernel="auto",
+):
+    """A whole sequence through an LSTM, gates in Keras's order `i, f, c, o`.
+
+    Args:
+        x: float tensor `[batch, time, inputs]`.
+        h0, c0: `[batch, units]`.
+        packed: `PackedKernel` of the kernel `[inputs, 4 * units]`.
+        recurrent_packed: `PackedKernel` of the recurrent kernel `[units, 4 * units]`.
+        bias: `[4 * units]` or None.
+        mask, go_backwards, kernel: as in `block_sparse_simple_rnn`.
+        activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference anything that Keras knows.
+
+    Returns:
+        `outputs` `[batch, time, units]` and the last `h` and `c` `[batch, units]`, differentiable in every float input.
+    """
+    x = tf.convert_to_tensor(x)
+    native = _use_native(
+        kernel, "lstm", activation=activation, recurrent_activation=recurrent_activation, dtype=x.dtype
+    )
+    states, bias_shape = {"h0": h0, "c0": c0}, (4 * packed.grid.units,)
+    inputs = _checked("lstm", native, x, states, packed, recurrent_packed, bias, mask, bias_shape)
+    if native:
+        return _cast(_native().lstm(*inputs, go_backwards), x.dtype)
+    return reference.lstm(*inputs, activation, recurrent_activation, go_backwards)
+
+
+def block_sparse_gru(
+    x,
+    h0,
+    packed,
+    recurrent_packed,
+    bias,
+    *,
+    reset_after=True,
+    mask=None,
+    go_backwards=False,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    kernel="auto",
+):
+    """A whole sequence through a GRU, gates in Keras's order `z, r, h`.
+
+    Args:
+        x: float tensor `[batch, time, inputs]`.
+        h0: `[batch, units]`.
+        packed: `PackedKernel` of the kernel `[inputs, 3 * units]`.
+        recurrent_packed: `PackedKernel` of the recurrent kernel `[units, 3 * units]`.
+        bias: `[2, 3 * units]` with `reset_after`, else `[3 * units]`, or None.
+        reset_after: whether the reset gate acts after the recurrent product (Keras's default) or on the state before it.
+        mask, go_backwards, kernel: as in `block_sparse_simple_rnn`.
+        activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference anything that Keras knows.
+
+    Returns:
+        `outputs` `[batch, time, units]` and the last `h` `[batch, units]`, differentiable in every float input.
+    """
+    x = tf.convert_to_tensor(x)
+    native = _use_native(kernel, "gru", activation=activation, recurrent_activation=recurrent_activation, dtype=x.dtype)
+    bias_shape = (2, 3 * packed.grid.units) if reset_after else (3 * packed.grid.units,)
+    inputs = _checked("gru", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape)
+    if native:
+        return _cast(_native().gru(*inputs, reset_after, go_backwards), x.dtype)
+    return reference.gru(*inputs, reset_after, activation, recurrent_activation, go_backwards)
+
+
+def why_not_native(cell, *, activation=None, recurrent_activation=None, dtype="float32"):
+    """Why the native op of `cell` cannot be used here, in a sentence, or None if it can.
+
+    Args:
+        cell: `"matmul"`, `"simple_rnn"`, `"lstm"` or `"gru"`.
+        activation, recurrent_activation: names or callables; None for the cell's default.
+        dtype: of the inputs. float16 and bfloat16 are computed in float32.
+    """
+    check_choice(cell, CELLS, "cell")
+    for name, given, known in (
+        ("activation", activation, _ACTIVATIONS[cell]),
+        ("recurrent_activation", recurrent_activation, _RECURRENT_ACTIVATIONS[cell]),
+    ):
+        if given is not None and _activation_name(given) not in known:
+            return f"the native {cell} op knows {name} {' and '.join(map(repr, known))}, not {given!r}"
+    if tf.as_dtype(dtype).name not in _DTYPES:
+        return f"the native ops compute {', '.join(_DTYPES)}, not {tf.as_dtype(dtype).name}"
+    if _under_xla():
+        return "the native ops have no XLA kernel, and this function is compiled with jit_compile=True"
+    if not loader.native_available():
+        return "the native library is not there: install keras_sparse_rnn again where a C++17 compiler is"
+    return None
+
+
+def _use_native(kernel, cell, **options):
+    check_choice(kernel, KERNELS, "kernel")
+    if kernel == "reference" or (kernel == "auto" and tf.config.list_physical_devices("GPU")):
+        return False
+    reason = why_not_native(cell, **options)
+    if kernel == "native" and reason:
+        raise ValueError(f'`kernel="native"` cannot be had: {reason}. `kernel="auto"` would take the reference.')
+    return reason is None
+
+
+def _native():
+    from keras_sparse_rnn.ops import native  # registers gradients: only where the library is used
+
+    return native
+
+
+def _activation_name(activation):
+    name = activation if isinstance(activation, str) else getattr(activation, "__name__", None)
+    module = getattr(activation, "__module__", "keras")
+    return name if module.split(".")[0] == "keras" else None
+
+
+def _under_xla():
+    """Whether the code that runs now is being traced for `jit_compile=True`."""
+    context = getattr(tf.compat.v1.get_default_graph(), "_get_control_flow_context", lambda: None)()
+    while context is not None:
+        if context.IsXLAContext():
+            return True
+        context = context.outer_context
+    return False
+
+
+def _packed(packed, name, dtype):
+    values = _as(packed.values, dtype)
+    blocks = _as(packed.blocks, tf.int32)
+    _check_shape(f"{name}.values", values, (None, *packed.grid.block_shape))
+    _check_shape(f"{name}.blocks", blocks, (values.shape[0],))
+    return packing.PackedKernel(values, blocks, packed.grid)
+
+
+def _checked(cell, native, x, states, packed, recurrent_packed, bias, mask, bias_shape):
+    """Checks the static shapes; returns `x, *states, kernel, recurrent kernel, bias, mask`: kernels packed for `native`, else dense."""
+    grid, gates = packed.grid, _GATES[cell]
+    if grid.gates != gates or recurrent_packed.grid.kernel_shape != (grid.units, gates * grid.units):
+        raise ValueError(
+            f"`packed` and `recurrent_packed` of a {cell} must have grids of {gates} gates of equal units, the recurrent one with as many "
+            f"inputs as units. Received: packed.grid={grid}, recurrent_packed.grid={recurrent_packed.grid}"
+        )
+    dtype = tf.float32 if native else x.dtype
+    _check_shape("x", x, (None, None, grid.inputs))
+    states = {name: _as(state, dtype) for name, state in states.items()}
+    for name, state in states.items():
+        _check_shape(name, state, (x.shape[0], grid.units))
+    if bias is not None:
+        bias = _as(bias, dtype)
+        _check_shape("bias", bias, bias_shape)
+    if mask is not None:
+        mask = _as(mask, tf.bool)
+        _check_shape("mask", mask, x.shape[:2])
+    kernels = _packed(packed, "packed", dtype), _packed(recurrent_packed, "recurrent_packed", dtype)
+    if not native:
+        kernels = [packing.unpack(*kernel) for kernel in kernels]
+    return tf.cast(x, dtype), *states.values(), *kernels, bias, mask
+
+
+def _as(value, dtype):
+    return tf.cast(tf.convert_to_tensor(value), dtype)
+
+
+def _cast(tensors, dtype):
+    return tuple(tf.cast(tensor, dtype) for tensor in tensors)
+
+
+def _check_shape(name, tensor, shape):
+    if not tensor.shape.is_compatible_with(shape):
+        expected = ", ".join("?" if size is None else str(size) for size in shape)
+        raise ValueError(f"`{name}` must have the shape [{expected}]. Received: {name} of shape {tuple(tensor.shape)}")

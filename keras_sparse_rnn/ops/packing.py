@@ -1,0 +1,68 @@
+"""Packed kernels, and the differentiable way between them and dense ones.
+
+A kernel `[inputs, gates * units]` of which most blocks are zero is kept as its live blocks: `values` `[live, block rows, block columns]` and
+their ascending numbers `blocks` int32 `[live]`, counted as `BlockGrid` in `keras_sparse_rnn.patterns` counts them. `pack` and `unpack` are
+plain TensorFlow, so they have gradients, run in graphs and compile under XLA.
+
+The gradient of `unpack` is what makes packed storage trainable by the plain-TF reference: that of a dense kernel, gathered at the live blocks.
+Padding of partial blocks takes no part in either, so its gradient is zero.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_sparse_rnn.patterns import BlockGrid
+
+
+class PackedKernel(NamedTuple):
+    """The live blocks of one kernel.
+
+    Attributes:
+        values: float tensor `[live, block rows, block columns]`; the part of a partial block outside the kernel is zero.
+        blocks: int32 tensor or array `[live]`, the number of each block, ascending.
+        grid: the `BlockGrid` that says where a number lies; static.
+    """
+
+    values: object
+    blocks: object
+    grid: BlockGrid
+
+
+def pack(kernel, blocks, grid):
+    """Gathers the blocks numbered `blocks` of a dense kernel.
+
+    Args:
+        kernel: float tensor `[inputs, gates * units]`.
+        blocks: int32 `[live]`.
+        grid: `BlockGrid` of the kernel.
+
+    Returns:
+        Tensor `[live, block rows, block columns]`, zero where a partial block sticks out of the kernel.
+    """
+    height, width = grid.block_shape
+    gates, columns, rows = grid.shape
+    cut = tf.reshape(kernel, (grid.inputs, gates, grid.units))
+    cut = tf.pad(cut, ((0, rows * height - grid.inputs), (0, 0), (0, columns * width - grid.units)))
+    cut = tf.transpose(tf.reshape(cut, (rows, height, gates, columns, width)), (2, 3, 0, 1, 4))
+    return tf.gather(tf.reshape(cut, (grid.count, height, width)), blocks)
+
+
+def unpack(values, blocks, grid):
+    """Scatters live blocks into a dense kernel that is zero elsewhere: the inverse of `pack`.
+
+    Args:
+        values: float tensor `[live, block rows, block columns]`.
+        blocks: int32 `[live]`, ascending.
+        grid: `BlockGrid` of the kernel.
+
+    Returns:
+        Tensor `[inputs, gates * units]`.
+    """
+    height, width = grid.block_shape
+    gates, columns, rows = grid.shape
+    indices = tf.reshape(tf.cast(blocks, tf.int32), (-1, 1))
+    cut = tf.scatter_nd(indices, values, (grid.count, height, width))
+    cut = tf.transpose(tf.reshape(cut, (gates, columns, rows, height, width)), (2, 3, 0, 1, 4))
+    cut = tf.reshape(cut, (rows * height, gates, columns * width))
+    return tf.reshape(cut[: grid.inputs, :, : grid.units], grid.kernel_shape)
