@@ -1,0 +1,65 @@
+"""The arguments that every block-sparse layer adds to those of its Keras parent."""
+
+import functools
+import inspect
+import numbers
+
+from keras_sparse_rnn.patterns import check_choice
+
+STORAGES = ("packed", "masked")
+KERNELS = ("auto", "native", "reference")
+
+
+def takes_arguments_of(parent):
+    """Decorates `__init__(self, ..., **kwargs)` so that `help` and `inspect.signature` list the arguments of `parent` that go into `kwargs`.
+
+    They are read from `parent` when the class is made, so a layer takes what the installed Keras takes.
+    """
+
+    def decorate(init):
+        own = inspect.signature(init).parameters
+        inherited = inspect.signature(parent.__init__).parameters
+        keywords = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, parameter in inherited.items()
+            if name not in own and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        *named, rest = own.values()
+
+        @functools.wraps(init)
+        def wrapped(self, *args, **kwargs):
+            init(self, *args, **kwargs)
+
+        wrapped.__signature__ = inspect.Signature([*named, *keywords, rest])
+        return wrapped
+
+    return decorate
+
+
+def check_storage(storage):
+    """Returns `storage`, or raises a `ValueError`."""
+    return check_choice(storage, STORAGES, "storage")
+
+
+def check_kernel(kernel):
+    """Returns `kernel`, or raises a `ValueError`."""
+    return check_choice(kernel, KERNELS, "kernel")
+
+
+def check_live_blocks(live_blocks, count, storage):
+    """Returns `live_blocks` as a tuple of `count` ints (or None), or raises a `ValueError`."""
+    if live_blocks is None:
+        return None
+    valid = isinstance(live_blocks, (tuple, list)) and len(live_blocks) == count
+    valid = valid and all(isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 0 for n in live_blocks)
+    if not valid:
+        raise ValueError(
+            f"`live_blocks` must be None or {count} integer(s) of at least 0, how many blocks of each kernel live. "
+            f"Received: live_blocks={live_blocks!r}"
+        )
+    if storage != "packed":
+        raise ValueError(
+            '`live_blocks` sizes packed weights, so it needs `storage="packed"`. '
+            f"Received: live_blocks={live_blocks!r}, storage={storage!r}"
+        )
+    return tuple(int(n) for n in live_blocks)

@@ -1,0 +1,244 @@
+"""What the block-sparse recurrent layers share: arguments, weights, and one op call for the whole sequence instead of Keras's loop over time."""
+
+import contextlib
+import functools
+
+import keras
+import tensorflow as tf
+
+from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers import storage as storages
+from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage
+from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
+
+WEIGHTS = ("kernel", "recurrent_kernel")
+
+
+class BlockSparseRNN:
+    """Mixin over `keras.layers.LSTM`, `GRU` and `SimpleRNN`.
+
+    Everything around the loop over time is Keras's own: states, masks, `stateful`, `return_state`, saving. The weights are owned by the layer's
+    `cell`, as in Keras, so a masked layer reads and writes the weights files of its parent.
+
+    A subclass says how many `gates` there are, the name `op` of its cell in `ops.why_not_native`, and runs the sequence in `_run`.
+
+    Args:
+        units: as in Keras.
+        block_shape: `(rows, columns)` of a block of the kernels of one gate, `[inputs, units]` and `[units, units]`.
+        recurrent_block_shape: that of the recurrent kernel, if it is another one.
+        sparsity: fraction of blocks that are zero in a fresh layer: a random choice, the same number in each gate. It follows `seed`, or
+            without one `keras.utils.set_random_seed`.
+        storage: `"packed"` owns the live blocks only, `"masked"` the dense kernels of the Keras layer (see `keras_sparse_rnn.layers.storage`).
+        kernel: `"auto"` runs the native op where it applies and plain TensorFlow elsewhere, `"native"` raises where it does not apply,
+            `"reference"` is plain TensorFlow.
+        live_blocks: how many blocks of the kernel and of the recurrent kernel live, instead of `sparsity`. `ksr.substitute` passes it.
+        kwargs: every argument of the Keras layer.
+
+    Raises:
+        ValueError: an argument is out of its range, or a block is larger than the recurrent kernel of one gate.
+    """
+
+    gates = None
+    op = None
+
+    def __init__(
+        self,
+        units,
+        block_shape=(16, 16),
+        recurrent_block_shape=None,
+        sparsity=0.0,
+        storage="packed",
+        kernel="auto",
+        live_blocks=None,
+        **kwargs,
+    ):
+        super().__init__(units, **kwargs)
+        self.block_shape = check_block_shape(block_shape)
+        self.recurrent_block_shape = recurrent_block_shape
+        if recurrent_block_shape is not None:
+            self.recurrent_block_shape = check_block_shape(recurrent_block_shape, "recurrent_block_shape")
+        check_block_fits(self.recurrent_block_shape or self.block_shape, (units, units), "recurrent_kernel")
+        self.sparsity = check_sparsity(sparsity)
+        self.storage = check_storage(storage)
+        self.kernel_choice = check_kernel(kernel)
+        self.live_blocks = check_live_blocks(live_blocks, len(WEIGHTS), storage)
+        # The native ops have no XLA kernel. Keras then compiles the model without XLA.
+        self.supports_jit = kernel == "reference"
+
+    @property
+    def grids(self):
+        """The `BlockGrid` of the kernel and that of the recurrent kernel. The layer must be built."""
+        return self._grids
+
+    @property
+    def kernel_values(self):
+        """Live blocks of the kernel, float32 `[live, block rows, block columns]`. Packed storage only."""
+        return self.cell.kernel_values
+
+    @property
+    def kernel_blocks(self):
+        """Numbers of the live blocks of the kernel, int32 `[live]`. Packed storage only."""
+        return self.cell.kernel_blocks
+
+    @property
+    def recurrent_kernel_values(self):
+        """Live blocks of the recurrent kernel, float32 `[live, block rows, block columns]`. Packed storage only."""
+        return self.cell.recurrent_kernel_values
+
+    @property
+    def recurrent_kernel_blocks(self):
+        """Numbers of the live blocks of the recurrent kernel, int32 `[live]`. Packed storage only."""
+        return self.cell.recurrent_kernel_blocks
+
+    @property
+    def bias(self):
+        """The bias of the Keras layer, or None."""
+        return self.cell.bias
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        self._check_native()
+        self._grids = (
+            BlockGrid(sequences_shape[-1], self.units, self.gates, self.block_shape),
+            BlockGrid(self.units, self.units, self.gates, self.recurrent_block_shape or self.block_shape),
+        )
+        with _weights_made_by(self.cell, self._make_weight):
+            super().build(sequences_shape)
+
+    def dense_kernels(self):
+        """The kernel `[inputs, gates * units]` and the recurrent kernel `[units, gates * units]`, as NumPy arrays, dead blocks zero."""
+        if self.storage == "masked":
+            return tuple(keras.ops.convert_to_numpy(getattr(self.cell, name)) for name in WEIGHTS)
+        return tuple(
+            grid.unpack(*(keras.ops.convert_to_numpy(getattr(self.cell, f"{name}_{part}")) for part in ("values", "blocks")))
+            for name, grid in zip(WEIGHTS, self._grids)
+        )
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs all steps. Called by Keras, which prepares the states before and stores them afterwards."""
+        if keras.tree.is_nested(mask):
+            mask = mask[0]
+        kernels = self._packed_kernels()
+        if training and self._needs_step_loop():
+            with _kernels_lent_to(self.cell, kernels, self.compute_dtype):
+                return keras.layers.RNN.inner_loop(self, sequences, initial_state, mask, training=training)
+        if training and self.dropout:
+            sequences *= self.cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
+        if mask is not None:
+            mask = tf.cast(mask, tf.bool)
+            mask = mask[..., 0] if len(mask.shape) == 3 else mask
+        dtype = self._op_dtype()
+        bias = None if self.bias is None else tf.cast(self.bias, dtype)
+        states = [tf.cast(state, dtype) for state in initial_state]
+        options = {"mask": mask, "go_backwards": self.go_backwards, "kernel": self.kernel_choice}
+        outputs, *states = self._run(tf.cast(sequences, dtype), states, *kernels, bias, options)
+        if mask is None:
+            return states[0], outputs, states
+        if self.zero_output_for_mask:
+            in_order = tf.reverse(mask, (1,)) if self.go_backwards else mask
+            outputs = tf.where(in_order[..., None], outputs, tf.zeros_like(outputs))
+        return outputs[:, -1], outputs, states
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            block_shape=self.block_shape,
+            recurrent_block_shape=self.recurrent_block_shape,
+            sparsity=self.sparsity,
+            storage=self.storage,
+            kernel=self.kernel_choice,
+            live_blocks=self.live_blocks,
+        )
+        # Keras leaves these out of its configs.
+        for owner, name in ((self.cell, "implementation"), (self, "use_cudnn")):
+            if hasattr(owner, name):
+                config[name] = getattr(owner, name)
+        return config
+
+    def _run(self, x, states, packed, recurrent_packed, bias, options):
+        """Calls the op. Returns `outputs, *states`."""
+        raise NotImplementedError
+
+    def _op_options(self):
+        """The options of the op that decide whether there is a native one."""
+        return {"activation": self.activation}
+
+    def _op_dtype(self):
+        """The ops compute in float32, also under mixed precision; float64 layers stay float64 (on the reference)."""
+        return "float64" if self.compute_dtype == "float64" else "float32"
+
+    def _needs_step_loop(self):
+        """Whether training needs something at every step that the whole-sequence ops lack: Keras's own loop has it."""
+        separate_masks = getattr(self.cell, "implementation", 2) == 1
+        return self.recurrent_dropout > 0 or (self.dropout > 0 and separate_masks)
+
+    def _check_native(self):
+        if self.kernel_choice != "native":
+            return
+        reason = ops.why_not_native(self.op, dtype=self._op_dtype(), **self._op_options())
+        if self._needs_step_loop():
+            reason = "the native ops have no dropout between time steps (`recurrent_dropout`, or `dropout` with `implementation=1`)"
+        if reason:
+            raise ValueError(
+                f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. `kernel="auto"` would take the reference.'
+            )
+
+    def _make_weight(self, add_weight, *, name, shape, initializer, regularizer=None, constraint=None, **options):
+        """Stands in for `add_weight` of the cell while it is built: makes the kernels, leaves the bias alone."""
+        kept = {"regularizer": regularizer, "constraint": constraint, **options}
+        if name not in WEIGHTS:
+            return add_weight(name=name, shape=shape, initializer=initializer, **kept)
+        index = WEIGHTS.index(name)
+        grid = self._grids[index]
+        live = storages.live_count(grid, self.sparsity) if self.live_blocks is None else self.live_blocks[index]
+        if live > grid.count:
+            raise ValueError(
+                f"`live_blocks` must not exceed the {grid.count} blocks of the {name}. Received: live_blocks={self.live_blocks}"
+            )
+        seed = None if self.cell.seed is None else (self.cell.seed, index)
+        blocks = storages.random_blocks(grid, live, seed)
+        if self.storage == "masked":
+            # Without autocast: kernels are computed with in float32 also under mixed precision.
+            initializer = storages.masked_initializer(initializer, grid, blocks)
+            return add_weight(name=name, shape=shape, initializer=initializer, autocast=False, **kept)
+        values, numbers = storages.add_packed_weights(add_weight, name, grid, blocks, initializer=initializer, **kept)
+        setattr(self.cell, f"{name}_values", values)
+        setattr(self.cell, f"{name}_blocks", numbers)
+        return None
+
+    def _packed_kernels(self):
+        """The kernel and the recurrent kernel as `ops.PackedKernel`s."""
+        dtype = self._op_dtype()
+        if self.storage == "packed":
+            return [
+                ops.PackedKernel(
+                    tf.cast(getattr(self.cell, f"{name}_values"), dtype),
+                    tf.convert_to_tensor(getattr(self.cell, f"{name}_blocks")),
+                    grid,
+                )
+                for name, grid in zip(WEIGHTS, self._grids)
+            ]
+        native = self.kernel_choice != "reference" and not ops.why_not_native(self.op, dtype=dtype, **self._op_options())
+        pack = storages.pack_live if native else storages.pack_all
+        return [pack(tf.cast(getattr(self.cell, name), dtype), grid) for name, grid in zip(WEIGHTS, self._grids)]
+
+
+@contextlib.contextmanager
+def _weights_made_by(cell, make_weight):
+    """While it lasts, `cell.add_weight(...)` is `make_weight(add_weight, ...)`: so a Keras cell builds itself, bias and all, with other kernels."""
+    vars(cell)["add_weight"] = functools.partial(make_weight, cell.add_weight)
+    try:
+        yield
+    finally:
+        del vars(cell)["add_weight"]
+
+
+@contextlib.contextmanager
+def _kernels_lent_to(cell, kernels, dtype):
+    """While it lasts, `cell` has dense kernels, with which Keras's own loop over time can call it."""
+    own = {name: vars(cell).get(name) for name in WEIGHTS}
+    # Past `__setattr__`, which would track the tensors as state of the cell.
+    vars(cell).update(zip(WEIGHTS, (tf.cast(ops.unpack(*kernel), dtype) for kernel in kernels)))
+    try:
+        yield
+    finally:
+        vars(cell).update(own)

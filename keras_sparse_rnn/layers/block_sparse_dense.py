@@ -1,0 +1,142 @@
+"""The block-sparse Dense layer."""
+
+import keras
+import tensorflow as tf
+
+from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers import storage as storages
+from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage, takes_arguments_of
+from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
+class BlockSparseDense(keras.layers.Dense):
+    """`keras.layers.Dense` that computes the live blocks of its kernel only: `activation(x W + b)`, `W` zero outside its live blocks.
+
+    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`, `bias` `[units]`, and `kernel_blocks`, int32 `[live]`, not
+    trainable. In masked storage: those of `keras.layers.Dense`. Gradients reach live weights only.
+
+    Args:
+        units: size of the output.
+        block_shape: `(rows, columns)` of a block of the kernel `[inputs, units]`.
+        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random (`keras.utils.set_random_seed`).
+        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
+        kernel: `"auto"`, `"native"` or `"reference"`.
+        live_blocks: `(n,)`, how many blocks live, instead of `sparsity`.
+        kwargs: every argument of `keras.layers.Dense`. The regularizer and the constraint of the kernel see it dense. `lora_rank` and
+            `quantization_config` must be None: both work on a dense kernel.
+
+    Raises:
+        ValueError: an argument is out of its range, or a block is larger than the kernel.
+    """
+
+    op = "matmul"
+
+    @takes_arguments_of(keras.layers.Dense)
+    def __init__(
+        self, units, block_shape=(16, 16), *, sparsity=0.0, storage="packed", kernel="auto", live_blocks=None, **kwargs
+    ):
+        super().__init__(units, **kwargs)
+        for name in ("lora_rank", "quantization_config"):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    f"`{name}` must be None: a BlockSparseDense has no dense kernel. Received: {name}={kwargs[name]!r}"
+                )
+        if self.quantization_mode:
+            raise ValueError(f"`dtype` must be a float policy for a BlockSparseDense. Received: dtype={self.dtype_policy.name!r}")
+        self.block_shape = check_block_shape(block_shape)
+        check_block_fits((1, self.block_shape[1]), (1, units), "kernel")
+        self.sparsity = check_sparsity(sparsity)
+        self.storage = check_storage(storage)
+        self.kernel_choice = check_kernel(kernel)
+        self.live_blocks = check_live_blocks(live_blocks, 1, storage)
+        self.supports_jit = kernel == "reference"
+
+    @property
+    def grids(self):
+        """The `BlockGrid` of the kernel, in a tuple of one. The layer must be built."""
+        return self._grids
+
+    def build(self, input_shape):
+        check_block_fits(self.block_shape, (input_shape[-1], self.units), "kernel")
+        reason = self.kernel_choice == "native" and ops.why_not_native(self.op, dtype=self._op_dtype())
+        if reason:
+            raise ValueError(
+                f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. `kernel="auto"` would take the reference.'
+            )
+        self._grids = (BlockGrid(input_shape[-1], self.units, 1, self.block_shape),)
+        super().build(input_shape)
+
+    def add_weight(self, *args, name=None, initializer=None, **options):
+        """As in Keras, except that the kernel becomes packed, or starts with zero blocks."""
+        if name != "kernel":
+            return super().add_weight(*args, name=name, initializer=initializer, **options)
+        (grid,) = self._grids
+        live = storages.live_count(grid, self.sparsity) if self.live_blocks is None else self.live_blocks[0]
+        if live > grid.count:
+            raise ValueError(
+                f"`live_blocks` must not exceed the {grid.count} blocks of the kernel. Received: live_blocks={self.live_blocks}"
+            )
+        blocks = storages.random_blocks(grid, live, None)
+        if self.storage == "masked":
+            initializer = storages.masked_initializer(initializer, grid, blocks)
+            return super().add_weight(*args, name=name, initializer=initializer, autocast=False, **options)
+        options.pop("shape")
+        self.kernel_values, self.kernel_blocks = storages.add_packed_weights(
+            super().add_weight, name, grid, blocks, initializer=initializer, **options
+        )
+        return None
+
+    def dense_kernels(self):
+        """The kernel `[inputs, units]` as a NumPy array, dead blocks zero, in a tuple of one."""
+        if self.storage == "masked":
+            return (keras.ops.convert_to_numpy(self.kernel),)
+        values, blocks = (keras.ops.convert_to_numpy(part) for part in (self.kernel_values, self.kernel_blocks))
+        return (self._grids[0].unpack(values, blocks),)
+
+    def call(self, inputs, training=None):
+        dtype = self._op_dtype()
+        outputs = ops.block_sparse_matmul(tf.cast(inputs, dtype), self._packed_kernel(dtype), kernel=self.kernel_choice)
+        if self.bias is not None:
+            outputs += tf.cast(self.bias, dtype)
+        outputs = tf.cast(outputs, self.compute_dtype)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def quantize(self, *args, **kwargs):
+        """Not supported: export with int8 weights instead."""
+        raise NotImplementedError(f"A BlockSparseDense cannot be quantized by Keras. Received: the layer {self.name!r}")
+
+    def enable_lora(self, *args, **kwargs):
+        """Not supported: LoRA adds a dense kernel."""
+        raise ValueError(f"LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer {self.name!r}")
+
+    def save_own_variables(self, store):
+        if self.storage == "masked":
+            return super().save_own_variables(store)
+        return keras.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store):
+        if self.storage == "masked":
+            return super().load_own_variables(store)
+        return keras.Layer.load_own_variables(self, store)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            block_shape=self.block_shape,
+            sparsity=self.sparsity,
+            storage=self.storage,
+            kernel=self.kernel_choice,
+            live_blocks=self.live_blocks,
+        )
+        return config
+
+    def _op_dtype(self):
+        return "float64" if self.compute_dtype == "float64" else "float32"
+
+    def _packed_kernel(self, dtype):
+        (grid,) = self._grids
+        if self.storage == "packed":
+            return ops.PackedKernel(tf.cast(self.kernel_values, dtype), tf.convert_to_tensor(self.kernel_blocks), grid)
+        native = self.kernel_choice != "reference" and not ops.why_not_native(self.op, dtype=dtype)
+        return (storages.pack_live if native else storages.pack_all)(tf.cast(self.kernel, dtype), grid)

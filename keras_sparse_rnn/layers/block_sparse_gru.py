@@ -1,0 +1,68 @@
+"""The block-sparse GRU."""
+
+import keras
+
+from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers.arguments import takes_arguments_of
+from keras_sparse_rnn.layers.base import BlockSparseRNN
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
+class BlockSparseGRU(BlockSparseRNN, keras.layers.GRU):
+    """`keras.layers.GRU` that computes the live blocks of its kernels only.
+
+    With `W` and `U` zero outside their live blocks, gates in Keras's order, `reset_after=True`:
+
+        z, r, n = split(x_t W + b0);   z', r', n' = split(h U + b1)
+        z, r = sigmoid(z + z'), sigmoid(r + r')
+        h = z * h + (1 - z) * tanh(n + r * n')
+
+    With `reset_after=False` there is one bias, and the last line has `((r * h) U)_n` in place of `r * n'`. Gradients reach live weights only.
+
+    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`, `recurrent_kernel_values`, `bias` (`[2, 3 * units]`, with
+    `reset_after=False` `[3 * units]`), and `kernel_blocks`, `recurrent_kernel_blocks`, int32 `[live]`, not trainable. In masked storage:
+    those of `keras.layers.GRU`.
+
+    `unroll` and `use_cudnn` change nothing: the whole sequence is one op call. `recurrent_dropout`, and `dropout` with `implementation=1`,
+    train in Keras's own loop over unpacked kernels.
+
+    Args:
+        units: size of the output and of the state.
+        block_shape: `(rows, columns)` of a block of `[inputs, units]` and `[units, units]`, the kernels of one gate.
+        recurrent_block_shape: that of the recurrent kernel, if it is another one.
+        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random.
+        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
+        kernel: `"auto"`, `"native"` or `"reference"`.
+        live_blocks: how many blocks of the two kernels live, instead of `sparsity`.
+        kwargs: every argument of `keras.layers.GRU`. Regularizers and constraints see the dense kernels.
+    """
+
+    gates = 3
+    op = "gru"
+
+    @takes_arguments_of(keras.layers.GRU)
+    def __init__(
+        self,
+        units,
+        block_shape=(16, 16),
+        *,
+        recurrent_block_shape=None,
+        sparsity=0.0,
+        storage="packed",
+        kernel="auto",
+        live_blocks=None,
+        **kwargs,
+    ):
+        super().__init__(units, block_shape, recurrent_block_shape, sparsity, storage, kernel, live_blocks, **kwargs)
+
+    @property
+    def reset_after(self):
+        """Whether the reset gate acts after the recurrent product."""
+        return self.cell.reset_after
+
+    def _op_options(self):
+        return {"activation": self.activation, "recurrent_activation": self.recurrent_activation}
+
+    def _run(self, x, states, packed, recurrent_packed, bias, options):
+        options = {"reset_after": self.cell.reset_after, **self._op_options(), **options}
+        return ops.block_sparse_gru(x, *states, packed, recurrent_packed, bias, **options)

@@ -1,0 +1,70 @@
+"""The block-sparse LSTM."""
+
+import keras
+
+from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers.arguments import takes_arguments_of
+from keras_sparse_rnn.layers.base import BlockSparseRNN
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
+class BlockSparseLSTM(BlockSparseRNN, keras.layers.LSTM):
+    """`keras.layers.LSTM` that computes the live blocks of its kernels only.
+
+    With `W` and `U` zero outside their live blocks, gates in Keras's order:
+
+        i, f, g, o = split(x_t W + h U + b)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h = sigmoid(o) * tanh(c)
+
+    Gradients reach live weights only.
+
+    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`, `recurrent_kernel_values`, `bias` `[4 * units]`, and
+    `kernel_blocks`, `recurrent_kernel_blocks`, int32 `[live]`, not trainable. In masked storage: those of `keras.layers.LSTM`.
+
+    `unroll` and `use_cudnn` change nothing: the whole sequence is one op call. `recurrent_dropout`, and `dropout` with `implementation=1`,
+    train in Keras's own loop over unpacked kernels.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = BlockSparseLSTM(64, block_shape=(16, 16), sparsity=0.75, return_sequences=True)
+    >>> layer(np.zeros((2, 7, 32), "float32")).shape
+    TensorShape([2, 7, 64])
+    >>> layer.recurrent_kernel_values.shape                    # 4 gates of 16 blocks each, a quarter of them live
+    (16, 16, 16)
+
+    Args:
+        units: size of the output and of the states.
+        block_shape: `(rows, columns)` of a block of `[inputs, units]` and `[units, units]`, the kernels of one gate.
+        recurrent_block_shape: that of the recurrent kernel, if it is another one.
+        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random.
+        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
+        kernel: `"auto"`, `"native"` or `"reference"`.
+        live_blocks: how many blocks of the two kernels live, instead of `sparsity`.
+        kwargs: every argument of `keras.layers.LSTM`. Regularizers and constraints see the dense kernels.
+    """
+
+    gates = 4
+    op = "lstm"
+
+    @takes_arguments_of(keras.layers.LSTM)
+    def __init__(
+        self,
+        units,
+        block_shape=(16, 16),
+        *,
+        recurrent_block_shape=None,
+        sparsity=0.0,
+        storage="packed",
+        kernel="auto",
+        live_blocks=None,
+        **kwargs,
+    ):
+        super().__init__(units, block_shape, recurrent_block_shape, sparsity, storage, kernel, live_blocks, **kwargs)
+
+    def _op_options(self):
+        return {"activation": self.activation, "recurrent_activation": self.recurrent_activation}
+
+    def _run(self, x, states, packed, recurrent_packed, bias, options):
+        return ops.block_sparse_lstm(x, *states, packed, recurrent_packed, bias, **self._op_options(), **options)

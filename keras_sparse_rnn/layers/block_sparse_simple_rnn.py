@@ -1,0 +1,52 @@
+"""The block-sparse simple recurrent layer."""
+
+import keras
+
+from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers.arguments import takes_arguments_of
+from keras_sparse_rnn.layers.base import BlockSparseRNN
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
+class BlockSparseSimpleRNN(BlockSparseRNN, keras.layers.SimpleRNN):
+    """`keras.layers.SimpleRNN` that computes the live blocks of its kernels only.
+
+    With `W` and `U` zero outside their live blocks, `h = activation(x_t W + h U + b)`. The native op knows tanh and relu. Gradients reach live
+    weights only.
+
+    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`, `recurrent_kernel_values`, `bias` `[units]`, and
+    `kernel_blocks`, `recurrent_kernel_blocks`, int32 `[live]`, not trainable. In masked storage: those of `keras.layers.SimpleRNN`.
+
+    `unroll` changes nothing: the whole sequence is one op call. `recurrent_dropout` trains in Keras's own loop over unpacked kernels.
+
+    Args:
+        units: size of the output and of the state.
+        block_shape: `(rows, columns)` of a block of `[inputs, units]` and `[units, units]`.
+        recurrent_block_shape: that of the recurrent kernel, if it is another one.
+        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random.
+        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
+        kernel: `"auto"`, `"native"` or `"reference"`.
+        live_blocks: how many blocks of the two kernels live, instead of `sparsity`.
+        kwargs: every argument of `keras.layers.SimpleRNN`. Regularizers and constraints see the dense kernels.
+    """
+
+    gates = 1
+    op = "simple_rnn"
+
+    @takes_arguments_of(keras.layers.SimpleRNN)
+    def __init__(
+        self,
+        units,
+        block_shape=(16, 16),
+        *,
+        recurrent_block_shape=None,
+        sparsity=0.0,
+        storage="packed",
+        kernel="auto",
+        live_blocks=None,
+        **kwargs,
+    ):
+        super().__init__(units, block_shape, recurrent_block_shape, sparsity, storage, kernel, live_blocks, **kwargs)
+
+    def _run(self, x, states, packed, recurrent_packed, bias, options):
+        return ops.block_sparse_simple_rnn(x, *states, packed, recurrent_packed, bias, **self._op_options(), **options)

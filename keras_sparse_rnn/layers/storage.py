@@ -1,0 +1,161 @@
+"""How one kernel of a block-sparse layer is kept, packed or masked, and how the ops get to see it.
+
+**Packed**: the layer owns the live blocks, `values` `[live, block rows, block columns]` (trainable), and their numbers `blocks` int32 `[live]`
+(not trainable). Gradients and optimiser state exist for live weights only. The pattern is that of `blocks`: fixed, unless somebody assigns both.
+
+**Masked**: the layer owns the dense kernel of its Keras parent. A block lives if any weight in it is not zero. The live blocks are packed at
+the start of each call, so the layer gets faster as `BlockPruning` prunes it, and gradients reach live blocks only: a dead block stays dead.
+
+Regularisers and constraints mean what they mean in Keras in both storages: they see the dense kernel `[inputs, gates * units]`. In packed storage
+it is unpacked for them, except for L1 and L2, which sum over weights and so may see the packed ones.
+"""
+
+import random
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_sparse_rnn import ops
+
+SUMS_OVER_WEIGHTS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+
+
+def live_count(grid, sparsity):
+    """How many blocks of `grid` live at `sparsity`: as many in each gate."""
+    per_gate = grid.columns * grid.rows
+    return grid.gates * (per_gate - round(sparsity * per_gate))
+
+
+def random_blocks(grid, count, seed):
+    """The numbers of `count` live blocks, int32, ascending, chosen at random and as evenly over the gates as `count` allows.
+
+    `seed=None` follows `keras.utils.set_random_seed`.
+    """
+    generator = np.random.default_rng(random.randint(0, 2**31) if seed is None else seed)
+    per_gate = grid.columns * grid.rows
+    counts = [(count + gate) // grid.gates for gate in range(grid.gates)]
+    chosen = [gate * per_gate + generator.permutation(per_gate)[:live] for gate, live in enumerate(counts)]
+    return np.sort(np.concatenate(chosen)).astype(np.int32)
+
+
+def add_packed_weights(add_weight, name, grid, blocks, *, initializer, regularizer=None, constraint=None, **options):
+    """Creates the variables `<name>_values` and `<name>_blocks` of a packed kernel.
+
+    Args:
+        add_weight: of the layer that shall own them.
+        name: of the dense kernel.
+        grid: its `BlockGrid`.
+        blocks: int32 `[live]`, the numbers of the live blocks.
+        initializer, regularizer, constraint: of the dense kernel.
+        options: passed on to `add_weight`.
+
+    Returns:
+        `(values, blocks)`, two `keras.Variable`s.
+    """
+
+    def initial_values(shape, dtype=None):
+        return ops.pack(initializer(grid.kernel_shape, dtype=dtype), blocks, grid)
+
+    values = add_weight(
+        name=f"{name}_values",
+        shape=(len(blocks), *grid.block_shape),
+        initializer=initial_values,
+        autocast=False,
+        **options,
+    )
+    numbers = add_weight(
+        name=f"{name}_blocks",
+        shape=(len(blocks),),
+        initializer=lambda shape, dtype=None: tf.constant(blocks, dtype),
+        dtype="int32",
+        trainable=False,
+        autocast=False,
+    )
+    if regularizer is not None:
+        whole = type(regularizer) in SUMS_OVER_WEIGHTS
+        values.regularizer = regularizer if whole else DenseRegularizer(regularizer, numbers, grid)
+    if constraint is not None or has_padding(grid):
+        values.constraint = PackedConstraint(constraint, numbers, grid)
+    return values, numbers
+
+
+def masked_initializer(initializer, grid, blocks):
+    """An initializer of the dense kernel that leaves all blocks but `blocks` zero."""
+    live = np.zeros(grid.count, bool)
+    live[blocks] = True
+    keep = grid.expand(live)
+
+    def initial_kernel(shape, dtype=None):
+        return tf.where(keep, initializer(shape, dtype=dtype), tf.zeros((), dtype))
+
+    return initial_kernel
+
+
+def pack_live(kernel, grid):
+    """Packs the blocks of a dense `kernel` that are not all zero. How many there are is known only when it runs.
+
+    Gradients reach the live blocks only.
+    """
+    height, width = grid.block_shape
+    gates, columns, rows = grid.shape
+    alive = tf.reshape(kernel != 0, (grid.inputs, gates, grid.units))
+    alive = tf.pad(alive, ((0, rows * height - grid.inputs), (0, 0), (0, columns * width - grid.units)))
+    alive = tf.reduce_any(tf.reshape(alive, (rows, height, gates, columns, width)), axis=(1, 4))
+    blocks = tf.cast(tf.where(tf.reshape(tf.transpose(alive, (1, 2, 0)), (-1,)))[:, 0], tf.int32)
+    return ops.PackedKernel(ops.pack(kernel, blocks, grid), blocks, grid)
+
+
+def pack_all(kernel, grid):
+    """Packs every block of a dense `kernel`: as `pack_live`, but of static shape, for XLA. Gradients reach the live blocks only."""
+    blocks = np.arange(grid.count, dtype=np.int32)
+    values = ops.pack(kernel, blocks, grid)
+    alive = tf.reduce_any(values != 0, axis=(1, 2), keepdims=True)
+    return ops.PackedKernel(tf.where(alive, values, tf.zeros_like(values)), blocks, grid)
+
+
+def has_padding(grid):
+    """Whether the grid has partial blocks, of which a part lies outside the kernel."""
+    return grid.inputs % grid.block_shape[0] != 0 or grid.units % grid.block_shape[1] != 0
+
+
+class DenseRegularizer:
+    """Shows a regularizer of the dense kernel the dense kernel."""
+
+    def __init__(self, regularizer, blocks, grid):
+        self.regularizer = regularizer
+        self.blocks = blocks
+        self.grid = grid
+
+    def __call__(self, values):
+        return self.regularizer(ops.unpack(tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks), self.grid))
+
+
+class PackedConstraint:
+    """Applies a constraint of the dense kernel to packed values, and keeps the padding of partial blocks zero whatever an optimiser does.
+
+    Args:
+        constraint: of the dense kernel `[inputs, gates * units]`, or None.
+        blocks: the variable of the block numbers.
+        grid: the `BlockGrid` of the kernel.
+    """
+
+    def __init__(self, constraint, blocks, grid):
+        self.constraint = constraint
+        self.blocks = blocks
+        self.grid = grid
+
+    def __call__(self, values):
+        values, blocks = tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks)
+        if self.constraint is not None:
+            return ops.pack(self.constraint(ops.unpack(values, blocks, self.grid)), blocks, self.grid)
+        return tf.where(self._inside(blocks), values, tf.zeros_like(values))
+
+    def _inside(self, blocks):
+        """Which of the values lie in the kernel, bool `[live, block rows, block columns]`."""
+        grid, (height, width) = self.grid, self.grid.block_shape
+        first_row = blocks % grid.rows * height
+        first_column = blocks // grid.rows % grid.columns * width
+        rows = first_row[:, None] + tf.range(height) < grid.inputs
+        columns = first_column[:, None] + tf.range(width) < grid.units
+        return rows[:, :, None] & columns[:, None, :]
