@@ -108,10 +108,8 @@ class BlockSparseRNN:
         """The kernel `[inputs, gates * units]` and the recurrent kernel `[units, gates * units]`, as NumPy arrays, dead blocks zero."""
         if self.storage == "masked":
             return tuple(keras.ops.convert_to_numpy(getattr(self.cell, name)) for name in WEIGHTS)
-        return tuple(
-            grid.unpack(*(keras.ops.convert_to_numpy(getattr(self.cell, f"{name}_{part}")) for part in ("values", "blocks")))
-            for name, grid in zip(WEIGHTS, self._grids)
-        )
+        packed = [[getattr(self.cell, f"{name}_{part}") for part in ("values", "blocks")] for name in WEIGHTS]
+        return tuple(grid.unpack(*map(keras.ops.convert_to_numpy, pair)) for grid, pair in zip(self._grids, packed))
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs all steps. Called by Keras, which prepares the states before and stores them afterwards."""
@@ -176,15 +174,15 @@ class BlockSparseRNN:
             return
         reason = ops.why_not_native(self.op, dtype=self._op_dtype(), **self._op_options())
         if self._needs_step_loop():
-            reason = "the native ops have no dropout between time steps (`recurrent_dropout`, or `dropout` with `implementation=1`)"
+            reason = "they have no dropout between time steps (`recurrent_dropout`, or `dropout` with `implementation=1`)"
         if reason:
             raise ValueError(
-                f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. `kernel="auto"` would take the reference.'
+                f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. '
+                '`kernel="auto"` would take the reference.'
             )
 
-    def _make_weight(self, add_weight, *, name, shape, initializer, regularizer=None, constraint=None, **options):
+    def _make_weight(self, add_weight, *, name, shape, initializer, **kept):
         """Stands in for `add_weight` of the cell while it is built: makes the kernels, leaves the bias alone."""
-        kept = {"regularizer": regularizer, "constraint": constraint, **options}
         if name not in WEIGHTS:
             return add_weight(name=name, shape=shape, initializer=initializer, **kept)
         index = WEIGHTS.index(name)
@@ -192,7 +190,8 @@ class BlockSparseRNN:
         live = storages.live_count(grid, self.sparsity) if self.live_blocks is None else self.live_blocks[index]
         if live > grid.count:
             raise ValueError(
-                f"`live_blocks` must not exceed the {grid.count} blocks of the {name}. Received: live_blocks={self.live_blocks}"
+                f"`live_blocks` must not exceed the {grid.count} blocks of the {name}. "
+                f"Received: live_blocks={self.live_blocks}"
             )
         seed = None if self.cell.seed is None else (self.cell.seed, index)
         blocks = storages.random_blocks(grid, live, seed)
@@ -217,7 +216,8 @@ class BlockSparseRNN:
                 )
                 for name, grid in zip(WEIGHTS, self._grids)
             ]
-        native = self.kernel_choice != "reference" and not ops.why_not_native(self.op, dtype=dtype, **self._op_options())
+        native = self.kernel_choice != "reference"
+        native = native and not ops.why_not_native(self.op, dtype=dtype, **self._op_options())
         pack = storages.pack_live if native else storages.pack_all
         return [pack(tf.cast(getattr(self.cell, name), dtype), grid) for name, grid in zip(WEIGHTS, self._grids)]
 

@@ -43,7 +43,9 @@ class BlockSparseDense(keras.layers.Dense):
                     f"`{name}` must be None: a BlockSparseDense has no dense kernel. Received: {name}={kwargs[name]!r}"
                 )
         if self.quantization_mode:
-            raise ValueError(f"`dtype` must be a float policy for a BlockSparseDense. Received: dtype={self.dtype_policy.name!r}")
+            raise ValueError(
+                f"`dtype` must be a float policy for a BlockSparseDense. Received: dtype={self.dtype_policy.name!r}"
+            )
         self.block_shape = check_block_shape(block_shape)
         check_block_fits((1, self.block_shape[1]), (1, units), "kernel")
         self.sparsity = check_sparsity(sparsity)
@@ -62,7 +64,8 @@ class BlockSparseDense(keras.layers.Dense):
         reason = self.kernel_choice == "native" and ops.why_not_native(self.op, dtype=self._op_dtype())
         if reason:
             raise ValueError(
-                f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. `kernel="auto"` would take the reference.'
+                f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. '
+                '`kernel="auto"` would take the reference.'
             )
         self._grids = (BlockGrid(input_shape[-1], self.units, 1, self.block_shape),)
         super().build(input_shape)
@@ -75,7 +78,8 @@ class BlockSparseDense(keras.layers.Dense):
         live = storages.live_count(grid, self.sparsity) if self.live_blocks is None else self.live_blocks[0]
         if live > grid.count:
             raise ValueError(
-                f"`live_blocks` must not exceed the {grid.count} blocks of the kernel. Received: live_blocks={self.live_blocks}"
+                f"`live_blocks` must not exceed the {grid.count} blocks of the kernel. "
+                f"Received: live_blocks={self.live_blocks}"
             )
         blocks = storages.random_blocks(grid, live, None)
         if self.storage == "masked":
@@ -96,7 +100,8 @@ class BlockSparseDense(keras.layers.Dense):
 
     def call(self, inputs, training=None):
         dtype = self._op_dtype()
-        outputs = ops.block_sparse_matmul(tf.cast(inputs, dtype), self._packed_kernel(dtype), kernel=self.kernel_choice)
+        packed = self._packed_kernel(dtype)
+        outputs = ops.block_sparse_matmul(tf.cast(inputs, dtype), packed, kernel=self.kernel_choice)
         if self.bias is not None:
             outputs += tf.cast(self.bias, dtype)
         outputs = tf.cast(outputs, self.compute_dtype)

@@ -1,0 +1,35 @@
+"""Which block shape to store a kernel in, judged by where its zeros are."""
+
+from keras_sparse_rnn.patterns import BlockGrid
+
+# Time per stored weight in each shape, relative to 16x16: wide blocks fill vector registers, tall narrow ones do not. Of equal costs the first wins.
+RELATIVE_COST = {
+    (16, 16): 1.0,
+    (32, 32): 1.0,
+    (8, 8): 1.3,
+    (1, 16): 1.3,
+    (1, 8): 2.0,
+    (4, 4): 2.25,
+    (4, 1): 4.0,
+    (16, 1): 4.0,
+}
+
+
+def best_block_shape(kernel, gates):
+    """The block shape in which the live blocks of `kernel` cost least.
+
+    The estimated cost of a shape is the number of weights that its live blocks store (padding of partial blocks included), times
+    the relative time that the kernels of this library take for a stored weight in blocks of that shape (`RELATIVE_COST`). Shapes larger than
+    the kernel of one gate are left out; if all are, it is `(1, 1)`.
+
+    Args:
+        kernel: NumPy array `[inputs, gates * units]`.
+        gates: how many gates stand side by side.
+    """
+    inputs, units = kernel.shape[0], kernel.shape[1] // gates
+    costs = {}
+    for shape, relative in RELATIVE_COST.items():
+        if shape[0] <= inputs and shape[1] <= units:
+            grid = BlockGrid(inputs, units, gates, shape)
+            costs[shape] = int(grid.live(kernel).sum()) * shape[0] * shape[1] * relative
+    return min(costs, key=costs.get) if costs else (1, 1)

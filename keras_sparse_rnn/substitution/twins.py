@@ -1,0 +1,171 @@
+"""One layer at a time: the block-sparse twin of a Keras layer, and which variable carries over to which."""
+
+from typing import Callable, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_sparse_rnn.layers import BlockSparseDense, BlockSparseGRU, BlockSparseLSTM, BlockSparseSimpleRNN
+from keras_sparse_rnn.layers.base import BlockSparseRNN
+from keras_sparse_rnn.patterns import BlockGrid
+from keras_sparse_rnn.substitution.block_shapes import best_block_shape
+
+TWINS = {
+    keras.layers.LSTM: BlockSparseLSTM,
+    keras.layers.GRU: BlockSparseGRU,
+    keras.layers.SimpleRNN: BlockSparseSimpleRNN,
+    keras.layers.Dense: BlockSparseDense,
+}
+PARENTS = {twin: parent for parent, twin in TWINS.items()}
+OWN_ARGUMENTS = ("block_shape", "recurrent_block_shape", "sparsity", "storage", "kernel", "live_blocks")
+# Arguments that a config would carry as text: passed as the objects that they are, so that unregistered ones survive.
+LIVE_ARGUMENTS = ("activation", "initializer", "regularizer", "constraint")
+GATES = {keras.layers.LSTM: 4, keras.layers.GRU: 3, keras.layers.SimpleRNN: 1, keras.layers.Dense: 1}
+
+
+class Transfer(NamedTuple):
+    """One variable of an old layer, its counterpart in the new layer, and what makes a value of the one a value of the other.
+
+    `convert` is a function of NumPy arrays; it holds for the weight and for what an optimiser keeps per weight. None: the value itself.
+    """
+
+    old: keras.Variable
+    new: keras.Variable
+    convert: Callable | None = None
+
+
+def is_block_sparse(layer):
+    """Whether `layer` is one of `keras_sparse_rnn.layers`."""
+    return type(layer) in PARENTS
+
+
+def has_twin(layer):
+    """Whether `layer` is a Keras layer that has a block-sparse twin, or such a twin. Subclasses do not count: they may compute something else."""
+    return type(layer) in TWINS or type(layer) in PARENTS
+
+
+def dense_kernels(layer):
+    """The kernels of a built Keras or block-sparse layer as NumPy arrays `[inputs, gates * units]`."""
+    if is_block_sparse(layer):
+        return layer.dense_kernels()
+    return tuple(keras.ops.convert_to_numpy(variable) for variable in _kernel_variables(layer))
+
+
+def block_sparse_twin(layer, block_shape, storage, kernel):
+    """The block-sparse layer that computes what `layer` computes, not built yet, and whether any of its blocks is zero.
+
+    Args:
+        layer: a built layer for which `has_twin` holds.
+        block_shape: `(rows, columns)`, or None: that of a layer that is block-sparse already, else the best one for each kernel.
+        storage, kernel: of the new layer.
+
+    Returns:
+        `(twin, sparse)`.
+    """
+    parent = PARENTS.get(type(layer), type(layer))
+    kernels = dense_kernels(layer)
+    shapes = _block_shapes(layer, kernels, GATES[parent], block_shape)
+    grids = [
+        BlockGrid(dense.shape[0], dense.shape[1] // GATES[parent], GATES[parent], shape)
+        for dense, shape in zip(kernels, shapes)
+    ]
+    live = [int(grid.live(dense).sum()) for grid, dense in zip(grids, kernels)]
+    config = _parent_config(layer)
+    config.update(block_shape=shapes[0], storage=storage, kernel=kernel)
+    if len(shapes) > 1 and shapes[1] != shapes[0]:
+        config["recurrent_block_shape"] = shapes[1]
+    if storage == "packed":
+        config["live_blocks"] = live
+    return TWINS[parent](**config), any(count < grid.count for count, grid in zip(live, grids))
+
+
+def keras_twin(layer):
+    """The plain Keras layer that computes what the block-sparse `layer` computes, not built yet."""
+    return PARENTS[type(layer)](**_parent_config(layer))
+
+
+def transfers(old, new):
+    """What carries over from `old` to `new`, twins of each other (or of one kind), both built. Sets the block numbers of `new`.
+
+    Returns:
+        List of `Transfer`.
+    """
+    pairs = [_kernel_transfer(old, new, index, dense) for index, dense in enumerate(dense_kernels(old))]
+    if old.use_bias:
+        pairs.append(Transfer(old.bias if isinstance(old, keras.layers.Dense) else old.cell.bias, _bias(new)))
+    if isinstance(old, keras.layers.RNN):
+        pairs.append(Transfer(old.cell.seed_generator.state, new.cell.seed_generator.state))
+        pairs.extend(Transfer(*states) for states in zip(old.states or (), new.states or ()))
+    return pairs
+
+
+def _kernel_transfer(old, new, index, dense):
+    """The transfer of one kernel, whichever of dense and packed either side is."""
+    unpack = pack = None
+    if _is_packed(old):
+        old_grid, old_blocks = old.grids[index], keras.ops.convert_to_numpy(_block_variables(old)[index])
+
+        def unpack(array):
+            return old_grid.unpack(array, old_blocks)
+
+    if _is_packed(new):
+        new_grid = new.grids[index]
+        new_blocks = np.flatnonzero(new_grid.live(dense)).astype(np.int32)
+        _block_variables(new)[index].assign(new_blocks)
+
+        def pack(array):
+            return new_grid.pack(array, new_blocks)[0]
+
+    def convert(array):
+        array = array if unpack is None else unpack(array)
+        return array if pack is None else pack(array)
+
+    plain = unpack is None and pack is None
+    return Transfer(_kernel_variables(old)[index], _kernel_variables(new)[index], None if plain else convert)
+
+
+def _is_packed(layer):
+    return is_block_sparse(layer) and layer.storage == "packed"
+
+
+def _owner(layer):
+    """The object that has the weights."""
+    return layer.cell if isinstance(layer, keras.layers.RNN) else layer
+
+
+def _bias(layer):
+    return _owner(layer).bias
+
+
+def _kernel_variables(layer):
+    """The variables of the kernels: dense ones, or packed values."""
+    names = ("kernel", "recurrent_kernel") if isinstance(layer, keras.layers.RNN) else ("kernel",)
+    return [getattr(_owner(layer), f"{name}_values" if _is_packed(layer) else name) for name in names]
+
+
+def _block_variables(layer):
+    names = ("kernel", "recurrent_kernel") if isinstance(layer, keras.layers.RNN) else ("kernel",)
+    return [getattr(_owner(layer), f"{name}_blocks") for name in names]
+
+
+def _block_shapes(layer, kernels, gates, block_shape):
+    if block_shape is not None:
+        return [block_shape] * len(kernels)
+    if isinstance(layer, BlockSparseRNN):
+        return [layer.block_shape, layer.recurrent_block_shape or layer.block_shape]
+    if is_block_sparse(layer):
+        return [layer.block_shape]
+    return [best_block_shape(dense, gates) for dense in kernels]
+
+
+def _parent_config(layer):
+    """The arguments of `layer` that its Keras class takes."""
+    config = {name: value for name, value in layer.get_config().items() if name not in OWN_ARGUMENTS}
+    for name in config:
+        if name.endswith(LIVE_ARGUMENTS) and hasattr(layer, name):
+            config[name] = getattr(layer, name)
+    # Keras leaves these out of its configs.
+    for owner, name in ((_owner(layer), "implementation"), (layer, "use_cudnn")):
+        if hasattr(owner, name):
+            config[name] = getattr(owner, name)
+    return config
