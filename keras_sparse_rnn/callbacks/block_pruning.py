@@ -1,0 +1,240 @@
+"""Gradual block pruning while a model trains."""
+
+import warnings
+
+import keras
+
+from keras_sparse_rnn import schedules
+from keras_sparse_rnn.callbacks.masks import MaskedKernel
+from keras_sparse_rnn.callbacks.pruning_group import PruningGroup
+from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
+from keras_sparse_rnn.patterns import SCOPES, Block, check_block_fits, check_choice
+from keras_sparse_rnn.schedules.schedule import check_step
+from keras_sparse_rnn.selection import as_selectors, deserialize_selector, find_kernels, matches
+from keras_sparse_rnn.selection import serialize_selector, short_names
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
+class BlockPruning(keras.callbacks.Callback):
+    """Prunes the kernels of recurrent layers in blocks, more and more of them, while the model trains.
+
+        schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
+        model.fit(x, y, epochs=20, callbacks=[ksr.callbacks.BlockPruning(schedule, block_shape=(16, 16))])
+
+    At `begin_step` of the schedule, then once in every `frequency` steps, and at its `end_step`, the callback scores the blocks of each gate,
+    drops those of least magnitude until the sparsity of that step is reached, and zeroes them. A block that is dropped stays zero. If hooks come
+    only every N steps (`steps_per_execution=N`), it acts at the first one after each of these steps, on the sparsity of that step.
+
+    The mask is a constraint on the layer's own kernel variable, put in place when training begins and taken off when it ends, so
+    the optimizer applies it inside the compiled step and every checkpoint holds pruned weights, in the model and in the moving averages of an
+    optimizer with `use_ema=True`. An existing constraint is applied first. The model stays the plain Keras model that it was.
+
+    The schedule is a function of `optimizer.iterations`, and the mask of a model that was pruned before is the zero blocks of its weights. So a second
+    `fit`, or a run that `BackupAndRestore` has resumed, goes on where it was. Two things follow: a block whose weights all become
+    zero by themselves counts as pruned when training is resumed; and a model that is compiled anew, with a new optimizer, begins its schedule
+    anew, with the zero blocks that it has. Kernels that are all zero or the identity have not been pruned but initialized so.
+
+    `logs` get `"sparsity"`, of all pruned kernels together, and if several layers are pruned `"sparsity_<layer>_<kernel>"`. The
+    progress bar, `History`, `CSVLogger` and `TensorBoard` show them, wherever they stand in the list of callbacks (under a distribution
+    strategy with several replicas: those that stand after this one).
+
+    Without `fit`, with `train_on_batch` or a loop of your own, call the hooks yourself, the first ones before the step is traced by `tf.function`:
+
+        pruning.set_model(model)              # a model that was compiled with the optimizer that the loop uses
+        pruning.on_train_begin()
+        for number, batch in enumerate(batches):
+            pruning.on_train_batch_begin(number)
+            train_step(batch)                 # optimizer.apply(gradients, model.trainable_variables)
+            pruning.on_train_batch_end(number)
+        pruning.on_train_end()
+
+    Args:
+        schedule: a schedule of `keras_sparse_rnn.schedules` or a tfmot `PruningSchedule`, whose own `frequency` is used. Or a mapping from
+            selectors of layers to schedules: each kernel follows the first selector that matches it, the others stay dense.
+        block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate; a kernel of few inputs has partial blocks.
+        frequency: steps between two masks.
+        criterion: the score of a block: `"max"`, `"mean"` or `"l2"` (see `patterns.Block`).
+        scope: what reaches the sparsity: each `"gate"`, each `"kernel"`, or all kernels of a schedule together, `"model"`.
+        keep_diagonal: never prune the blocks that touch the diagonal of a gate of a recurrent kernel. They count in the sparsity.
+        layers: which layers are pruned: `None` for all recurrent ones, or names, types or predicates (see `selection`). `Dense` layers
+            are pruned only if they are selected here.
+
+    Raises:
+        ValueError: an argument is wrong or, when training begins, does not fit the model; weights are NaN or infinite when a mask is taken.
+        RuntimeError: when training ends, the weights do not have the sparsity that was asked for: a training step that does not go through the
+            optimizer, or a callback that has restored other weights.
+    """
+
+    def __init__(self, schedule, block_shape=(16, 16), *, frequency=100, criterion="max", scope="gate", keep_diagonal=False, layers=None):
+        super().__init__()
+        block = Block(block_shape, criterion)
+        if isinstance(schedule, dict):
+            if layers is not None:
+                raise ValueError(f"`layers` must be None when `schedule` is a mapping, which names them. Received: layers={layers!r}")
+            if not schedule:
+                raise ValueError("`schedule` must have at least one entry. Received: schedule={}")
+            for selector, one in schedule.items():
+                if isinstance(selector, tuple):
+                    raise ValueError(f"`schedule` must have single selectors of layers as keys. Received: {selector!r}")
+                as_selectors(selector, "schedule")
+                schedules.get(one, f"schedule[{selector!r}]")
+        else:
+            schedules.get(schedule)
+        if layers is not None:
+            as_selectors(layers)
+        if not isinstance(keep_diagonal, bool):
+            raise ValueError(f"`keep_diagonal` must be True or False. Received: keep_diagonal={keep_diagonal!r}")
+        self.schedule = schedule
+        self.block_shape = block.block_shape
+        self.frequency = check_step(frequency, "frequency", least=1)
+        self.criterion = criterion
+        self.scope = check_choice(scope, SCOPES, "scope")
+        self.keep_diagonal = keep_diagonal
+        self.layers = layers
+        self._block = block
+        self._groups = []
+        self._at_work = self._begun = False
+
+    @property
+    def masks(self):
+        """Which blocks live, by the name of the kernel: bool `[gates, columns, rows]`. Those of the last run, when none is under way."""
+        return {kernel.name: kernel.live.copy() for kernel in self._kernels()}
+
+    @property
+    def sparsity(self):
+        """The fraction of the weights of all pruned kernels that is pruned."""
+        return sparsity_logs([self]).get("sparsity", 0.0)
+
+    def on_train_begin(self, logs=None):
+        """Finds the kernels and puts their masks in place. What is wrong with the arguments is found before anything is changed."""
+        run = self.params or None
+        self.leave()
+        if getattr(self.model, "optimizer", None) is None:
+            raise ValueError("The model must be compiled before it is pruned: the schedule counts the steps of `model.optimizer`.")
+        groups = self._find_groups()
+        for group in groups:
+            group.check()
+            for kernel in group.kernels:
+                kernel.check_free(self, run)
+        self._groups, self._at_work, self._begun = groups, True, False
+        for kernel in self._kernels():
+            kernel.install(self.model, self, run)
+        if self.model.compiled:
+            add_logs = run is not None and self.model.distribute_strategy.num_replicas_in_sync == 1
+            PrunedTrainFunction.join(self.model, self, run, add_logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.begin()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.update()
+        if logs is not None and "sparsity" not in logs:
+            logs.update(sparsity_logs([self]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None and "sparsity" not in logs:
+            logs.update(sparsity_logs([self]))
+
+    def on_train_end(self, logs=None):
+        """Takes the masks off, and raises a `RuntimeError` if the weights are not as sparse as was asked."""
+        wrong = [text for group in self._groups for text in group.shortfalls()] if self._at_work and self._begun else []
+        self.leave()
+        if wrong:
+            raise RuntimeError(
+                f"Pruning has failed: {'; '.join(wrong)}. Something has changed the weights without applying their constraints, such as a "
+                "training step that does not use `optimizer.apply`, or a callback that has restored weights from before they were pruned."
+            )
+
+    def begin(self):
+        """Reads the masks from the weights, before the first step of a run: by then, whoever restores weights has done so."""
+        if self._at_work and not self._begun:
+            self._apply(lambda group, step: group.begin(step))
+            self._begun = True
+
+    def update(self):
+        """Takes the masks that are due after a step. Calling it twice after one step changes nothing."""
+        if self._at_work:
+            self.begin()
+            self._apply(lambda group, step: group.update(step))
+
+    def leave(self):
+        """Gives all kernels their former constraints back, and keeps their weights. To be called if training has broken off."""
+        if self._at_work:
+            for kernel in self._kernels():
+                kernel.restore()
+            PrunedTrainFunction.leave(self.model)
+            self.params = None
+        self._at_work = False
+
+    def named_kernels(self):
+        """`(short name, MaskedKernel)` of all kernels under masks."""
+        kernels = self._kernels()
+        return list(zip(short_names([kernel.kernel for kernel in kernels]), kernels))
+
+    def _kernels(self):
+        return [kernel for group in self._groups for kernel in group.kernels]
+
+    def _apply(self, choose):
+        """Takes new masks of all kernels, then applies them: if one cannot be taken, no weights change, and the masks are taken off."""
+        try:
+            step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+            chosen = [(group.kernels, choose(group, step)) for group in self._groups]
+            for kernels, masks in chosen:
+                for kernel, live in zip(kernels, masks or ()):
+                    kernel.apply(live)
+        except BaseException:
+            self.leave()
+            raise
+
+    def _find_groups(self):
+        """The kernels of the model, each in the group of its schedule."""
+        mapping = self.schedule if isinstance(self.schedule, dict) else {None: self.schedule}
+        layers = list(mapping) if isinstance(self.schedule, dict) else self.layers
+        kernels = find_kernels(self.model, layers)
+        frozen = ", ".join(dict.fromkeys(kernel.path for kernel in kernels if not kernel.variable.trainable))
+        kernels = [kernel for kernel in kernels if kernel.variable.trainable]
+        if not kernels:
+            raise ValueError(f"`layers` must have a trainable layer that can be pruned. Received: only frozen ones, {frozen}")
+        if frozen:
+            warnings.warn(f"These selected layers are frozen (trainable=False) and are not pruned: {frozen}", stacklevel=2)
+        for kernel in kernels:
+            if kernel.role == "recurrent_kernel" or kernel.cell is kernel.layer:
+                check_block_fits(self.block_shape, (kernel.inputs, kernel.units), kernel.name)
+        groups = []
+        for selector, schedule in mapping.items():
+            own = [kernel for kernel in kernels if selector is None or matches(selector, kernel)]
+            kernels = [kernel for kernel in kernels if kernel not in own]
+            masked = [MaskedKernel(kernel, self.block_shape, self.keep_diagonal) for kernel in own]
+            if masked:
+                groups.append(PruningGroup(schedules.get(schedule), masked, self._block, self.scope, self.frequency))
+        return groups
+
+    def get_config(self):
+        if isinstance(self.schedule, dict):
+            schedule = [[serialize_selector(selector), _serialize(one)] for selector, one in self.schedule.items()]
+        else:
+            schedule = _serialize(self.schedule)
+        return {
+            "schedule": schedule,
+            "block_shape": list(self.block_shape),
+            "frequency": self.frequency,
+            "criterion": self.criterion,
+            "scope": self.scope,
+            "keep_diagonal": self.keep_diagonal,
+            "layers": serialize_selector(self.layers),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        schedule = config.pop("schedule")
+        if isinstance(schedule, list):
+            schedule = {deserialize_selector(s): keras.saving.deserialize_keras_object(one) for s, one in schedule}
+        else:
+            schedule = keras.saving.deserialize_keras_object(schedule)
+        config["layers"] = deserialize_selector(config.get("layers"))
+        return cls(schedule, **config)
+
+
+def _serialize(schedule):
+    return keras.saving.serialize_keras_object(schedules.get(schedule))

@@ -1,0 +1,143 @@
+"""The kernels that follow one schedule, and the masks that it asks for."""
+
+import numpy as np
+
+from keras_sparse_rnn.callbacks.masks import drop_lowest, missing
+from keras_sparse_rnn.patterns import check_sparsity
+from keras_sparse_rnn.schedules import ThresholdRamp
+
+
+class PruningGroup:
+    """Kernels that are pruned by one schedule.
+
+    Args:
+        schedule: a `Schedule`.
+        kernels: list of `MaskedKernel`.
+        block: the `Block` that scores the blocks.
+        scope: `"gate"`, `"kernel"` or `"model"`: over what the sparsity is reached, and weights are compared.
+        frequency: steps between two masks.
+    """
+
+    def __init__(self, schedule, kernels, block, scope, frequency):
+        self.schedule, self.kernels, self.block = schedule, kernels, block
+        self.scope, self.frequency = scope, frequency
+        self.point = None
+
+    def check(self):
+        """Raises a `ValueError` if the schedule asks for what these kernels cannot give."""
+        last = self.schedule.begin_step if self.schedule.end_step is None else self.schedule.end_step
+        if isinstance(self.schedule, ThresholdRamp):
+            if self.block.criterion != "max":
+                raise ValueError(
+                    "`criterion` must be 'max' with a ThresholdRamp, whose threshold is compared with the largest weight of a "
+                    f"block. Received: criterion={self.block.criterion!r}"
+                )
+            self._thresholds(last)
+            return
+        self._drop([np.zeros(kernel.grid.shape) for kernel in self.kernels], last)
+
+    def begin(self, step):
+        """The masks at the first step of a run, from the weights as they are: list of arrays, one for each kernel.
+
+        A run that is resumed finds its mask in the weights. Asking once more for the sparsity of the last trigger changes nothing if it was reached,
+        and reaches it if the weights were saved before it was. A threshold, in contrast, must not be asked for twice: the weights have moved.
+        """
+        self.point = self.schedule.last_trigger(step, self.frequency)
+        fired_before = self.point is not None and step > 0
+        for kernel in self.kernels:
+            kernel.live = kernel.pattern(fired_before)
+        masks = [kernel.live for kernel in self.kernels]
+        if self.point is None:
+            return masks
+        if isinstance(self.schedule, ThresholdRamp) and fired_before:
+            too_late = step >= self.schedule.end_step and all(live.all() for live in masks)
+            return self.choose(self.point) if too_late else masks
+        return self.choose(self.point)
+
+    def update(self, step):
+        """The masks that are due at `step`, or `None` if no trigger has come since the last call."""
+        point = self.schedule.last_trigger(step, self.frequency)
+        if point is None or point == self.point:
+            return None
+        masks = self.choose(point)
+        self.point = point
+        return masks
+
+    def choose(self, point):
+        """The masks that the schedule asks for at the trigger `point`; changes nothing."""
+        scores = [self._scores(kernel) for kernel in self.kernels]
+        if not isinstance(self.schedule, ThresholdRamp):
+            return self._drop(scores, point)
+        return [
+            kernel.live & (kernel.protected | (score >= threshold.reshape(-1, 1, 1)))
+            for kernel, score, threshold in zip(self.kernels, scores, self._thresholds(point))
+        ]
+
+    def shortfalls(self):
+        """What is wrong with the weights: sentences that name the kernel, the sparsity that was asked for and what there is."""
+        found = [kernel.grid.live(kernel.kernel.numpy()) for kernel in self.kernels]
+        wrong = []
+        for kernel, live in zip(self.kernels, found):
+            if (live & ~kernel.live).any():
+                asked, there = kernel.grid.sparsity(kernel.live), kernel.grid.sparsity(live)
+                wrong.append(f"{kernel.name} should have a sparsity of {asked:.4f} and has {there:.4f}")
+        if not wrong and self.point is not None and not isinstance(self.schedule, ThresholdRamp):
+            asked = self._sparsity(self.point)
+            for name, indices in self._parts():
+                live, elements = self._gather(found, indices), self._gather([k.grid.elements for k in self.kernels], indices)
+                short, tolerance = missing(live, elements, asked)
+                if short > tolerance:
+                    there = elements[~live].sum() / elements.sum()
+                    wrong.append(f"{name} should have a sparsity of {asked:.4f} and has {there:.4f}")
+        return wrong
+
+    def _sparsity(self, point):
+        return check_sparsity(self.schedule(point), "schedule(step)")
+
+    def _thresholds(self, point):
+        thresholds = self.schedule.thresholds(point, [kernel.name for kernel in self.kernels])
+        for kernel, threshold in zip(self.kernels, thresholds):
+            if threshold.size not in (1, kernel.grid.gates):
+                raise ValueError(
+                    f"`start_slope` must be one number or one for each gate: {kernel.name} has {kernel.grid.gates} gates. "
+                    f"Received: {threshold.size} slopes"
+                )
+        return thresholds
+
+    def _scores(self, kernel):
+        try:
+            return self.block.scores(kernel.grid, kernel.kernel.numpy())
+        except ValueError as error:
+            raise ValueError(f"No mask can be taken from {kernel.name}. {error}") from None
+
+    def _drop(self, scores, point):
+        sparsity = self._sparsity(point)
+        masks = [kernel.live.copy() for kernel in self.kernels]
+        for name, indices in self._parts():
+            arrays = [masks, scores, [k.grid.elements for k in self.kernels], [k.protected for k in self.kernels]]
+            try:
+                live = drop_lowest(*(self._gather(array, indices) for array in arrays), sparsity)
+            except ValueError as error:
+                raise ValueError(f"{name} cannot be pruned. {error}") from None
+            for index in indices:
+                part = masks[index[0]][index[1]]
+                masks[index[0]][index[1]] = live[: part.size].reshape(part.shape)
+                live = live[part.size :]
+        return masks
+
+    def _parts(self):
+        """Yields `(name, [(kernel number, gates), ...])` of what is pruned to the sparsity by itself."""
+        everything = slice(None)
+        if self.scope == "model":
+            yield "the model", [(number, everything) for number in range(len(self.kernels))]
+            return
+        for number, kernel in enumerate(self.kernels):
+            if self.scope == "kernel" or kernel.grid.gates == 1:
+                yield kernel.name, [(number, everything)]
+                continue
+            for gate, gate_name in enumerate(kernel.kernel.gate_names):
+                yield f"{kernel.name}, gate {gate_name},", [(number, slice(gate, gate + 1))]
+
+    @staticmethod
+    def _gather(arrays, indices):
+        return np.concatenate([np.ravel(arrays[number][gates]) for number, gates in indices])

@@ -1,0 +1,157 @@
+"""A threshold on the weights of a block that rises while the model trains."""
+
+import keras
+import numpy as np
+
+from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice, check_sparsity
+from keras_sparse_rnn.schedules.schedule import Schedule, check_number, check_order, check_step
+from keras_sparse_rnn.selection import find_kernels
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
+class ThresholdRamp(Schedule):
+    """A threshold on the largest weight of a block that rises in two straight pieces (Narang et al. 2017, arXiv 1704.05119 and 1711.02782).
+
+        step < ramp_step:   eps = start_slope * (step - begin_step + 1) / frequency
+        step >= ramp_step:  eps = (start_slope * (ramp_step - begin_step + 1) + ramp_slope * (step - ramp_step + 1)) / frequency
+
+    A block lives while its `max |w|` is at least `eps`; the threshold stands still from `end_step` on. Calling the schedule returns `eps`,
+    not a sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs and end at about half, with `ramp_slope`
+    1.2 to 2 times `start_slope`.
+
+    Args:
+        begin_step, ramp_step, end_step: `begin_step <= ramp_step <= end_step`, `begin_step < end_step`.
+        start_slope: rise per `frequency` steps in the first piece: a number; or a mapping from the names of kernels, as `find_kernels` gives
+            them, to a number or a list of numbers, one for each gate. If no name is in the model, the kernels are taken in order.
+        ramp_slope: the same in the second piece.
+        frequency: steps between two masks, and the unit of the slopes.
+
+    Raises:
+        ValueError: an argument is out of its range, or the steps are out of order.
+    """
+
+    def __init__(self, begin_step, ramp_step, end_step, start_slope, ramp_slope, frequency=100):
+        self.begin_step = check_step(begin_step, "begin_step")
+        self.ramp_step = check_step(ramp_step, "ramp_step")
+        self.end_step = check_step(end_step, "end_step")
+        check_order("begin_step", begin_step, "ramp_step", ramp_step)
+        check_order("ramp_step", ramp_step, "end_step", end_step)
+        check_order("begin_step", begin_step, "end_step", end_step, strictly=True)
+        self.start_slope = _check_slopes(start_slope, "start_slope")
+        self.ramp_slope = _check_slopes(ramp_slope, "ramp_slope")
+        self.frequency = check_step(frequency, "frequency", least=1)
+        first, second = ({n: np.size(v) for n, v in s.items()} if isinstance(s, dict) else None
+                         for s in (self.start_slope, self.ramp_slope))
+        if first != second:
+            raise ValueError(
+                "`start_slope` and `ramp_slope` must both be numbers, or mappings of the same kernels and gates. "
+                f"Received: start_slope={start_slope!r}, ramp_slope={ramp_slope!r}"
+            )
+
+    @classmethod
+    def from_dense(cls, dense, begin_step, ramp_step, end_step, *, sparsity=0.9, frequency=100, block_shape=(16, 16), ratio=1.5,
+                   scope="gate", layers=None, gates=1):
+        """A ramp whose slopes are computed from a dense model that was trained before.
+
+        With `q` the quantile of `|w|` at `sparsity` in the dense model and `N` the weights of a block:
+
+            start_slope = N**(1/4) * 2 * q * frequency / (2 * (ramp_step - begin_step) + 3 * (end_step - ramp_step))
+            ramp_slope = ratio * start_slope
+
+        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the authors' allowance for the largest of `N` weights being
+        larger than one weight. The sparsity that comes out is near `sparsity`, not equal to it.
+
+        Args:
+            dense: a built `keras.Model`; or its kernels `[inputs, gates * units]`, a list or a mapping from names, in the model's order.
+            begin_step, ramp_step, end_step, frequency: as in the constructor.
+            sparsity: the fraction to aim at.
+            block_shape: `(rows, columns)` of a block, as given to `BlockPruning`.
+            ratio: `ramp_slope / start_slope`; 1.2 to 2.
+            scope: `"gate"`: slopes for each gate; `"kernel"`: for each kernel; `"model"`: one pair for all.
+            layers: which layers of `dense`, as in `find_kernels`.
+            gates: how many gates the kernels have, where `dense` is not a model.
+        """
+        steps = [check_step(step, "begin_step, ramp_step, end_step") for step in (begin_step, ramp_step, end_step)]
+        check_order("begin_step", begin_step, "end_step", end_step, strictly=True)
+        sparsity, block_shape = check_sparsity(sparsity), check_block_shape(block_shape)
+        ratio, scope = check_number(ratio, "ratio", least=0), check_choice(scope, SCOPES, "scope")
+        scale = 2 * frequency / (2 * (steps[1] - steps[0]) + 3 * (steps[2] - steps[1]))
+        parts = {}
+        for name, kernel, count in _dense_kernels(dense, layers, gates):
+            cut = kernel.reshape(len(kernel), count, -1).transpose(1, 0, 2)
+            size = min(block_shape[0], cut.shape[1]) * min(block_shape[1], cut.shape[2])
+            parts[name] = np.abs(cut if scope == "gate" else cut.reshape(1, *kernel.shape)), size**0.25 * scale
+        if scope == "model":
+            factor = max(factor for _, factor in parts.values())
+            slope = factor * np.quantile(np.concatenate([part.ravel() for part, _ in parts.values()]), sparsity)
+            return cls(*steps, float(slope), float(slope * ratio), frequency)
+        start = {name: [float(np.quantile(gate, sparsity) * factor) for gate in part] for name, (part, factor) in parts.items()}
+        ramp = {name: [slope * ratio for slope in slopes] for name, slopes in start.items()}
+        return cls(*steps, start, ramp, frequency)
+
+    def __call__(self, step):
+        """The threshold at `step`, in the structure of the slopes: a number, or a mapping of lists."""
+        if isinstance(self.start_slope, dict):
+            pairs = {name: zip(np.atleast_1d(slope), np.atleast_1d(self.ramp_slope[name]))
+                     for name, slope in self.start_slope.items()}
+            return {name: [self._threshold(step, *pair) for pair in pairs[name]] for name in pairs}
+        return self._threshold(step, self.start_slope, self.ramp_slope)
+
+    def thresholds(self, step, names):
+        """The threshold at `step` for each of the kernels called `names`: a list of arrays, of one number or of one for each gate."""
+        value = self(step)
+        if not isinstance(value, dict):
+            return [np.atleast_1d(value) for _ in names]
+        if not set(names) & set(value) and len(names) == len(value):
+            return [np.array(one) for one in value.values()]
+        missing = [name for name in names if name not in value]
+        if missing:
+            raise ValueError(
+                f"`start_slope` must have a slope for each kernel that is pruned, or as many as there are. Missing: {missing}. "
+                f"Received: start_slope for {sorted(value)}"
+            )
+        return [np.array(value[name]) for name in names]
+
+    def _threshold(self, step, start_slope, ramp_slope):
+        if step < self.begin_step:
+            return 0.0
+        step = min(step, self.end_step)
+        if step < self.ramp_step:
+            return float(start_slope * (step - self.begin_step + 1) / self.frequency)
+        first = start_slope * (self.ramp_step - self.begin_step + 1)
+        return float((first + ramp_slope * (step - self.ramp_step + 1)) / self.frequency)
+
+    def get_config(self):
+        return {
+            "begin_step": self.begin_step,
+            "ramp_step": self.ramp_step,
+            "end_step": self.end_step,
+            "start_slope": self.start_slope,
+            "ramp_slope": self.ramp_slope,
+            "frequency": self.frequency,
+        }
+
+
+def _dense_kernels(dense, layers, gates):
+    """Yields `(name, kernel, gates)` of each kernel of `dense`, a model or arrays."""
+    if hasattr(dense, "_flatten_layers"):
+        for kernel in find_kernels(dense, layers):
+            yield kernel.name, np.asarray(kernel.numpy(), np.float64), kernel.gates
+        return
+    named = dense.items() if isinstance(dense, dict) else ((str(n), kernel) for n, kernel in enumerate(dense))
+    for name, kernel in named:
+        kernel = np.asarray(kernel, np.float64)
+        if kernel.ndim != 2 or kernel.shape[1] % gates:
+            raise ValueError(
+                f"`dense` must be a model or kernels [inputs, gates * units] of gates={gates}. "
+                f"Received: {name!r} of shape {kernel.shape}"
+            )
+        yield name, kernel, gates
+
+
+def _check_slopes(slope, name):
+    if isinstance(slope, dict):
+        return {key: _check_slopes(value, f"{name}[{key!r}]") for key, value in slope.items()}
+    if isinstance(slope, (list, tuple)):
+        return [check_number(value, name, least=0) for value in slope]
+    return check_number(slope, name, least=0)
