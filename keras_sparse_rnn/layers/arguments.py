@@ -63,3 +63,9 @@ def check_live_blocks(live_blocks, count, storage):
             f"Received: live_blocks={live_blocks!r}, storage={storage!r}"
         )
     return tuple(int(n) for n in live_blocks)
+
+
+def forgotten_arguments(layer):
+    """The arguments of a recurrent Keras layer, as a dict, that Keras leaves out of `get_config` (for some of the layers)."""
+    owners = {"seed": layer.cell, "implementation": layer.cell, "use_cudnn": layer}
+    return {name: getattr(owner, name) for name, owner in owners.items() if hasattr(owner, name)}

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import storage as storages
-from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage
+from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage, forgotten_arguments
 from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
 
 WEIGHTS = ("kernel", "recurrent_kernel")
@@ -19,6 +19,9 @@ class BlockSparseRNN:
 
     Everything around the loop over time is Keras's own: states, masks, `stateful`, `return_state`, saving. The weights are owned by the layer's
     `cell`, as in Keras, so a masked layer reads and writes the weights files of its parent.
+
+    The padding of partial blocks is zero and has no gradient, and a constraint keeps it zero. Of Keras's optimisers only Adafactor minds: it
+    divides 0 by 0 where a row and a column of a block are both padding. Give it a larger `epsilon_1`, 1e-12 say.
 
     A subclass says how many `gates` there are, the name `op` of its cell in `ops.why_not_native`, and runs the sequence in `_run`.
 
@@ -107,9 +110,9 @@ class BlockSparseRNN:
     def dense_kernels(self):
         """The kernel `[inputs, gates * units]` and the recurrent kernel `[units, gates * units]`, as NumPy arrays, dead blocks zero."""
         if self.storage == "masked":
-            return tuple(keras.ops.convert_to_numpy(getattr(self.cell, name)) for name in WEIGHTS)
-        packed = [[getattr(self.cell, f"{name}_{part}") for part in ("values", "blocks")] for name in WEIGHTS]
-        return tuple(grid.unpack(*map(keras.ops.convert_to_numpy, pair)) for grid, pair in zip(self._grids, packed))
+            return tuple(getattr(self.cell, name).numpy() for name in WEIGHTS)
+        packed = [[getattr(self.cell, f"{name}_{part}").numpy() for part in ("values", "blocks")] for name in WEIGHTS]
+        return tuple(grid.unpack(*pair) for grid, pair in zip(self._grids, packed))
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs all steps. Called by Keras, which prepares the states before and stores them afterwards."""
@@ -146,10 +149,7 @@ class BlockSparseRNN:
             kernel=self.kernel_choice,
             live_blocks=self.live_blocks,
         )
-        # Keras leaves these out of its configs.
-        for owner, name in ((self.cell, "implementation"), (self, "use_cudnn")):
-            if hasattr(owner, name):
-                config[name] = getattr(owner, name)
+        config.update(forgotten_arguments(self))
         return config
 
     def _run(self, x, states, packed, recurrent_packed, bias, options):

@@ -30,6 +30,7 @@ class BlockSparseDense(keras.layers.Dense):
         ValueError: an argument is out of its range, or a block is larger than the kernel.
     """
 
+    gates = 1
     op = "matmul"
 
     @takes_arguments_of(keras.layers.Dense)
@@ -94,9 +95,8 @@ class BlockSparseDense(keras.layers.Dense):
     def dense_kernels(self):
         """The kernel `[inputs, units]` as a NumPy array, dead blocks zero, in a tuple of one."""
         if self.storage == "masked":
-            return (keras.ops.convert_to_numpy(self.kernel),)
-        values, blocks = (keras.ops.convert_to_numpy(part) for part in (self.kernel_values, self.kernel_blocks))
-        return (self._grids[0].unpack(values, blocks),)
+            return (self.kernel.numpy(),)
+        return (self._grids[0].unpack(self.kernel_values.numpy(), self.kernel_blocks.numpy()),)
 
     def call(self, inputs, training=None):
         dtype = self._op_dtype()

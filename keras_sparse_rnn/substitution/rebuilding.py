@@ -50,7 +50,7 @@ class Rebuilder:
         pairs = [(layer, self._copies[id(layer)]) for layer in walk(model) if id(layer) in self._copies]
         made = [transfer for old, new in pairs for transfer in self._transfers(old, new)]
         for transfer in made:
-            value = keras.ops.convert_to_numpy(transfer.old)
+            value = transfer.old.numpy()
             transfer.new.assign(value if transfer.convert is None else transfer.convert(value))
         self._carry_trainable(pairs, made)
         return copy, made

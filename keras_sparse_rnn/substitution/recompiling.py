@@ -71,7 +71,7 @@ def carry_optimizer_state(old, new, transfers):
 
 def _assign(slot, new_slot, transfer):
     if transfer is not None and transfer.convert is not None and slot.shape == transfer.old.shape:
-        new_slot.assign(transfer.convert(keras.ops.convert_to_numpy(slot)))
+        new_slot.assign(transfer.convert(slot.numpy()))
     elif slot.shape == new_slot.shape:
         new_slot.assign(slot)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn.layers import BlockSparseDense, BlockSparseGRU, BlockSparseLSTM, BlockSparseSimpleRNN
+from keras_sparse_rnn.layers.arguments import forgotten_arguments
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
@@ -20,7 +21,6 @@ PARENTS = {twin: parent for parent, twin in TWINS.items()}
 OWN_ARGUMENTS = ("block_shape", "recurrent_block_shape", "sparsity", "storage", "kernel", "live_blocks")
 # Arguments that a config would carry as text: passed as the objects that they are, so that unregistered ones survive.
 LIVE_ARGUMENTS = ("activation", "initializer", "regularizer", "constraint")
-GATES = {keras.layers.LSTM: 4, keras.layers.GRU: 3, keras.layers.SimpleRNN: 1, keras.layers.Dense: 1}
 
 
 class Transfer(NamedTuple):
@@ -48,7 +48,7 @@ def dense_kernels(layer):
     """The kernels of a built Keras or block-sparse layer as NumPy arrays `[inputs, gates * units]`."""
     if is_block_sparse(layer):
         return layer.dense_kernels()
-    return tuple(keras.ops.convert_to_numpy(variable) for variable in _kernel_variables(layer))
+    return tuple(variable.numpy() for variable in _kernel_variables(layer))
 
 
 def block_sparse_twin(layer, block_shape, storage, kernel):
@@ -62,13 +62,11 @@ def block_sparse_twin(layer, block_shape, storage, kernel):
     Returns:
         `(twin, sparse)`.
     """
-    parent = PARENTS.get(type(layer), type(layer))
+    twin = TWINS.get(type(layer), type(layer))
+    gates = twin.gates
     kernels = dense_kernels(layer)
-    shapes = _block_shapes(layer, kernels, GATES[parent], block_shape)
-    grids = [
-        BlockGrid(dense.shape[0], dense.shape[1] // GATES[parent], GATES[parent], shape)
-        for dense, shape in zip(kernels, shapes)
-    ]
+    shapes = _block_shapes(layer, kernels, gates, block_shape)
+    grids = [BlockGrid(dense.shape[0], dense.shape[1] // gates, gates, shape) for dense, shape in zip(kernels, shapes)]
     live = [int(grid.live(dense).sum()) for grid, dense in zip(grids, kernels)]
     config = _parent_config(layer)
     config.update(block_shape=shapes[0], storage=storage, kernel=kernel)
@@ -76,7 +74,7 @@ def block_sparse_twin(layer, block_shape, storage, kernel):
         config["recurrent_block_shape"] = shapes[1]
     if storage == "packed":
         config["live_blocks"] = live
-    return TWINS[parent](**config), any(count < grid.count for count, grid in zip(live, grids))
+    return twin(**config), any(count < grid.count for count, grid in zip(live, grids))
 
 
 def keras_twin(layer):
@@ -103,7 +101,7 @@ def _kernel_transfer(old, new, index, dense):
     """The transfer of one kernel, whichever of dense and packed either side is."""
     unpack = pack = None
     if _is_packed(old):
-        old_grid, old_blocks = old.grids[index], keras.ops.convert_to_numpy(_block_variables(old)[index])
+        old_grid, old_blocks = old.grids[index], _block_variables(old)[index].numpy()
 
         def unpack(array):
             return old_grid.unpack(array, old_blocks)
@@ -164,8 +162,6 @@ def _parent_config(layer):
     for name in config:
         if name.endswith(LIVE_ARGUMENTS) and hasattr(layer, name):
             config[name] = getattr(layer, name)
-    # Keras leaves these out of its configs.
-    for owner, name in ((_owner(layer), "implementation"), (layer, "use_cudnn")):
-        if hasattr(owner, name):
-            config[name] = getattr(owner, name)
+    if isinstance(layer, keras.layers.RNN):
+        config.update(forgotten_arguments(layer))
     return config
