@@ -15,7 +15,6 @@ A selector that matches a container (a nested model, `Bidirectional`, the layer 
 
 import dataclasses
 import fnmatch
-import importlib
 import warnings
 
 import keras
@@ -73,7 +72,7 @@ class Kernel:
 
     def numpy(self):
         """The weights now, in the variable's dtype."""
-        return np.asarray(keras.ops.convert_to_numpy(self.variable))
+        return to_numpy(self.variable)
 
 
 def find_kernels(model, layers=None, *, strict=True):
@@ -121,6 +120,11 @@ def as_selectors(layers, name="layers"):
     return selectors
 
 
+def to_numpy(variable):
+    """The value of a variable or tensor. (Keras's `convert_to_numpy` of a variable makes NumPy 2 warn.)"""
+    return np.asarray(variable.numpy())
+
+
 def matches(selector, kernel):
     """Whether `selector` selects `kernel`, a `Kernel` that `find_kernels` returned, by its owner or a layer around it."""
     return _selects(selector, kernel.chain)
@@ -133,28 +137,6 @@ def short_names(kernels):
         if len(set(names)) == len(names):
             return names
     return [k.name.replace("/", "_") for k in kernels]
-
-
-def serialize_selector(selector):
-    """A selector as a value that JSON can hold; a predicate is a `ValueError`."""
-    if selector is None or isinstance(selector, str):
-        return selector
-    if isinstance(selector, (list, tuple, set)):
-        return [serialize_selector(one) for one in selector]
-    if isinstance(selector, type):
-        return {"module": selector.__module__, "type": selector.__qualname__}
-    raise ValueError(
-        f"A predicate cannot be written into a config: select layers by name or type instead. Received: {selector!r}"
-    )
-
-
-def deserialize_selector(config):
-    """The inverse of `serialize_selector`."""
-    if isinstance(config, list):
-        return [deserialize_selector(one) for one in config]
-    if isinstance(config, dict):
-        return getattr(importlib.import_module(config["module"]), config["type"])
-    return config
 
 
 def _walk(layer, chain=(), seen=None):
@@ -259,7 +241,7 @@ def _reason(layer):
 
 
 def _complain(model, layers, selectors, places, kernels, refused, matched):
-    names = ", ".join(dict.fromkeys(chain[0].name for chain in places)) or "none"
+    names = ", ".join(dict.fromkeys(chain[0].name for chain in places if type(chain[0]) is not keras.layers.InputLayer)) or "none"
     for number, selector in enumerate(selectors or ()):
         if number not in matched:
             raise ValueError(f"`layers` must match layers of the model; {selector!r} matches none. It has: {names}")

@@ -5,13 +5,13 @@ import warnings
 import keras
 
 from keras_sparse_rnn import schedules
+from keras_sparse_rnn.callbacks.configs import deserialize_schedule, deserialize_selector, serialize_schedule, serialize_selector
 from keras_sparse_rnn.callbacks.masks import MaskedKernel
 from keras_sparse_rnn.callbacks.pruning_group import PruningGroup
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
 from keras_sparse_rnn.patterns import SCOPES, Block, check_block_fits, check_choice
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.selection import as_selectors, deserialize_selector, find_kernels, matches
-from keras_sparse_rnn.selection import serialize_selector, short_names
+from keras_sparse_rnn.selection import as_selectors, find_kernels, matches, short_names, to_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -177,7 +177,7 @@ class BlockPruning(keras.callbacks.Callback):
     def _apply(self, choose):
         """Takes new masks of all kernels, then applies them: if one cannot be taken, no weights change, and the masks are taken off."""
         try:
-            step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+            step = int(to_numpy(self.model.optimizer.iterations))
             chosen = [(group.kernels, choose(group, step)) for group in self._groups]
             for kernels, masks in chosen:
                 for kernel, live in zip(kernels, masks or ()):
@@ -198,7 +198,7 @@ class BlockPruning(keras.callbacks.Callback):
         if frozen:
             warnings.warn(f"These selected layers are frozen (trainable=False) and are not pruned: {frozen}", stacklevel=2)
         for kernel in kernels:
-            if kernel.role == "recurrent_kernel" or kernel.cell is kernel.layer:
+            if kernel.role == "recurrent_kernel" or isinstance(kernel.cell, keras.layers.Dense):
                 check_block_fits(self.block_shape, (kernel.inputs, kernel.units), kernel.name)
         groups = []
         for selector, schedule in mapping.items():
@@ -210,12 +210,8 @@ class BlockPruning(keras.callbacks.Callback):
         return groups
 
     def get_config(self):
-        if isinstance(self.schedule, dict):
-            schedule = [[serialize_selector(selector), _serialize(one)] for selector, one in self.schedule.items()]
-        else:
-            schedule = _serialize(self.schedule)
         return {
-            "schedule": schedule,
+            "schedule": serialize_schedule(self.schedule),
             "block_shape": list(self.block_shape),
             "frequency": self.frequency,
             "criterion": self.criterion,
@@ -227,14 +223,6 @@ class BlockPruning(keras.callbacks.Callback):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        schedule = config.pop("schedule")
-        if isinstance(schedule, list):
-            schedule = {deserialize_selector(s): keras.saving.deserialize_keras_object(one) for s, one in schedule}
-        else:
-            schedule = keras.saving.deserialize_keras_object(schedule)
+        config["schedule"] = deserialize_schedule(config["schedule"])
         config["layers"] = deserialize_selector(config.get("layers"))
-        return cls(schedule, **config)
-
-
-def _serialize(schedule):
-    return keras.saving.serialize_keras_object(schedules.get(schedule))
+        return cls(**config)

@@ -8,6 +8,8 @@ variable has its former constraint back and the model is the plain Keras model t
 import keras
 import numpy as np
 
+from keras_sparse_rnn.selection import to_numpy
+
 
 class MaskConstraint(keras.constraints.Constraint):
     """Applies an `existing` constraint, if any, and then a mask.
@@ -100,7 +102,7 @@ class MaskedKernel:
         self.live = live
         self.constraint.mask.assign(keep)
         for variable in [self.kernel.variable, *self._averages()]:
-            weights = np.asarray(keras.ops.convert_to_numpy(variable))
+            weights = to_numpy(variable)
             if weights[~keep].any():
                 variable.assign(np.where(keep, weights, np.zeros((), weights.dtype)))
 

@@ -1,0 +1,273 @@
+"""Which kernels of a model are found, wherever their layers are."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_sparse_rnn.selection import find_kernels, short_names
+
+layers = keras.layers
+
+
+def names(model, *args, **kwargs):
+    return [kernel.name for kernel in find_kernels(model, *args, **kwargs)]
+
+
+def sequential(*inner, shape=(4, 5)):
+    return keras.Sequential([keras.Input(shape), *inner])
+
+
+def test_each_kind_of_layer_has_its_gates():
+    model = sequential(
+        layers.LSTM(6, return_sequences=True, name="l"), layers.GRU(7, return_sequences=True, name="g"), layers.SimpleRNN(3, name="s"), layers.Dense(2, name="d")
+    )
+    found = find_kernels(model, [layers.RNN, layers.Dense])
+    assert [(k.name, k.gate_names, k.inputs, k.units) for k in found] == [
+        ("l/lstm_cell/kernel", ("i", "f", "c", "o"), 5, 6),
+        ("l/lstm_cell/recurrent_kernel", ("i", "f", "c", "o"), 6, 6),
+        ("g/gru_cell/kernel", ("z", "r", "h"), 6, 7),
+        ("g/gru_cell/recurrent_kernel", ("z", "r", "h"), 7, 7),
+        ("s/simple_rnn_cell/kernel", ("h",), 7, 3),
+        ("s/simple_rnn_cell/recurrent_kernel", ("h",), 3, 3),
+        ("d/kernel", ("",), 3, 2),
+    ]
+    first, last = found[0], found[-1]
+    assert first.variable is model.get_layer("l").cell.kernel and first.cell is model.get_layer("l").cell
+    assert first.layer is model.get_layer("l") and last.layer is last.cell is model.get_layer("d")
+    assert [k.gates for k in found] == [4, 4, 3, 3, 1, 1, 1]
+    np.testing.assert_array_equal(found[1].numpy(), model.get_layer("l").cell.recurrent_kernel.numpy())
+    assert found[3].grid((2, 3)).kernel_shape == (7, 21) and found[3].grid((2, 3)).gates == 3
+
+
+def test_dense_is_left_out_unless_it_is_selected():
+    model = sequential(layers.LSTM(6, name="l"), layers.Dense(2, name="d"))
+    assert names(model) == ["l/lstm_cell/kernel", "l/lstm_cell/recurrent_kernel"]
+    assert names(model, "d") == ["d/kernel"]
+    assert names(model, layers.Dense) == ["d/kernel"]
+
+
+def test_layers_inside_bidirectional_and_time_distributed_are_found():
+    model = sequential(
+        layers.Bidirectional(layers.GRU(6, return_sequences=True, name="g"), name="both"),
+        layers.TimeDistributed(layers.Dense(3), name="head"),
+    )
+    assert names(model) == [
+        f"both/{way}_g/gru_cell/{role}" for way in ("forward", "backward") for role in ("kernel", "recurrent_kernel")
+    ]
+    assert names(model, "head") == [f"head/{model.get_layer('head').layer.name}/kernel"]
+    assert len(names(model, "both")) == 4
+    assert len(names(model, "forward_g")) == 2
+
+
+def test_time_distributed_rnn_is_found():
+    inputs = keras.Input((2, 4, 5))
+    model = keras.Model(inputs, layers.TimeDistributed(layers.LSTM(3, name="l"), name="each")(inputs))
+    assert names(model) == ["each/l/lstm_cell/kernel", "each/l/lstm_cell/recurrent_kernel"]
+
+
+def test_rnn_around_a_cell_and_around_stacked_cells():
+    stacked = layers.RNN([layers.LSTMCell(3, name="a"), layers.GRUCell(4, name="b")], name="stack", return_sequences=True)
+    model = sequential(stacked, layers.RNN(layers.SimpleRNNCell(2, name="c"), name="one"))
+    found = find_kernels(model)
+    assert [k.path.split("/")[-1] for k in found] == ["a", "a", "b", "b", "c", "c"]
+    assert [k.layer.name for k in found] == ["stack"] * 4 + ["one"] * 2
+
+
+def test_nested_functional_and_sequential_models_are_searched():
+    inner = sequential(layers.LSTM(3, return_sequences=True, name="l"), layers.Dense(2, name="d"))
+    inner.name = "inner"
+    inputs = keras.Input((4, 5))
+    model = keras.Model(inputs, layers.GRU(2, name="g")(inner(inputs)))
+    assert names(model) == ["inner/l/lstm_cell/kernel", "inner/l/lstm_cell/recurrent_kernel", "g/gru_cell/kernel", "g/gru_cell/recurrent_kernel"]
+    assert names(model, "inner") == names(model)[:2], "a container is selected for its recurrent layers, not for its Dense"
+    assert names(model, ["inner/*"]) == names(model)[:2] + ["inner/d/kernel"]
+
+
+class Holder(keras.Model):
+    """Layers in an attribute, a list and a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = layers.LSTM(3, return_sequences=True, name="first")
+        self.several = [layers.GRU(3, return_sequences=True, name="listed")]
+        self.named = {"last": layers.SimpleRNN(2, name="mapped")}
+
+    def call(self, x):
+        return self.named["last"](self.several[0](self.first(x)))
+
+
+def test_subclassed_models_are_searched():
+    model = Holder()
+    model(np.zeros((1, 4, 5)))
+    assert {name.split("/")[0] for name in names(model)} == {"first", "listed", "mapped"}
+    assert len(names(model)) == 6
+
+
+def test_a_shared_layer_is_found_once():
+    shared = layers.LSTM(5, return_sequences=True, name="l")
+    inputs = keras.Input((4, 5))
+    inner = keras.Model(inputs, shared(inputs), name="inner")
+    model = keras.Model(inputs, shared(shared(inner(inputs))))
+    assert len(names(model)) == 2
+
+
+def test_equal_names_are_told_apart():
+    class Twins(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (layers.LSTM(5, return_sequences=True, name="same") for _ in range(2))
+
+        def call(self, x):
+            return self.b(self.a(x))
+
+    model = Twins()
+    model(np.zeros((1, 4, 5)))
+    assert names(model) == [f"same/lstm_cell{n}/{role}" for n in ("", "#2") for role in ("kernel", "recurrent_kernel")]
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ("enc_a", "a"),
+        ("enc_*", "ab"),
+        (["enc_a", "dec"], "ac"),
+        (layers.GRU, "b"),
+        (layers.RNN, "abc"),
+        (layers.LSTMCell, "ac"),
+        (lambda layer: getattr(layer, "units", 0) > 3, "bc"),
+        (["dec", layers.GRU, lambda layer: layer.name == "enc_a"], "abc"),
+        ("dec/lstm_cell", "c"),
+    ],
+)
+def test_layers_are_selected_by_name_pattern_type_and_predicate(selector, found):
+    model = sequential(
+        layers.LSTM(3, return_sequences=True, name="enc_a"), layers.GRU(4, return_sequences=True, name="enc_b"), layers.LSTM(5, name="dec")
+    )
+    wanted = {"a": "enc_a", "b": "enc_b", "c": "dec"}
+    assert list(dict.fromkeys(k.layer.name for k in find_kernels(model, selector))) == [wanted[letter] for letter in found]
+
+
+class OddCell(keras.Layer):
+    """A cell whose weights are no kernel that can be cut."""
+
+    state_size = output_size = 5
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(5,), name="scale")
+
+    def call(self, x, states):
+        return x * self.scale + states[0], [x]
+
+
+class OwnCell(keras.Layer):
+    """A cell of the user's own with two gates that is laid out as Keras lays out its cells."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = self.state_size = self.output_size = units
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], 2 * self.units), name="kernel")
+        self.recurrent_kernel = self.add_weight(shape=(self.units, 2 * self.units), name="recurrent_kernel")
+
+    def call(self, x, states):
+        a, b = keras.ops.split(keras.ops.matmul(x, self.kernel) + keras.ops.matmul(states[0], self.recurrent_kernel), 2, -1)
+        return a * b, [a * b]
+
+
+def test_a_cell_of_the_users_own_is_cut_like_keras_cells():
+    found = find_kernels(sequential(layers.RNN(OwnCell(3, name="own"), name="r")))
+    assert [(k.name, k.gate_names, k.units) for k in found] == [("r/own/kernel", ("0", "1"), 3), ("r/own/recurrent_kernel", ("0", "1"), 3)]
+
+
+def test_what_cannot_be_pruned_is_named_in_a_warning():
+    model = sequential(layers.RNN(OddCell(), return_sequences=True, name="odd"), layers.LSTM(3, name="l"), layers.BatchNormalization(name="bn"))
+    with pytest.warns(UserWarning, match=r"cannot be pruned and stay dense: odd \(the kernels of OddCell are not matrices"):
+        assert len(find_kernels(model)) == 2
+    with pytest.warns(UserWarning, match=r"stay dense: bn \(BatchNormalization has no kernel \[inputs, gates \* units\]\)$"):
+        assert len(find_kernels(model, ["l", "bn"])) == 2
+    assert len(find_kernels(model, strict=False)) == 2  # and says nothing
+
+
+def test_convolutional_recurrent_layers_are_refused_not_crashed_on():
+    inputs = keras.Input((2, 6, 6, 1))
+    x = layers.ConvLSTM2D(2, 3, return_sequences=True, name="conv")(inputs)
+    model = keras.Model(inputs, layers.LSTM(3)(layers.Reshape((2, 32))(x)))
+    with pytest.warns(UserWarning, match="conv"):
+        assert len(find_kernels(model)) == 2
+
+
+def test_a_dense_kernel_that_is_not_a_plain_variable_is_refused():
+    model = sequential(layers.LSTM(4, name="l"), layers.Dense(3, name="d"))
+    model.get_layer("d").enable_lora(2)
+    with pytest.warns(UserWarning, match=r"d \(its kernel is not a plain float variable\)"):
+        assert names(model, ["l", "d"]) == ["l/lstm_cell/kernel", "l/lstm_cell/recurrent_kernel"]
+
+
+@pytest.mark.parametrize(
+    ("make", "selector", "message"),
+    [
+        (
+            lambda: sequential(layers.Dense(2, name="d")),
+            None,
+            "The model must have a recurrent layer (LSTM, GRU, SimpleRNN or their cells) that can be pruned. 'm' has the layers: d",
+        ),
+        (lambda: sequential(layers.LSTM(2, name="l")), "lstm", "`layers` must match layers of the model; 'lstm' matches none. It has: l"),
+        (lambda: sequential(layers.LSTM(2, name="l")), ["l", layers.GRU], f"`layers` must match layers of the model; {layers.GRU!r} matches none. It has: l"),
+        (
+            lambda: sequential(layers.LSTM(2, name="l"), layers.BatchNormalization(name="bn")),
+            "bn",
+            "The model must have a kernel in 'bn' that can be pruned. 'm' has the layers: l, bn",
+        ),
+        (
+            lambda: keras.Sequential([layers.LSTM(2, name="l")]),
+            None,
+            "The model must be built before its kernels are looked for: l/lstm_cell has no weights yet. "
+            "Call the model on a batch, or `model.build(input_shape)`, first.",
+        ),
+        (
+            lambda: sequential(layers.LSTM(2)),
+            3,
+            "`layers` must be a layer name or pattern, a layer type, a predicate of a layer, or a list of these. Received: layers=3",
+        ),
+        (
+            lambda: sequential(layers.LSTM(2)),
+            [],
+            "`layers` must be a layer name or pattern, a layer type, a predicate of a layer, or a list of these. Received: layers=[]",
+        ),
+    ],
+)
+def test_nothing_found_says_what_there_is(make, selector, message):
+    model = make()
+    model.name = "m"
+    with pytest.raises(ValueError) as error:
+        find_kernels(model, selector)
+    assert str(error.value) == message
+    if selector is None:
+        assert find_kernels(model, strict=False) == []
+
+
+def test_an_unbuilt_subclassed_model_says_so():
+    with pytest.raises(ValueError, match="The model must be built before its kernels are looked for: first/lstm_cell"):
+        find_kernels(Holder())
+
+
+def test_a_layer_alone_can_be_searched():
+    layer = layers.Dense(3, name="d")
+    layer.build((None, 4))
+    assert names(layer, "d") == ["d/kernel"]
+    lstm = layers.LSTM(3)
+    lstm.build((None, 2, 4))
+    assert names(lstm) == ["lstm_cell/kernel", "lstm_cell/recurrent_kernel"]
+
+
+def test_short_names_are_short_and_unique():
+    model = sequential(
+        layers.Bidirectional(layers.GRU(6, return_sequences=True, name="g")),
+        layers.RNN([layers.LSTMCell(3, name="a"), layers.LSTMCell(4, name="b")]),
+    )
+    assert short_names(find_kernels(model))[::2] == ["forward_g_kernel", "backward_g_kernel", "a_kernel", "b_kernel"]
+    first, second = (sequential(layers.LSTM(3, return_sequences=True, name="l"), shape=(4, 3)) for _ in range(2))
+    first.name, second.name = "first", "second"
+    model = keras.Sequential([keras.Input((4, 3)), first, second])
+    assert short_names(find_kernels(model)) == [f"{part}_l_{role}" for part in ("first", "second") for role in ("kernel", "recurrent_kernel")]
