@@ -1,0 +1,83 @@
+"""The checks of `export_litert`'s arguments, made before anything takes long or is written."""
+
+import os
+import tempfile
+
+import keras
+
+from keras_sparse_rnn.export import conversion
+
+DYNAMIC = "dynamic"
+
+
+def check_options(runtime, weights):
+    """`runtime` and `weights` have one value each in this version."""
+    if runtime != "builtin":
+        later = runtime == "delegate"
+        raise ValueError(
+            ("`runtime='delegate'` is not available in this version; use runtime='builtin'" if later else "`runtime` must be 'builtin'")
+            + f". Received: runtime={runtime!r}"
+        )
+    if weights != "float32":
+        later = weights in ("bfloat16", "int8")
+        raise ValueError(
+            (f"`weights={weights!r}` is not available in this version; use weights='float32'" if later else "`weights` must be 'float32'")
+            + f". Received: weights={weights!r}"
+        )
+
+
+def check_positive(value, name):
+    """`tolerance` and the like."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}")
+
+
+def check_threads(value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`num_threads` must be an integer of at least 1. Received: num_threads={value!r}")
+
+
+def check_size(value, name):
+    """`batch_size` and `steps`: None (as the model has it), an integer of at least 1, or `"dynamic"`."""
+    if value is None or value == DYNAMIC:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` must be None, an integer of at least 1, or 'dynamic'. Received: {name}={value!r}")
+
+
+def check_path(path):
+    """Returns `path` as a string if a file can be written there."""
+    try:
+        text = os.path.abspath(os.fsdecode(path))
+    except TypeError:
+        raise ValueError(f"`path` must be the path of a file. Received: path={path!r}") from None
+    folder = os.path.dirname(text)
+    if os.path.isdir(text):
+        raise ValueError(f"`path` must be the path of a file, and this is a directory. Received: path={path!r}")
+    if not os.path.isdir(folder):
+        raise ValueError(f"`path` must be in a directory that exists. Received: path={path!r}")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"`path` must be in a directory that can be written to ({error.strerror}). Received: path={path!r}"
+        ) from None
+    return text
+
+
+def check_model(model):
+    """A built Keras model with a recurrent layer."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}")
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: give it an Input, or call it once on data. "
+            f"Received: model={model.name!r}, which has no weights yet"
+        )
+    if not conversion.recurrent_layers(model):
+        kinds = ", ".join(dict.fromkeys(type(layer).__name__ for layer in conversion.layers_of(model)[1:]))
+        raise ValueError(
+            "`model` must have a recurrent layer (LSTM, GRU, SimpleRNN or RNN). "
+            f"Received: model={model.name!r} with layers of type {kinds or 'none'}"
+        )

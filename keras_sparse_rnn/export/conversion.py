@@ -1,0 +1,136 @@
+"""Turns a Keras model into the bytes of a LiteRT file with dense weights."""
+
+import contextlib
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_sparse_rnn.export import cells, recurrence
+from keras_sparse_rnn.export.quiet import quiet
+
+
+def layers_of(model):
+    """All layers of a model, those inside wrappers and nested models included, and the cells of recurrent layers."""
+    return list(model._flatten_layers(include_self=True, recursive=True))
+
+
+def recurrent_layers(model):
+    """The recurrent layers of a model."""
+    return [layer for layer in layers_of(model) if isinstance(layer, keras.layers.RNN)]
+
+
+@contextlib.contextmanager
+def full_precision(model):
+    """Lets a model of mixed precision compute in float32, as the file does, and sets its policies back at the end."""
+    full = keras.dtype_policies.DTypePolicy("float32")
+    changed = [layer for layer in layers_of(model) if layer.compute_dtype not in (None, "float32")]
+    policies = [layer._dtype_policy for layer in changed]
+    try:
+        for layer in changed:
+            object.__setattr__(layer, "_dtype_policy", full)
+        yield
+    finally:
+        for layer, policy in zip(changed, policies):
+            object.__setattr__(layer, "_dtype_policy", policy)
+
+
+@contextlib.contextmanager
+def our_loops(model):
+    """Lets the recurrent layers run as `recurrence` does: an instance attribute over the method, taken off at the end."""
+    loops = {layer: cells.of(layer) for layer in recurrent_layers(model)}
+    loops = {layer: cell for layer, cell in loops.items() if cell is not None}
+    try:
+        for layer, cell in loops.items():
+            object.__setattr__(layer, "inner_loop", _loop_of(layer, cell))
+        yield
+    finally:
+        for layer in loops:
+            layer.__dict__.pop("inner_loop", None)
+
+
+def _loop_of(layer, cell):
+    @tf.autograph.experimental.do_not_convert
+    def inner_loop(sequences, initial_state, mask, training=False):
+        return recurrence.run(
+            cell,
+            sequences,
+            list(initial_state),
+            mask[0] if isinstance(mask, (list, tuple)) else mask,
+            go_backwards=layer.go_backwards,
+            return_sequences=layer.return_sequences,
+            zero_output_for_mask=layer.zero_output_for_mask,
+        )
+
+    return inner_loop
+
+
+def states_of(model):
+    """The state variables of the stateful layers."""
+    return [state for layer in recurrent_layers(model) if layer.stateful for state in keras.tree.flatten(layer.states)]
+
+
+@contextlib.contextmanager
+def states_at_zero(model):
+    """Sets the states of stateful layers to zero, and back at the end."""
+    states = states_of(model)
+    saved = [np.array(state) for state in states]
+    try:
+        for state in states:
+            state.assign(np.zeros(state.shape, state.dtype))
+        yield
+    finally:
+        for state, value in zip(states, saved):
+            state.assign(value)
+
+
+def call(model, structure, inputs):
+    """The flat list of the model's outputs on the flat list `inputs`."""
+    return keras.tree.flatten(model(keras.tree.pack_sequence_as(structure, list(inputs)), training=False))
+
+
+def convert(model, structure, signature, output_names):
+    """Converts `model` to the bytes of a LiteRT file with dense weights and one signature, `serving_default`.
+
+    Args:
+        model: a built Keras model.
+        structure: the structure that the model takes its inputs in.
+        signature: a flat list of named `tf.TensorSpec`.
+        output_names: the names of the outputs, or None to call them `output_0`, `output_1`, ...
+
+    Raises:
+        ValueError: the model uses an operator that LiteRT does not have built in.
+    """
+    states = states_of(model)
+    module = tf.Module()
+    module.states = [tf.Variable(tf.zeros(state.shape)) for state in states]
+    module.weights = [variable.value for variable in model.variables]
+
+    def forward(*inputs):
+        # In a stateless scope the trace sees our variables as the states of the model, and assigns to them instead.
+        mapping = [(state, tf.identity(variable)) for state, variable in zip(states, module.states)]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            outputs = call(model, structure, inputs)
+        for state, variable in zip(states, module.states):
+            variable.assign(scope.get_current_value(state))
+        names = output_names if output_names else [f"output_{number}" for number in range(len(outputs))]
+        return {name: tf.identity(output) for name, output in zip(names, outputs)}
+
+    with full_precision(model), our_loops(model):
+        module.forward = tf.function(forward, input_signature=signature)
+        traced = module.forward.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.experimental_enable_resource_variables = True
+    converter._experimental_lower_tensor_list_ops = True  # for Keras's own loop, around a cell that is not one of ours
+    try:
+        with quiet(replay=False):
+            return converter.convert()
+    except Exception as error:
+        found = re.search(r"(?:Flex|Custom|TF Select) ops: ([^\n]*)", str(error))
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        cause = f"the operators {found[1]}" if found else lines[0] if lines else repr(error)
+        raise ValueError(
+            f"`model` must use only operators that LiteRT has built in. Received: model={model.name!r}, whose conversion stopped at {cause}"
+        ) from error

@@ -1,0 +1,77 @@
+"""LiteRT's interpreter for the files that `export_litert` writes."""
+
+import os
+
+from keras_sparse_rnn.export import flatbuffer, verification
+
+
+class Interpreter:
+    """Runs a file that `export_litert` wrote, and says what is wrong with one that it did not.
+
+    Calling it runs one inference by the names of the inputs; everything that `ai_edge_litert.interpreter.Interpreter` has is there too.
+
+    >>> interpreter = ksr.export.Interpreter("model.tflite")                  # doctest: +SKIP
+    >>> interpreter(tokens=tokens)["logits"]                                  # doctest: +SKIP
+
+    Args:
+        path: the file.
+        num_threads: how many threads the runtime may use; None leaves it to the runtime.
+
+    Raises:
+        ValueError: there is no such file, it is cut short, not a LiteRT file, or not one of ours.
+    """
+
+    def __init__(self, path, num_threads=None):
+        self.path, self.num_threads = os.fspath(path), num_threads
+        check_file(self.path)
+        self.reset_states()
+
+    def reset_states(self):
+        """Sets the states of stateful layers to zero, by starting afresh: LiteRT has no call that does it."""
+        try:
+            self._interpreter = verification.open_file(self.path, self.num_threads)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"`path` must be a file that LiteRT can run. Received: path={self.path!r}, and LiteRT says: {error}"
+            ) from error
+
+    def __call__(self, **inputs):
+        """One inference; returns the outputs by name."""
+        return self._interpreter.get_signature_runner()(**inputs)
+
+    def __getattr__(self, name):
+        if name == "_interpreter":
+            raise AttributeError(name)
+        return getattr(self._interpreter, name)
+
+
+def check_file(path):
+    """Raises a `ValueError` unless `path` is a whole file of `export_litert`'s."""
+    if not os.path.isfile(path):
+        raise ValueError(f"`path` must be a file that `export_litert` wrote. Received: path={path!r}, which is not a file")
+    with open(path, "rb") as file:
+        content = file.read()
+    wrong = problem(content)
+    if wrong:
+        raise ValueError(
+            f"`path` must be a file that `export_litert` wrote. Received: path={path!r} of {len(content)} bytes, {wrong}"
+        )
+
+
+def problem(content):
+    """What is wrong with the bytes of a file, or None."""
+    if len(content) < 8 or content[4:8] != flatbuffer.IDENTIFIER:
+        return "which is not a LiteRT file (its bytes 4 to 7 are not 'TFL3')"
+    try:
+        model = flatbuffer.unpack(content)
+        names = [_text(entry.name) for entry in model.metadata or []]
+    except Exception:  # whatever the reader trips over, offsets point beyond the end
+        return "which is cut short or damaged"
+    if flatbuffer.METADATA not in names:
+        return f"which has no {flatbuffer.METADATA!r} entry in its metadata"
+    return None
+
+
+def _text(name):
+    return name.decode() if isinstance(name, bytes) else name

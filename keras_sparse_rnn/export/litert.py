@@ -1,0 +1,171 @@
+"""Exports a Keras model with recurrent layers to a file that the stock LiteRT runtime runs.
+
+`model.export(format="litert")` of a Keras 3 LSTM or GRU makes a file that the stock interpreter refuses: it needs TensorFlow's own list operators
+("Flex"). Here the recurrent layers are written as loops of built-in operators, the zeros that pruning made are left out of the file, and
+what comes out is compared with Keras before it gets its name.
+
+>>> summary = ksr.export.export_litert(model, "model.tflite", steps=100)      # doctest: +SKIP
+>>> print(summary)                                                            # doctest: +SKIP
+"""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from keras_sparse_rnn.export import checks, conversion, flatbuffer, signature, verification
+from keras_sparse_rnn.export.sparse_storage import FAST
+from keras_sparse_rnn.export.sparsify import sparsify
+from keras_sparse_rnn.export.summary import LiteRTSummary
+
+
+def export_litert(
+    model,
+    path,
+    runtime="builtin",
+    weights="float32",
+    *,
+    batch_size=None,
+    steps=None,
+    input_signature=None,
+    sample=None,
+    tolerance=1e-4,
+    num_threads=1,
+    seed=0,
+):
+    """Writes `model` to `path` as a LiteRT file of built-in operators, zeros stored sparse, outputs compared with Keras.
+
+    The model is left as it is: weights, states, dtype policy and compile state. Block-sparse layers are exported through
+    `keras_sparse_rnn.to_dense`. A model of mixed precision is exported, and compared, in float32. A stateful layer keeps its states in the
+    file's variables; they are zero when an interpreter is made.
+
+    Args:
+        model: a built Keras model with an LSTM, GRU, SimpleRNN or RNN somewhere.
+        path: the file to write. It is written whole or not at all.
+        runtime: `"builtin"`, the stock interpreter.
+        weights: `"float32"`.
+        batch_size: an integer, `"dynamic"`, or None: as the model has it, and 1 where it leaves it open.
+        steps: the length of the sequences: an integer, `"dynamic"`, or None: as the model has it, dynamic where it leaves it open.
+            Fixed sizes run faster.
+        input_signature: a `keras.KerasTensor` or `tf.TensorSpec`, or a structure of them: needed for a subclassed model only.
+        sample: inputs to compare on, in the model's structure, for a model that random inputs do not suit. Their sizes must be those of
+            the file.
+        tolerance: the largest difference from Keras that is let pass, relative to the largest output where that is above 1.
+        num_threads: of the interpreter, in the comparison and the timing.
+        seed: of the random inputs.
+
+    Returns:
+        A `LiteRTSummary`.
+
+    Raises:
+        ValueError: an argument is not as described, the model cannot be converted, or the file's outputs differ from Keras's. Nothing is left on
+            disk then; a file that was at `path` before stays.
+    """
+    checks.check_options(runtime, weights)
+    checks.check_size(batch_size, "batch_size")
+    checks.check_size(steps, "steps")
+    checks.check_positive(tolerance, "tolerance")
+    checks.check_threads(num_threads)
+    target = checks.check_path(path)
+    checks.check_model(model)
+    model = _plain(model)
+    structure, specs = signature.inputs_of(model, input_signature)
+    specs = signature.specs_of(model, specs, batch_size, steps)
+    names = _output_names(model)
+    shapes, samples = _samples(model, specs, sample, np.random.default_rng(seed))
+
+    converted = flatbuffer.unpack(conversion.convert(model, structure, specs, names))
+    names = names or [each.name.decode() for each in converted.signatureDefs[0].outputs]
+    _add_metadata(converted)
+    flatbuffer.sweep(converted)
+    dense_bytes = len(flatbuffer.pack(converted))
+    forms = sparsify(converted)
+    content = flatbuffer.pack(converted)
+
+    with _written(target, content) as temporary:
+        differences = [
+            verification.compare(model, structure, temporary, specs, names, inputs, num_threads) for inputs in samples
+        ]
+        absolute, relative = (max(each) for each in zip(*differences))
+        if not relative <= tolerance:
+            raise ValueError(
+                f"`model` must give the same outputs in the file as in Keras, to a tolerance of {tolerance:g}; nothing was written. "
+                f"Received: model={model.name!r}, whose outputs "
+                + (f"differ by up to {absolute:.3g}" if np.isfinite(absolute) else "are not finite")
+            )
+        inference = verification.milliseconds(temporary, specs, samples[0], num_threads)
+    counted = signature.steps_in(shapes[0])
+    batch = shapes[0][0][0] if shapes[0][0] else 1
+    return LiteRTSummary(
+        path=os.fspath(path),
+        bytes=len(content),
+        dense_bytes=dense_bytes,
+        largest_error=absolute,
+        milliseconds_per_step=inference / counted,
+        timed=f"one inference of {counted} steps, batch {batch}, {num_threads} thread{'s' * (num_threads > 1)}",
+        operators=flatbuffer.operator_names(converted),
+        sparse_tensors=len(forms),
+        computed_sparse=sum(form.kind in FAST for form in forms),
+    )
+
+
+def _plain(model):
+    """The model with Keras's own layers."""
+    package = "keras_sparse_rnn.layers"
+    if package in sys.modules and any(type(layer).__module__.startswith(package) for layer in conversion.layers_of(model)):
+        from keras_sparse_rnn.substitution import to_dense
+
+        return to_dense(model)
+    return model
+
+
+def _output_names(model):
+    """The names of the outputs, if the model has some that are all different."""
+    names = getattr(model, "output_names", None) or []
+    return list(names) if names and len(set(names)) == len(names) else None
+
+
+def _samples(model, specs, sample, rng):
+    """The shapes to run the file with and the inputs, each a list of flat lists."""
+    if sample is None:
+        shapes = signature.sizes_to_try(specs)
+        return shapes, [verification.random_inputs(model, specs, each, rng) for each in shapes]
+    flat = [np.asarray(array) for array in keras.tree.flatten(sample)]
+    fits = len(flat) == len(specs) and all(spec.shape.is_compatible_with(array.shape) for spec, array in zip(specs, flat))
+    if not fits:
+        wanted = ", ".join(f"{spec.name} {tuple(spec.shape)}" for spec in specs)
+        raise ValueError(
+            f"`sample` must have an array for each input of the file, {wanted}. "
+            f"Received: arrays of shape {', '.join(str(array.shape) for array in flat) or 'none'}"
+        )
+    flat = [array.astype(spec.dtype.as_numpy_dtype) for spec, array in zip(specs, flat)]
+    return [[array.shape for array in flat]], [flat]
+
+
+def _add_metadata(converted):
+    """The entry by which `Interpreter` knows the file."""
+    entry = flatbuffer.schema().MetadataT()
+    entry.name = flatbuffer.METADATA
+    entry.buffer = flatbuffer.add_buffer(converted, json.dumps({"format": 1, "runtime": "builtin"}).encode())
+    converted.metadata = [*(converted.metadata or []), entry]
+
+
+@contextlib.contextmanager
+def _written(path, content):
+    """Writes `content` to a temporary file beside `path`, and moves it there if the block does not raise."""
+    number, temporary = tempfile.mkstemp(prefix=".", suffix=".tflite", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # what an ordinary new file gets; a temporary one is for its owner only
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)

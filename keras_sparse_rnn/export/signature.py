@@ -1,0 +1,81 @@
+"""The inputs of the exported file: names, types and sizes."""
+
+import re
+
+import keras
+import tensorflow as tf
+
+from keras_sparse_rnn.export.checks import DYNAMIC
+
+
+def inputs_of(model, input_signature):
+    """Returns `(structure, specs)`: the structure that `model` takes its inputs in, and a flat list of objects with shape, dtype and name."""
+    structure = input_signature
+    if structure is None:
+        structure = getattr(model, "_inputs_struct", None) if model.inputs else None
+        structure = model.inputs if structure is None else structure
+        if not structure:
+            raise ValueError(
+                "`input_signature` must be given for a model that is not functional or Sequential: a keras.KerasTensor or "
+                f"tf.TensorSpec, or a structure of them. Received: input_signature=None, model={model.name!r}"
+            )
+        if isinstance(structure, (list, tuple)) and len(structure) == 1:
+            structure = structure[0]
+    return structure, keras.tree.flatten(structure)
+
+
+def specs_of(model, specs, batch_size, steps):
+    """The flat list of named `tf.TensorSpec` that the file gets. None in a shape means that the size is given when the file is run.
+
+    Raises:
+        ValueError: `batch_size` or `steps` contradict the model, or an axis besides batch and steps is open.
+    """
+    names = set()
+    sized = []
+    lengths = [spec.shape[1] for spec in specs if len(spec.shape) > 1]
+    if steps is not None and None not in lengths and steps not in lengths:
+        raise ValueError(_contradiction("steps", steps, model, lengths))
+    for spec in specs:
+        label = re.sub(r"\W", "_", getattr(spec, "name", None) or "input")
+        name = next(each for each in (label, *(f"{label}_{n}" for n in range(1, len(specs)))) if each not in names)
+        names.add(name)
+        shape = list(spec.shape)
+        if shape and batch_size is not None and shape[0] not in (None, batch_size):
+            raise ValueError(_contradiction("batch_size", batch_size, model, [shape[0]]))
+        if shape and shape[0] is None:
+            shape[0] = 1 if batch_size is None else _open(batch_size)
+        if len(shape) > 1 and shape[1] is None:
+            shape[1] = _open(steps)
+        if None in shape[2:]:
+            raise ValueError(
+                "`model` must have a fixed size on every axis of its inputs but batch and steps. "
+                f"Received: model={model.name!r} with the input {name!r} of shape {tuple(spec.shape)}"
+            )
+        sized.append(tf.TensorSpec(shape, keras.backend.standardize_dtype(spec.dtype), name=name))
+    return sized
+
+
+def _open(size):
+    """The size of an axis that the model leaves open."""
+    return None if size in (None, DYNAMIC) else size
+
+
+def _contradiction(argument, value, model, own):
+    own = ", ".join(map(str, own)) or "none"
+    return f"`{argument}` must be what the model fixes it to. Received: {argument}={value!r}, and model {model.name!r} has {own}"
+
+
+def sizes_to_try(specs):
+    """The shapes to run the file with: one set of shapes, and a second where batch or steps are open."""
+    sizes = [(1, 100), (2, 13)] if any(None in spec.shape for spec in specs) else [(None, None)]
+    return [[tuple(size if own is None else own for own, size in _pairs(spec.shape, pair)) for spec in specs] for pair in sizes]
+
+
+def _pairs(shape, sizes):
+    return [(own, sizes[axis] if axis < 2 else None) for axis, own in enumerate(shape)]
+
+
+def steps_in(shapes):
+    """How many steps a run with inputs of these shapes has: the longest second axis of an input that is a sequence."""
+    sequences = [shape for shape in shapes if len(shape) > 2] or [shape for shape in shapes if len(shape) > 1]
+    return max((shape[1] for shape in sequences), default=1)

@@ -1,0 +1,152 @@
+"""How the weights of one FULLY_CONNECTED are stored so that their zeros take no space, and which of the ways is best for a given pattern.
+
+LiteRT keeps the weights of a FULLY_CONNECTED as `[outputs, inputs]`, the transpose of a Keras kernel, and its float kernel runs one sparse
+form: rows of 1x4 blocks, four neighbouring *inputs* of one output (`(4, 1)` in Keras's terms). Whatever else is sparse in the file is turned
+into dense weights when the file is loaded (DENSIFY), and then computes as much as if it had no zeros. So a kernel is stored as the best of
+
+- `"blocks"`: 1x4 blocks as they lie. Fits every pattern whose blocks have a multiple of 4 rows, aligned to 4;
+- `"gathered"`: outputs that read the same inputs, as the 16 of a `(1, 16)` block do, form a group; one GATHER lays the live inputs of each group
+  side by side, and on these the 1x4 blocks are full;
+- `"densified"`: compressed rows (single weights) or 1x4 blocks, whichever is smaller, behind a DENSIFY: a small file, dense speed and memory;
+- `"dense"`.
+
+The first two are taken while they compute little enough to be faster than dense, see `FASTEST_DENSITY`.
+"""
+
+import dataclasses
+
+import numpy as np
+
+FAST = ("blocks", "gathered")  # the kinds that LiteRT computes without the zeros
+
+BLOCK = 4  # inputs in a block of LiteRT's sparse FULLY_CONNECTED
+
+# The sparse kernel multiplies about a fifth as many weights in a second as the dense one, which has whole vectors to work on, so blocks that
+# cover more of the kernel than this are faster densified.
+FASTEST_DENSITY = 0.25
+
+# What a GATHER of one input costs, in weights of the sparse kernel.
+GATHER_COST = 11.0
+
+# Indices and the DENSIFY are not worth a gain smaller than this.
+SMALLEST_GAIN = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """The stored form of one weight matrix `[outputs, inputs]`.
+
+    Attributes:
+        kind: `"blocks"`, `"gathered"`, `"densified"` or `"dense"`.
+        values: float32, the stored weights: `[live, block]` when compressed, `[outputs, inputs]` when dense.
+        segments: int, `[outputs + 1]`: row `n` has the blocks `segments[n]` to `segments[n + 1] - 1`. None when dense.
+        indices: int, `[live]`: which block of its row each one is. None when dense.
+        shape: of the matrix that `values`, `segments` and `indices` stand for: the inputs are those after the GATHER.
+        gather: int32, which inputs the GATHER takes; None without one.
+    """
+
+    kind: str
+    values: np.ndarray
+    shape: tuple
+    segments: np.ndarray = None
+    indices: np.ndarray = None
+    gather: np.ndarray = None
+
+    @property
+    def block(self):
+        """How many inputs one index stands for."""
+        return self.values.shape[1] if self.indices is not None else None
+
+    @property
+    def bytes(self):
+        """How much of the file it takes."""
+        arrays = [self.values, self.gather]
+        if self.indices is not None:
+            arrays += [compact(self.segments), compact(self.indices)]
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+def compact(array):
+    """`array` in the smallest of the integer types that a sparse tensor's indices can have."""
+    largest = int(array.max()) if array.size else 0
+    return array.astype(np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.int32)
+
+
+def choose(weights):
+    """The best `Storage` of `weights` `[outputs, inputs]`, float32."""
+    dense = Storage("dense", weights, weights.shape)
+    if weights.size < 64 or np.count_nonzero(weights) > SMALLEST_GAIN * weights.size:
+        return dense
+    blocks = compress(weights, BLOCK) if weights.shape[1] % BLOCK == 0 else None
+    fast = [blocks] if blocks else []
+    if blocks is None or np.count_nonzero(blocks.values) < 0.5 * blocks.values.size:
+        gathered = gather(weights)
+        if gathered is not None:
+            fast.append(gathered)
+    fast = [each for each in fast if work(each) <= FASTEST_DENSITY * weights.size]
+    best = min(fast, key=lambda each: (work(each), each.bytes), default=None)
+    if best is None:
+        rows = [compress(weights, 1)] + ([blocks] if blocks else [])
+        best = dataclasses.replace(min(rows, key=lambda each: each.bytes), kind="densified")
+    return best if best.bytes < SMALLEST_GAIN * dense.bytes else dense
+
+
+def work(storage):
+    """What one product costs, in weights of the sparse kernel."""
+    return storage.values.size + (0 if storage.gather is None else GATHER_COST * storage.gather.size)
+
+
+def compress(weights, block):
+    """`weights` `[outputs, inputs]` as the blocks of `block` inputs that have a weight that is not zero."""
+    outputs, inputs = weights.shape
+    cut = weights.reshape(outputs, inputs // block, block)
+    live = (cut != 0).any(axis=2)
+    segments = np.concatenate([[0], np.cumsum(live.sum(axis=1))])
+    return Storage("blocks", np.ascontiguousarray(cut[live]), weights.shape, segments, np.nonzero(live)[1])
+
+
+def gather(weights):
+    """`weights` as blocks on gathered inputs, or None where no two neighbouring outputs read the same inputs."""
+    outputs = weights.shape[0]
+    live = weights != 0
+    starts = np.flatnonzero(np.concatenate([[True], (live[1:] != live[:-1]).any(axis=1)]))
+    if len(starts) > outputs // 2:
+        return None
+    values, segments, indices, gathered = [], [0], [], []
+    for start, stop in zip(starts, np.append(starts[1:], outputs)):
+        inputs = np.flatnonzero(live[start])
+        blocks = -(-len(inputs) // BLOCK)
+        padded = np.zeros((stop - start, blocks * BLOCK), weights.dtype)
+        padded[:, : len(inputs)] = weights[start:stop, inputs]
+        values.append(padded.reshape(-1, BLOCK))
+        indices.append(np.tile(np.arange(blocks) + len(gathered) // BLOCK, stop - start))
+        segments.extend(segments[-1] + blocks * np.arange(1, stop - start + 1))
+        gathered.extend(inputs)
+        gathered.extend([0] * (blocks * BLOCK - len(inputs)))  # zero weights: any input will do
+    if not gathered:
+        gathered = [0] * BLOCK
+    return Storage(
+        "gathered",
+        np.concatenate(values),
+        (outputs, len(gathered)),
+        np.asarray(segments),
+        np.concatenate(indices),
+        np.asarray(gathered, np.int32),
+    )
+
+
+def restore(storage, inputs):
+    """The matrix `[outputs, inputs]` that `storage` stands for."""
+    if storage.indices is None:
+        return storage.values
+    block = storage.block
+    cut = np.zeros((storage.shape[0], storage.shape[1] // block, block), storage.values.dtype)
+    rows = np.repeat(np.arange(storage.shape[0]), np.diff(storage.segments))
+    cut[rows, storage.indices] = storage.values
+    stored = cut.reshape(storage.shape)
+    if storage.gather is None:
+        return stored
+    restored = np.zeros((storage.shape[0], inputs), stored.dtype)
+    for column, source in enumerate(storage.gather):  # an input can be gathered for many groups
+        restored[:, source] += stored[:, column]
+    return restored
