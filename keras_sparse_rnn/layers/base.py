@@ -18,7 +18,8 @@ class BlockSparseRNN:
     """Mixin over `keras.layers.LSTM`, `GRU` and `SimpleRNN`.
 
     Everything around the loop over time is Keras's own: states, masks, `stateful`, `return_state`, saving. The weights are owned by the layer's
-    `cell`, as in Keras, so a masked layer reads and writes the weights files of its parent.
+    `cell`, as in Keras, so a masked layer has the weights of its parent, in order, names and shapes. (Keras files them under the name of the
+    class, so a weights *file* of a Keras model is read through `ksr.to_dense`.)
 
     The padding of partial blocks is zero and has no gradient, and a constraint keeps it zero. Of Keras's optimisers only Adafactor minds: it
     divides 0 by 0 where a row and a column of a block are both padding. Give it a larger `epsilon_1`, 1e-12 say.
