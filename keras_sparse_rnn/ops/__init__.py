@@ -19,7 +19,7 @@ from keras_sparse_rnn.ops.functions import (
     block_sparse_simple_rnn,
     why_not_native,
 )
-from keras_sparse_rnn.ops.loader import native_available
+from keras_sparse_rnn.ops.loader import cpu, native_available, num_threads, set_cpu, set_num_threads
 from keras_sparse_rnn.ops.packing import PackedKernel, pack, unpack
 
 __all__ = [
@@ -28,8 +28,12 @@ __all__ = [
     "block_sparse_lstm",
     "block_sparse_matmul",
     "block_sparse_simple_rnn",
+    "cpu",
     "native_available",
+    "num_threads",
     "pack",
+    "set_cpu",
+    "set_num_threads",
     "unpack",
     "why_not_native",
 ]

@@ -1,0 +1,156 @@
+// The forward pass in panel layout: sixteen samples at a time, any batch.
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu.h"
+#include "layout.h"
+#include "pool.h"
+#include "scratch.h"
+
+namespace ksr {
+namespace {
+
+// One step of one panel for the recurrent columns [begin, end) of every gate. A GRU that resets before the product needs r * h of all units for
+// its candidate, so it takes two calls, with all threads meeting in between.
+struct Step {
+  const Recurrent& problem;
+  const Layout& layout;
+  const Plans& plans;
+  int begin, end;  // columns
+
+  void run(const float* before, float* now, const int32_t* lanes, int phase) const {
+    const Kernels& k = kernels();
+    if (phase == 1) {
+      plans.candidate->multiply(begin, end, now + 3 * layout.stride(), now);
+      return apply(k.gru_update, before, now, lanes);
+    }
+    plans.recurrent.multiply(begin, end, before + layout.h(), now);
+    switch (problem.cell) {
+      case Cell::kSimpleRnnTanh: return apply(k.simple_rnn_tanh, before, now, lanes);
+      case Cell::kSimpleRnnRelu: return apply(k.simple_rnn_relu, before, now, lanes);
+      case Cell::kLstm: return apply(k.lstm, before, now, lanes);
+      case Cell::kGruResetAfter: return apply(k.gru, before, now, lanes);
+      case Cell::kGruResetBefore: return apply(k.gru_reset, before, now, lanes);
+    }
+  }
+
+  void apply(void (*cell)(const CellForward*), const float* before, float* now, const int32_t* lanes) const {
+    const int width = plans.recurrent.width();
+    const int64_t from = std::min<int64_t>(int64_t{begin} * width, layout.units) * kLanes;
+    const int64_t to = std::min<int64_t>(int64_t{end} * width, layout.units) * kLanes;
+    if (from == to) return;
+    const int64_t h = layout.h() + from, c = layout.c() + from;
+    const bool lstm = problem.cell == Cell::kLstm;
+    const CellForward arguments = {now + from, layout.stride(), before + h, lstm ? before + c : nullptr,
+                                   now + h,    lstm ? now + c : nullptr, lanes, to - from};
+    cell(&arguments);
+  }
+};
+
+void write_outputs(const Recurrent& problem, const Layout& layout, const std::vector<int64_t>& first, int64_t panel, int64_t t,
+                   const float* slab, float* outputs) {
+  float* rows[kLanes];
+  panel_rows(outputs + t * layout.units, panel, problem.batch, problem.time * layout.units, rows);
+  if (!first.empty()) {
+    for (int64_t i = 0; i < kLanes; ++i) {
+      if (!rows[i] || t >= first[panel * kLanes + i]) continue;
+      std::memset(rows[i], 0, layout.units * sizeof(float));
+      rows[i] = nullptr;
+    }
+  }
+  kernels().panel_to_rows(slab + layout.h(), layout.units, rows);
+}
+
+}  // namespace
+
+void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
+  if (problem.batch == 0) return;
+  const Layout layout(problem);
+  const Plans plans(problem, layout, false);
+  const Sharing sharing = ksr::sharing(problem, layout, plans);
+  const bool lstm = problem.cell == Cell::kLstm;
+  const std::vector<float> bias = slot_bias(problem, layout);
+  const std::vector<int64_t> first = first_steps(problem);
+  // Steps whose input is projected in one go: enough panels to share a pass over the weights, few enough to stay in the cache.
+  const int64_t chunk = std::min(std::max<int64_t>(1, problem.time), std::max<int64_t>(2, 16 / layout.panels));
+  const int64_t kept = out.reserve ? problem.time + 1 : chunk + 1;  // slabs of a panel
+  const int64_t x_floats = layout.in_features * kLanes;
+  Scratch scratch(layout.panels * (chunk * x_floats + (out.reserve ? 0 : kept * layout.slab)));
+  float* x = scratch.take(layout.panels * chunk * x_floats);
+  float* slabs = out.reserve ? out.reserve : scratch.take(layout.panels * kept * layout.slab);
+
+  parallel(sharing.threads, [&](int id, Team& team) {
+    const bool meet = team.size() > 1 && !sharing.by_panels;
+    const auto [panel, last_panel] = meet ? share(layout.panels, 0, 1) : share(layout.panels, id, team.size());
+    const int part = meet ? id : 0, parts = meet ? team.size() : 1;
+    const std::vector<int> cuts = plans.recurrent.cut_columns(parts, 1), kernel_cuts = plans.kernel.cut_columns(parts, 1);
+    const Step step = {problem, layout, plans, cuts[part], cuts[part + 1]};
+    const int group = static_cast<int>(
+        std::max<int64_t>(1, 4096 * plans.kernel.columns() / std::max<int64_t>(1, plans.kernel.weights() / layout.gates)));
+    const auto slab = [&](int64_t p, int64_t t) { return slabs + (p * kept + t) * layout.slab; };
+    const int64_t h_padding = (layout.features - layout.units) * kLanes * sizeof(float), h_end = layout.h() + layout.units * kLanes;
+
+    for (int64_t p = panel; p < last_panel; ++p) {
+      if (part != p % parts) continue;
+      const float* rows[kLanes];
+      panel_rows(problem.h0, p, problem.batch, layout.units, rows);
+      kernels().rows_to_panel(rows, layout.units, slab(p, 0) + layout.h());
+      std::memset(slab(p, 0) + h_end, 0, h_padding);
+      if (!lstm) continue;
+      panel_rows(problem.c0, p, problem.batch, layout.units, rows);
+      kernels().rows_to_panel(rows, layout.units, slab(p, 0) + layout.c());
+    }
+
+    int64_t base = 0;  // the step that slab 0 is the start of
+    for (int64_t begin = 0; begin < problem.time; begin += chunk) {
+      const int64_t steps = std::min(chunk, problem.time - begin);
+      if (!out.reserve) base = begin;
+      // Items are the steps of all panels of this thread, shared out by time where threads share the panels.
+      const auto mine = share(steps, part, parts);
+      for (int64_t p = panel; p < last_panel; ++p) {
+        for (int64_t t = begin + mine.first; t < begin + mine.second; ++t) {
+          x_panel(problem, layout, p, t, x + (p * chunk + t - begin) * x_floats);
+          float* now = slab(p, t + 1 - base);
+          kernels().fill_panel(bias.data(), layout.slots * layout.features, now);
+          std::memset(now + h_end, 0, h_padding);
+        }
+      }
+      if (meet) team.barrier();
+      for (int c = kernel_cuts[part]; c < kernel_cuts[part + 1]; c += group)
+        for (int64_t p = panel; p < last_panel; ++p)
+          for (int64_t t = begin; t < begin + steps; ++t)
+            plans.kernel.multiply(c, std::min(c + group, kernel_cuts[part + 1]), x + (p * chunk + t - begin) * x_floats, slab(p, t + 1 - base));
+      if (meet) team.barrier();
+      for (int64_t t = begin; t < begin + steps; ++t) {
+        for (int phase = 0; phase < (plans.candidate ? 2 : 1); ++phase) {
+          for (int64_t p = panel; p < last_panel; ++p) {
+            alignas(64) int32_t lanes[kLanes];
+            step.run(slab(p, t - base), slab(p, t + 1 - base), step_lanes(problem, p, t, lanes), phase);
+          }
+          if (meet) team.barrier();
+        }
+      }
+      for (int64_t p = panel; p < last_panel; ++p) {
+        for (int64_t t = begin + mine.first; out.outputs && t < begin + mine.second; ++t)
+          write_outputs(problem, layout, first, p, t, slab(p, t + 1 - base), out.outputs);
+        if (out.reserve || begin + steps == problem.time || part != p % parts) continue;
+        std::memcpy(slab(p, 0) + layout.h(), slab(p, steps) + layout.h(), (lstm ? 2 : 1) * layout.stride() * sizeof(float));
+      }
+      if (meet) team.barrier();
+    }
+
+    for (int64_t p = panel; out.outputs && p < last_panel; ++p) {
+      if (part != p % parts) continue;
+      const float* end = slab(p, problem.time - base);
+      float* rows[kLanes];
+      panel_rows(out.h, p, problem.batch, layout.units, rows);
+      kernels().panel_to_rows(end + layout.h(), layout.units, rows);
+      if (!lstm) continue;
+      panel_rows(out.c, p, problem.batch, layout.units, rows);
+      kernels().panel_to_rows(end + layout.c(), layout.units, rows);
+    }
+  });
+}
+
+}  // namespace ksr

@@ -1,0 +1,107 @@
+// What the processor-specific part of the core offers: one table of functions per instruction set.
+//
+// The sources behind it (*.inc) are compiled once per instruction set, each time into another namespace. This header is included by all of them,
+// so it holds plain structs and declarations only: an inline function in it could be emitted with AVX-512 and then be linked for everyone.
+//
+// Two layouts of activations:
+//   row:    one sample after the other, [samples, features];
+//   panel:  [features, 16], sixteen samples side by side, so that one weight meets sixteen samples in one instruction whatever the block shape.
+#ifndef KERAS_SPARSE_RNN_CORE_KERNELS_H_
+#define KERAS_SPARSE_RNN_CORE_KERNELS_H_
+
+#include <cstdint>
+
+namespace ksr {
+
+constexpr int kLanes = 16;  // samples in a panel
+
+// One live block, seen from the output it adds to.
+struct Entry {
+  int32_t block;  // its place in `values`
+  int32_t in;     // the first feature that it reads
+};
+
+// One direction of a packed kernel: for the product with the kernel the outputs are its block columns, with its transpose its block rows.
+// All arrays belong to the caller and are only read.
+struct Side {
+  const float* values;     // [live, height, width]
+  int height, width;       // block shape, the same for both directions
+  const Entry* entries;    // [live], grouped by output
+  const int32_t* first;    // [outputs + 1], where each output's entries begin
+  const int32_t* feature;  // [outputs], the first feature that each output writes
+};
+
+// The gradient of the values of live blocks: values[i] += sum over n of in[n][row[i] + r] . out[n][column[i] + c], dot products over lanes.
+struct Outer {
+  int height, width;
+  const int32_t* row;     // [live], first input feature of each block
+  const int32_t* column;  // [live], first output feature of each block
+  int64_t count;          // n
+  const float* const* in;   // [count] panels of inputs
+  const float* const* out;  // [count] panels of output gradients
+  float* values;          // [live, height, width], added to; must not overlap any panel
+};
+
+// What one block shape brings. The panels are 64-byte aligned; `in` and `out` never overlap.
+struct ShapeKernels {
+  int height, width;  // 0, 0: any
+  // out panel [.., 16] += kernel^T in panel, for the outputs [begin, end).
+  void (*panel_forward)(const Side*, int begin, int end, const float* in, float* out);
+  // out panel += kernel in panel (the transposed product).
+  void (*panel_backward)(const Side*, int begin, int end, const float* in, float* out);
+  // The same as panel_forward for a few samples in row layout.
+  void (*row_forward)(const Side*, int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride);
+  void (*outer)(const Outer*, int64_t begin, int64_t end);
+};
+
+// What one step of a cell reads and writes, element by element. `n` floats, a multiple of 16; pointers of one struct do not overlap except
+// where said. `lanes`: null, or 16 ints, -1 where the step counts and 0 where the states are carried over (panel layout only).
+struct CellForward {
+  float* gates;      // slot s at gates + s * stride; in: sums; out: activated
+  int64_t stride;
+  const float *h_before, *c_before;
+  float *h, *c;
+  const int32_t* lanes;
+  int64_t n;
+};
+
+struct CellBackward {
+  const float* gates;  // as CellForward left them
+  float* d_gates;      // out: gradients of the sums, same slots
+  int64_t stride;      // of both
+  const float *h_before, *c_before, *c;
+  float* d_h;  // in: gradient of h; out: what reaches h_before without passing the recurrent kernel
+  float* d_c;  // in: gradient of c; out: gradient of c_before
+  float* d_reset;  // GRU with the reset gate before the product: gradient of r * h_before
+  const int32_t* lanes;
+  int64_t n;
+};
+
+struct Kernels {
+  const char* name;
+  const ShapeKernels* shapes;  // the last one is the generic one
+  // panel[f][lane] = rows[lane][f]; a null row reads as zeros.
+  void (*rows_to_panel)(const float* const* rows, int64_t features, float* panel);
+  // rows[lane][f] = panel[f][lane]; null rows are skipped.
+  void (*panel_to_rows)(const float* panel, int64_t features, float* const* rows);
+  void (*fill_panel)(const float* row, int64_t features, float* panel);  // panel[f][lane] = row[f]
+  void (*add)(const float* from, int64_t n, float* to);                  // to += from
+  void (*simple_rnn_tanh)(const CellForward*);
+  void (*simple_rnn_relu)(const CellForward*);
+  void (*lstm)(const CellForward*);
+  void (*gru)(const CellForward*);         // reset after the product: slots z, r, candidate's input part, its recurrent part
+  void (*gru_reset)(const CellForward*);   // reset before the product, first half: z, r and slot 3 = r * h_before
+  void (*gru_update)(const CellForward*);  // second half: candidate and h
+  void (*simple_rnn_tanh_backward)(const CellBackward*);
+  void (*simple_rnn_relu_backward)(const CellBackward*);
+  void (*lstm_backward)(const CellBackward*);
+  void (*gru_backward)(const CellBackward*);
+  void (*gru_update_backward)(const CellBackward*);
+  void (*gru_reset_backward)(const CellBackward*);
+  void (*sigmoid)(const float* x, int64_t n, float* y);  // for tests of the functions
+  void (*tanh)(const float* x, int64_t n, float* y);
+};
+
+}  // namespace ksr
+
+#endif  // KERAS_SPARSE_RNN_CORE_KERNELS_H_

@@ -1,0 +1,111 @@
+#include "layout.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu.h"
+#include "pool.h"
+#include "scratch.h"
+
+namespace ksr {
+namespace {
+
+const int kSlots[] = {0, 1, 2, 3};
+const int kResetAfterSlots[] = {0, 1, 3};
+
+// Lines of 64 bytes, so many more that the count is 20 modulo 64: then the same feature of successive slabs falls into different cache sets.
+int64_t spread(int64_t lines) { return lines + ((20 - lines) % 64 + 64) % 64; }
+
+}  // namespace
+
+int cell_gates(Cell cell) { return cell == Cell::kLstm ? 4 : cell == Cell::kGruResetAfter || cell == Cell::kGruResetBefore ? 3 : 1; }
+
+Layout::Layout(const Recurrent& problem)
+    : gates(cell_gates(problem.cell)),
+      slots(gates == 3 ? 4 : gates),
+      units(problem.kernel.units),
+      inputs(problem.kernel.inputs),
+      features(round_up(std::max({problem.kernel.padded_units(), problem.recurrent.padded_units(), problem.recurrent.padded_inputs()}), 16)),
+      in_features(round_up(problem.kernel.padded_inputs(), 16)),
+      panels((problem.batch + kLanes - 1) / kLanes),
+      slab(spread((slots + (problem.cell == Cell::kLstm ? 2 : 1)) * features) * kLanes),
+      gradients(spread(slots * features) * kLanes) {}
+
+Plans::Plans(const Recurrent& problem, const Layout& layout, bool backward)
+    : kernel(problem.kernel, 0, layout.gates, kSlots, static_cast<int>(layout.features), backward),
+      recurrent(problem.recurrent, 0, problem.cell == Cell::kGruResetBefore ? 2 : layout.gates,
+                problem.cell == Cell::kGruResetAfter ? kResetAfterSlots : kSlots, static_cast<int>(layout.features), backward) {
+  if (problem.cell == Cell::kGruResetBefore)
+    candidate.reset(new Plan(problem.recurrent, 2, 3, kSlots, static_cast<int>(layout.features), backward));
+}
+
+std::vector<float> slot_bias(const Recurrent& problem, const Layout& layout) {
+  std::vector<float> bias(layout.slots * layout.features, 0.0f);
+  if (!problem.bias) return bias;
+  for (int g = 0; g < layout.gates; ++g)
+    for (int64_t u = 0; u < layout.units; ++u) bias[g * layout.features + u] = problem.bias[g * layout.units + u];
+  if (problem.cell == Cell::kGruResetAfter) {
+    const float* second = problem.bias + 3 * layout.units;
+    for (int64_t u = 0; u < layout.units; ++u) {
+      bias[u] += second[u];
+      bias[layout.features + u] += second[layout.units + u];
+      bias[3 * layout.features + u] = second[2 * layout.units + u];
+    }
+  }
+  return bias;
+}
+
+std::vector<int64_t> first_steps(const Recurrent& problem) {
+  std::vector<int64_t> first;
+  if (!problem.mask) return first;
+  first.assign(problem.batch, problem.time);
+  for (int64_t b = 0; b < problem.batch; ++b) {
+    for (int64_t t = 0; t < problem.time; ++t) {
+      if (problem.mask[b * problem.time + source_step(problem, t)]) {
+        first[b] = t;
+        break;
+      }
+    }
+  }
+  return first;
+}
+
+const int32_t* step_lanes(const Recurrent& problem, int64_t panel, int64_t t, int32_t* lanes) {
+  if (!problem.mask) return nullptr;
+  const int64_t step = source_step(problem, t);
+  for (int64_t i = 0; i < kLanes; ++i) {
+    const int64_t b = panel * kLanes + i;
+    lanes[i] = b < problem.batch && problem.mask[b * problem.time + step] ? -1 : 0;
+  }
+  return lanes;
+}
+
+void x_panel(const Recurrent& problem, const Layout& layout, int64_t panel, int64_t t, float* out) {
+  const float* rows[kLanes];
+  panel_rows(problem.x + source_step(problem, t) * layout.inputs, panel, problem.batch, problem.time * layout.inputs, rows);
+  kernels().rows_to_panel(rows, layout.inputs, out);
+  std::memset(out + layout.inputs * kLanes, 0, (layout.in_features - layout.inputs) * kLanes * sizeof(float));
+}
+
+Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans) {
+  const int threads = num_threads();
+  const int64_t step = plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0) + 8 * layout.slots * layout.units;
+  const int64_t all = (step + plans.kernel.weights()) * layout.panels * problem.time;
+  const bool by_panels = layout.panels % threads == 0 || layout.panels >= 4 * threads;
+  // In vectors of 16 products: some 30 microseconds in all, or, where the threads meet after every step, 8 in a step.
+  const bool worth = by_panels ? all >= 100000 : step * layout.panels >= 30000;
+  return {worth ? threads : 1, by_panels || !worth};
+}
+
+void recurrent_forward(const Recurrent& problem, const RecurrentOut& out) {
+  constexpr int64_t kFewSamples = 8;
+  if (problem.batch < kFewSamples && !out.reserve) forward_rows(problem, out);
+  else forward_panels(problem, out);
+}
+
+int64_t reserve_size(const Recurrent& problem) {
+  const Layout layout(problem);
+  return layout.panels * (problem.time + 1) * layout.slab;
+}
+
+}  // namespace ksr

@@ -1,0 +1,74 @@
+// How a recurrent problem lies in memory while it runs. Private to recurrent*.cc.
+//
+// In panel layout sixteen samples make a panel, and one step of one panel a slab [features, 16]:
+//   gates: `slots` times `features`, then h, then (LSTM) c, then a gap that keeps slabs from lying a multiple of 4 KB apart.
+// Slot s holds gate s; a GRU uses slot 3 as well, for the candidate's recurrent part (reset after) or for r * h (reset before).
+// Slab 0 of a panel holds the initial states, slab t + 1 what step t left.
+#ifndef KERAS_SPARSE_RNN_CORE_LAYOUT_H_
+#define KERAS_SPARSE_RNN_CORE_LAYOUT_H_
+
+#include <memory>
+
+#include "recurrent.h"
+
+namespace ksr {
+
+struct Layout {
+  explicit Layout(const Recurrent& problem);
+
+  int gates, slots;
+  int64_t units, inputs;       // true sizes
+  int64_t features;            // units padded: of one slot, of h and of c
+  int64_t in_features;         // inputs padded
+  int64_t panels;              // of the batch
+  int64_t slab;                // floats of a slab
+  int64_t gradients;           // floats of the gates' gradients of one step of one panel, padded against 4 KB too
+  int64_t stride() const { return features * kLanes; }  // floats from one slot to the next
+  int64_t h() const { return slots * stride(); }        // floats from the slab's begin
+  int64_t c() const { return (slots + 1) * stride(); }
+};
+
+// The kernels' lists.
+struct Plans {
+  Plans(const Recurrent& problem, const Layout& layout, bool backward);
+  Plan kernel;
+  Plan recurrent;                   // all gates; without the candidate where the reset gate comes before its product
+  std::unique_ptr<Plan> candidate;  // that of such a GRU, else null
+};
+
+// The bias of every slot, [slots * features], zero in the padding.
+std::vector<float> slot_bias(const Recurrent& problem, const Layout& layout);
+
+// The step at which each sample is first not masked, [batch]: before it outputs are zero, whatever the state. Empty without a mask.
+std::vector<int64_t> first_steps(const Recurrent& problem);
+
+inline int64_t source_step(const Recurrent& problem, int64_t t) { return problem.go_backwards ? problem.time - 1 - t : t; }
+
+// Which lanes of panel p step t counts for: `lanes` [16], -1 or 0, or null where all do.
+const int32_t* step_lanes(const Recurrent& problem, int64_t panel, int64_t t, int32_t* lanes);
+
+// Pointers to the 16 rows of a panel in `data` [batch, stride], null beyond the batch.
+template <typename Float>
+void panel_rows(Float* data, int64_t panel, int64_t batch, int64_t stride, Float** rows) {
+  for (int64_t i = 0; i < kLanes; ++i) rows[i] = panel * kLanes + i < batch ? data + (panel * kLanes + i) * stride : nullptr;
+}
+
+// x of step t as a panel [in_features, 16].
+void x_panel(const Recurrent& problem, const Layout& layout, int64_t panel, int64_t t, float* out);
+
+// How many threads a problem of this size is worth, and whether they share out panels (else columns, meeting after every step).
+struct Sharing {
+  int threads;
+  bool by_panels;
+};
+Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans);
+
+// The forward pass in panel layout, for any batch; `recurrent_forward` takes it where `forward_rows` would be slower or a reserve is wanted.
+// `out.outputs` may be null: then only the reserve is written.
+void forward_panels(const Recurrent& problem, const RecurrentOut& out);
+// The forward pass in row layout, for a few samples; no reserve.
+void forward_rows(const Recurrent& problem, const RecurrentOut& out);
+
+}  // namespace ksr
+
+#endif  // KERAS_SPARSE_RNN_CORE_LAYOUT_H_

@@ -1,0 +1,22 @@
+// The product with a packed kernel, and its gradients.
+#ifndef KERAS_SPARSE_RNN_CORE_MATMUL_H_
+#define KERAS_SPARSE_RNN_CORE_MATMUL_H_
+
+#include "packed.h"
+
+namespace ksr {
+
+// y [n, gates * units] = x [n, inputs] times the kernel. y is the caller's, written whole, and does not overlap x or the kernel.
+// Block numbers must have passed `first_bad_block`.
+void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y);
+
+// dx [n, inputs] and d_values [live, height, width] from dy [n, gates * units]; both the caller's, written whole, overlapping nothing.
+// The gradient of padding in partial blocks is zero.
+void matmul_backward(const Packed& kernel, int64_t n, const float* x, const float* dy, float* dx, float* d_values);
+
+// Sets the part of partial blocks that lies outside the kernel to zero in `values` [live, height, width].
+void clear_padding(const Packed& kernel, float* values);
+
+}  // namespace ksr
+
+#endif  // KERAS_SPARSE_RNN_CORE_MATMUL_H_

@@ -1,0 +1,109 @@
+#include "packed.h"
+
+#include <algorithm>
+
+#include "cpu.h"
+
+namespace ksr {
+namespace {
+
+// Cuts [0, weight.size()) into `parts` ranges of about equal total weight, at multiples of `step`.
+std::vector<int> cut(const std::vector<int64_t>& weight, int parts, int step) {
+  const int size = static_cast<int>(weight.size());
+  int64_t total = 0, sum = 0;
+  for (int64_t w : weight) total += w;
+  std::vector<int> cuts(1, 0);
+  for (int i = 0; i < size && static_cast<int>(cuts.size()) < parts; ++i) {
+    sum += weight[i];
+    const int64_t part = static_cast<int64_t>(cuts.size());
+    if ((i + 1) % step == 0 && sum * parts >= total * part) cuts.push_back(i + 1);
+  }
+  cuts.resize(parts + 1, size);
+  return cuts;
+}
+
+}  // namespace
+
+int64_t first_bad_block(const Packed& packed) {
+  int64_t before = -1;
+  const int64_t count = packed.count();
+  for (int64_t i = 0; i < packed.live; ++i) {
+    const int64_t block = packed.blocks[i];
+    if (block <= before || block >= count) return i;
+    before = block;
+  }
+  return -1;
+}
+
+Plan::Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots, int slot_features, bool transposed_too)
+    : kernels_(&shape_kernels(ksr::kernels(), packed.height, packed.width)),
+      gates_(gate_end - gate_begin),
+      columns_(packed.columns()),
+      rows_(packed.rows()) {
+  const int64_t gate_blocks = int64_t{columns_} * rows_;
+  const int32_t *all = packed.blocks, *all_end = all + packed.live;
+  const int32_t* begin = std::lower_bound(all, all_end, gate_begin * gate_blocks);
+  const int32_t* end = std::lower_bound(begin, all_end, gate_end * gate_blocks);
+  begin_block_ = begin - all;
+  live_ = end - begin;
+
+  const int outputs = gates_ * columns_;
+  entries_.resize(live_);
+  first_.assign(outputs + 1, 0);
+  feature_.resize(outputs);
+  for (int c = 0; c < outputs; ++c) feature_[c] = slots[gate_begin + c / columns_] * slot_features + c % columns_ * packed.width;
+  int64_t i = 0;
+  for (int c = 0; c < outputs; ++c) {
+    const int64_t base = (int64_t{gate_begin} * columns_ + c) * rows_;
+    for (; i < live_ && begin[i] < base + rows_; ++i)
+      entries_[i] = {static_cast<int32_t>(i), static_cast<int32_t>((begin[i] - base) * packed.height)};
+    first_[c + 1] = static_cast<int32_t>(i);
+  }
+  const float* values = packed.values + begin_block_ * packed.height * packed.width;
+  forward_ = {values, packed.height, packed.width, entries_.data(), first_.data(), feature_.data()};
+  backward_ = forward_;
+  if (!transposed_too) return;
+
+  block_rows_.resize(live_);
+  block_columns_.resize(live_);
+  row_entries_.resize(live_);
+  row_first_.assign(rows_ + 1, 0);
+  row_feature_.resize(rows_);
+  for (int r = 0; r < rows_; ++r) row_feature_[r] = r * packed.height;
+  for (int64_t b = 0; b < live_; ++b) {
+    block_rows_[b] = entries_[b].in;
+    ++row_first_[entries_[b].in / packed.height + 1];
+  }
+  for (int r = 0; r < rows_; ++r) row_first_[r + 1] += row_first_[r];
+  std::vector<int32_t> next(row_first_.begin(), row_first_.end() - 1);
+  for (int c = 0; c < outputs; ++c) {
+    for (int32_t b = first_[c]; b < first_[c + 1]; ++b) {
+      block_columns_[b] = feature_[c];
+      row_entries_[next[entries_[b].in / packed.height]++] = {b, feature_[c]};
+    }
+  }
+  backward_ = {values, packed.height, packed.width, row_entries_.data(), row_first_.data(), row_feature_.data()};
+}
+
+std::vector<int> Plan::cut_columns(int parts, int step) const {
+  std::vector<int64_t> weight(columns_, 1);
+  for (int c = 0; c < gates_ * columns_; ++c) weight[c % columns_] += first_[c + 1] - first_[c];
+  return cut(weight, parts, step);
+}
+
+std::vector<int> Plan::cut_rows(int parts) const {
+  std::vector<int64_t> weight(rows_, 1);
+  for (int r = 0; r < rows_; ++r) weight[r] += row_first_[r + 1] - row_first_[r];
+  return cut(weight, parts, 1);
+}
+
+void Plan::multiply(int begin, int end, const float* in, float* out) const {
+  for (int g = 0; g < gates_; ++g) kernels_->panel_forward(&forward_, g * columns_ + begin, g * columns_ + end, in, out);
+}
+
+void Plan::multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride) const {
+  for (int g = 0; g < gates_; ++g)
+    kernels_->row_forward(&forward_, g * columns_ + begin, g * columns_ + end, samples, in, in_stride, out, out_stride);
+}
+
+}  // namespace ksr

@@ -1,0 +1,73 @@
+// A packed kernel, and the lists by which the kernels walk it.
+#ifndef KERAS_SPARSE_RNN_CORE_PACKED_H_
+#define KERAS_SPARSE_RNN_CORE_PACKED_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+
+namespace ksr {
+
+// A kernel [inputs, gates * units] of which the live blocks are kept. A block's number is (gate * columns + column) * rows + row.
+struct Packed {
+  int inputs, units, gates;
+  int height, width;      // block shape
+  const float* values;    // [live, height, width], the caller's; zero where a partial block sticks out of the kernel
+  const int32_t* blocks;  // [live], the caller's, ascending
+  int64_t live;
+
+  int rows() const { return (inputs + height - 1) / height; }
+  int columns() const { return (units + width - 1) / width; }
+  int64_t count() const { return int64_t{gates} * columns() * rows(); }
+  // Features that whole blocks cover, as many as the kernel has or more.
+  int padded_inputs() const { return rows() * height; }
+  int padded_units() const { return columns() * width; }
+};
+
+// The place of the first block number that is out of range or not above the one before it; -1 if all are right. Everything below relies on it.
+int64_t first_bad_block(const Packed& packed);
+
+// The gates [gate_begin, gate_end) of a kernel, ready to run. Gate g writes the features from slots[g] * slot_features on.
+class Plan {
+ public:
+  Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots, int slot_features, bool transposed_too);
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  const ShapeKernels& kernels() const { return *kernels_; }
+  const Side& forward() const { return forward_; }    // outputs: (gate - gate_begin) * columns + column
+  const Side& backward() const { return backward_; }  // outputs: rows
+  int gates() const { return gates_; }
+  int columns() const { return columns_; }
+  int rows() const { return rows_; }
+  int width() const { return forward_.width; }
+  int64_t live() const { return live_; }
+  int64_t weights() const { return live_ * forward_.width * forward_.height; }
+  // Live blocks of this plan are [begin_block, begin_block + live) of the packed kernel.
+  int64_t begin_block() const { return begin_block_; }
+  // For `Outer`: first feature of each live block's inputs and outputs, [live].
+  const int32_t* block_rows() const { return block_rows_.data(); }
+  const int32_t* block_columns() const { return block_columns_.data(); }
+
+  // Cuts the columns (of all gates together), or the rows, into `parts` of about equal work; part i is [cuts[i], cuts[i + 1]).
+  // Column cuts are at multiples of `step`.
+  std::vector<int> cut_columns(int parts, int step) const;
+  std::vector<int> cut_rows(int parts) const;
+
+  // out += kernel^T in for columns [begin, end) of every gate, panels.
+  void multiply(int begin, int end, const float* in, float* out) const;
+  void multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride) const;
+
+ private:
+  const ShapeKernels* kernels_;
+  int gates_, columns_, rows_;
+  int64_t live_, begin_block_;
+  Side forward_, backward_;
+  std::vector<Entry> entries_, row_entries_;
+  std::vector<int32_t> first_, row_first_, feature_, row_feature_, block_rows_, block_columns_;
+};
+
+}  // namespace ksr
+
+#endif  // KERAS_SPARSE_RNN_CORE_PACKED_H_

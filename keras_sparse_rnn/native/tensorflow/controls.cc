@@ -1,0 +1,11 @@
+// What Python calls directly, by ctypes: the number of threads and the instruction set.
+
+#include "../core/cpu.h"
+#include "../core/pool.h"
+
+#define KSR_EXPORT extern "C" __attribute__((visibility("default")))
+
+KSR_EXPORT int keras_sparse_rnn_num_threads() { return ksr::num_threads(); }
+KSR_EXPORT void keras_sparse_rnn_set_num_threads(int threads) { ksr::set_num_threads(threads); }
+KSR_EXPORT const char* keras_sparse_rnn_cpu() { return ksr::kernels().name; }
+KSR_EXPORT int keras_sparse_rnn_choose_cpu(const char* name) { return ksr::choose_cpu(name); }

@@ -1,0 +1,95 @@
+// What every op needs from TensorFlow, wrapped so that nothing leaks: inputs, outputs, attributes, errors, registration.
+#ifndef KERAS_SPARSE_RNN_TENSORFLOW_GLUE_H_
+#define KERAS_SPARSE_RNN_TENSORFLOW_GLUE_H_
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "../core/packed.h"
+#include "tf_c_api.h"
+
+namespace ksr {
+
+// What an op throws when its inputs do not fit: becomes a TensorFlow InvalidArgumentError.
+struct InvalidArgument {
+  std::string message;
+};
+
+// A tensor of the op, released at the end of its scope. The data are TensorFlow's and live as long as the op runs.
+class Tensor {
+ public:
+  explicit Tensor(TF_Tensor* tensor, std::string name) : tensor_(tensor), name_(std::move(name)) {}
+  Tensor(Tensor&& other) : tensor_(other.tensor_), name_(std::move(other.name_)) { other.tensor_ = nullptr; }
+  ~Tensor() {
+    if (tensor_) TF_DeleteTensor(tensor_);
+  }
+
+  int64_t dim(int i) const { return TF_Dim(tensor_, i); }
+  int64_t elements() const;
+  template <typename T>
+  T* data() const { return static_cast<T*>(TF_TensorData(tensor_)); }
+  // Throws InvalidArgument unless the tensor has this type and shape; -1 stands for any size.
+  const Tensor& expect(TF_DataType type, std::initializer_list<int64_t> shape) const;
+
+ private:
+  TF_Tensor* tensor_;
+  std::string name_;
+};
+
+class Context {
+ public:
+  explicit Context(TF_OpKernelContext* context) : context_(context), status_(TF_NewStatus()) {}
+  ~Context() { TF_DeleteStatus(status_); }
+
+  Tensor input(int index, const char* name);
+  Tensor output(int index, std::initializer_list<int64_t> shape);  // float32
+  // The packed kernel at inputs `index` (values) and `index + 1` (blocks), checked, numbers included. The data stay
+  // TensorFlow's, which holds its inputs as long as the op runs.
+  Packed packed(int index, const char* name, int64_t inputs, int64_t units, int gates);
+  void fail(TF_Code code, const std::string& message);
+
+ private:
+  void check();
+
+  TF_OpKernelContext* context_;
+  TF_Status* status_;
+};
+
+// Attributes of an op under construction.
+int32_t int_attribute(TF_OpKernelConstruction* construction, const char* name);
+bool bool_attribute(TF_OpKernelConstruction* construction, const char* name);
+
+// How the shape of one output follows from the inputs: dimension `dim[i]` of input `input[i]` for each pair.
+struct ShapePart {
+  int input, rank, dim;
+};
+
+struct OpSpec {
+  const char* name;
+  std::vector<const char*> inputs, outputs, attributes;
+  void (*shapes)(TF_ShapeInferenceContext*, TF_Status*);
+  void* (*create)(TF_OpKernelConstruction*);
+  void (*compute)(void*, TF_OpKernelContext*);
+  void (*destroy)(void*);
+};
+
+void register_op(const OpSpec& spec);
+void set_output_shape(TF_ShapeInferenceContext* context, int output, std::initializer_list<ShapePart> parts, TF_Status* status);
+
+// Runs `op`, turning what it throws into the op's status.
+template <typename Op>
+void guarded(TF_OpKernelContext* tf_context, Op op) {
+  Context context(tf_context);
+  try {
+    op(context);
+  } catch (const InvalidArgument& error) {
+    context.fail(TF_INVALID_ARGUMENT, error.message);
+  } catch (const std::bad_alloc&) {
+    context.fail(TF_RESOURCE_EXHAUSTED, "keras_sparse_rnn: out of memory");
+  }
+}
+
+}  // namespace ksr
+
+#endif  // KERAS_SPARSE_RNN_TENSORFLOW_GLUE_H_

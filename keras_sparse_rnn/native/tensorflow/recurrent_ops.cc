@@ -1,0 +1,174 @@
+// KerasSparseRnnSimpleRnn, KerasSparseRnnLstm, KerasSparseRnnGru and their gradients: one implementation, with one state or two.
+
+#include "../core/recurrent.h"
+
+#include "glue.h"
+
+namespace ksr {
+namespace {
+
+enum class Kind { kSimpleRnn, kLstm, kGru };
+
+struct Attributes {
+  Cell cell;
+  bool go_backwards, keep;
+};
+
+template <Kind kKind>
+void* create(TF_OpKernelConstruction* construction) {
+  Attributes* attributes = new Attributes;
+  attributes->go_backwards = bool_attribute(construction, "go_backwards");
+  attributes->keep = bool_attribute(construction, "keep");
+  if (kKind == Kind::kLstm) attributes->cell = Cell::kLstm;
+  if (kKind == Kind::kGru) attributes->cell = bool_attribute(construction, "reset_after") ? Cell::kGruResetAfter : Cell::kGruResetBefore;
+  if (kKind == Kind::kSimpleRnn) attributes->cell = bool_attribute(construction, "relu") ? Cell::kSimpleRnnRelu : Cell::kSimpleRnnTanh;
+  return attributes;
+}
+
+void destroy(void* attributes) { delete static_cast<Attributes*>(attributes); }
+
+// Reads the inputs that forward and backward share, checked. Their data stay valid while `held` lives. Returns the number of inputs.
+int read(Context& context, const Attributes& attributes, Recurrent* problem, std::vector<Tensor>* held) {
+  int index = 0;
+  const auto next = [&](const char* name) -> const Tensor& {
+    held->push_back(context.input(index++, name));
+    return held->back();
+  };
+  held->reserve(8);
+  const Tensor& x = next("x").expect(TF_FLOAT, {-1, -1, -1});
+  const Tensor& h0 = next("h0").expect(TF_FLOAT, {x.dim(0), -1});
+  const int64_t units = h0.dim(1);
+  const bool lstm = attributes.cell == Cell::kLstm;
+  const float* c0 = lstm ? next("c0").expect(TF_FLOAT, {x.dim(0), units}).data<float>() : nullptr;
+  const int gates = cell_gates(attributes.cell);
+  const Packed kernel = context.packed(index, "kernel", x.dim(2), units, gates);
+  const Packed recurrent = context.packed(index + 2, "recurrent", units, units, gates);
+  index += 4;
+  const Tensor& bias = next("bias");
+  const Tensor& mask = next("mask");
+  if (bias.elements() && attributes.cell == Cell::kGruResetAfter) bias.expect(TF_FLOAT, {2, gates * units});
+  else if (bias.elements()) bias.expect(TF_FLOAT, {gates * units});
+  if (mask.elements()) mask.expect(TF_BOOL, {x.dim(0), x.dim(1)});
+  *problem = {attributes.cell,
+              x.dim(0),
+              x.dim(1),
+              attributes.go_backwards,
+              kernel,
+              recurrent,
+              x.data<float>(),
+              h0.data<float>(),
+              c0,
+              bias.elements() ? bias.data<float>() : nullptr,
+              mask.elements() ? mask.data<uint8_t>() : nullptr};
+  return index;
+}
+
+void forward(void* op, TF_OpKernelContext* tf_context) {
+  const Attributes& attributes = *static_cast<Attributes*>(op);
+  guarded(tf_context, [&](Context& context) {
+    Recurrent problem;
+    std::vector<Tensor> held;
+    read(context, attributes, &problem, &held);
+    const int64_t units = problem.units();
+    const bool lstm = problem.cell == Cell::kLstm;
+    const Tensor outputs = context.output(0, {problem.batch, problem.time, units}), h = context.output(1, {problem.batch, units});
+    if (lstm) held.push_back(context.output(2, {problem.batch, units}));
+    float* c = lstm ? held.back().data<float>() : nullptr;
+    const Tensor reserve = context.output(lstm ? 3 : 2, {attributes.keep ? reserve_size(problem) : 0});
+    recurrent_forward(problem, {outputs.data<float>(), h.data<float>(), c, attributes.keep ? reserve.data<float>() : nullptr});
+  });
+}
+
+void backward(void* op, TF_OpKernelContext* tf_context) {
+  const Attributes& attributes = *static_cast<Attributes*>(op);
+  guarded(tf_context, [&](Context& context) {
+    Recurrent problem;
+    std::vector<Tensor> held;
+    int index = read(context, attributes, &problem, &held);
+    const int64_t batch = problem.batch, units = problem.units();
+    const bool lstm = problem.cell == Cell::kLstm;
+    const Tensor reserve = context.input(index++, "reserve");
+    if (reserve.elements()) reserve.expect(TF_FLOAT, {reserve_size(problem)});
+    const Tensor d_outputs = context.input(index++, "d_outputs"), d_h = context.input(index++, "d_h");
+    d_outputs.expect(TF_FLOAT, {batch, problem.time, units});
+    d_h.expect(TF_FLOAT, {batch, units});
+    RecurrentGradients gradients = {};
+    gradients.reserve = reserve.elements() ? reserve.data<float>() : nullptr;
+    gradients.d_outputs = d_outputs.data<float>();
+    gradients.d_h = d_h.data<float>();
+    if (lstm) {
+      held.push_back(context.input(index++, "d_c"));
+      gradients.d_c = held.back().expect(TF_FLOAT, {batch, units}).data<float>();
+    }
+    int output = 0;
+    const Tensor dx = context.output(output++, {batch, problem.time, problem.kernel.inputs});
+    const Tensor d_h0 = context.output(output++, {batch, units});
+    if (lstm) {
+      held.push_back(context.output(output++, {batch, units}));
+      gradients.d_c0 = held.back().data<float>();
+    }
+    const Packed &kernel = problem.kernel, &recurrent = problem.recurrent;
+    const Tensor d_kernel = context.output(output++, {kernel.live, kernel.height, kernel.width});
+    const Tensor d_recurrent = context.output(output++, {recurrent.live, recurrent.height, recurrent.width});
+    const int64_t biases = problem.bias ? cell_gates(problem.cell) * units : 0;
+    const Tensor d_bias = problem.bias && problem.cell == Cell::kGruResetAfter ? context.output(output, {2, biases}) : context.output(output, {biases});
+    gradients.dx = dx.data<float>();
+    gradients.d_h0 = d_h0.data<float>();
+    gradients.d_kernel = d_kernel.data<float>();
+    gradients.d_recurrent = d_recurrent.data<float>();
+    gradients.d_bias = problem.bias ? d_bias.data<float>() : nullptr;
+    recurrent_backward(problem, gradients);
+  });
+}
+
+// Outputs [batch, time, units], the states [batch, units], and a reserve of unknown size.
+template <bool kLstm>
+void forward_shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
+  TF_ShapeInferenceContextSetUnknownShape(context, status);
+  if (TF_GetCode(status) == TF_OK) set_output_shape(context, 0, {{0, 3, 0}, {0, 3, 1}, {1, 2, 1}}, status);
+  for (int state = 1; state <= (kLstm ? 2 : 1) && TF_GetCode(status) == TF_OK; ++state)
+    set_output_shape(context, state, {{0, 3, 0}, {1, 2, 1}}, status);
+}
+
+// Each gradient has the shape of its input; that of the bias keeps its rank, which the cell decides, open.
+template <bool kLstm>
+void backward_shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
+  TF_ShapeInferenceContextSetUnknownShape(context, status);
+  if (TF_GetCode(status) == TF_OK) set_output_shape(context, 0, {{0, 3, 0}, {0, 3, 1}, {0, 3, 2}}, status);
+  const int states = kLstm ? 2 : 1;
+  for (int state = 1; state <= states && TF_GetCode(status) == TF_OK; ++state)
+    set_output_shape(context, state, {{state, 2, 0}, {state, 2, 1}}, status);
+  for (int kernel = 0; kernel < 2 && TF_GetCode(status) == TF_OK; ++kernel) {
+    const int input = 1 + states + 2 * kernel;
+    set_output_shape(context, 1 + states + kernel, {{input, 3, 0}, {input, 3, 1}, {input, 3, 2}}, status);
+  }
+}
+
+template <Kind kKind>
+void register_cell(const char* name, const char* grad_name, const char* attribute) {
+  constexpr bool kLstm = kKind == Kind::kLstm;
+  std::vector<const char*> inputs = {"x: float", "h0: float"};
+  if (kLstm) inputs.push_back("c0: float");
+  for (const char* input : {"kernel_values: float", "kernel_blocks: int32", "recurrent_values: float", "recurrent_blocks: int32", "bias: float", "mask: bool"})
+    inputs.push_back(input);
+  std::vector<const char*> outputs = {"outputs: float", "h: float"}, d_outputs = {"dx: float", "d_h0: float"};
+  if (kLstm) outputs.push_back("c: float"), d_outputs.push_back("d_c0: float");
+  outputs.push_back("reserve: float");
+  for (const char* output : {"d_kernel_values: float", "d_recurrent_values: float", "d_bias: float"}) d_outputs.push_back(output);
+  std::vector<const char*> attributes = {"go_backwards: bool", "keep: bool"};
+  if (attribute) attributes.push_back(attribute);
+  register_op({name, inputs, outputs, attributes, forward_shapes<kLstm>, create<kKind>, forward, destroy});
+  for (const char* input : {"reserve: float", "d_outputs: float", "d_h: float"}) inputs.push_back(input);
+  if (kLstm) inputs.push_back("d_c: float");
+  register_op({grad_name, inputs, d_outputs, attributes, backward_shapes<kLstm>, create<kKind>, backward, destroy});
+}
+
+const bool registered = [] {
+  register_cell<Kind::kSimpleRnn>("KerasSparseRnnSimpleRnn", "KerasSparseRnnSimpleRnnGrad", "relu: bool");
+  register_cell<Kind::kLstm>("KerasSparseRnnLstm", "KerasSparseRnnLstmGrad", nullptr);
+  register_cell<Kind::kGru>("KerasSparseRnnGru", "KerasSparseRnnGruGrad", "reset_after: bool");
+  return true;
+}();
+
+}  // namespace
+}  // namespace ksr

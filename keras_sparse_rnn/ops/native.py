@@ -1,0 +1,105 @@
+"""The native ops as Python calls them, and their gradients.
+
+Importing this module registers the gradients. Its functions take checked float32 tensors (see `functions.py`); an absent bias or mask goes to the ops as
+an empty tensor. With `keep` the forward op leaves what the backward op needs (some seven numbers per unit, step and sample); without it the backward op
+computes that again, so gradients are right either way and inference does not pay for them.
+"""
+
+import tensorflow as tf
+
+from keras_sparse_rnn.ops import loader
+
+_ops = loader.library()
+
+
+def matmul(x, packed):
+    """`x` `[..., inputs]` times a packed kernel."""
+    grid = packed.grid
+    outputs = grid.gates * grid.units
+    rows = x if x.shape.rank == 2 else tf.reshape(x, (-1, grid.inputs))
+    y = _ops.keras_sparse_rnn_matmul(rows, packed.values, packed.blocks, units=grid.units, gates=grid.gates)
+    if x.shape.rank == 2:
+        return tf.ensure_shape(y, (x.shape[0], outputs))
+    leading = tf.shape(x)[:-1] if None in x.shape[:-1] else x.shape[:-1]
+    return tf.reshape(y, tf.concat([leading, [outputs]], 0))
+
+
+def simple_rnn(x, h0, packed, recurrent_packed, bias, mask, activation, go_backwards, keep):
+    outputs, h, _ = _ops.keras_sparse_rnn_simple_rnn(
+        x,
+        h0,
+        *_tensors(packed, recurrent_packed, bias, mask),
+        go_backwards=go_backwards,
+        keep=keep,
+        relu=activation == "relu",
+    )
+    return outputs, h
+
+
+def lstm(x, h0, c0, packed, recurrent_packed, bias, mask, go_backwards, keep):
+    outputs, h, c, _ = _ops.keras_sparse_rnn_lstm(
+        x, h0, c0, *_tensors(packed, recurrent_packed, bias, mask), go_backwards=go_backwards, keep=keep
+    )
+    return outputs, h, c
+
+
+def gru(x, h0, packed, recurrent_packed, bias, mask, reset_after, go_backwards, keep):
+    outputs, h, _ = _ops.keras_sparse_rnn_gru(
+        x,
+        h0,
+        *_tensors(packed, recurrent_packed, bias, mask),
+        go_backwards=go_backwards,
+        keep=keep,
+        reset_after=reset_after,
+    )
+    return outputs, h
+
+
+def _tensors(packed, recurrent_packed, bias, mask):
+    return (
+        packed.values,
+        packed.blocks,
+        recurrent_packed.values,
+        recurrent_packed.blocks,
+        tf.zeros((0,)) if bias is None else bias,
+        tf.zeros((0, 0), tf.bool) if mask is None else mask,
+    )
+
+
+@tf.RegisterGradient("KerasSparseRnnMatmul")
+def _matmul_gradient(op, dy):
+    x, values, blocks = op.inputs
+    dx, d_values = _ops.keras_sparse_rnn_matmul_grad(
+        x, values, blocks, dy, units=op.get_attr("units"), gates=op.get_attr("gates")
+    )
+    return dx, d_values, None
+
+
+def _recurrent_gradient(grad_op, states, *attributes):
+    """The gradient function of a cell with `states` states whose ops have `attributes` besides those that all have."""
+
+    def gradient(op, d_outputs, *d_states_and_reserve):
+        options = {name: op.get_attr(name) for name in ("go_backwards", "keep", *attributes)}
+        reserve = op.outputs[-1]
+        *d_inputs, d_values, d_recurrent_values, d_bias = grad_op(
+            *op.inputs, reserve, d_outputs, *d_states_and_reserve[:-1], **options
+        )
+        d_bias = tf.reshape(d_bias, tf.shape(op.inputs[-2]))
+        return *d_inputs, d_values, None, d_recurrent_values, None, d_bias, None
+
+    return gradient
+
+
+tf.RegisterGradient("KerasSparseRnnSimpleRnn")(_recurrent_gradient(_ops.keras_sparse_rnn_simple_rnn_grad, 1, "relu"))
+tf.RegisterGradient("KerasSparseRnnLstm")(_recurrent_gradient(_ops.keras_sparse_rnn_lstm_grad, 2))
+tf.RegisterGradient("KerasSparseRnnGru")(_recurrent_gradient(_ops.keras_sparse_rnn_gru_grad, 1, "reset_after"))
+
+
+def _second(op, *_):
+    raise NotImplementedError(
+        f'The native ops have first derivatives only, and a second one of {op.type} was asked for. Use kernel="reference".'
+    )
+
+
+for _name in ("Matmul", "SimpleRnn", "Lstm", "Gru"):
+    tf.RegisterGradient(f"KerasSparseRnn{_name}Grad")(_second)

@@ -1,0 +1,104 @@
+"""Builds the native library next to the Python package; everything else about the package stands in setup.cfg.
+
+The library is plain C++17 with no Python and no TensorFlow header, so one build serves every Python 3 and TensorFlow 2.16 and later. Without a
+compiler the installation goes through and the package runs on plain TensorFlow.
+
+For development, `python setup.py build_ext --inplace` puts the library into the source tree.
+"""
+
+import os
+import pathlib
+import platform
+import shlex
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # before setuptools 70.1 it is in the wheel package
+    from wheel.bdist_wheel import bdist_wheel
+
+NATIVE = pathlib.Path("keras_sparse_rnn", "native")
+SOURCES = sorted(str(path) for folder in ("core", "tensorflow") for path in NATIVE.joinpath(folder).glob("*.cc"))
+HEADERS = sorted(str(path) for folder in ("core", "tensorflow") for path in NATIVE.joinpath(folder).glob("*.[hi]*"))
+FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread", "-ffp-contract=fast", "-Wno-psabi", "-DNDEBUG"]
+# Each instruction set's kernels are compiled with its flags, whatever machine this is: which of them run is decided when they run.
+X86_FLAGS = {
+    "kernels_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
+    "kernels_avx2.cc": ["-mavx2", "-mfma"],
+}
+
+
+def find_compiler():
+    """The command of a C++17 compiler, as a list: that of the environment variable CXX, or the first one found. None if there is none."""
+    candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    for candidate in candidates:
+        command = shlex.split(candidate)
+        if not shutil.which(command[0]):
+            continue
+        test = subprocess.run(
+            [*command, "-std=c++17", "-x", "c++", "-fsyntax-only", "-"],
+            input="#include <optional>\nint main() { if (int n = 0; n) return n; }\n",
+            text=True,
+            capture_output=True,
+        )
+        if test.returncode == 0:
+            return command
+    return None
+
+
+class BuildNative(build_ext):
+    """Compiles the library with whatever C++17 compiler there is, and does without where there is none."""
+
+    def get_ext_filename(self, fullname):
+        return os.path.join(*fullname.split(".")) + ".so"  # no Python version in the name: it holds no Python
+
+    def build_extension(self, ext):
+        compiler = find_compiler()
+        if compiler is None:
+            print(
+                "keras_sparse_rnn: no C++17 compiler found, so the native library is not built and everything will run on plain TensorFlow, slower; "
+                "install one (for example `apt install g++`) and install keras_sparse_rnn again."
+            )
+            return
+        build = pathlib.Path(self.build_temp)
+        build.mkdir(parents=True, exist_ok=True)
+
+        def compile_one(source):
+            path = pathlib.Path(source)
+            result = build / f"{path.parent.name}_{path.stem}.o"
+            x86 = platform.machine().lower() in ("x86_64", "amd64")
+            self.spawn([*compiler, *FLAGS, *(X86_FLAGS.get(path.name, ()) if x86 else ()), "-c", source, "-o", str(result)])
+            return str(result)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(compile_one, ext.sources))
+        target = pathlib.Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # TensorFlow's symbols stay open until the library is loaded into a process that has them.
+        open_symbols = ["-Wl,-undefined,dynamic_lookup"] if platform.system() == "Darwin" else []
+        self.spawn([*compiler, "-shared", "-pthread", *open_symbols, *objects, "-o", str(target)])
+
+    def copy_extensions_to_source(self):
+        # Only what was built: without a compiler there is nothing to copy.
+        for ext in self.extensions:
+            built = pathlib.Path(self.build_lib, self.get_ext_filename(ext.name))
+            if built.exists():
+                shutil.copyfile(built, self.get_ext_filename(ext.name))
+
+
+class AnyPython(bdist_wheel):
+    """Tags the wheel for this platform and any Python 3."""
+
+    def get_tag(self):
+        return ("py3", "none", super().get_tag()[2])
+
+
+setup(
+    ext_modules=[Extension("keras_sparse_rnn.ops._native", SOURCES, depends=HEADERS, optional=False)],
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": AnyPython},
+)
