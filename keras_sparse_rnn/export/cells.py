@@ -88,7 +88,7 @@ def of(layer):
         return None
     cell = layer.cell
     kernel, recurrent_kernel, bias = (
-        None if variable is None else np.asarray(variable, np.float32)
+        None if variable is None else variable.numpy().astype(np.float32)
         for variable in (cell.kernel, cell.recurrent_kernel, cell.bias)
     )
     return kinds[type(layer)](cell, kernel, recurrent_kernel, bias)

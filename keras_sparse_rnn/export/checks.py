@@ -76,7 +76,8 @@ def check_model(model):
             f"Received: model={model.name!r}, which has no weights yet"
         )
     if not conversion.recurrent_layers(model):
-        kinds = ", ".join(dict.fromkeys(type(layer).__name__ for layer in conversion.layers_of(model)[1:]))
+        layers = [layer for layer in conversion.layers_of(model)[1:] if not isinstance(layer, keras.layers.InputLayer)]
+        kinds = ", ".join(dict.fromkeys(type(layer).__name__ for layer in layers))
         raise ValueError(
             "`model` must have a recurrent layer (LSTM, GRU, SimpleRNN or RNN). "
             f"Received: model={model.name!r} with layers of type {kinds or 'none'}"

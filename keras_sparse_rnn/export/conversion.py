@@ -75,7 +75,7 @@ def states_of(model):
 def states_at_zero(model):
     """Sets the states of stateful layers to zero, and back at the end."""
     states = states_of(model)
-    saved = [np.array(state) for state in states]
+    saved = [state.numpy().copy() for state in states]
     try:
         for state in states:
             state.assign(np.zeros(state.shape, state.dtype))
@@ -99,9 +99,13 @@ def convert(model, structure, signature, output_names):
         signature: a flat list of named `tf.TensorSpec`.
         output_names: the names of the outputs, or None to call them `output_0`, `output_1`, ...
 
+    Returns:
+        The bytes, and the names of the outputs in their order.
+
     Raises:
         ValueError: the model uses an operator that LiteRT does not have built in.
     """
+    names = list(output_names or [])
     states = states_of(model)
     module = tf.Module()
     module.states = [tf.Variable(tf.zeros(state.shape)) for state in states]
@@ -114,7 +118,8 @@ def convert(model, structure, signature, output_names):
             outputs = call(model, structure, inputs)
         for state, variable in zip(states, module.states):
             variable.assign(scope.get_current_value(state))
-        names = output_names if output_names else [f"output_{number}" for number in range(len(outputs))]
+        if not names:
+            names.extend(f"output_{number}" for number in range(len(outputs)))
         return {name: tf.identity(output) for name, output in zip(names, outputs)}
 
     with full_precision(model), our_loops(model):
@@ -126,7 +131,7 @@ def convert(model, structure, signature, output_names):
     converter._experimental_lower_tensor_list_ops = True  # for Keras's own loop, around a cell that is not one of ours
     try:
         with quiet(replay=False):
-            return converter.convert()
+            return converter.convert(), names
     except Exception as error:
         found = re.search(r"(?:Flex|Custom|TF Select) ops: ([^\n]*)", str(error))
         lines = [line for line in str(error).splitlines() if line.strip()]

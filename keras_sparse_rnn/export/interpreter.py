@@ -1,5 +1,6 @@
 """LiteRT's interpreter for the files that `export_litert` writes."""
 
+import json
 import os
 
 from keras_sparse_rnn.export import flatbuffer, verification
@@ -65,13 +66,10 @@ def problem(content):
         return "which is not a LiteRT file (its bytes 4 to 7 are not 'TFL3')"
     try:
         model = flatbuffer.unpack(content)
-        names = [_text(entry.name) for entry in model.metadata or []]
-    except Exception:  # whatever the reader trips over, offsets point beyond the end
+        entries = [entry for entry in model.metadata or [] if entry.name in (flatbuffer.METADATA, flatbuffer.METADATA.encode())]
+        if not entries:
+            return f"which has no {flatbuffer.METADATA!r} entry in its metadata"
+        written = int(json.loads(bytes(model.buffers[entries[0].buffer].data))["bytes"])
+    except Exception:  # whatever the reader trips over: offsets that point beyond the end, above all
         return "which is cut short or damaged"
-    if flatbuffer.METADATA not in names:
-        return f"which has no {flatbuffer.METADATA!r} entry in its metadata"
-    return None
-
-
-def _text(name):
-    return name.decode() if isinstance(name, bytes) else name
+    return None if written == len(content) else f"which is cut short or damaged: it was written with {written} bytes"

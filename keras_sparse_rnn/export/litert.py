@@ -75,15 +75,16 @@ def export_litert(
     model = _plain(model)
     structure, specs = signature.inputs_of(model, input_signature)
     specs = signature.specs_of(model, specs, batch_size, steps)
-    names = _output_names(model)
     shapes, samples = _samples(model, specs, sample, np.random.default_rng(seed))
 
-    converted = flatbuffer.unpack(conversion.convert(model, structure, specs, names))
-    names = names or [each.name.decode() for each in converted.signatureDefs[0].outputs]
-    _add_metadata(converted)
+    content, names = conversion.convert(model, structure, specs, _output_names(model))
+    converted = flatbuffer.unpack(content)
+    entry = _add_metadata(converted)
     flatbuffer.sweep(converted)
     dense_bytes = len(flatbuffer.pack(converted))
     forms = sparsify(converted)
+    content = flatbuffer.pack(converted)
+    converted.buffers[entry.buffer].data = _metadata(len(content))  # of the length that it had, so the file's stays what it says
     content = flatbuffer.pack(converted)
 
     with _written(target, content) as temporary:
@@ -124,9 +125,9 @@ def _plain(model):
 
 
 def _output_names(model):
-    """The names of the outputs, if the model has some that are all different."""
-    names = getattr(model, "output_names", None) or []
-    return list(names) if names and len(set(names)) == len(names) else None
+    """The names of the outputs, if the model has any."""
+    names = getattr(getattr(model, "_functional", None) or model, "output_names", None)
+    return signature.unique(names) if names else None
 
 
 def _samples(model, specs, sample, rng):
@@ -146,12 +147,17 @@ def _samples(model, specs, sample, rng):
     return [[array.shape for array in flat]], [flat]
 
 
+def _metadata(size):
+    """The metadata by which `Interpreter` knows a whole file of ours, as the bytes of a JSON object. `size`: of the file."""
+    return np.frombuffer(json.dumps({"format": 1, "runtime": "builtin", "bytes": f"{size:012}"}).encode(), np.uint8)
+
+
 def _add_metadata(converted):
-    """The entry by which `Interpreter` knows the file."""
     entry = flatbuffer.schema().MetadataT()
     entry.name = flatbuffer.METADATA
-    entry.buffer = flatbuffer.add_buffer(converted, json.dumps({"format": 1, "runtime": "builtin"}).encode())
+    entry.buffer = flatbuffer.add_buffer(converted, _metadata(0))
     converted.metadata = [*(converted.metadata or []), entry]
+    return entry
 
 
 @contextlib.contextmanager

@@ -11,17 +11,26 @@ from keras_sparse_rnn.export.checks import DYNAMIC
 def inputs_of(model, input_signature):
     """Returns `(structure, specs)`: the structure that `model` takes its inputs in, and a flat list of objects with shape, dtype and name."""
     structure = input_signature
-    if structure is None:
-        structure = getattr(model, "_inputs_struct", None) if model.inputs else None
+    if structure is None and getattr(model, "inputs", None):
+        structure = getattr(model, "_inputs_struct", None)
         structure = model.inputs if structure is None else structure
-        if not structure:
-            raise ValueError(
-                "`input_signature` must be given for a model that is not functional or Sequential: a keras.KerasTensor or "
-                f"tf.TensorSpec, or a structure of them. Received: input_signature=None, model={model.name!r}"
-            )
         if isinstance(structure, (list, tuple)) and len(structure) == 1:
             structure = structure[0]
+    if structure is None:
+        raise ValueError(
+            "`input_signature` must be given for a model that is not functional or Sequential: a keras.KerasTensor or "
+            f"tf.TensorSpec, or a structure of them. Received: input_signature=None, model={model.name!r}"
+        )
     return structure, keras.tree.flatten(structure)
+
+
+def unique(names):
+    """`names` as identifiers, made different from each other by numbers at their ends."""
+    taken = []
+    for name in names:
+        name = re.sub(r"\W", "_", name)
+        taken.append(next(each for each in (name, *(f"{name}_{n}" for n in range(1, len(names) + 1))) if each not in taken))
+    return taken
 
 
 def specs_of(model, specs, batch_size, steps):
@@ -30,15 +39,11 @@ def specs_of(model, specs, batch_size, steps):
     Raises:
         ValueError: `batch_size` or `steps` contradict the model, or an axis besides batch and steps is open.
     """
-    names = set()
     sized = []
     lengths = [spec.shape[1] for spec in specs if len(spec.shape) > 1]
     if steps is not None and None not in lengths and steps not in lengths:
         raise ValueError(_contradiction("steps", steps, model, lengths))
-    for spec in specs:
-        label = re.sub(r"\W", "_", getattr(spec, "name", None) or "input")
-        name = next(each for each in (label, *(f"{label}_{n}" for n in range(1, len(specs)))) if each not in names)
-        names.add(name)
+    for spec, name in zip(specs, unique([getattr(spec, "name", None) or "input" for spec in specs])):
         shape = list(spec.shape)
         if shape and batch_size is not None and shape[0] not in (None, batch_size):
             raise ValueError(_contradiction("batch_size", batch_size, model, [shape[0]]))

@@ -101,6 +101,8 @@ def compress(weights, block):
     outputs, inputs = weights.shape
     cut = weights.reshape(outputs, inputs // block, block)
     live = (cut != 0).any(axis=2)
+    if not live.any():
+        live[0, 0] = True  # one block of zeros: the runtime takes a tensor without data for one that is still to be computed
     segments = np.concatenate([[0], np.cumsum(live.sum(axis=1))])
     return Storage("blocks", np.ascontiguousarray(cut[live]), weights.shape, segments, np.nonzero(live)[1])
 
@@ -109,6 +111,8 @@ def gather(weights):
     """`weights` as blocks on gathered inputs, or None where no two neighbouring outputs read the same inputs."""
     outputs = weights.shape[0]
     live = weights != 0
+    if not live.any():
+        live[0, 0] = True  # as in `compress`
     starts = np.flatnonzero(np.concatenate([[True], (live[1:] != live[:-1]).any(axis=1)]))
     if len(starts) > outputs // 2:
         return None
@@ -123,8 +127,6 @@ def gather(weights):
         segments.extend(segments[-1] + blocks * np.arange(1, stop - start + 1))
         gathered.extend(inputs)
         gathered.extend([0] * (blocks * BLOCK - len(inputs)))  # zero weights: any input will do
-    if not gathered:
-        gathered = [0] * BLOCK
     return Storage(
         "gathered",
         np.concatenate(values),

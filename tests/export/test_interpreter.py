@@ -1,0 +1,68 @@
+"""The interpreter knows our files, whole, and says what is wrong with all others."""
+
+import keras
+import numpy as np
+import pytest
+from keras_sparse_rnn import export
+from keras_sparse_rnn.export import flatbuffer
+
+from tests.export.conftest import randomised
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    layers = [keras.Input((4, 3), name="features"), keras.layers.SimpleRNN(2), keras.layers.Dense(2, name="out")]
+    path = tmp_path_factory.mktemp("exported") / "model.tflite"
+    export.export_litert(randomised(keras.Sequential(layers)), path)
+    return path
+
+
+def message(path):
+    with pytest.raises(ValueError) as error:
+        export.Interpreter(path)
+    return str(error.value)
+
+
+def start(path, size):
+    return f"`path` must be a file that `export_litert` wrote. Received: path={str(path)!r} of {size} bytes, "
+
+
+def test_runs_by_name_and_has_what_the_stock_interpreter_has(exported):
+    interpreter = export.Interpreter(exported, num_threads=2)
+    assert interpreter(features=np.ones((1, 4, 3), "float32"))["out"].shape == (1, 2)
+    assert interpreter.get_signature_list() == {"serving_default": {"inputs": ["features"], "outputs": ["out"]}}
+    with pytest.raises(AttributeError):
+        interpreter.no_such_thing
+
+
+def test_a_missing_file(tmp_path):
+    path = str(tmp_path / "model.tflite")
+    assert message(path) == f"`path` must be a file that `export_litert` wrote. Received: path={path!r}, which is not a file"
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL3", b"not a model at all"])
+def test_a_file_of_another_kind(content, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    assert message(path) == start(path, len(content)) + "which is not a LiteRT file (its bytes 4 to 7 are not 'TFL3')"
+
+
+def test_a_file_cut_short_anywhere(exported, tmp_path):
+    whole = exported.read_bytes()
+    path = tmp_path / "model.tflite"
+    for size in range(8, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:size])
+        text = message(path)
+        assert text.startswith(start(path, size) + "which ") and "\n" not in text
+    path.write_bytes(whole + b"....")
+    damaged = f"which is cut short or damaged: it was written with {len(whole)} bytes"
+    assert message(path) == start(path, len(whole) + 4) + damaged
+
+
+def test_a_lite_rt_file_of_somebody_else(exported, tmp_path):
+    model = flatbuffer.unpack(exported.read_bytes())
+    model.metadata = []
+    content = flatbuffer.pack(model)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    assert message(path) == start(path, len(content)) + "which has no 'keras_sparse_rnn' entry in its metadata"
