@@ -15,7 +15,10 @@ def quiet(replay=True):
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = [(number, os.dup(number)) for number in (1, 2)]
+    saved = []
+    for number in (1, 2):
+        with contextlib.suppress(OSError):  # closed, as in a program without a terminal
+            saved.append((number, os.dup(number)))
     with tempfile.TemporaryFile() as swallowed, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         failed = True
@@ -30,6 +33,6 @@ def quiet(replay=True):
             for number, copy in saved:
                 os.dup2(copy, number)
                 os.close(copy)
-            if failed and replay:
+            if failed and replay and saved:
                 swallowed.seek(0)
                 os.write(2, swallowed.read())

@@ -68,7 +68,7 @@ def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_o
     projected = tf.matmul(inputs, cell.kernel)
     if cell.bias is not None:
         projected += cell.bias
-    mask = None if mask is None else _time_major(tf.cast(mask, tf.bool)[..., None], go_backwards)
+    mask = None if mask is None else _time_major(tf.expand_dims(tf.cast(mask, tf.bool), -1), go_backwards)
     cut = None if sequences.shape[1] is None else plan(sequences.shape[1], written_out)
     repeats = mask is not None and not zero_output_for_mask
     carry = [*states, tf.zeros_like(states[0])]  # the last one: the output that a masked step repeats
@@ -96,7 +96,7 @@ def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_o
     if outputs is None:
         outputs = last[:, None]
     else:
-        outputs = tf.reshape(outputs, [-1, *_sizes(last)])[padding:]
+        outputs = tf.reshape(outputs, [padding + sequences.shape[1] if cut else -1, *_sizes(last)])[padding:]
         outputs = tf.transpose(outputs, [1, 0, 2])
     return last, outputs, list(carry[:-1])
 

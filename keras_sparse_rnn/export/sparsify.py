@@ -1,30 +1,38 @@
-"""The passes over a converted file that take the zeros out of it."""
+"""Takes the zeros out of the weights of a converted file."""
 
 import numpy as np
 
 from keras_sparse_rnn.export import flatbuffer, sparse_storage
 
+# XNNPACK, which runs most operators on a processor, takes every FULLY_CONNECTED up to a certain version and would read the stored blocks as if
+# they were a dense matrix. This is the version from which on weights may be sparse; the runtime keeps those for its own kernel.
 SPARSE_VERSION = 8
+
 
 def sparsify(model):
     """Stores the weights of every FULLY_CONNECTED of a `ModelT` in their best form (see `sparse_storage`), in place.
 
     Returns:
-        A list of `Storage`, one per weight matrix that is not stored dense.
+        A list of `Storage`, one for each weight matrix that is not stored dense.
     """
-    stored, forms = [], {}
+    forms, buffers = {}, {}
     for graph in model.subgraphs:
-        done = {}
+        tensors = {}
         for operator in [each for each in graph.operators if is_product(model, graph, each)]:
-            key = graph.tensors[operator.inputs[1]].buffer
+            weights = graph.tensors[operator.inputs[1]]
+            key = weights.buffer
             if key not in forms:
-                forms[key] = sparse_storage.choose(weights_of(model, graph.tensors[operator.inputs[1]]))
-                if forms[key].kind != "dense":
-                    stored.append(forms[key])
-            if forms[key].kind != "dense":
-                _rewrite(model, graph, operator, forms[key], done, key)
+                forms[key] = sparse_storage.choose(weights_of(model, weights))
+            form = forms[key]
+            if form.kind == "dense":
+                continue
+            if key not in buffers:
+                buffers[key] = flatbuffer.add_buffer(model, form.values)
+            if key not in tensors:  # operators of one subgraph that share weights go on sharing them
+                tensors[key] = _add_weights(model, graph, form, buffers[key])
+            _read_from(model, graph, operator, form, *tensors[key])
     flatbuffer.sweep(model)
-    return stored
+    return [form for form in forms.values() if form.kind != "dense"]
 
 
 def is_product(model, graph, operator):
@@ -33,11 +41,9 @@ def is_product(model, graph, operator):
     if flatbuffer.builtin_of(model.operatorCodes[operator.opcodeIndex]) != schema.BuiltinOperator.FULLY_CONNECTED:
         return False
     weights = graph.tensors[operator.inputs[1]]
-    return (
-        weights.type == schema.TensorType.FLOAT32
-        and weights.sparsity is None
-        and flatbuffer.data(model, weights) is not None
-    )
+    if weights.type != schema.TensorType.FLOAT32 or weights.sparsity is not None:
+        return False
+    return flatbuffer.data(model, weights) is not None
 
 
 def weights_of(model, tensor):
@@ -45,74 +51,68 @@ def weights_of(model, tensor):
     return flatbuffer.data(model, tensor).view(np.float32).reshape(tensor.shape)
 
 
-def _rewrite(model, graph, operator, form, done, key):
-    """Lets a FULLY_CONNECTED read `form`; operators of one subgraph that share weights share the new tensors too."""
+def _add_weights(model, graph, form, buffer):
+    """Adds the tensors of `form`; returns the number of the weights that the operators read, and that of the gathered inputs' list."""
     schema = flatbuffer.schema()
-    builtin = schema.BuiltinOperator
-    if key not in done:
-        buffer = ("values", key)
-        number = flatbuffer.add_tensor(graph, "weights", form.shape, schema.TensorType.FLOAT32)
-        tensor = graph.tensors[number]
-        tensor.sparsity = sparsity_parameters(form)
-        tensor.buffer = model_buffer(model, form)
-        if form.kind == "densified":
-            dense = flatbuffer.add_tensor(graph, "densified", form.shape, schema.TensorType.FLOAT32)
-            flatbuffer.add_operator(
-                model, graph, 0, builtin.DENSIFY, [number], [dense], schema.DensifyOptionsT(),
-                schema.BuiltinOptions.DensifyOptions,
-            )
-            number = dense
-        done[key] = number
+    weights = flatbuffer.add_tensor(graph, "weights", form.shape, schema.TensorType.FLOAT32, buffer)
+    graph.tensors[weights].sparsity = sparsity_parameters(form)
+    if form.kind == "densified":
+        dense = flatbuffer.add_tensor(graph, "densified", form.shape, schema.TensorType.FLOAT32)
+        options = schema.DensifyOptionsT(), schema.BuiltinOptions.DensifyOptions
+        flatbuffer.add_operator(model, graph, 0, schema.BuiltinOperator.DENSIFY, [weights], [dense], *options)
+        weights = dense
+    return weights, None if form.gather is None else flatbuffer.constant(model, graph, "live_inputs", form.gather)
+
+
+def _read_from(model, graph, operator, form, weights, live_inputs):
+    """Lets a FULLY_CONNECTED read the new `weights`, and its input through a GATHER of `live_inputs` if there are some."""
+    builtin = flatbuffer.schema().BuiltinOperator
     operator.inputs = np.array(operator.inputs)
-    if form.kind != "densified":
+    operator.inputs[1] = weights
+    if form.kind in sparse_storage.FAST:
         operator.opcodeIndex = flatbuffer.operator_code(model, builtin.FULLY_CONNECTED, SPARSE_VERSION)
-    operator.inputs[1] = done[key]
-    if form.gather is not None:
-        inputs = graph.tensors[operator.inputs[0]]
-        position = next(n for n, each in enumerate(graph.operators) if each is operator)
-        shape = list(inputs.shape[:-1]) + [len(form.gather)]
-        signature = inputs.shapeSignature
-        if signature is not None:
-            signature = np.asarray(list(signature[:-1]) + [len(form.gather)], np.int32)
-        if ("gather", key) not in done:
-            done["gather", key] = flatbuffer.constant(model, graph, "live_inputs", form.gather)
-        gathered = flatbuffer.add_tensor(graph, "gathered", shape, schema.TensorType.FLOAT32, signature=signature)
-        options = schema.GatherOptionsT()
-        options.axis = len(shape) - 1
-        flatbuffer.add_operator(
-            model, graph, position, builtin.GATHER, [operator.inputs[0], done["gather", key]], [gathered], options,
-            schema.BuiltinOptions.GatherOptions,
-        )
-        operator.inputs[0] = gathered
+    if live_inputs is not None:
+        operator.inputs[0] = _add_gather(model, graph, operator, live_inputs, len(form.gather))
 
 
-_buffers = {}
-
-
-def model_buffer(model, form):
-    return flatbuffer.add_buffer(model, form.values)
+def _add_gather(model, graph, operator, live_inputs, count):
+    """Puts a GATHER on the last axis before `operator`; returns the number of its output."""
+    schema = flatbuffer.schema()
+    inputs = graph.tensors[operator.inputs[0]]
+    signature = inputs.shapeSignature
+    if signature is not None:
+        signature = np.asarray([*signature[:-1], count], np.int32)
+    shape = [*inputs.shape[:-1], count]
+    gathered = flatbuffer.add_tensor(graph, "gathered", shape, schema.TensorType.FLOAT32, signature=signature)
+    options = schema.GatherOptionsT()
+    options.axis = len(shape) - 1
+    flatbuffer.add_operator(
+        model,
+        graph,
+        next(number for number, each in enumerate(graph.operators) if each is operator),
+        schema.BuiltinOperator.GATHER,
+        [operator.inputs[0], live_inputs],
+        [gathered],
+        options,
+        schema.BuiltinOptions.GatherOptions,
+    )
+    return gathered
 
 
 def sparsity_parameters(form):
-    """The schema's `SparsityParametersT` of a compressed `Storage`."""
+    """The schema's description of a compressed `Storage`: a dense axis of rows, in it a sparse one of blocks, in that the block."""
     schema = flatbuffer.schema()
-    dense, sparse = schema.DimensionType.DENSE, schema.DimensionType.SPARSE_CSR
-    rows = schema.DimensionMetadataT()
-    rows.format, rows.denseSize = dense, form.shape[0]
-    columns = schema.DimensionMetadataT()
-    columns.format, columns.denseSize = sparse, 0
+    rows, columns, inside = (schema.DimensionMetadataT() for _ in range(3))
+    rows.format, rows.denseSize = schema.DimensionType.DENSE, form.shape[0]
+    columns.format = schema.DimensionType.SPARSE_CSR
     columns.arraySegments, columns.arraySegmentsType = _vector(form.segments)
     columns.arrayIndices, columns.arrayIndicesType = _vector(form.indices)
-    dimensions = [rows, columns]
-    if form.block > 1:
-        inside = schema.DimensionMetadataT()
-        inside.format, inside.denseSize = dense, form.block
-        dimensions.append(inside)
+    inside.format, inside.denseSize = schema.DimensionType.DENSE, form.block
+    blocked = form.block > 1
     parameters = schema.SparsityParametersT()
-    parameters.traversalOrder = np.arange(len(dimensions), dtype=np.int32)
-    if form.block > 1:
-        parameters.blockMap = np.asarray([1], np.int32)
-    parameters.dimMetadata = dimensions
+    parameters.traversalOrder = np.arange(3 if blocked else 2, dtype=np.int32)
+    parameters.blockMap = np.asarray([1], np.int32) if blocked else None
+    parameters.dimMetadata = [rows, columns, inside] if blocked else [rows, columns]
     return parameters
 
 

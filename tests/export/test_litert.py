@@ -209,6 +209,23 @@ def test_other_cells_and_custom_activations(tmp_path):
     assert export.export_litert(model, tmp_path / "model.tflite").largest_error < 1e-5
 
 
+def test_a_fixed_length_stays_known_behind_a_layer_when_the_batch_is_open(tmp_path):
+    features = keras.Input((6, 3))
+    x = keras.layers.SimpleRNN(4, return_sequences=True)(features)
+    model = randomised(keras.Model(features, keras.layers.LSTM(3, unroll=True)(x)))  # cannot unroll a length that is not known
+    assert export.export_litert(model, tmp_path / "model.tflite", batch_size="dynamic").largest_error < 1e-5
+
+
+def test_everything_open_and_masked(tmp_path):
+    tokens = keras.Input((None,), dtype="int64", name="tokens")
+    x = keras.layers.Embedding(5, 4, mask_zero=True)(tokens)
+    model = randomised(keras.Model(tokens, keras.layers.GRU(4, name="state")(x)))
+    path = tmp_path / "model.tflite"
+    assert export.export_litert(model, path, batch_size="dynamic").largest_error < 1e-5
+    tokens = np.array([[1, 2, 0, 3, 0, 0, 0], [0, 0, 4, 1, 1, 2, 3]], "int64")
+    np.testing.assert_allclose(run(path, tokens=tokens)["state"], np.asarray(model(tokens)), atol=1e-5)
+
+
 def test_a_compiled_model_trains_on_after_its_export(tmp_path):
     model = randomised(keras.Sequential([keras.Input((5, 3)), keras.layers.SimpleRNN(4), keras.layers.Dense(1)]))
     model.compile("adam", "mse")
