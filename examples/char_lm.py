@@ -1,0 +1,211 @@
+"""A character language model: trained dense, pruned in blocks while it trains, swapped for block-sparse layers, written for LiteRT.
+
+    python examples/char_lm.py --quick            one minute, to see it work; its accuracy means nothing
+    python examples/char_lm.py                    LSTM-512 at 90 %, one seed
+    python examples/char_lm.py --seeds 3          the table with mean and spread
+
+The text is Python's own help, or your own with --text FILE. Finished models are kept in --output and not trained again, so a run that was
+stopped goes on where it was.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import statistics
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from char_measure import STEPS, largest_difference, microseconds_per_step, sample
+from char_text import Text
+from char_training import Recipe, equal_units, trained
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+import keras_sparse_rnn as ksr
+
+console = Console(width=None if sys.stdout.isatty() else 120)
+
+
+def parse(arguments=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small model and few steps: shows that everything works")
+    parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: pydoc_data.topics, Python's own help)")
+    parser.add_argument("--units", type=int, default=512, help="of the LSTM")
+    parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the LSTM's weights to prune")
+    parser.add_argument("--blocks", nargs="+", type=_block, default=[(16, 16), (1, 16)], metavar="RxC", help="block shapes to compare")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds; 3 make the table")
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("char_lm"), metavar="FOLDER", help="for models and pictures")
+    return parser.parse_args(arguments)
+
+
+def recipes(options, seed):
+    """The dense recipe, and one for each block shape."""
+    dense = Recipe(units=options.units, seed=seed)
+    if options.quick:
+        dense = dataclasses.replace(dense, units=128, steps=200)
+    return dense, [dataclasses.replace(dense, sparsity=options.sparsity, block_shape=block) for block in options.blocks]
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployed:
+    """A pruned model after substitution and export: sizes, speeds and errors."""
+
+    difference: float
+    keras_microseconds: float
+    sparse_microseconds: float
+    litert: object
+
+
+def main(arguments=None):
+    """Trains, deploys and prints; returns the exit status."""
+    options = parse(arguments)
+    try:
+        text = Text(options.text)
+        options.output.mkdir(parents=True, exist_ok=True)
+        runs = [run_seed(options, text, seed) for seed in range(options.seeds)]
+    except (ValueError, OSError) as error:
+        console.print(f"[red]error:[/red] {error}", highlight=False)
+        return 2
+    deployed = [deploy(pruned, text, options.output) for pruned in runs[0][2:]]
+    console.print(table(runs, deployed))
+    write_results(options, text, runs, deployed)
+    draw(options, text, runs[0])
+    return 0
+
+
+def run_seed(options, text, seed):
+    """Trains the models of one seed: dense, dense of equal parameter count, then one for each block shape."""
+    dense_recipe, pruned_recipes = recipes(options, seed)
+    if not seed:
+        console.print(
+            f"Text: {text.source}, {text.length:,} characters without repeats, {len(text.characters)} different; the last tenth is held out.\n"
+            f"Now {options.seeds} time{'s' * (options.seeds > 1)}: train LSTM-{dense_recipe.units} dense, "
+            f"prune it to {100 * options.sparsity:g} % in blocks of {' and '.join(f'{r} x {c}' for r, c in options.blocks)}, "
+            f"train a dense one with as few parameters. Then swap the layers, export, measure.\n"
+        )
+    dense = trained(dense_recipe, text, options.output, console)
+    pruned = [trained(recipe, text, options.output, console, start=dense) for recipe in pruned_recipes]
+    units = equal_units(len(text.characters), pruned[0].parameters)
+    equal = trained(dataclasses.replace(dense_recipe, units=units), text, options.output, console)
+    return [dense, equal, *pruned]
+
+
+def deploy(pruned, text, folder):
+    """Swaps the layers of a pruned model and exports it; raises if the predictions or the file disagree."""
+    model = pruned.model()
+    sparse = ksr.substitute(model)
+    ksr.report(sparse, console)
+    speeds = microseconds_per_step({"keras": model.get_layer("lstm"), "sparse": sparse.get_layer("lstm")})
+    litert = ksr.export.export_litert(sparse, pruned.path.with_suffix(".tflite"), batch_size=1, steps=STEPS)
+    return Deployed(largest_difference(model, sparse, text), speeds["keras"], speeds["sparse"], litert)
+
+
+def table(runs, deployed):
+    """The one table: accuracy over all seeds, size and speed of the first."""
+    seeds = f"{len(runs)} seeds, mean ± standard deviation" if len(runs) > 1 else "1 seed"
+    result = Table(title=f"{seeds}; sizes, times (batch 1, {STEPS} steps) and errors of seed 0")
+    result.add_column("")
+    for title in titles(runs):
+        result.add_column(title, justify="right")
+    columns = list(zip(*runs))
+    bits = [[one.bits for one in column] for column in columns]
+    above = [statistics.mean(values) / statistics.mean(bits[0]) - 1 for values in bits]
+    result.add_row("bits per character", *map(spread, bits))
+    result.add_row("  above dense", "", *(f"{100 * ratio:+.1f} %" for ratio in above[1:]))
+    result.add_row("sparsity of the LSTM", *(f"{100 * column[0].sparsity:.1f} %" for column in columns))
+    result.add_row("parameters", *(f"{column[0].parameters:,}" for column in columns))
+    result.add_row("training, minutes", *(f"{statistics.mean(one.seconds for one in column) / 60:.1f}" for column in columns))
+    result.add_section()
+    for label, cell in DEPLOYED_ROWS.items():
+        result.add_row(label, "", "", *map(cell, deployed))
+    return result
+
+
+def titles(runs):
+    """The names of the columns."""
+    dense, equal, *pruned = (one.recipe for one in runs[0])
+    blocks = (f"{one.block_shape[0]} x {one.block_shape[1]}" for one in pruned)
+    return [
+        f"dense\nLSTM-{dense.units}",
+        f"dense, as many\nparameters: LSTM-{equal.units}",
+        *(f"pruned in\n{block}: LSTM-{dense.units}" for block in blocks),
+    ]
+
+
+DEPLOYED_ROWS = {
+    "LiteRT file, bytes": lambda one: f"{one.litert.bytes:,}",
+    "  the same, dense": lambda one: f"{one.litert.dense_bytes:,} ({one.litert.dense_bytes / one.litert.bytes:.1f} x)",
+    "microseconds a step: Keras LSTM": lambda one: f"{one.keras_microseconds:.1f}",
+    "  BlockSparseLSTM": lambda one: f"{one.sparse_microseconds:.1f} ({one.keras_microseconds / one.sparse_microseconds:.1f} x)",
+    "  LiteRT, whole model": lambda one: f"{1000 * one.litert.milliseconds_per_step:.1f}",
+    "largest error: substitute": lambda one: f"{one.difference:.1e}",
+    "  LiteRT": lambda one: f"{one.litert.largest_error:.1e}",
+}
+
+
+def spread(values):
+    """Mean and, of several, the standard deviation."""
+    return f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def write_results(options, text, runs, deployed):
+    """Writes every figure of the table to `results.json`, so that it can be checked and drawn again."""
+    skipped = ("loss", "sparsities", "path")
+    models = [[{k: v for k, v in dataclasses.asdict(one).items() if k not in skipped} for one in run] for run in runs]
+    results = {
+        "text": {"source": text.source, "characters": text.length, "python": platform.python_version()},
+        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+        "machine": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
+        "columns": [title.replace("\n", " ") for title in titles(runs)],
+        "models": models,
+        "deployed": [json.loads(json.dumps(dataclasses.asdict(one), default=str)) for one in deployed],
+    }
+    path = options.output / "results.json"
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(results, indent=1))
+    os.replace(draft, path)
+    console.print(f"Figures: {path}")
+
+
+def draw(options, text, run):
+    """Writes the pictures, and a sample of the pruned model's text."""
+    dense, _, *pruned = run
+    curves = {"dense": {"loss": dense.loss, "sparsity": dense.sparsities}}
+    for one in pruned:
+        rows, columns = one.recipe.block_shape
+        curves[f"{rows} x {columns}"] = {"loss": one.loss, "sparsity": one.sparsities}
+        ksr.plot.masks(one.model(), options.output / f"masks-{rows}x{columns}.png")
+    ksr.plot.curves(curves, options.output / "training.png")
+    written = sample(pruned[0].model(), text)
+    (options.output / "sample.txt").write_text(written + "\n", encoding="utf-8")
+    console.print(f"Pictures: {', '.join(str(path) for path in sorted(options.output.glob('*.png')))}\n")
+    console.print(Panel(written, title="Written by the pruned model"), markup=False)
+
+
+def processor():
+    """The processor's name where Linux tells it."""
+    information = pathlib.Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _block(text):
+    try:
+        rows, columns = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a block is ROWSxCOLUMNS, such as 16x16; received {text!r}") from None
+    return rows, columns
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Pictures of sparsity. Needs matplotlib (`pip install "keras_sparse_rnn[examples]"`)."""
+
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+from keras_sparse_rnn.layers.base import BlockSparseRNN
+from keras_sparse_rnn.selection import find_kernels
+
+LIVE, DEAD = (0.12, 0.35, 0.58), (0.93, 0.94, 0.95)
+
+
+def masks(model, path=None, layers=None):
+    """Draws which weights live, one picture for each gate of each recurrent kernel: inputs run down, units to the right.
+
+    Args:
+        model: a built model, of Keras layers or block-sparse ones.
+        path: a file to write, of any format that matplotlib knows by its ending; None writes nothing.
+        layers: which layers, as in `BlockPruning`; None draws all recurrent ones. Block-sparse packed layers are always drawn.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: the model has no recurrent kernel, or is not built.
+    """
+    from matplotlib.figure import Figure
+
+    kernels = list(_kernels(model, layers))
+    if not kernels:
+        raise ValueError(f"`model` must be built and have recurrent layers, whose kernels are drawn. Received: {model.name!r}")
+    gates = max(len(names) for _, names, _ in kernels)
+    heights = [max(0.6, 2.2 * min(1.5, kernel.shape[0] * len(names) / kernel.shape[1])) for _, names, kernel in kernels]
+    figure = Figure(figsize=(2.2 * gates + 1.2, sum(heights) + 0.55 * len(kernels) + 0.3), layout="constrained")
+    axes = figure.subplots(len(kernels), gates, squeeze=False, height_ratios=heights)
+    for row, (title, names, kernel) in zip(axes, kernels):
+        for axis in row[len(names) :]:
+            axis.axis("off")
+        for gate, (axis, part) in enumerate(zip(row, np.split(kernel != 0, len(names), axis=1))):
+            axis.imshow(np.where(part[..., None], LIVE, DEAD), interpolation="nearest", aspect="auto")
+            axis.set_title(f"gate {names[gate]}, {100 * np.mean(~part):.1f} % zero" if len(names) > 1 else f"{100 * np.mean(~part):.1f} % zero", fontsize=8)
+            axis.tick_params(labelsize=6, length=2)
+            if gate:
+                axis.set_yticks([])
+        row[0].set_ylabel(f"{title}\ninputs", fontsize=7)
+        for axis in row[: len(names)]:
+            axis.set_xlabel("units", fontsize=7, labelpad=1)
+    return _saved(figure, path)
+
+
+def curves(runs, path=None, smooth=25, loss="bits per character"):
+    """Draws loss and sparsity over the training steps.
+
+    Args:
+        runs: mapping of a run's name to `{"loss": [...], "sparsity": [...]}`, one value for each step.
+        path: a file to write; None writes nothing.
+        smooth: the loss is averaged over this many steps.
+        loss: what the loss is.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    left = figure.subplots()
+    right = left.twinx()
+    for name, run in runs.items():
+        window = min(smooth, len(run["loss"]))
+        averaged = np.convolve(run["loss"], np.ones(window) / window, mode="valid")
+        (line,) = left.plot(np.arange(window - 1, len(run["loss"])), averaged, label=name, linewidth=1.2)
+        if np.any(run["sparsity"]):
+            right.plot(run["sparsity"], color=line.get_color(), linestyle=":", linewidth=1.5)
+    left.set(xlabel="training step", ylabel=f"training loss, {loss} (solid)")
+    right.set(ylabel="sparsity (dotted)", ylim=(0, 1))
+    left.grid(alpha=0.25)
+    left.legend(fontsize=8, loc="upper right")
+    return _saved(figure, path)
+
+
+def _kernels(model, layers):
+    for layer in model._flatten_layers():
+        if isinstance(layer, BlockSparseRNN) and layer.built and layer.storage == "packed":
+            names = {1: ("h",), 3: ("z", "r", "h"), 4: ("i", "f", "c", "o")}[layer.gates]
+            for role, kernel in zip(("kernel", "recurrent_kernel"), layer.dense_kernels()):
+                yield f"{layer.name}, {role}", names, kernel
+    for kernel in find_kernels(model, layers, strict=False):
+        yield f"{kernel.layer.name}, {kernel.role}", kernel.gate_names, kernel.numpy()
+
+
+def _saved(figure, path):
+    """Writes the figure whole or not at all."""
+    if path is not None:
+        path = pathlib.Path(path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            draft = pathlib.Path(folder, path.name)
+            figure.savefig(draft, dpi=130)
+            os.replace(draft, path)
+    return figure

@@ -1,0 +1,73 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import char_lm  # noqa: E402
+import char_text  # noqa: E402
+import char_training  # noqa: E402
+
+
+@pytest.fixture
+def story(tmp_path):
+    """A text of many different paragraphs, one of them told twice."""
+    words = np.random.default_rng(0).choice(["sun", "moon", "rises", "and", "the", "sets"], (300, 12))
+    paragraphs = [" ".join(line) for line in words]
+    path = tmp_path / "story.txt"
+    path.write_text("\n\n".join([*paragraphs, paragraphs[7]]))
+    return path
+
+
+def test_repeated_paragraphs_count_once(story):
+    text = char_text.Text(story)
+    assert text.length < len(story.read_text())
+    assert text.decode(text.train) + text.decode(text.test) == "\n\n".join(story.read_text().split("\n\n")[:-1])
+
+
+def test_targets_are_the_inputs_one_character_later(story):
+    text = char_text.Text(story)
+    inputs, targets = char_text.Windows(text.train, batch=3, window=17, steps=5, seed=1)[4]
+    assert inputs.shape == targets.shape == (3, 17)
+    np.testing.assert_array_equal(inputs[:, 1:], targets[:, :-1])
+    assert text.decode(inputs[0]) in text.decode(text.train)
+    inputs, targets = text.evaluation()
+    np.testing.assert_array_equal(inputs.ravel()[1:], targets.ravel()[:-1])
+
+
+def test_text_shorter_than_one_sequence_is_refused(tmp_path, capsys):
+    path = tmp_path / "short.txt"
+    path.write_text("Call me Ishmael.")
+    assert char_lm.main(["--text", str(path), "--output", str(tmp_path / "out")]) == 2
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed == (
+        "error: `--text` must have at least 2570 characters outside repeated paragraphs, so that its last tenth holds one sequence of 256. "
+        f"Received: {path} with 16 characters"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_units_is_the_nearest_parameter_count():
+    for units in (3, 64, 170):
+        model = char_training.build(50, units)
+        assert char_training.equal_units(50, model.count_params()) == units
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_where_it_was(story, tmp_path):
+    command = [sys.executable, str(EXAMPLES / "char_lm.py"), "--quick", "--text", str(story), "--blocks", "4x4", "--output", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    first = json.loads((tmp_path / "results.json").read_text())["models"]
+    for model in tmp_path.glob("*4x4*.keras"):
+        model.unlink()
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.count("taken from") == 2
+    second = json.loads((tmp_path / "results.json").read_text())["models"]
+    for one in (*first[0], *second[0]):
+        one.pop("seconds")
+    assert first == second

@@ -1,0 +1,46 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_sparse_rnn as ksr
+
+matplotlib = pytest.importorskip("matplotlib")
+
+
+def test_masks_show_which_weights_live(tmp_path):
+    model = keras.Sequential([keras.Input((None, 8)), keras.layers.GRU(12, name="gru")])
+    kernel = model.layers[0].cell.kernel
+    live = np.random.default_rng(0).random(kernel.shape) < 0.3
+    kernel.assign(kernel * live)
+    path = tmp_path / "masks.png"
+    figure = ksr.plot.masks(model, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert [file.name for file in tmp_path.iterdir()] == ["masks.png"]
+    pictures = [axis.get_images()[0].get_array() for axis in figure.axes]
+    assert len(pictures) == 6
+    for gate, picture in enumerate(pictures[:3]):
+        np.testing.assert_array_equal(np.all(picture == ksr.plot.LIVE, axis=-1), live[:, 12 * gate : 12 * gate + 12])
+    assert figure.axes[1].get_title() == f"gate r, {100 * np.mean(~live[:, 12:24]):.1f} % zero"
+
+
+def test_masks_of_packed_layers_are_drawn():
+    model = keras.Sequential([keras.Input((None, 8)), ksr.layers.BlockSparseSimpleRNN(12, (4, 4), sparsity=0.5)])
+    figure = ksr.plot.masks(model)
+    drawn = [np.all(axis.get_images()[0].get_array() == ksr.plot.LIVE, axis=-1) for axis in figure.axes]
+    for picture, kernel in zip(drawn, model.layers[0].dense_kernels()):
+        np.testing.assert_array_equal(picture, kernel != 0)
+
+
+def test_model_without_recurrent_kernels_is_refused():
+    with pytest.raises(ValueError, match="must be built and have recurrent layers"):
+        ksr.plot.masks(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+
+
+def test_curves_draw_sparsity_beside_loss(tmp_path):
+    runs = {"dense": {"loss": [3.0, 2.0, 1.0], "sparsity": [0, 0, 0]}, "pruned": {"loss": [3.0, 2.5, 2.0], "sparsity": [0, 0.4, 0.9]}}
+    figure = ksr.plot.curves(runs, tmp_path / "curves.svg", smooth=1)
+    left, right = figure.axes
+    np.testing.assert_array_equal(left.lines[1].get_ydata(), [3.0, 2.5, 2.0])
+    assert len(right.lines) == 1
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), [0, 0.4, 0.9])
+    assert (tmp_path / "curves.svg").stat().st_size > 1000

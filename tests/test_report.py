@@ -1,0 +1,72 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_sparse_rnn as ksr
+from keras_sparse_rnn.patterns import Block
+
+
+@pytest.fixture
+def pruned():
+    """A model of three kernels, of which the LSTM's are 75 % zero in (4, 4)."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((None, 6)), keras.layers.LSTM(10, name="lstm"), keras.layers.Dense(3, name="head")]
+    model = keras.Sequential(layers, name="model")
+    block = Block((4, 4))
+    cell = model.get_layer("lstm").cell
+    for variable in (cell.kernel, cell.recurrent_kernel):
+        grid = block.grid(variable.shape, gates=4)
+        variable.assign(variable * grid.expand(block.keep(grid, variable.numpy(), 0.75)))
+    return model
+
+
+def test_plain_model_shows_sparsity_but_no_gain(pruned):
+    report = ksr.report(pruned, console=False)
+    kernel, recurrent, head = report.rows
+    assert (kernel.layer, kernel.kernel, kernel.block_shape) == ("lstm", "kernel", (4, 4))
+    assert (recurrent.layer, recurrent.kernel, recurrent.block_shape) == ("lstm", "recurrent_kernel", (4, 4))
+    assert (head.layer, head.kernel, head.block_shape, head.sparsity) == ("head", "kernel", None, 0.0)
+    assert kernel.bytes == kernel.dense_bytes == 6 * 40 * 4
+    assert recurrent.multiply_adds == recurrent.dense_multiply_adds == 400
+    assert kernel.sparsity == pytest.approx(1 - np.count_nonzero(pruned.get_layer("lstm").cell.kernel) / 240)
+    assert report.bytes == report.dense_bytes == 4 * pruned.count_params()
+    assert "Keras layers store and multiply their zeros" in " ".join(str(report).split())
+
+
+def test_substituted_model_shows_what_it_saves(pruned):
+    sparse = ksr.substitute(pruned, block_shape=(4, 4))
+    report = ksr.report(sparse, console=False)
+    kernel, recurrent, head = report.rows
+    layer = sparse.get_layer("lstm")
+    for row, values in ((kernel, layer.kernel_values), (recurrent, layer.recurrent_kernel_values)):
+        assert row.block_shape == (4, 4)
+        assert row.bytes == values.shape[0] * (4 * 16 + 4)
+        assert row.multiply_adds == values.shape[0] * 16
+    assert report.bytes == sum(int(np.prod(w.shape)) * 4 for w in sparse.weights)
+    assert report.dense_bytes == 4 * pruned.count_params()
+    zeros = sum(np.count_nonzero(np.asarray(w) == 0) for w in (pruned.layers[0].cell.kernel, pruned.layers[0].cell.recurrent_kernel))
+    assert report.sparsity == pytest.approx(zeros / (240 + 400 + 30))
+    assert head.multiply_adds == 30
+
+
+def test_masked_layer_holds_dense_weights_and_computes_live_blocks(pruned):
+    report = ksr.report(ksr.substitute(pruned, (4, 4), storage="masked"), console=False)
+    kernel = report.rows[0]
+    assert kernel.bytes == kernel.dense_bytes
+    assert kernel.multiply_adds < kernel.dense_multiply_adds
+
+
+def test_report_prints_a_table(pruned, capsys):
+    ksr.report(pruned)
+    printed = capsys.readouterr().out
+    for text in ("lstm", "recurrent_kernel", "4 x 4", "head", "everything else", "total", "100.0 %"):
+        assert text in printed
+
+
+def test_model_without_kernels_is_refused():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()], name="model")
+    with pytest.raises(ValueError) as error:
+        ksr.report(model)
+    assert str(error.value) == (
+        "`model` must be built and have recurrent or Dense layers, so that there are kernels to report. Received: 'model' with 1 layers, built"
+    )
