@@ -131,7 +131,12 @@ class BlockSparseRNN:
         dtype = self._op_dtype()
         bias = None if self.bias is None else tf.cast(self.bias, dtype)
         states = [tf.cast(state, dtype) for state in initial_state]
-        options = {"mask": mask, "go_backwards": self.go_backwards, "kernel": self.kernel_choice}
+        options = {
+            "mask": mask,
+            "go_backwards": self.go_backwards,
+            "kernel": self.kernel_choice,
+            "training": bool(training),  # whether to keep what the gradient needs
+        }
         outputs, *states = self._run(tf.cast(sequences, dtype), states, *kernels, bias, options)
         if mask is None:
             return states[0], outputs, states

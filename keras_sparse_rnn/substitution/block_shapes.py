@@ -2,16 +2,17 @@
 
 from keras_sparse_rnn.patterns import BlockGrid
 
-# Time per stored weight in each shape, relative to 16x16: wide blocks fill vector registers, tall narrow ones do not. Of equal costs the first wins.
+# Estimated time per stored weight in each shape, relative to 16x16: wide blocks fill vector registers, tall narrow ones do not, and small ones
+# need an index each. Of equal costs the first wins.
 RELATIVE_COST = {
-    (16, 16): 1.0,
     (32, 32): 1.0,
+    (16, 16): 1.0,
     (8, 8): 1.3,
     (1, 16): 1.3,
     (1, 8): 2.0,
     (4, 4): 2.25,
-    (4, 1): 4.0,
     (16, 1): 4.0,
+    (4, 1): 4.0,
 }
 
 

@@ -1,6 +1,7 @@
 """Rebuilds a model layer by layer, with some of its layers replaced, and carries over everything that the layers have learnt."""
 
 import contextlib
+import inspect
 import tempfile
 import warnings
 
@@ -52,6 +53,9 @@ class Rebuilder:
         for transfer in made:
             value = transfer.old.numpy()
             transfer.new.assign(value if transfer.convert is None else transfer.convert(value))
+        for old, new in pairs:
+            if id(old) not in self.replacements and not sublayers(old):
+                _carry_assets(old, new)
         self._carry_trainable(pairs, made)
         return copy, made
 
@@ -96,8 +100,6 @@ class Rebuilder:
                 f"variables of other shapes. Expected: {[tuple(v.shape) for v in olds]}. "
                 f"Received: {[tuple(v.shape) for v in news]}"
             )
-        if not inner:
-            _carry_assets(old, new)
         return [Transfer(*variables) for variables in zip(olds, news)]
 
     def _carry_trainable(self, pairs, made):
@@ -124,11 +126,21 @@ def _uncompiled(models):
 def _plain_copy(layer):
     """A copy from the config. Works for the plain operations of a functional model, too."""
     try:
-        return type(layer).from_config(layer.get_config())
+        with keras.saving.custom_object_scope(_unregistered(layer)):
+            return type(layer).from_config(layer.get_config())
     except Exception as error:
         raise ValueError(
             f"The layer {layer.name!r} of class {type(layer).__name__} cannot be copied from its config: {error}"
         ) from error
+
+
+def _unregistered(layer):
+    """The functions and classes that a config of `layer` may name, by name: so they need not be registered with Keras."""
+    if not isinstance(layer, keras.Layer):
+        return {}
+    layers = layer._flatten_layers()
+    functions = {value.__name__: value for one in layers for value in vars(one).values() if inspect.isfunction(value)}
+    return {**functions, **{type(one).__name__: type(one) for one in layers}}
 
 
 def _own_variables(layer, without):

@@ -20,8 +20,7 @@ def recompile(old, new, transfers):
     for name in ("metrics", "weighted_metrics"):
         settings[name] = keras.tree.map_structure(_new_metric, settings[name])
     settings["optimizer"] = new_optimizer(old.optimizer)
-    # True may be what "auto" came to for the old layers; the new ones may not support it.
-    settings["jit_compile"] = "auto" if settings["jit_compile"] else False
+    settings["jit_compile"] = settings["jit_compile"] and all(layer.supports_jit for layer in new._flatten_layers())
     new.compile(**settings, auto_scale_loss=False)
     carry_optimizer_state(old.optimizer, new.optimizer, transfers)
 
@@ -55,7 +54,8 @@ def carry_optimizer_state(old, new, transfers):
         carry_optimizer_state(old.inner_optimizer, new.inner_optimizer, transfers)
     excluded = getattr(old, "_exclude_from_weight_decay", None)
     if excluded is not None:
-        new._exclude_from_weight_decay = {id(by_id[key].new) for key in excluded if key in by_id}
+        keys = {old._var_key(transfer.old): new._var_key(transfer.new) for transfer in transfers}
+        new._exclude_from_weight_decay = {keys[key] for key in excluded if key in keys}
         new._exclude_from_weight_decay_pattern = old._exclude_from_weight_decay_pattern
     for name, state in vars(old).items():
         if name == "_trainable_variables":

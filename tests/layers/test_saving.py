@@ -29,7 +29,8 @@ def model_of(storage, cells=tuple(PARENTS)):
 
 
 def test_saved_models_load_in_a_fresh_process(tmp_path):
-    model = keras.Sequential([keras.Input((TIME, INPUTS)), model_of("packed"), keras.layers.Dense(INPUTS), model_of("masked")])
+    middle = [keras.layers.Dense(INPUTS, name="middle")]
+    model = keras.Sequential([keras.Input((TIME, INPUTS)), *model_of("packed").layers, *middle, *model_of("masked").layers])
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(inputs(), np.ones((5, TIME, 5)), verbose=0)
     model.save(tmp_path / "model.keras")

@@ -1,5 +1,7 @@
 """A Keras layer and its block-sparse twin with the same random weights, of which whole blocks are zero."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -10,7 +12,10 @@ PARENTS = {
     "gru": (keras.layers.GRU, layers.BlockSparseGRU),
     "simple_rnn": (keras.layers.SimpleRNN, layers.BlockSparseSimpleRNN),
 }
-KERNELS = ("reference", "native") if ops.native_available() else ("reference",)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", RuntimeWarning)  # said once per process where there is no native library
+    NATIVE = ops.native_available()
+KERNELS = ("reference", "native") if NATIVE else ("reference",)
 # Units and inputs that no block divides.
 BATCH, TIME, INPUTS, UNITS = 5, 6, 7, 19
 
@@ -41,7 +46,9 @@ def set_dense_weights(layer, kernels, bias):
         cell.bias.assign(bias)
 
 
-def twins(cell, storage="packed", kernel="reference", block_shape=(4, 8), recurrent_block_shape=(3, 5), seed=0, **arguments):
+def twins(
+    cell, storage="packed", kernel="reference", block_shape=(4, 8), recurrent_block_shape=(3, 5), seed=0, **arguments
+):
     """Returns `(keras layer, block-sparse layer)`, built for `[BATCH, TIME, INPUTS]`, with equal weights."""
     parent, twin = PARENTS[cell]
     shape = (BATCH, TIME, INPUTS)

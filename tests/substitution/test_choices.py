@@ -1,0 +1,208 @@
+"""What is substituted, in which block shape, and what is refused or reported."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from pruning import data, largest_difference, prune
+
+from keras_sparse_rnn.layers import BlockSparseDense, BlockSparseGRU, BlockSparseLSTM
+from keras_sparse_rnn.patterns import Block
+from keras_sparse_rnn.substitution import substitute, to_dense
+from keras_sparse_rnn.substitution.block_shapes import RELATIVE_COST, best_block_shape
+
+
+def lstm_model(units=32, inputs=32):
+    return keras.Sequential([keras.Input((4, inputs)), layers.LSTM(units, name="it"), layers.Dense(3, name="head")])
+
+
+@pytest.mark.parametrize("block_shape", RELATIVE_COST)
+def test_finds_the_block_shape_of_the_zeros(block_shape):
+    model = prune(lstm_model(64, 64), block_shape, 0.9)
+    layer = substitute(model).get_layer("it")
+    assert layer.block_shape == block_shape
+    assert (layer.recurrent_block_shape or layer.block_shape) == block_shape
+
+
+def test_each_kernel_has_its_own_block_shape():
+    model = prune(lstm_model(), (1, 16), 0.9)
+    kernel, recurrent_kernel, bias = model.layers[0].get_weights()
+    grid = Block((16, 16)).grid(recurrent_kernel.shape, 4)
+    dense = np.random.default_rng(0).normal(size=recurrent_kernel.shape)
+    model.layers[0].set_weights([kernel, dense * grid.expand(Block((16, 16)).keep(grid, dense, 0.5)), bias])
+    sparse = substitute(model)
+    assert (sparse.layers[0].block_shape, sparse.layers[0].recurrent_block_shape) == ((1, 16), (16, 16))
+    assert largest_difference(model(data(model)), sparse(data(model))) < 1e-5
+    assert substitute(sparse).layers[0].recurrent_block_shape == (16, 16)
+    assert substitute(sparse, (8, 8)).layers[0].recurrent_block_shape is None
+
+
+@pytest.mark.parametrize("shape, gates, expected", [((3, 4), 4, (1, 1)), ((5, 9), 3, (4, 1)), ((1, 36), 4, (1, 8))])
+def test_block_shapes_that_do_not_fit_are_not_chosen(shape, gates, expected):
+    assert best_block_shape(np.ones(shape), gates) == expected
+
+
+def test_small_layers_are_substituted_too():
+    model = prune(keras.Sequential([keras.Input((4, 2)), layers.GRU(3)]), (1, 1), 0.7)
+    sparse = substitute(model)
+    assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
+
+
+def test_layers_without_zero_blocks_are_left_and_named():
+    model = prune(keras.Sequential([keras.Input((4, 8)), layers.LSTM(8, return_sequences=True, name="full"), layers.GRU(8, name="half")]))
+    model.get_layer("full").set_weights([np.ones_like(weight) for weight in model.get_layer("full").get_weights()])
+    with pytest.warns(UserWarning) as warned:
+        sparse = substitute(model)
+    assert [str(one.message) for one in warned] == [
+        "substitute: no block of any common shape is zero in 'full': left as it is, for nothing would be gained. Prune it first."
+    ]
+    assert [type(layer) for layer in sparse.layers] == [layers.LSTM, BlockSparseGRU]
+    with pytest.warns(UserWarning, match=r"no block of \(2, 2\) is zero in 'full'"):
+        substitute(model, (2, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert type(substitute(model, (2, 2), storage="masked").layers[0]) is BlockSparseLSTM
+
+
+def test_what_cannot_be_substituted_is_left_and_named():
+    class Encoder(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = layers.LSTM(6, name="hidden")
+
+        def call(self, x):
+            return self.inner(x)
+
+    class Own(layers.GRU):
+        pass
+
+    x = keras.Input((4, 8))
+    stacked = layers.RNN([layers.LSTMCell(5), layers.GRUCell(4)], name="cells")(x)
+    images = layers.ConvLSTM1D(2, 3, name="conv", return_sequences=True)(keras.ops.expand_dims(x, -1))
+    outputs = [layers.LSTM(8, name="plain")(x), stacked, images, Encoder(name="custom")(x), Own(3, name="own")(x)]
+    model = prune(keras.Model(x, outputs))
+    with pytest.warns(UserWarning) as warned:
+        sparse = substitute(model, (4, 4))
+    assert [str(one.message) for one in warned] == [
+        "substitute: only keras.layers.LSTM, GRU and SimpleRNN can be substituted, outside custom layers: 'cells' (RNN), 'conv' (ConvLSTM1D), "
+        "'hidden' (LSTM), 'own' (Own) left as it is."
+    ]
+    assert type(sparse.get_layer("plain")) is BlockSparseLSTM
+    assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
+
+
+def test_dense_layers_are_substituted_when_asked():
+    model = prune(lstm_model())
+    kernel, bias = model.get_layer("head").get_weights()
+    kernel[:16] = 0
+    model.get_layer("head").set_weights([kernel, bias])
+    assert type(substitute(model).get_layer("head")) is layers.Dense
+    sparse = substitute(model, dense=True)
+    assert type(sparse.get_layer("head")) is BlockSparseDense
+    assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
+    assert largest_difference(model.get_weights(), to_dense(sparse).get_weights()) == 0.0
+
+
+def test_options_reach_the_layers():
+    layer = substitute(prune(lstm_model()), (8, 4), "masked", "reference").get_layer("it")
+    assert (layer.block_shape, layer.storage, layer.kernel_choice) == ((8, 4), "masked", "reference")
+
+
+def test_to_dense_of_a_plain_model_is_a_copy():
+    model = prune(lstm_model())
+    copy = to_dense(model)
+    assert copy is not model and largest_difference(copy.get_weights(), model.get_weights()) == 0.0
+
+
+def test_weights_files_of_the_original_fit_the_dense_model(tmp_path):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        model = prune(lstm_model())
+        model.save_weights(tmp_path / "original.weights.h5")
+        dense = to_dense(substitute(model))
+        dense.set_weights([np.zeros_like(weight) for weight in dense.get_weights()])
+        dense.load_weights(tmp_path / "original.weights.h5")
+    assert largest_difference(dense.get_weights(), model.get_weights()) == 0.0
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="mine")
+        self.lstm = layers.LSTM(8)
+
+    def call(self, x):
+        return self.lstm(x)
+
+
+REFUSED = [
+    (lambda: "model.keras", "`model` must be a keras.Model. Received: model='model.keras' of type str"),
+    (
+        Subclassed,
+        "`model` must be a Sequential or functional model: what a subclassed model computes stands in its code, which cannot be rebuilt. "
+        "Build its layers as keras_sparse_rnn.layers.BlockSparseLSTM (GRU, SimpleRNN) in the class itself. "
+        "Received: the model 'mine' of class Subclassed",
+    ),
+    (
+        lambda: keras.Sequential([layers.LSTM(8)], name="late"),
+        "`model` must be built, for its weights decide which blocks live: give it an Input, or call it once. "
+        "Received: the model 'late', which is not built",
+    ),
+]
+
+
+@pytest.mark.parametrize("make, message", REFUSED)
+@pytest.mark.parametrize("function", [substitute, to_dense])
+def test_refuses_models(function, make, message):
+    with pytest.raises(ValueError) as error:
+        function(make())
+    assert str(error.value) == message
+
+
+def test_refuses_a_model_without_recurrent_layers():
+    with pytest.raises(ValueError) as error:
+        substitute(keras.Sequential([keras.Input((3,)), layers.Dense(2)], name="flat"))
+    assert str(error.value) == (
+        "`model` must have a recurrent layer (LSTM, GRU or SimpleRNN) to substitute. Received: the model 'flat' with layers of ['Dense']"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"block_shape": (4, 0)}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(4, 0)"),
+        (
+            {"block_shape": (33, 4)},
+            "The layer 'it' cannot be substituted: `block_shape` must not be larger than one gate of the kernel that it cuts: recurrent_kernel "
+            "has (inputs, units) = (32, 32) per gate. Received: block_shape=(33, 4)",
+        ),
+        ({"storage": "sparse"}, "`storage` must be one of 'packed', 'masked'. Received: storage='sparse'"),
+        ({"kernel": "fast"}, "`kernel` must be one of 'auto', 'native', 'reference'. Received: kernel='fast'"),
+    ],
+)
+def test_refuses_arguments_and_leaves_the_model_alone(arguments, message):
+    model = prune(lstm_model())
+    model.compile("sgd", "mse")
+    weights = model.get_weights()
+    with pytest.raises(ValueError) as error:
+        substitute(model, **arguments)
+    assert str(error.value) == message
+    assert model.compiled and largest_difference(weights, model.get_weights()) == 0.0
+
+
+def test_a_layer_that_cannot_be_copied_is_named_and_the_model_stays_compiled():
+    class Unsaved(keras.layers.Layer):
+        def __init__(self, table):
+            super().__init__(name="table")
+            self.table = table
+
+        def call(self, x):
+            return x
+
+    x = keras.Input((4, 8))
+    model = prune(keras.Model(x, Unsaved(object())(layers.LSTM(8)(x))))
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="The layer 'table' of class Unsaved cannot be copied from its config"):
+        substitute(model, (4, 4))
+    assert model.compiled

@@ -1,0 +1,178 @@
+"""A substituted model goes on training as the original would have."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from pruning import data, largest_difference, prune, targets
+
+from keras_sparse_rnn.substitution import substitute, to_dense
+from keras_sparse_rnn.substitution.twins import transfers
+
+SCHEDULE = keras.optimizers.schedules.CosineDecay(0.01, 100)
+OPTIMIZERS = {
+    "adam": lambda: keras.optimizers.Adam(SCHEDULE, epsilon=1e-4, clipnorm=1.0),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.3),
+    "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+    "rmsprop": lambda: keras.optimizers.RMSprop(0.001, centered=True, momentum=0.5),
+    "nadam": lambda: keras.optimizers.Nadam(0.01),
+    "accumulating": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+    "loss_scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(SCHEDULE)),
+}
+
+
+class Masked(keras.constraints.Constraint):
+    """Keeps a pattern, as `BlockPruning` does."""
+
+    def __init__(self, mask):
+        self.mask = mask
+
+    def __call__(self, weight):
+        return weight * self.mask
+
+
+def model_and_data(recurrent=None):
+    x = keras.Input((4, 6))
+    h = layers.SimpleRNN(9, return_sequences=True)(x) if recurrent is None else recurrent(x)
+    model = prune(keras.Model(x, layers.Dense(2)(layers.SimpleRNN(7)(h))))
+    return model, data(model, 12), targets(model, data(model, 12))
+
+
+def keep_zeros(model):
+    """Masks the kernels of `model` as a callback would: so that it trains as its sparse twin must."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, (layers.LSTM, layers.SimpleRNN)):
+            for variable in (layer.cell.kernel, layer.cell.recurrent_kernel):
+                variable.constraint = Masked(variable.numpy() != 0)
+
+
+def train(model, x, y, epochs):
+    return model.fit(x, y, batch_size=4, epochs=epochs, shuffle=False, verbose=0).history["loss"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_goes_on_as_if_nothing_had_happened(optimizer):
+    recurrent = layers.Bidirectional(layers.LSTM(9, return_sequences=True)) if optimizer == "adam" else None
+    model, x, y = model_and_data(recurrent)
+    keep_zeros(model)
+    model.compile(OPTIMIZERS[optimizer](), "mse")
+    train(model, x, y, 2)
+    sparse = substitute(model, (4, 4))
+    assert type(sparse.optimizer) is type(model.optimizer) and sparse.optimizer is not model.optimizer
+    assert sparse.optimizer.get_config() == model.optimizer.get_config()
+    assert int(sparse.optimizer.iterations) == int(model.optimizer.iterations) > 0
+    before = model.get_weights()
+    received = train(sparse, x, y, 3)
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+    # Gradient clipping by norm sees the gradients of dead weights too, so it is compared loosely.
+    np.testing.assert_allclose(received, train(model, x, y, 3), rtol=2e-2 if optimizer == "adam" else 1e-4)
+
+
+def test_slots_are_packed_like_the_kernels():
+    model, x, y = model_and_data()
+    keep_zeros(model)
+    model.compile(keras.optimizers.Adam(0.01, use_ema=True), "mse")
+    model.train_on_batch(x, y)
+    sparse = substitute(model, (4, 4))
+    dense = to_dense(sparse)
+    rnn, twin = model.layers[2], sparse.layers[2]
+    index = [variable.path for variable in model.trainable_variables].index(rnn.cell.recurrent_kernel.path)
+    alive = twin.grids[1].expand(twin.grids[1].live(twin.dense_kernels()[1]))
+    for name in ("_momentums", "_velocities", "_model_variables_moving_average"):
+        slot, packed, back = (getattr(one.optimizer, name)[index].numpy() for one in (model, sparse, dense))
+        np.testing.assert_array_equal(packed, twin.grids[1].pack(slot, twin.recurrent_kernel_blocks.numpy())[0])
+        np.testing.assert_array_equal(back, slot * alive)
+        assert packed.any()
+
+
+def test_slots_that_cannot_be_packed_start_afresh():
+    model, x, y = model_and_data()
+    keep_zeros(model)
+    model.compile(keras.optimizers.Adafactor(0.01, epsilon_1=1e-12), "mse")
+    train(model, x, y, 1)
+    assert np.isfinite(train(substitute(model, (4, 4)), x, y, 2)).all()
+
+
+def test_exclusions_from_weight_decay_survive():
+    model, x, y = model_and_data()
+    model.compile(keras.optimizers.AdamW(0.0, weight_decay=10.0), "mse")
+    model.optimizer.exclude_from_weight_decay(var_list=[model.layers[2].cell.kernel], var_names=["bias"])
+    train(model, x, y, 1)
+    sparse = substitute(model, (4, 4))
+    excluded = [v.path for v in sparse.trainable_variables if not sparse.optimizer._use_weight_decay(v)]
+    assert [path.split("/")[-1] for path in excluded] == ["bias", "kernel_values", "bias", "bias"]
+
+
+def test_settings_of_compile_survive():
+    def closeness(y_true, y_pred):
+        return -tf.reduce_mean(tf.abs(y_true - y_pred))
+
+    class Loss(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return tf.reduce_mean(tf.square(y_true - y_pred), axis=-1)
+
+    x = keras.Input((4, 6))
+    h = layers.LSTM(9)(x)
+    outputs = {"one": layers.Dense(1, name="one")(h), "two": layers.Dense(2, name="two")(h)}
+    model = prune(keras.Model(x, outputs))
+    model.compile(
+        "sgd",
+        loss={"one": Loss(), "two": "mae"},
+        loss_weights={"one": 0.3, "two": 2.0},
+        metrics={"one": [closeness, keras.metrics.MeanSquaredError(name="squared")], "two": "mae"},
+        steps_per_execution=2,
+    )
+    x, y = data(model), targets(model, data(model))
+    expected = model.evaluate(x, y, verbose=0, batch_size=3, return_dict=True)
+    sparse = substitute(model, (4, 4))
+    received = sparse.evaluate(x, y, verbose=0, batch_size=3, return_dict=True)
+    assert set(received) == set(expected)
+    np.testing.assert_allclose([received[name] for name in expected], list(expected.values()), rtol=1e-5)
+    assert sparse.steps_per_execution == 2 and not sparse.run_eagerly
+    model.compile("sgd", "mae", run_eagerly=True)
+    assert substitute(model, (4, 4)).run_eagerly
+
+
+def test_the_metrics_are_objects_of_their_own():
+    model, x, y = model_and_data()
+    metric = keras.metrics.MeanSquaredError()
+    model.compile("sgd", "mse", metrics=[metric])
+    model.evaluate(x, y, verbose=0)
+    value = float(metric.result())
+    substitute(model, (4, 4)).evaluate(x, 2 * y, verbose=0)
+    assert float(metric.result()) == value and model.compiled
+
+
+def test_xla_is_left_out_where_a_layer_cannot_do_it():
+    model = prune(keras.Sequential([keras.Input((4, 6)), layers.SimpleRNN(9)]))
+    model.compile("sgd", "mse", jit_compile=True)
+    assert substitute(model, (4, 4)).jit_compile is False
+    assert substitute(model, (4, 4), kernel="reference").jit_compile is True
+    model.compile("sgd", "mse", jit_compile=False)
+    assert substitute(model, (4, 4), kernel="reference").jit_compile is False
+
+
+def test_a_model_that_was_not_compiled_stays_so():
+    model, x, _ = model_and_data()
+    sparse = substitute(model, (4, 4))
+    assert not sparse.compiled
+    sparse.compile("adam", "mse")
+    assert largest_difference(sparse.predict(x, verbose=0), model.predict(x, verbose=0)) < 3e-6
+
+
+def test_an_optimizer_not_yet_used_stays_fresh():
+    model, x, y = model_and_data()
+    model.compile(keras.optimizers.Adam(SCHEDULE), "mse")
+    sparse = substitute(model, (4, 4))
+    train(sparse, x, y, 1)
+    assert int(sparse.optimizer.iterations) == 3 and int(model.optimizer.iterations) == 0
+
+
+def test_seeds_of_dropout_carry_over():
+    model = prune(keras.Sequential([keras.Input((4, 6)), layers.LSTM(9, dropout=0.5, seed=1), layers.Dropout(0.5, seed=2)]))
+    x = data(model)
+    model(x, training=True)
+    sparse = substitute(model, (4, 4))
+    assert largest_difference(model(x, training=True), sparse(x, training=True)) < 3e-6
+    assert len(transfers(model.layers[0], sparse.layers[0])) == 4
