@@ -33,6 +33,7 @@ def check_positive(value, name):
 
 
 def check_threads(value):
+    """`num_threads`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"`num_threads` must be an integer of at least 1. Received: num_threads={value!r}")
 

@@ -3,7 +3,7 @@
 import json
 import os
 
-from keras_sparse_rnn.export import flatbuffer, verification
+from keras_sparse_rnn.export import checks, flatbuffer, verification
 
 
 class Interpreter:
@@ -19,10 +19,14 @@ class Interpreter:
         num_threads: how many threads the runtime may use; None leaves it to the runtime.
 
     Raises:
-        ValueError: there is no such file, it is cut short, not a LiteRT file, or not one of ours.
+        ValueError: there is no such file, it is cut short, not a LiteRT file, or not one of ours; `num_threads` is not a positive integer.
     """
 
     def __init__(self, path, num_threads=None):
+        if num_threads is not None:
+            checks.check_threads(num_threads)
+        if not isinstance(path, (str, os.PathLike)):
+            raise ValueError(f"`path` must be the path of a file. Received: path={path!r}")
         self.path, self.num_threads = os.fspath(path), num_threads
         check_file(self.path)
         self.reset_states()

@@ -35,6 +35,13 @@ def test_runs_by_name_and_has_what_the_stock_interpreter_has(exported):
         interpreter.no_such_thing
 
 
+def test_arguments(exported):
+    assert message(3) == "`path` must be the path of a file. Received: path=3"
+    with pytest.raises(ValueError) as error:
+        export.Interpreter(exported, num_threads=0)
+    assert str(error.value) == "`num_threads` must be an integer of at least 1. Received: num_threads=0"
+
+
 def test_a_missing_file(tmp_path):
     path = str(tmp_path / "model.tflite")
     assert message(path) == f"`path` must be a file that `export_litert` wrote. Received: path={path!r}, which is not a file"
