@@ -1,0 +1,98 @@
+"""Rules of the code base, each with its reason."""
+
+import ast
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keras_sparse_rnn
+
+PACKAGE = pathlib.Path(keras_sparse_rnn.__file__).parent
+CHECKOUT = pathlib.Path(__file__).parents[1]
+LAYERS = [
+    {"patterns", "manifolds"},
+    {"selection"},
+    {"schedules", "regularizers", "ops"},
+    {"layers"},
+    {"substitution"},
+    {"callbacks", "export", "report", "plot"},
+    {"cli"},
+]
+HEAVY = ("tensorflow_model_optimization", "tf_keras", "ai_edge_litert", "rich", "matplotlib")
+
+
+def modules():
+    """`(part, path)` of each module inside a part of the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if part != "__init__":
+            yield part, path
+
+
+def imported_parts(path):
+    """The parts of the package that a module imports, anywhere in its code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = node.module.split(".")
+            if names[0] == "keras_sparse_rnn":
+                yield from names[1:2] or [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("keras_sparse_rnn."))
+
+
+def test_imports_run_one_way():
+    """A part can be understood, and tested, with what stands below it alone."""
+    rank = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+    wrong = []
+    for part, path in modules():
+        assert part in rank, f"{part} has no place in the order of imports"
+        for other in imported_parts(path):
+            if other != part and rank.get(other, -1) >= rank[part]:
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {other}")
+    assert not wrong
+
+
+def test_heavy_packages_are_imported_when_they_are_used():
+    """Importing the package costs a user of the layers nothing but the layers, beyond what Keras itself imports."""
+    code = f"import sys, keras; known = set(sys.modules); import keras_sparse_rnn; print(sorted(set({HEAVY!r}) & (set(sys.modules) - known)))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment).stdout
+    assert printed.strip().endswith("[]")
+
+
+def test_no_file_is_longer_than_300_lines():
+    """A file that long holds two subjects."""
+    files = [path for folder in ("keras_sparse_rnn", "examples", "benchmarks") for path in (CHECKOUT / folder).rglob("*.*")]
+    long = {path.name: len(path.read_text().splitlines()) for path in files if path.suffix in (".py", ".cc", ".h", ".inc")}
+    assert not {name: lines for name, lines in long.items() if lines > 300}
+
+
+def test_the_core_includes_no_framework():
+    """`native/core` serves TensorFlow and LiteRT alike."""
+    native = CHECKOUT / "keras_sparse_rnn" / "native" / "core"
+    included = [line for path in native.glob("*.*") for line in path.read_text().splitlines() if line.startswith("#include")]
+    assert included
+    assert not [line for line in included if "tensorflow" in line or "tflite" in line or "litert" in line]
+
+
+def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
+    """Nothing here runs on another backend, and half a package is worse than none."""
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ImportError) as error:
+        importlib.reload(keras_sparse_rnn)
+    assert str(error.value) == (
+        "keras_sparse_rnn needs Keras on the TensorFlow backend: set the environment variable KERAS_BACKEND=tensorflow before keras is imported. "
+        "Received: jax"
+    )
+
+
+@pytest.mark.parametrize("name", ["callbacks", "export", "layers", "ops", "patterns", "plot", "report", "schedules", "substitute", "to_dense"])
+def test_public_names(name):
+    """These names are a contract."""
+    assert name in keras_sparse_rnn.__all__
+    assert getattr(keras_sparse_rnn, name).__doc__
