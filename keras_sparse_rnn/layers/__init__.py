@@ -9,6 +9,9 @@ from a random pattern:
 >>> model.output_shape
 (None, 1)
 
+A model that was exported as a SavedModel (`model.export`) has the native ops in it: call `keras_sparse_rnn.ops.native_available()`, which registers
+them, before `tf.saved_model.load`. Files that Keras saves need nothing but `import keras_sparse_rnn`.
+
 `storage="packed"` (the default) trains the live weights only; `storage="masked"` owns dense kernels, which a callback may prune while they train.
 """
 

@@ -180,7 +180,9 @@ class BlockSparseRNN:
             return
         reason = ops.why_not_native(self.op, dtype=self._op_dtype(), **self._op_options())
         if self._needs_step_loop():
-            reason = "they have no dropout between time steps (`recurrent_dropout`, or `dropout` with `implementation=1`)"
+            reason = (
+                "they have no dropout between time steps (`recurrent_dropout`, or `dropout` with `implementation=1`)"
+            )
         if reason:
             raise ValueError(
                 f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. '

@@ -113,7 +113,9 @@ class BlockSparseDense(keras.layers.Dense):
 
     def enable_lora(self, *args, **kwargs):
         """Not supported: LoRA adds a dense kernel."""
-        raise ValueError(f"LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer {self.name!r}")
+        raise ValueError(
+            f"LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer {self.name!r}"
+        )
 
     def save_own_variables(self, store):
         if self.storage == "masked":

@@ -31,7 +31,7 @@ class BlockSparseLSTM(BlockSparseRNN, keras.layers.LSTM):
     >>> layer = BlockSparseLSTM(64, block_shape=(16, 16), sparsity=0.75, return_sequences=True)
     >>> layer(np.zeros((2, 7, 32), "float32")).shape
     TensorShape([2, 7, 64])
-    >>> layer.recurrent_kernel_values.shape                    # 4 gates of 16 blocks each, a quarter of them live
+    >>> tuple(layer.recurrent_kernel_values.shape)             # 4 gates of 16 blocks each, a quarter of them live
     (16, 16, 16)
 
     Args:

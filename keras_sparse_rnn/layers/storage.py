@@ -95,15 +95,23 @@ def masked_initializer(initializer, grid, blocks):
 def pack_live(kernel, grid):
     """Packs the blocks of a dense `kernel` that are not all zero. How many there are is known only when it runs.
 
-    Gradients reach the live blocks only.
+    The kernel is read once, to see what lives; only live blocks are copied. Gradients reach them only.
     """
     height, width = grid.block_shape
     gates, columns, rows = grid.shape
-    alive = tf.reshape(kernel != 0, (grid.inputs, gates, grid.units))
-    alive = tf.pad(alive, ((0, rows * height - grid.inputs), (0, 0), (0, columns * width - grid.units)))
-    alive = tf.reduce_any(tf.reshape(alive, (rows, height, gates, columns, width)), axis=(1, 4))
-    blocks = tf.cast(tf.where(tf.reshape(tf.transpose(alive, (1, 2, 0)), (-1,)))[:, 0], tf.int32)
-    return ops.PackedKernel(ops.pack(kernel, blocks, grid), blocks, grid)
+    if has_padding(grid):
+        kernel = tf.reshape(kernel, (grid.inputs, gates, grid.units))
+        kernel = tf.pad(kernel, ((0, rows * height - grid.inputs), (0, 0), (0, columns * width - grid.units)))
+    strips = tf.reshape(
+        kernel, (rows * height, gates * columns, width)
+    )  # a block is `height` of them, one below the other
+    alive = tf.reduce_any(strips != 0, axis=2)
+    alive = tf.reduce_any(tf.reshape(alive, (rows, height, gates * columns)), axis=1)
+    blocks = tf.cast(tf.where(tf.reshape(tf.transpose(alive), (-1,)))[:, 0], tf.int32)
+    first, column = blocks % rows * height, blocks // rows
+    numbers = (first[:, None] + tf.range(height)) * (gates * columns) + column[:, None]
+    values = tf.gather(tf.reshape(strips, (-1, width)), numbers)
+    return ops.PackedKernel(values, blocks, grid)
 
 
 def pack_all(kernel, grid):

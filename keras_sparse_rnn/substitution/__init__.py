@@ -12,7 +12,7 @@ Both leave the model they are given alone and return a new one, compiled like it
 >>> recurrent_kernel *= grid.expand(block.keep(grid, recurrent_kernel, sparsity=0.5))
 >>> model.layers[0].set_weights([kernel, recurrent_kernel, bias])
 >>> sparse = substitution.substitute(model)
->>> sparse.layers[0].recurrent_kernel_values.shape
+>>> tuple(sparse.layers[0].recurrent_kernel_values.shape)
 (6, 16, 16)
 >>> x = np.random.default_rng(0).normal(size=(2, 5, 16))
 >>> bool(np.allclose(model(x), sparse(x), atol=1e-6))

@@ -150,10 +150,10 @@ def _own_variables(layer, without):
 
 def _carry_assets(old, new):
     """Vocabularies and the like, which are no variables, and what is computed from variables after they were loaded."""
-    for old, new in zip(old._flatten_layers(), new._flatten_layers()):
-        if hasattr(old, "save_assets"):
+    for source, target in zip(old._flatten_layers(), new._flatten_layers()):
+        if hasattr(source, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
-                old.save_assets(folder)
-                new.load_assets(folder)
-        if hasattr(new, "finalize_state"):
-            new.finalize_state()
+                source.save_assets(folder)
+                target.load_assets(folder)
+        if hasattr(target, "finalize_state"):
+            target.finalize_state()

@@ -35,7 +35,9 @@ def new_optimizer(old):
         return type(old)(**config)
     rate = getattr(old, "_learning_rate", None)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        config["learning_rate"] = rate  # a pure function of the step: the object itself, so that it need not be registered
+        config["learning_rate"] = (
+            rate  # a pure function of the step: the object itself, so that it need not be registered
+        )
     return type(old).from_config(config)
 
 

@@ -66,7 +66,9 @@ def substitute(model, block_shape=None, storage="packed", kernel="auto", *, dens
         _warn(f"no block {shape} is zero in {names}: left as it is, for nothing would be gained. Prune it first")
     if unreachable:
         names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in unreachable)
-        _warn(f"only keras.layers.LSTM, GRU and SimpleRNN can be substituted, outside custom layers: {names} left as it is")
+        _warn(
+            f"only keras.layers.LSTM, GRU and SimpleRNN can be substituted, outside custom layers: {names} left as it is"
+        )
     return _rebuilt(model, replacements)
 
 
@@ -115,9 +117,7 @@ def _unreachable(model, layers):
     """The recurrent layers of `model` that cannot be replaced: of another class, or inside a custom layer."""
     reachable = {id(layer) for layer in layers if has_twin(layer)}
     return [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.RNN) and id(layer) not in reachable
+        layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN) and id(layer) not in reachable
     ]
 
 

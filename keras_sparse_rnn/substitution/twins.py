@@ -1,6 +1,7 @@
 """One layer at a time: the block-sparse twin of a Keras layer, and which variable carries over to which."""
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np

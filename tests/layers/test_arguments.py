@@ -46,8 +46,14 @@ def test_keras_refuses_unknown_arguments():
 
 
 REFUSED = [
-    ({"block_shape": (0, 4)}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(0, 4)"),
-    ({"block_shape": (4, -1)}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(4, -1)"),
+    (
+        {"block_shape": (0, 4)},
+        "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(0, 4)",
+    ),
+    (
+        {"block_shape": (4, -1)},
+        "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(4, -1)",
+    ),
     ({"block_shape": 4}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=4"),
     (
         {"recurrent_block_shape": (4, 4.0)},
@@ -85,7 +91,10 @@ def test_refuses_more_live_blocks_than_there_are():
     layer = layers.BlockSparseGRU(19, (4, 4), live_blocks=(3, 76))
     with pytest.raises(ValueError) as error:
         layer.build((None, None, 7))
-    assert str(error.value) == "`live_blocks` must not exceed the 75 blocks of the recurrent_kernel. Received: live_blocks=(3, 76)"
+    assert (
+        str(error.value)
+        == "`live_blocks` must not exceed the 75 blocks of the recurrent_kernel. Received: live_blocks=(3, 76)"
+    )
 
 
 @pytest.mark.parametrize("arguments", [{"recurrent_dropout": 0.1}, {"dropout": 0.1, "implementation": 1}])
@@ -101,7 +110,9 @@ def test_native_refuses_dropout_between_steps(arguments):
 
 def test_native_refuses_activations_that_it_does_not_know():
     layer = layers.BlockSparseGRU(19, (4, 4), kernel="native", activation="elu")
-    with pytest.raises(ValueError, match='`kernel="native"` cannot be had for the layer .*: the native gru op knows activation'):
+    with pytest.raises(
+        ValueError, match='`kernel="native"` cannot be had for the layer .*: the native gru op knows activation'
+    ):
         layer.build((None, None, 7))
 
 
@@ -109,8 +120,14 @@ def test_native_refuses_activations_that_it_does_not_know():
     "arguments, message",
     [
         ({"lora_rank": 2}, "`lora_rank` must be None: a BlockSparseDense has no dense kernel. Received: lora_rank=2"),
-        ({"block_shape": (1, 4)}, "`block_shape` must not be larger than one gate of the kernel that it cuts: kernel has "),
-        ({"dtype": "int8_from_float32"}, "`dtype` must be a float policy for a BlockSparseDense. Received: dtype='int8_from_float32'"),
+        (
+            {"block_shape": (1, 4)},
+            "`block_shape` must not be larger than one gate of the kernel that it cuts: kernel has ",
+        ),
+        (
+            {"dtype": "int8_from_float32"},
+            "`dtype` must be a float policy for a BlockSparseDense. Received: dtype='int8_from_float32'",
+        ),
     ],
 )
 def test_dense_refuses(arguments, message):
@@ -120,16 +137,22 @@ def test_dense_refuses(arguments, message):
 
 
 def test_dense_refuses_blocks_larger_than_its_kernel_once_it_knows_it():
-    with pytest.raises(ValueError, match=r"kernel has \(inputs, units\) = \(5, 8\) per gate. Received: block_shape=\(6, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"kernel has \(inputs, units\) = \(5, 8\) per gate. Received: block_shape=\(6, 2\)"
+    ):
         layers.BlockSparseDense(8, (6, 2)).build((None, 5))
 
 
 def test_dense_refuses_lora_and_quantization_later():
     layer = layers.BlockSparseDense(8, (2, 2), name="it")
     layer.build((None, 5))
-    with pytest.raises(ValueError, match="LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer 'it'"):
+    with pytest.raises(
+        ValueError, match="LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer 'it'"
+    ):
         layer.enable_lora(2)
-    with pytest.raises(NotImplementedError, match="A BlockSparseDense cannot be quantized by Keras. Received: the layer 'it'"):
+    with pytest.raises(
+        NotImplementedError, match="A BlockSparseDense cannot be quantized by Keras. Received: the layer 'it'"
+    ):
         layer.quantize("int8")
 
 
@@ -159,7 +182,9 @@ def test_the_pattern_follows_the_seed(storage):
 
 
 def test_live_weights_start_as_the_initializer_makes_them():
-    packed = layers.BlockSparseLSTM(19, (4, 4), sparsity=0.5, seed=1, kernel_initializer=keras.initializers.GlorotNormal(5))
+    packed = layers.BlockSparseLSTM(
+        19, (4, 4), sparsity=0.5, seed=1, kernel_initializer=keras.initializers.GlorotNormal(5)
+    )
     plain = keras.layers.LSTM(19, kernel_initializer=keras.initializers.GlorotNormal(5))
     packed.build((None, None, 7)), plain.build((None, None, 7))
     kernel, wanted = packed.dense_kernels()[0], plain.cell.kernel.numpy()

@@ -32,7 +32,8 @@ def dense_twins(storage, kernel, **arguments):
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 @pytest.mark.parametrize(
-    "arguments", [{}, {"activation": "softmax"}, {"use_bias": False, "activation": lambda x: x * x}, {"dtype": "mixed_float16"}]
+    "arguments",
+    [{}, {"activation": "softmax"}, {"use_bias": False, "activation": lambda x: x * x}, {"dtype": "mixed_float16"}],
 )
 def test_outputs_and_gradients(arguments, storage, kernel):
     expected, layer = dense_twins(storage, kernel, **arguments)
@@ -55,7 +56,12 @@ def test_outputs_and_gradients(arguments, storage, kernel):
         wanted_kernel = wanted_kernel.numpy() * grid.expand(grid.live(alive))
         if storage == "packed":
             wanted_kernel = grid.pack(wanted_kernel, layer.kernel_blocks.numpy())[0]
-        pairs = [(outputs, wanted), (by_x, wanted_x), (by_kernel, wanted_kernel), *zip(by_bias, wanted_bias, strict=True)]
+        pairs = [
+            (outputs, wanted),
+            (by_x, wanted_x),
+            (by_kernel, wanted_kernel),
+            *zip(by_bias, wanted_bias, strict=True),
+        ]
         for received, asked in pairs:
             scale = max(1.0, np.abs(asked).max())
             np.testing.assert_allclose(np.float32(received), np.float32(asked), rtol=0, atol=tolerance * scale)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from twinning import INPUTS, KERNELS, PARENTS, initial_state, inputs, random_mask, twins
 
+
 def assert_same(expected, received, tolerance=3e-6):
     assert len(keras.tree.flatten(expected)) == len(keras.tree.flatten(received))
     for wanted, got in zip(keras.tree.flatten(expected), keras.tree.flatten(received)):
@@ -16,7 +17,9 @@ def assert_same(expected, received, tolerance=3e-6):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("cell, options", [("lstm", {}), ("gru", {}), ("gru", {"reset_after": False}), ("simple_rnn", {})])
+@pytest.mark.parametrize(
+    "cell, options", [("lstm", {}), ("gru", {}), ("gru", {"reset_after": False}), ("simple_rnn", {})]
+)
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 def test_states_masks_and_directions(cell, options, storage, kernel):
     x, mask = inputs(), random_mask()

@@ -14,7 +14,9 @@ from twinning import INPUTS, PARENTS, TIME, inputs, twins
 from keras_sparse_rnn import layers
 
 # Keras makes NumPy 2 warn whenever it writes a variable.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -30,7 +32,9 @@ def model_of(storage, cells=tuple(PARENTS)):
 
 def test_saved_models_load_in_a_fresh_process(tmp_path):
     middle = [keras.layers.Dense(INPUTS, name="middle")]
-    model = keras.Sequential([keras.Input((TIME, INPUTS)), *model_of("packed").layers, *middle, *model_of("masked").layers])
+    model = keras.Sequential(
+        [keras.Input((TIME, INPUTS)), *model_of("packed").layers, *middle, *model_of("masked").layers]
+    )
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(inputs(), np.ones((5, TIME, 5)), verbose=0)
     model.save(tmp_path / "model.keras")

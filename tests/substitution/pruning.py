@@ -13,7 +13,9 @@ def prune(model, block_shape=(4, 4), sparsity=0.6, seed=0):
     generator = np.random.default_rng(seed)
     for layer in model._flatten_layers(include_self=False):
         if isinstance(layer, RECURRENT):
-            weights = [generator.normal(scale=0.3, size=weight.shape).astype("float32") for weight in layer.get_weights()]
+            weights = [
+                generator.normal(scale=0.3, size=weight.shape).astype("float32") for weight in layer.get_weights()
+            ]
             gates = weights[1].shape[1] // weights[1].shape[0]
             for index in (0, 1):
                 grid = Block(block_shape).grid(weights[index].shape, gates)

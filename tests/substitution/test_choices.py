@@ -51,7 +51,11 @@ def test_small_layers_are_substituted_too():
 
 
 def test_layers_without_zero_blocks_are_left_and_named():
-    model = prune(keras.Sequential([keras.Input((4, 8)), layers.LSTM(8, return_sequences=True, name="full"), layers.GRU(8, name="half")]))
+    model = prune(
+        keras.Sequential(
+            [keras.Input((4, 8)), layers.LSTM(8, return_sequences=True, name="full"), layers.GRU(8, name="half")]
+        )
+    )
     model.get_layer("full").set_weights([np.ones_like(weight) for weight in model.get_layer("full").get_weights()])
     with pytest.warns(UserWarning) as warned:
         sparse = substitute(model)
@@ -171,7 +175,10 @@ def test_refuses_a_model_without_recurrent_layers():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"block_shape": (4, 0)}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(4, 0)"),
+        (
+            {"block_shape": (4, 0)},
+            "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(4, 0)",
+        ),
         (
             {"block_shape": (33, 4)},
             "The layer 'it' cannot be substituted: `block_shape` must not be larger than one gate of the kernel that it cuts: recurrent_kernel "

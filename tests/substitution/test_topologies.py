@@ -13,7 +13,9 @@ SPARSE = (BlockSparseGRU, BlockSparseLSTM, BlockSparseSimpleRNN)
 
 
 def sequential():
-    return keras.Sequential([keras.Input((None, 7)), layers.LSTM(13, return_sequences=True), layers.GRU(11), layers.Dense(3)])
+    return keras.Sequential(
+        [keras.Input((None, 7)), layers.LSTM(13, return_sequences=True), layers.GRU(11), layers.Dense(3)]
+    )
 
 
 def sequential_built_late():
@@ -174,7 +176,9 @@ def test_flags_of_frozen_layers_survive():
     sparse = substitute(model, (4, 4))
     assert not sparse.get_layer("first").trainable and not sparse.get_layer("first").trainable_variables
     assert sparse.get_layer("first").forward_layer.trainable is False
-    assert [len(layer.trainable_variables) for layer in sparse.layers] == [len(layer.trainable_variables) for layer in model.layers]
+    assert [len(layer.trainable_variables) for layer in sparse.layers] == [
+        len(layer.trainable_variables) for layer in model.layers
+    ]
     model.trainable = False
     assert substitute(model, (4, 4)).trainable_variables == []
 
@@ -187,7 +191,10 @@ def test_adapted_layers_keep_what_they_learnt():
     embedded = layers.Embedding(5, 9)(lookup(words))
     model = prune(keras.Model([x, words], layers.LSTM(9)(normalization(x)) + embedded))
     sparse = substitute(model, (4, 4))
-    x = [keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(3, 5, 6))), keras.ops.convert_to_tensor(["b", "c", "x"])]
+    x = [
+        keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(3, 5, 6))),
+        keras.ops.convert_to_tensor(["b", "c", "x"]),
+    ]
     assert largest_difference(model(x), sparse(x)) < 3e-6
 
 
@@ -205,6 +212,8 @@ def test_a_functional_class_of_its_own_is_kept_if_its_constructor_allows():
             super().__init__(inputs, layers.LSTM(units)(inputs), name="fixed")
 
     model = prune(Fixed(9))
-    with pytest.warns(UserWarning, match=r"^'fixed' of class Fixed becomes a plain keras.Model: its constructor does not take"):
+    with pytest.warns(
+        UserWarning, match=r"^'fixed' of class Fixed becomes a plain keras.Model: its constructor does not take"
+    ):
         sparse = substitute(model, (4, 4))
     assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6

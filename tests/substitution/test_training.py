@@ -170,7 +170,9 @@ def test_an_optimizer_not_yet_used_stays_fresh():
 
 
 def test_seeds_of_dropout_carry_over():
-    model = prune(keras.Sequential([keras.Input((4, 6)), layers.LSTM(9, dropout=0.5, seed=1), layers.Dropout(0.5, seed=2)]))
+    model = prune(
+        keras.Sequential([keras.Input((4, 6)), layers.LSTM(9, dropout=0.5, seed=1), layers.Dropout(0.5, seed=2)])
+    )
     x = data(model)
     model(x, training=True)
     sparse = substitute(model, (4, 4))
