@@ -77,17 +77,12 @@ def choose(weights):
     dense = Storage("dense", weights, weights.shape)
     if weights.size < 64 or np.count_nonzero(weights) > SMALLEST_GAIN * weights.size:
         return dense
-    blocks = compress(weights, BLOCK) if weights.shape[1] % BLOCK == 0 else None
-    fast = [blocks] if blocks else []
-    if blocks is None or np.count_nonzero(blocks.values) < 0.5 * blocks.values.size:
-        gathered = gather(weights)
-        if gathered is not None:
-            fast.append(gathered)
-    fast = [each for each in fast if work(each) <= FASTEST_DENSITY * weights.size]
-    best = min(fast, key=lambda each: (work(each), each.bytes), default=None)
+    fast = [blocks_of(weights), gather(weights)]
+    fast = [form for form in fast if form is not None and work(form) <= FASTEST_DENSITY * weights.size]
+    best = min(fast, key=lambda form: (work(form), form.bytes), default=None)
     if best is None:
-        rows = [compress(weights, 1)] + ([blocks] if blocks else [])
-        best = dataclasses.replace(min(rows, key=lambda each: each.bytes), kind="densified")
+        whole = [compress(weights, block) for block in (1, BLOCK) if weights.shape[1] % block == 0]
+        best = dataclasses.replace(min(whole, key=lambda form: form.bytes), kind="densified")
     return best if best.bytes < SMALLEST_GAIN * dense.bytes else dense
 
 
@@ -105,6 +100,15 @@ def compress(weights, block):
         live[0, 0] = True  # one block of zeros: the runtime takes a tensor without data for one that is still to be computed
     segments = np.concatenate([[0], np.cumsum(live.sum(axis=1))])
     return Storage("blocks", np.ascontiguousarray(cut[live]), weights.shape, segments, np.nonzero(live)[1])
+
+
+def blocks_of(weights):
+    """`weights` as 1x4 blocks as they lie; if 4 does not divide the inputs, on a GATHER of all of them and as many more as are missing."""
+    missing = -weights.shape[1] % BLOCK
+    if not missing:
+        return compress(weights, BLOCK)
+    inputs = np.concatenate([np.arange(weights.shape[1]), np.zeros(missing)]).astype(np.int32)
+    return dataclasses.replace(compress(np.pad(weights, ((0, 0), (0, missing))), BLOCK), kind="gathered", gather=inputs)
 
 
 def gather(weights):

@@ -39,7 +39,7 @@ def test_each_pattern_gets_the_form_that_suits_it_and_restores_exactly(block_sha
 
 
 @pytest.mark.parametrize("inputs", [61, 62, 63, 65])
-@pytest.mark.parametrize("block_shape", [(16, 16), (1, 16)])
+@pytest.mark.parametrize("block_shape", [(16, 16), (4, 4), (1, 16)])
 def test_sizes_that_four_does_not_divide_are_gathered(inputs, block_shape):
     matrix = weights(block_shape, 0.95, inputs=inputs, outputs=93)
     form = sparse_storage.choose(matrix)
