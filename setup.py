@@ -88,7 +88,10 @@ class BuildNative(build_ext):
         for ext in self.extensions:
             built = pathlib.Path(self.build_lib, self.get_ext_filename(ext.name))
             if built.exists():
-                shutil.copyfile(built, self.get_ext_filename(ext.name))
+                # Replaced in one move: processes that have the old library loaded go on with it.
+                target = pathlib.Path(self.get_ext_filename(ext.name))
+                shutil.copyfile(built, target.with_suffix(".new"))
+                os.replace(target.with_suffix(".new"), target)
 
 
 class AnyPython(bdist_wheel):

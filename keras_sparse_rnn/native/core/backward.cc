@@ -13,7 +13,8 @@
 namespace ksr {
 namespace {
 
-constexpr int64_t kChunkPanels = 32;  // panels of a chunk, all steps together: the dot products of a chunk are this long times 16
+constexpr int64_t kChunkPanels = 32;  // panels of a chunk, all steps together
+constexpr int64_t kOuterPanels = 16;  // panels that the dot products take at once: their states should stay in the second cache
 
 // What all threads share.
 struct Backward {
@@ -130,10 +131,12 @@ void steps_backward(const Backward& b, int64_t begin, int64_t steps, int id, Tea
 // Adds the dot products of `in` and the gates' gradients of `count` panels to the values' gradients of one plan, this thread's live blocks.
 void outer_products(const Backward& b, const Plan& plan, int64_t count, float* values, int id, int size) {
   const Side& side = plan.forward();
-  const Outer outer = {side.height, side.width, plan.block_rows(), plan.block_columns(), count, b.ins.data(), b.outs.data(),
-                       values + plan.begin_block() * side.height * side.width};
   const auto mine = share(plan.live(), id, size);
-  plan.kernels().outer(&outer, mine.first, mine.second);
+  for (int64_t n = 0; n < count; n += kOuterPanels) {
+    const Outer outer = {side.height, side.width, plan.block_rows(), plan.block_columns(), std::min(kOuterPanels, count - n),
+                         &b.ins[n],   &b.outs[n], values + plan.begin_block() * side.height * side.width};
+    plan.kernels().outer(&outer, mine.first, mine.second);
+  }
 }
 
 // Everything that follows from the gates' gradients of a chunk. All threads have met before, and meet at the end.
@@ -223,7 +226,7 @@ void recurrent_backward(const Recurrent& problem, const RecurrentGradients& grad
     kernels().rows_to_panel(rows, layout.units, b.d_c + p * layout.stride());
   }
   const Sharing sharing = ksr::sharing(problem, layout, b.plans);
-  parallel(sharing.threads, [&](int id, Team& team) {
+  parallel(sharing.threads, !sharing.by_panels, [&](int id, Team& team) {
     for (int64_t end = problem.time; end > 0; end -= std::min(end, b.chunk)) {
       const int64_t steps = std::min(end, b.chunk);
       steps_backward(b, end - steps, steps, id, team, sharing.by_panels);

@@ -80,7 +80,7 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
   float* x = scratch.take(layout.panels * chunk * x_floats);
   float* slabs = out.reserve ? out.reserve : scratch.take(layout.panels * kept * layout.slab);
 
-  parallel(sharing.threads, [&](int id, Team& team) {
+  parallel(sharing.threads, !sharing.by_panels, [&](int id, Team& team) {
     const bool meet = team.size() > 1 && !sharing.by_panels;
     const auto [panel, last_panel] = meet ? share(layout.panels, 0, 1) : share(layout.panels, id, team.size());
     const int part = meet ? id : 0, parts = meet ? team.size() : 1;

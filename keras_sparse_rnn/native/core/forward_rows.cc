@@ -31,7 +31,8 @@ void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
   const int64_t units = layout.units, features = layout.features, gates = layout.slots * features;
   const int64_t chunk = std::max<int64_t>(1, std::min(time, kChunkRows / batch)), panels = (batch * chunk + kLanes - 1) / kLanes;
   const int64_t weights = plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0);
-  const int threads = weights * batch >= 64 * 1024 ? num_threads() : 1;
+  // Worth it from some 3 microseconds a step and 100 in all.
+  const bool worth = weights * batch >= 64 * 1024 && (weights + plans.kernel.weights()) * batch * time >= 4 * 1024 * 1024;
 
   const int64_t x_floats = layout.in_features * kLanes, y_floats = gates * kLanes;
   Scratch scratch(panels * (x_floats + y_floats) + batch * chunk * gates + 3 * batch * features);
@@ -48,7 +49,7 @@ void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
     if (lstm) std::memcpy(c + b * features, problem.c0 + b * units, units * sizeof(float));
   }
 
-  parallel(threads, [&](int id, Team& team) {
+  parallel(worth ? num_threads() : 1, true, [&](int id, Team& team) {
     // Columns of one thread begin at multiples of a vector, so that no two threads write into one.
     const int width = plans.recurrent.width(), step = 16 / gcd(16, width);
     const std::vector<int> cuts = plans.recurrent.cut_columns(team.size(), step), kernel_cuts = plans.kernel.cut_columns(team.size(), 1);

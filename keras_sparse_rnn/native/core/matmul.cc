@@ -46,7 +46,7 @@ void few_rows(const Packed& kernel, const Shape& shape, const Plan& plan, int64_
     std::memcpy(in + i * shape.inputs, x + i * kernel.inputs, kernel.inputs * sizeof(float));
     std::memset(in + i * shape.inputs + kernel.inputs, 0, (shape.inputs - kernel.inputs) * sizeof(float));
   }
-  parallel(team_size(plan.weights() * n / 4), [&](int id, Team& team) {
+  parallel(team_size(plan.weights() * n / 4), false, [&](int id, Team& team) {
     const std::vector<int> cuts = plan.cut_columns(team.size(), 1);
     plan.multiply_rows(cuts[id], cuts[id + 1], static_cast<int>(n), in, shape.inputs, out, shape.outputs);
   });
@@ -69,7 +69,7 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
   float* memory = scratch.take(size * group * (in_floats + out_floats));
   // Columns whose weights stay in the first cache while a group of panels passes them.
   const int step = static_cast<int>(std::max<int64_t>(1, 4096 * plan.columns() / std::max<int64_t>(1, plan.weights() / plan.gates())));
-  parallel(size, [&](int id, Team& team) {
+  parallel(size, false, [&](int id, Team& team) {
     float *in = memory + id * group * (in_floats + out_floats), *out = in + group * in_floats;
     const auto mine = share(panels, id, team.size());
     for (int64_t begin = mine.first; begin < mine.second; begin += group) {
@@ -103,7 +103,7 @@ void matmul_backward(const Packed& kernel, int64_t n, const float* x, const floa
   std::vector<const float*> ins(group), outs(group);
   for (int64_t i = 0; i < group; ++i) ins[i] = in + i * in_floats, outs[i] = d_out + i * out_floats;
   std::memset(d_out, 0, group * out_floats * sizeof(float));  // padding between the gates stays zero
-  parallel(size, [&](int id, Team& team) {
+  parallel(size, false, [&](int id, Team& team) {
     for (int64_t begin = 0; begin < panels; begin += group) {
       const int64_t count = std::min(group, panels - begin);
       const auto mine = share(count, id, team.size());

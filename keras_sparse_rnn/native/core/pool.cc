@@ -15,7 +15,9 @@ namespace ksr {
 namespace {
 
 constexpr int kMaxThreads = 256;
-constexpr int kSpins = 4000;  // a few microseconds: as long as one step of a recurrent layer, then the processor is given up
+constexpr int kSpins = 4000;      // some 50 microseconds, longer than threads of equal work differ; then the processor is given up
+constexpr int kStalls = 4;        // in one piece of work: more mean that the processors are shared with others
+constexpr int kMaxPause = 1024;   // pieces of work that run alone after that, at most
 
 void relax() {
 #if defined(__x86_64__)
@@ -27,10 +29,12 @@ void relax() {
 
 class Pool {
  public:
-  void run(int threads, void (*work)(void*, int, Team&), void* argument) {
+  void run(int threads, bool meets, void (*work)(void*, int, Team&), void* argument) {
     std::unique_lock<std::mutex> owner(owner_, std::defer_lock);
     threads = std::min({threads, num_threads(), kMaxThreads});
-    if (threads < 2 || !owner.try_lock() || !grow(threads - 1)) {
+    const bool mine = threads > 1 && owner.try_lock();
+    const bool paused = mine && meets && left_ > 0 && left_-- > 0;
+    if (!mine || paused || !grow(threads - 1)) {
       Team alone(1);
       work(argument, 0, alone);
       return;
@@ -49,6 +53,9 @@ class Pool {
     work(argument, 0, team);
     for (int spin = 0; running_.load(std::memory_order_acquire) > 0; ++spin)
       spin < kSpins ? relax() : std::this_thread::yield();
+    if (!meets) return;
+    pause_ = team.stalls() > kStalls ? std::min(kMaxPause, 2 * pause_ + 32) : 0;
+    left_ = pause_;
   }
 
  private:
@@ -87,7 +94,9 @@ class Pool {
   Team* team_ = nullptr;
   int size_ = 0;
   std::atomic<int> running_{0};
-  int started_ = 0;  // guarded by owner_
+  // Guarded by owner_.
+  int started_ = 0;
+  int pause_ = 0, left_ = 0;  // how many pieces of work that meets run alone, and how many of them are still to come
 };
 
 // Threads do not survive a fork: the child gets a new pool, and the old one, whose locks may be held by threads that are gone, is left alone.
@@ -128,8 +137,10 @@ void Team::barrier() {
     round_.store(round + 1, std::memory_order_release);
     return;
   }
-  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin)
+  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
+    if (spin == kSpins) stalls_.fetch_add(1, std::memory_order_relaxed);
     spin < kSpins ? relax() : std::this_thread::yield();
+  }
 }
 
 std::pair<int64_t, int64_t> share(int64_t count, int id, int size) { return {count * id / size, count * (id + 1) / size}; }
@@ -141,8 +152,8 @@ int num_threads() {
 
 void set_num_threads(int threads) { asked.store(std::max(0, std::min(threads, kMaxThreads)), std::memory_order_relaxed); }
 
-void run_team(int threads, void (*work)(void*, int, Team&), void* argument) {
-  if (threads > 1) return the_pool().run(threads, work, argument);
+void run_team(int threads, bool meets, void (*work)(void*, int, Team&), void* argument) {
+  if (threads > 1) return the_pool().run(threads, meets, work, argument);
   Team alone(1);
   work(argument, 0, alone);
 }
