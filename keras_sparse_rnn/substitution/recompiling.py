@@ -14,7 +14,7 @@ def recompile(old, new, transfers):
         new: the model to compile.
         transfers: list of `Transfer`, from the variables of `old` to those of `new`.
     """
-    if not old.compiled:
+    if not old.compiled or not hasattr(old, "_compile_config"):  # a class of its own may compile in its own way
         return
     settings = dict(old._compile_config.config)
     for name in ("metrics", "weighted_metrics"):

@@ -198,6 +198,6 @@ def test_all_blocks_may_be_dead(layer, storage):
     made = layer(19, (19, 19), sparsity=0.9, storage=storage, bias_initializer="ones")
     x = np.ones((2, 3, 7), "float32")
     empty = keras.Sequential([keras.Input((3, 7)), made])
-    empty.compile("adam", "mse")
+    empty.compile("adam", "mse", run_eagerly=True)
     empty.fit(x, np.ones((2, 19)), verbose=0)
     assert not any(kernel.any() for kernel in made.dense_kernels())

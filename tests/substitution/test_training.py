@@ -56,7 +56,7 @@ def test_training_goes_on_as_if_nothing_had_happened(optimizer):
     recurrent = layers.Bidirectional(layers.LSTM(9, return_sequences=True)) if optimizer == "adam" else None
     model, x, y = model_and_data(recurrent)
     keep_zeros(model)
-    model.compile(OPTIMIZERS[optimizer](), "mse")
+    model.compile(OPTIMIZERS[optimizer](), "mse", run_eagerly=recurrent is None)  # tracing takes longer than training
     train(model, x, y, 2)
     sparse = substitute(model, (4, 4))
     assert type(sparse.optimizer) is type(model.optimizer) and sparse.optimizer is not model.optimizer
@@ -72,7 +72,7 @@ def test_training_goes_on_as_if_nothing_had_happened(optimizer):
 def test_slots_are_packed_like_the_kernels():
     model, x, y = model_and_data()
     keep_zeros(model)
-    model.compile(keras.optimizers.Adam(0.01, use_ema=True), "mse")
+    model.compile(keras.optimizers.Adam(0.01, use_ema=True), "mse", run_eagerly=True)
     model.train_on_batch(x, y)
     sparse = substitute(model, (4, 4))
     dense = to_dense(sparse)
@@ -89,14 +89,14 @@ def test_slots_are_packed_like_the_kernels():
 def test_slots_that_cannot_be_packed_start_afresh():
     model, x, y = model_and_data()
     keep_zeros(model)
-    model.compile(keras.optimizers.Adafactor(0.01, epsilon_1=1e-12), "mse")
+    model.compile(keras.optimizers.Adafactor(0.01, epsilon_1=1e-12), "mse", run_eagerly=True)
     train(model, x, y, 1)
     assert np.isfinite(train(substitute(model, (4, 4)), x, y, 2)).all()
 
 
 def test_exclusions_from_weight_decay_survive():
     model, x, y = model_and_data()
-    model.compile(keras.optimizers.AdamW(0.0, weight_decay=10.0), "mse")
+    model.compile(keras.optimizers.AdamW(0.0, weight_decay=10.0), "mse", run_eagerly=True)
     model.optimizer.exclude_from_weight_decay(var_list=[model.layers[2].cell.kernel], var_names=["bias"])
     train(model, x, y, 1)
     sparse = substitute(model, (4, 4))
