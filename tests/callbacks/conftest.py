@@ -27,16 +27,15 @@ def data():
 def make_model():
     """make_model(kind, units, optimizer, **compile arguments): a recurrent layer "rnn" and a Dense "head", compiled.
 
-    It runs eagerly unless told otherwise: one step is quick, and nothing has to be traced.
+    It runs eagerly and unrolled unless told otherwise: one step is quick, and nothing has to be traced.
     """
 
-    def make(kind="simple_rnn", units=11, optimizer=None, run_eagerly=True, compiled=True, **compile_arguments):
+    def make(kind="simple_rnn", units=11, optimizer=None, run_eagerly=True, unroll=True, **compile_arguments):
         arguments = {key: compile_arguments.pop(key) for key in list(compile_arguments) if "constraint" in key or "initializer" in key}
         model = keras.Sequential(
-            [keras.Input((2, 5)), LAYERS[kind](units, name="rnn", **arguments), keras.layers.Dense(2, name="head")]
+            [keras.Input((2, 5)), LAYERS[kind](units, name="rnn", unroll=unroll, **arguments), keras.layers.Dense(2, name="head")]
         )
-        if compiled:
-            model.compile(optimizer or keras.optimizers.SGD(0.05), "mse", run_eagerly=run_eagerly, **compile_arguments)
+        model.compile(optimizer or keras.optimizers.SGD(0.05), "mse", run_eagerly=run_eagerly, **compile_arguments)
         return model
 
     return make

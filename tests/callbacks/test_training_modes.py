@@ -44,7 +44,7 @@ def check(assert_sparse):
 
 
 def test_compiled_with_xla(make_model, data, check):
-    model = make_model("lstm", run_eagerly=False, jit_compile=True, optimizer=keras.optimizers.Adam(0.02))
+    model = make_model("lstm", run_eagerly=False, unroll=False, jit_compile=True, optimizer=keras.optimizers.Adam(0.02))
     fit(model, data, pruning())
     assert model.jit_compile
     check(model, gates=4)
@@ -53,7 +53,7 @@ def test_compiled_with_xla(make_model, data, check):
 @pytest.mark.parametrize("steps", [3, 4, 50])
 def test_several_steps_per_execution(steps, make_model, data, check):
     """Five steps an epoch: 3 leaves a remainder, 50 is the whole epoch at once."""
-    model = make_model(run_eagerly=False, steps_per_execution=steps)
+    model = make_model(run_eagerly=False, unroll=False, steps_per_execution=steps)
     history = fit(model, data, pruning(), epochs=3).history
     check(model)
     # at step 5 the last trigger was at step 4, or for 3 steps: hooks at 3 and 5, so also 4
