@@ -19,8 +19,11 @@ from setuptools.command.build_ext import build_ext
 
 try:
     from setuptools.command.bdist_wheel import bdist_wheel
-except ImportError:  # before setuptools 70.1 it is in the wheel package
-    from wheel.bdist_wheel import bdist_wheel
+except ImportError:  # before setuptools 70.1 it is in the wheel package, which pip brings when it builds a wheel
+    try:
+        from wheel.bdist_wheel import bdist_wheel
+    except ImportError:
+        bdist_wheel = None
 
 NATIVE = pathlib.Path("keras_sparse_rnn", "native")
 SOURCES = sorted(str(path) for folder in ("core", "tensorflow") for path in NATIVE.joinpath(folder).glob("*.cc"))
@@ -94,14 +97,15 @@ class BuildNative(build_ext):
                 os.replace(target.with_suffix(".new"), target)
 
 
-class AnyPython(bdist_wheel):
-    """Tags the wheel for this platform and any Python 3."""
+commands = {"build_ext": BuildNative}
+if bdist_wheel is not None:
 
-    def get_tag(self):
-        return ("py3", "none", super().get_tag()[2])
+    class AnyPython(bdist_wheel):
+        """Tags the wheel for this platform and any Python 3."""
 
+        def get_tag(self):
+            return ("py3", "none", super().get_tag()[2])
 
-setup(
-    ext_modules=[Extension("keras_sparse_rnn.ops._native", SOURCES, depends=HEADERS, optional=False)],
-    cmdclass={"build_ext": BuildNative, "bdist_wheel": AnyPython},
-)
+    commands["bdist_wheel"] = AnyPython
+
+setup(ext_modules=[Extension("keras_sparse_rnn.ops._native", SOURCES, depends=HEADERS)], cmdclass=commands)

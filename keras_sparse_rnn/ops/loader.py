@@ -20,7 +20,7 @@ def problem():
             "`pip install --force-reinstall --no-deps` on keras_sparse_rnn again (in a source tree: `python setup.py build_ext --inplace`)"
         )
     try:
-        tf.load_op_library(str(LIBRARY))
+        library()
     except (tf.errors.OpError, OSError) as error:
         return f"it does not load ({error}). Use TensorFlow 2.16 or later and install keras_sparse_rnn again"
     return None
@@ -43,9 +43,19 @@ def native_available():
     return not problem()
 
 
+@functools.lru_cache(maxsize=None)
 def library():
     """The module of native ops. Only where `native_available()`."""
-    return tf.load_op_library(str(LIBRARY))
+    try:
+        return tf.load_op_library(str(LIBRARY))
+    except tf.errors.NotFoundError:
+        # Our library takes the symbols of TensorFlow's C API from the process. Newer TensorFlows show them to all libraries, older ones (2.16) only
+        # when asked to.
+        framework = sorted(pathlib.Path(tf.sysconfig.get_lib()).glob("libtensorflow_framework.*"))
+        if not framework:
+            raise
+        ctypes.CDLL(str(framework[0]), mode=ctypes.RTLD_GLOBAL)
+        return tf.load_op_library(str(LIBRARY))
 
 
 def num_threads():

@@ -2,7 +2,6 @@
 // with all steps of the chunk at once, the gradients of the input, the kernels' live blocks and the bias.
 
 #include <algorithm>
-#include <cstring>
 
 #include "cpu.h"
 #include "layout.h"
@@ -38,8 +37,8 @@ struct Backward {
         d_bias(scratch.take(layout.slots * layout.stride())),
         ins(layout.panels * chunk),
         outs(layout.panels * chunk) {
-    std::memset(d_gates, 0, layout.panels * chunk * layout.gradients * sizeof(float));  // the padding stays zero
-    std::memset(d_bias, 0, layout.slots * layout.stride() * sizeof(float));
+    zero(d_gates, layout.panels * chunk * layout.gradients);  // the padding stays zero
+    zero(d_bias, layout.slots * layout.stride());
   }
 
   const float* slab(int64_t p, int64_t t) const { return reserve + (p * (problem.time + 1) + t) * layout.slab; }
@@ -114,7 +113,7 @@ void steps_backward(const Backward& b, int64_t begin, int64_t steps, int id, Tea
     const int64_t i = t - begin;
     for (int64_t p = panel; p < last; ++p) {
       cell_backward(b, p, t, i, from, to, 0);
-      if (b.plans.candidate) std::memset(b.d_reset + p * layout.stride() + from * kLanes, 0, (to - from) * kLanes * sizeof(float));
+      if (b.plans.candidate) zero(b.d_reset + p * layout.stride() + from * kLanes, (to - from) * kLanes);
     }
     if (meet) team.barrier();
     if (b.plans.candidate) {
@@ -147,7 +146,7 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
   const auto gradient = [&](int64_t n) { return b.d_gates_of(n / steps, n % steps); };
   for (int64_t n = item; n < last_item; ++n) {
     x_panel(b.problem, layout, n / steps, begin + n % steps, b.x + n * b.x_floats);
-    std::memset(b.dx + n * b.x_floats, 0, b.x_floats * sizeof(float));
+    zero(b.dx + n * b.x_floats, b.x_floats);
   }
   const Plan& kernel = b.plans.kernel;
   const int group = static_cast<int>(std::max<int64_t>(1, 4096 * kernel.rows() / std::max<int64_t>(1, kernel.weights())));
@@ -201,10 +200,10 @@ void write_bias(const Backward& b, float* out) {
 
 void recurrent_backward(const Recurrent& problem, const RecurrentGradients& gradients) {
   const bool lstm = problem.cell == Cell::kLstm;
-  std::memset(gradients.d_kernel, 0, problem.kernel.live * problem.kernel.height * problem.kernel.width * sizeof(float));
-  std::memset(gradients.d_recurrent, 0, problem.recurrent.live * problem.recurrent.height * problem.recurrent.width * sizeof(float));
+  zero(gradients.d_kernel, problem.kernel.live * problem.kernel.height * problem.kernel.width);
+  zero(gradients.d_recurrent, problem.recurrent.live * problem.recurrent.height * problem.recurrent.width);
   const int biases = problem.cell == Cell::kGruResetAfter ? 6 : cell_gates(problem.cell);
-  if (gradients.d_bias) std::memset(gradients.d_bias, 0, biases * int64_t{problem.units()} * sizeof(float));
+  if (gradients.d_bias) zero(gradients.d_bias, biases * int64_t{problem.units()});
   if (problem.batch == 0) return;
 
   std::unique_ptr<Scratch> recomputed;

@@ -1,7 +1,6 @@
 // The forward pass in panel layout: sixteen samples at a time, any batch.
 
 #include <algorithm>
-#include <cstring>
 
 #include "cpu.h"
 #include "layout.h"
@@ -55,7 +54,7 @@ void write_outputs(const Recurrent& problem, const Layout& layout, const std::ve
   if (!first.empty()) {
     for (int64_t i = 0; i < kLanes; ++i) {
       if (!rows[i] || t >= first[panel * kLanes + i]) continue;
-      std::memset(rows[i], 0, layout.units * sizeof(float));
+      zero(rows[i], layout.units);
       rows[i] = nullptr;
     }
   }
@@ -89,14 +88,14 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
     const int group = static_cast<int>(
         std::max<int64_t>(1, 4096 * plans.kernel.columns() / std::max<int64_t>(1, plans.kernel.weights() / layout.gates)));
     const auto slab = [&](int64_t p, int64_t t) { return slabs + (p * kept + t) * layout.slab; };
-    const int64_t h_padding = (layout.features - layout.units) * kLanes * sizeof(float), h_end = layout.h() + layout.units * kLanes;
+    const int64_t h_padding = (layout.features - layout.units) * kLanes, h_end = layout.h() + layout.units * kLanes;
 
     for (int64_t p = panel; p < last_panel; ++p) {
       if (part != p % parts) continue;
       const float* rows[kLanes];
       panel_rows(problem.h0, p, problem.batch, layout.units, rows);
       kernels().rows_to_panel(rows, layout.units, slab(p, 0) + layout.h());
-      std::memset(slab(p, 0) + h_end, 0, h_padding);
+      zero(slab(p, 0) + h_end, h_padding);
       if (!lstm) continue;
       panel_rows(problem.c0, p, problem.batch, layout.units, rows);
       kernels().rows_to_panel(rows, layout.units, slab(p, 0) + layout.c());
@@ -113,7 +112,7 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
           x_panel(problem, layout, p, t, x + (p * chunk + t - begin) * x_floats);
           float* now = slab(p, t + 1 - base);
           kernels().fill_panel(bias.data(), layout.slots * layout.features, now);
-          std::memset(now + h_end, 0, h_padding);
+          zero(now + h_end, h_padding);
         }
       }
       if (meet) team.barrier();
@@ -132,15 +131,15 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
         }
       }
       for (int64_t p = panel; p < last_panel; ++p) {
-        for (int64_t t = begin + mine.first; out.outputs && t < begin + mine.second; ++t)
+        for (int64_t t = begin + mine.first; out.h && t < begin + mine.second; ++t)
           write_outputs(problem, layout, first, p, t, slab(p, t + 1 - base), out.outputs);
         if (out.reserve || begin + steps == problem.time || part != p % parts) continue;
-        std::memcpy(slab(p, 0) + layout.h(), slab(p, steps) + layout.h(), (lstm ? 2 : 1) * layout.stride() * sizeof(float));
+        copy(slab(p, steps) + layout.h(), (lstm ? 2 : 1) * layout.stride(), slab(p, 0) + layout.h());
       }
       if (meet) team.barrier();
     }
 
-    for (int64_t p = panel; out.outputs && p < last_panel; ++p) {
+    for (int64_t p = panel; out.h && p < last_panel; ++p) {
       if (part != p % parts) continue;
       const float* end = slab(p, problem.time - base);
       float* rows[kLanes];

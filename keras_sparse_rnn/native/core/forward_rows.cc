@@ -2,7 +2,6 @@
 // lie side by side in vectors. The input of many steps still is projected in panels, sixteen steps in the place of sixteen samples.
 
 #include <algorithm>
-#include <cstring>
 
 #include "cpu.h"
 #include "layout.h"
@@ -41,12 +40,12 @@ void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
   float* g = scratch.take(batch * chunk * gates);  // [batch, chunk, slots, features]
   float* c = scratch.take(batch * features);
   float* states[2] = {scratch.take(batch * features), scratch.take(batch * features)};  // h before and after, in turn
-  std::memset(c, 0, batch * features * sizeof(float));
-  std::memset(states[0], 0, batch * features * sizeof(float));
-  std::memset(states[1], 0, batch * features * sizeof(float));
+  zero(c, batch * features);
+  zero(states[0], batch * features);
+  zero(states[1], batch * features);
   for (int64_t b = 0; b < batch; ++b) {
-    std::memcpy(states[0] + b * features, problem.h0 + b * units, units * sizeof(float));
-    if (lstm) std::memcpy(c + b * features, problem.c0 + b * units, units * sizeof(float));
+    copy(problem.h0 + b * units, units, states[0] + b * features);
+    if (lstm) copy(problem.c0 + b * units, units, c + b * features);
   }
 
   parallel(worth ? num_threads() : 1, true, [&](int id, Team& team) {
@@ -74,9 +73,9 @@ void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
         const auto mine = share(rows, id, team.size());
         for (int64_t row = mine.first; row < mine.second; ++row) {
           float* padded_x = x + row * layout.in_features;
-          std::memcpy(padded_x, source(row), layout.inputs * sizeof(float));
-          std::memset(padded_x + layout.inputs, 0, (layout.in_features - layout.inputs) * sizeof(float));
-          std::memcpy(gates_of(row), bias.data(), gates * sizeof(float));
+          copy(source(row), layout.inputs, padded_x);
+          zero(padded_x + layout.inputs, layout.in_features - layout.inputs);
+          copy(bias.data(), gates, gates_of(row));
         }
         team.barrier();
         // A single step is one product for all samples.
@@ -91,7 +90,7 @@ void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
           const float* lanes[kLanes];
           for (int64_t i = 0; i < kLanes; ++i) lanes[i] = p * kLanes + i < rows ? source(p * kLanes + i) : nullptr;
           k.rows_to_panel(lanes, layout.inputs, x + p * x_floats);
-          std::memset(x + p * x_floats + layout.inputs * kLanes, 0, (layout.in_features - layout.inputs) * kLanes * sizeof(float));
+          zero(x + p * x_floats + layout.inputs * kLanes, (layout.in_features - layout.inputs) * kLanes);
           k.fill_panel(bias.data(), gates, y + p * y_floats);
         }
         team.barrier();
@@ -119,7 +118,7 @@ void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
           for (int64_t b = 0; b < batch; ++b) apply(k.gru_reset, b, t, before, now);
           if (last)  // r * h beyond the last unit is read by the partial blocks at the edge
             for (int64_t b = 0; b < batch; ++b)
-              std::memset(gates_now + b * chunk * gates + 3 * features + units, 0, (features - units) * sizeof(float));
+              zero(gates_now + b * chunk * gates + 3 * features + units, features - units);
           team.barrier();
           plans.candidate->multiply_rows(begin, end, static_cast<int>(batch), gates_now + 3 * features, chunk * gates, gates_now, chunk * gates);
         }
@@ -134,12 +133,12 @@ void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
               case Cell::kGruResetAfter: apply(k.gru, b, t, before, now); break;
               case Cell::kGruResetBefore: apply(k.gru_update, b, t, before, now); break;
             }
-            if (last) std::memset(h + units, 0, (features - units) * sizeof(float));
+            if (last) zero(h + units, features - units);
           } else {
-            std::memcpy(h + from, before + b * features + from, (to - from) * sizeof(float));
+            copy(before + b * features + from, to - from, h + from);
           }
-          if (first.empty() || t >= first[b]) std::memcpy(out.outputs + row + from, h + from, (to - from) * sizeof(float));
-          else std::memset(out.outputs + row + from, 0, (to - from) * sizeof(float));
+          if (first.empty() || t >= first[b]) copy(h + from, to - from, out.outputs + row + from);
+          else zero(out.outputs + row + from, to - from);
         }
         team.barrier();
       }
@@ -147,8 +146,8 @@ void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
   });
 
   for (int64_t b = 0; b < batch; ++b) {
-    std::memcpy(out.h + b * units, states[time % 2] + b * features, units * sizeof(float));
-    if (lstm) std::memcpy(out.c + b * units, c + b * features, units * sizeof(float));
+    copy(states[time % 2] + b * features, units, out.h + b * units);
+    if (lstm) copy(c + b * features, units, out.c + b * units);
   }
 }
 

@@ -1,7 +1,6 @@
 #include "layout.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "cpu.h"
 #include "pool.h"
@@ -84,7 +83,7 @@ void x_panel(const Recurrent& problem, const Layout& layout, int64_t panel, int6
   const float* rows[kLanes];
   panel_rows(problem.x + source_step(problem, t) * layout.inputs, panel, problem.batch, problem.time * layout.inputs, rows);
   kernels().rows_to_panel(rows, layout.inputs, out);
-  std::memset(out + layout.inputs * kLanes, 0, (layout.in_features - layout.inputs) * kLanes * sizeof(float));
+  zero(out + layout.inputs * kLanes, (layout.in_features - layout.inputs) * kLanes);
 }
 
 Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans) {

@@ -64,7 +64,7 @@ struct Sharing {
 Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans);
 
 // The forward pass in panel layout, for any batch; `recurrent_forward` takes it where `forward_rows` would be slower or a reserve is wanted.
-// `out.outputs` may be null: then only the reserve is written.
+// `out.h` may be null: then only the reserve is written.
 void forward_panels(const Recurrent& problem, const RecurrentOut& out);
 // The forward pass in row layout, for a few samples; no reserve.
 void forward_rows(const Recurrent& problem, const RecurrentOut& out);

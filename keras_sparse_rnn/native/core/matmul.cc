@@ -1,7 +1,6 @@
 #include "matmul.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "cpu.h"
 #include "pool.h"
@@ -35,16 +34,16 @@ void x_to_panel(const Packed& kernel, const Shape& shape, int64_t n, const float
   const float* rows[kLanes];
   rows_at(x, panel * kLanes, n, kernel.inputs, rows);
   kernels().rows_to_panel(rows, kernel.inputs, out);
-  std::memset(out + int64_t{kernel.inputs} * kLanes, 0, (shape.inputs - kernel.inputs) * kLanes * sizeof(float));
+  zero(out + int64_t{kernel.inputs} * kLanes, (shape.inputs - kernel.inputs) * kLanes);
 }
 
 void few_rows(const Packed& kernel, const Shape& shape, const Plan& plan, int64_t n, const float* x, float* y) {
   Scratch scratch(n * (shape.inputs + shape.outputs));
   float *in = scratch.take(n * shape.inputs), *out = scratch.take(n * shape.outputs);
-  std::memset(out, 0, n * shape.outputs * sizeof(float));
+  zero(out, n * shape.outputs);
   for (int64_t i = 0; i < n; ++i) {
-    std::memcpy(in + i * shape.inputs, x + i * kernel.inputs, kernel.inputs * sizeof(float));
-    std::memset(in + i * shape.inputs + kernel.inputs, 0, (shape.inputs - kernel.inputs) * sizeof(float));
+    copy(x + i * kernel.inputs, kernel.inputs, in + i * shape.inputs);
+    zero(in + i * shape.inputs + kernel.inputs, shape.inputs - kernel.inputs);
   }
   parallel(team_size(plan.weights() * n / 4), false, [&](int id, Team& team) {
     const std::vector<int> cuts = plan.cut_columns(team.size(), 1);
@@ -52,7 +51,7 @@ void few_rows(const Packed& kernel, const Shape& shape, const Plan& plan, int64_
   });
   for (int64_t i = 0; i < n; ++i)
     for (int g = 0; g < kernel.gates; ++g)
-      std::memcpy(y + (i * kernel.gates + g) * kernel.units, out + i * shape.outputs + g * shape.units, kernel.units * sizeof(float));
+      copy(out + i * shape.outputs + g * shape.units, kernel.units, y + (i * kernel.gates + g) * kernel.units);
 }
 
 }  // namespace
@@ -75,7 +74,7 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
     for (int64_t begin = mine.first; begin < mine.second; begin += group) {
       const int64_t count = std::min(group, mine.second - begin);
       for (int64_t i = 0; i < count; ++i) x_to_panel(kernel, shape, n, x, begin + i, in + i * in_floats);
-      std::memset(out, 0, count * out_floats * sizeof(float));
+      zero(out, count * out_floats);
       for (int c = 0; c < plan.columns(); c += step)
         for (int64_t i = 0; i < count; ++i)
           plan.multiply(c, std::min(c + step, plan.columns()), in + i * in_floats, out + i * out_floats);
@@ -91,7 +90,7 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
 }
 
 void matmul_backward(const Packed& kernel, int64_t n, const float* x, const float* dy, float* dx, float* d_values) {
-  std::memset(d_values, 0, kernel.live * kernel.height * kernel.width * sizeof(float));
+  zero(d_values, kernel.live * kernel.height * kernel.width);
   if (n == 0) return;
   const Shape shape(kernel);
   const Plan plan(kernel, 0, kernel.gates, shape.slots.data(), static_cast<int>(shape.units), true);
@@ -102,7 +101,7 @@ void matmul_backward(const Packed& kernel, int64_t n, const float* x, const floa
   float *in = scratch.take(group * in_floats), *d_in = scratch.take(group * in_floats), *d_out = scratch.take(group * out_floats);
   std::vector<const float*> ins(group), outs(group);
   for (int64_t i = 0; i < group; ++i) ins[i] = in + i * in_floats, outs[i] = d_out + i * out_floats;
-  std::memset(d_out, 0, group * out_floats * sizeof(float));  // padding between the gates stays zero
+  zero(d_out, group * out_floats);  // padding between the gates stays zero
   parallel(size, false, [&](int id, Team& team) {
     for (int64_t begin = 0; begin < panels; begin += group) {
       const int64_t count = std::min(group, panels - begin);
@@ -115,7 +114,7 @@ void matmul_backward(const Packed& kernel, int64_t n, const float* x, const floa
           kernels().rows_to_panel(rows, kernel.units, d_out + i * out_floats + g * shape.units * kLanes);
         }
         float *d = d_in + i * in_floats, *rows[kLanes];
-        std::memset(d, 0, in_floats * sizeof(float));
+        zero(d, in_floats);
         plan.kernels().panel_backward(&plan.backward(), 0, plan.rows(), d_out + i * out_floats, d);
         rows_at(dx, (begin + i) * kLanes, n, kernel.inputs, rows);
         kernels().panel_to_rows(d, kernel.inputs, rows);

@@ -4,9 +4,18 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace ksr {
+
+// memset and memcpy that allow null pointers for nothing.
+inline void zero(float* to, int64_t floats) {
+  if (floats > 0) std::memset(to, 0, floats * sizeof(float));
+}
+inline void copy(const float* from, int64_t floats, float* to) {
+  if (floats > 0) std::memcpy(to, from, floats * sizeof(float));
+}
 
 constexpr int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
