@@ -52,6 +52,26 @@ def test_text_shorter_than_one_sequence_is_refused(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--sparsity", "1.5"], "`--sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: --sparsity=1.5"),
+        (["--seeds", "0"], "`--seeds` must be at least 1. Received: 0"),
+        (["--blocks", "0x16"], "`--blocks` must be (rows, columns), two integers of at least 1. Received: --blocks=(0, 16)"),
+        (
+            ["--quick", "--blocks", "16x256"],
+            "`block_shape` must not be larger than one gate of the kernel that it cuts: the recurrent kernel has (inputs, units) = (128, 128) per gate. "
+            "Received: block_shape=(16, 256)",
+        ),
+        (["--text", "nowhere.txt"], "`--text` must be a readable UTF-8 file. Received: nowhere.txt ([Errno 2] No such file or directory: 'nowhere.txt')"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_trained(arguments, message, tmp_path, capsys):
+    assert char_lm.main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert " ".join(capsys.readouterr().out.split()) == f"error: {message}"
+    assert not (tmp_path / "out").exists()
+
+
 def test_equal_units_is_the_nearest_parameter_count():
     for units in (3, 64, 170):
         model = char_training.build(50, units)
