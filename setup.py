@@ -62,6 +62,8 @@ class BuildNative(build_ext):
 
     def build_extension(self, ext):
         compiler = find_compiler()
+        target = pathlib.Path(self.get_ext_fullpath(ext.name))
+        target.unlink(missing_ok=True)  # of an earlier build
         if compiler is None:
             print(
                 "keras_sparse_rnn: no C++17 compiler found, so the native library is not built and everything will run on plain TensorFlow, slower; "
@@ -80,7 +82,6 @@ class BuildNative(build_ext):
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(compile_one, ext.sources))
-        target = pathlib.Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         # TensorFlow's symbols stay open until the library is loaded into a process that has them.
         open_symbols = ["-Wl,-undefined,dynamic_lookup"] if platform.system() == "Darwin" else []
