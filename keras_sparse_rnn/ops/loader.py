@@ -32,7 +32,7 @@ def _warn_once():
         f"The native library of keras_sparse_rnn is missing: {problem()}. Until then everything runs on plain TensorFlow, with the same "
         "results, slower.",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
 
 
