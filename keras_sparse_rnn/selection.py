@@ -1,7 +1,8 @@
 """Finding the kernels of a model that can be sparse.
 
-`find_kernels` walks a model of any make (Sequential, functional, nested, subclassed; Bidirectional, TimeDistributed, RNN around one cell or a
-stack of cells) and returns one `Kernel` record for each weight matrix: the variable itself, its gates and sizes, and the layer that owns it.
+`find_kernels` walks a model of any make (Sequential, functional, nested, subclassed; Bidirectional, TimeDistributed,
+RNN around one cell or a stack of cells) and returns one `Kernel` record for each weight matrix: the variable itself,
+its gates and sizes, and the layer that owns it.
 
 Which layers is the caller's choice. `layers=None` means every recurrent layer. Otherwise a selector, or a list of them:
 
@@ -9,8 +10,9 @@ Which layers is the caller's choice. `layers=None` means every recurrent layer. 
 - a type: `keras.layers.GRU`;
 - a predicate that is given a layer: `lambda layer: getattr(layer, "units", 0) >= 256`.
 
-A selector that matches a container (a nested model, `Bidirectional`, the layer around a cell) selects the recurrent kernels inside it.
-`Dense` layers are taken only when they are selected themselves, or by a wrapper right around them (`TimeDistributed`).
+A selector that matches a container (a nested model, `Bidirectional`, the layer around a cell) selects the recurrent
+kernels inside it. `Dense` layers are taken only when they are selected themselves, or by a wrapper right around them
+(`TimeDistributed`).
 """
 
 import dataclasses
@@ -80,7 +82,8 @@ def find_kernels(model, layers=None, *, strict=True):
 
     Args:
         model: a built `keras.Model` or layer.
-        layers: which layers: `None` for all recurrent ones, or a selector or a list of selectors (see the module's docstring).
+        layers: which layers: `None` for all recurrent ones, or a selector or a list of selectors (see the module's
+            docstring).
         strict: raise and warn as told below; if not, what cannot be found is left out in silence.
 
     Returns:
@@ -126,12 +129,13 @@ def to_numpy(variable):
 
 
 def matches(selector, kernel):
-    """Whether `selector` selects `kernel`, a `Kernel` that `find_kernels` returned, by its owner or a layer around it."""
+    """Whether `selector` selects a `Kernel` that `find_kernels` has returned, by its owner or a layer around it."""
     return _selects(selector, kernel.chain)
 
 
 def short_names(kernels):
-    """One short name for each kernel, unique among them: the layer's name and the role, longer only where two would be equal."""
+    """One short name for each kernel, unique among them: the layer's name and the role, longer only where two would be
+    equal."""
     for depth in range(1, max((k.path.count("/") for k in kernels), default=0) + 2):
         names = [_short(k, depth) for k in kernels]
         if len(set(names)) == len(names):
@@ -158,7 +162,7 @@ def _selects(selector, chain):
         return True
     around = chain[:-1]
     if isinstance(chain[-1], keras.layers.Dense):
-        # A nested model that is selected is selected for its recurrent layers; only a wrapper stands for the Dense layer in it.
+        # A nested model is selected for its recurrent layers; only a wrapper stands for the Dense layer in it.
         return bool(around) and isinstance(around[-1], keras.layers.Wrapper) and _selects(selector, around)
     if not _is_recurrent(chain[-1]):
         return False
@@ -228,7 +232,7 @@ def _gate_names(owner, gates):
 
 
 def _reason(layer):
-    """Why a selected layer has no kernel to prune, or `None` if it has no weights of its own and need not be mentioned."""
+    """Why a selected layer has no kernel to prune; `None` if it has no weights of its own and goes unmentioned."""
     if isinstance(layer, keras.layers.RNN):
         if any(_is_owner(one) for one in layer._flatten_layers(include_self=False)):
             return None
@@ -241,7 +245,10 @@ def _reason(layer):
 
 
 def _complain(model, layers, selectors, places, kernels, refused, matched):
-    names = ", ".join(dict.fromkeys(chain[0].name for chain in places if type(chain[0]) is not keras.layers.InputLayer)) or "none"
+    names = (
+        ", ".join(dict.fromkeys(chain[0].name for chain in places if type(chain[0]) is not keras.layers.InputLayer))
+        or "none"
+    )
     for number, selector in enumerate(selectors or ()):
         if number not in matched:
             raise ValueError(f"`layers` must match layers of the model; {selector!r} matches none. It has: {names}")

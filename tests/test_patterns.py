@@ -105,7 +105,13 @@ def test_nan_counts_as_a_weight_that_lives():
 
 
 @FEW
-@given(grids(), st.integers(0, 99), st.floats(0, 0.999), st.sampled_from(["max", "mean", "l2"]), st.sampled_from(["gate", "kernel"]))
+@given(
+    grids(),
+    st.integers(0, 99),
+    st.floats(0, 0.999),
+    st.sampled_from(["max", "mean", "l2"]),
+    st.sampled_from(["gate", "kernel"]),
+)
 def test_sparsity_is_reached_to_within_half_a_block(grid, seed, sparsity, criterion, scope):
     keep = Block(grid.block_shape, criterion).keep(grid, weights(grid, seed), sparsity, scope)
     parts = zip(keep, grid.elements) if scope == "gate" else [(keep, grid.elements)]
@@ -132,7 +138,11 @@ def test_no_dropped_block_scores_above_a_kept_one(grid, seed, sparsity, criterio
 
 @pytest.mark.parametrize(
     ("criterion", "score"),
-    [("max", lambda w: np.abs(w).max()), ("mean", lambda w: np.abs(w).mean()), ("l2", lambda w: (w.astype("float64") ** 2).mean())],
+    [
+        ("max", lambda w: np.abs(w).max()),
+        ("mean", lambda w: np.abs(w).mean()),
+        ("l2", lambda w: (w.astype("float64") ** 2).mean()),
+    ],
 )
 def test_scores_are_taken_over_the_weights_that_a_block_has(criterion, score):
     grid = BlockGrid(5, 7, 2, (3, 4))
@@ -141,13 +151,17 @@ def test_scores_are_taken_over_the_weights_that_a_block_has(criterion, score):
     for gate in range(2):
         for column in range(2):
             for row in range(2):
-                part = kernel[3 * row : 3 * row + 3, 7 * gate + 4 * column : min(7 * gate + 4 * column + 4, 7 * gate + 7)]
+                part = kernel[
+                    3 * row : 3 * row + 3, 7 * gate + 4 * column : min(7 * gate + 4 * column + 4, 7 * gate + 7)
+                ]
                 assert scores[gate, column, row] == pytest.approx(score(part), rel=1e-6)
 
 
 def test_the_criteria_choose_different_blocks():
     grid = BlockGrid(2, 6, 1, (2, 2))
-    kernel = np.array([[9.0, 0, 5, 5, 7, 3], [0, 0, 5, 5, 0, 7]])  # max 9, 5, 7; mean 2.25, 5, 4.25; l2 20.25, 25, 26.75
+    kernel = np.array(
+        [[9.0, 0, 5, 5, 7, 3], [0, 0, 5, 5, 0, 7]]
+    )  # max 9, 5, 7; mean 2.25, 5, 4.25; l2 20.25, 25, 26.75
     assert [int(np.argmin(Block((2, 2), c).scores(grid, kernel))) for c in ("max", "mean", "l2")] == [1, 0, 0]
     assert [int(np.argmax(Block((2, 2), c).scores(grid, kernel))) for c in ("max", "mean", "l2")] == [0, 1, 2]
 
@@ -177,7 +191,10 @@ def test_scores_of_weights_that_are_not_finite_are_refused(value):
 def test_bad_block_shapes_are_refused(shape):
     with pytest.raises(ValueError) as error:
         check_block_shape(shape)
-    assert str(error.value) == f"`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape={shape!r}"
+    assert (
+        str(error.value)
+        == f"`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape={shape!r}"
+    )
 
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, 1, 2, np.nan, "0.5", True, None])
@@ -192,9 +209,13 @@ def test_other_bad_input_is_refused():
         Block((2, 2), "min")
     with pytest.raises(ValueError, match="`units` must be an integer of at least 1. Received: units=0"):
         BlockGrid(3, 0, 1, (2, 2))
-    with pytest.raises(ValueError, match=r"`kernel` must have the shape .* = \(3, 8\). Received: kernel of shape \(3, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"`kernel` must have the shape .* = \(3, 8\). Received: kernel of shape \(3, 4\)"
+    ):
         BlockGrid(3, 4, 2, (2, 2)).split(np.zeros((3, 4)))
-    with pytest.raises(ValueError, match=r"lstm has \(inputs, units\) = \(8, 8\) per gate. Received: block_shape=\(8, 9\)"):
+    with pytest.raises(
+        ValueError, match=r"lstm has \(inputs, units\) = \(8, 8\) per gate. Received: block_shape=\(8, 9\)"
+    ):
         check_block_fits((8, 9), (8, 8), "lstm")
     check_block_fits((8, 8), (8, 8), "lstm")
     assert check_choice("a", ("a", "b"), "letter") == "a"

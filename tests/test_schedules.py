@@ -34,9 +34,7 @@ def test_masks_are_due_at_the_beginning_in_every_window_and_at_the_end():
 def test_the_threshold_ends_where_the_paper_says(ratio, figure):
     kernel = np.random.default_rng(0).normal(size=(31, 4 * 17))
     q = np.quantile(np.abs(kernel), 0.9)
-    ramp = ThresholdRamp.from_dense(
-        {"k": kernel}, 1000, 5000, 10000, ratio=ratio, block_shape=(1, 1), scope="kernel"
-    )
+    ramp = ThresholdRamp.from_dense({"k": kernel}, 1000, 5000, 10000, ratio=ratio, block_shape=(1, 1), scope="kernel")
     assert ramp(10000)["k"][0] / q == pytest.approx(figure, abs=0.005)
     assert ramp(20000) == ramp(10000)
 
@@ -50,7 +48,9 @@ def test_a_ramp_has_two_pieces():
     assert ramp(500) == pytest.approx((0.2 * 201 + 0.5 * 201) / 10)
 
 
-@pytest.mark.parametrize(("block_shape", "factor"), [((4, 4), 2.0), ((12, 2), 2.2134), ((8, 8), 2.8284), ((16, 16), 4.0), ((32, 32), 5.6569)])
+@pytest.mark.parametrize(
+    ("block_shape", "factor"), [((4, 4), 2.0), ((12, 2), 2.2134), ((8, 8), 2.8284), ((16, 16), 4.0), ((32, 32), 5.6569)]
+)
 def test_slopes_grow_with_the_fourth_root_of_the_block(block_shape, factor):
     kernel = np.random.default_rng(1).normal(size=(40, 40))
     slope = lambda shape: ThresholdRamp.from_dense([kernel], 0, 10, 30, block_shape=shape).start_slope["0"][0]
@@ -78,7 +78,9 @@ def test_slopes_are_those_of_each_gate_each_kernel_or_the_model():
     np.testing.assert_allclose(gate.start_slope["g/gru_cell/recurrent_kernel"], expected, rtol=1e-6)
     np.testing.assert_allclose(gate.ramp_slope["g/gru_cell/recurrent_kernel"], 2 * np.array(expected), rtol=1e-6)
     kernel = build("kernel")
-    np.testing.assert_allclose(kernel.start_slope["g/gru_cell/kernel"], [factor(np.quantile(np.abs(kernels[0]), 0.9), 16)], rtol=1e-6)
+    np.testing.assert_allclose(
+        kernel.start_slope["g/gru_cell/kernel"], [factor(np.quantile(np.abs(kernels[0]), 0.9), 16)], rtol=1e-6
+    )
     pooled = np.abs(np.concatenate([k.ravel() for k in kernels]))
     assert build("model").start_slope == pytest.approx(factor(np.quantile(pooled, 0.9), 16), rel=1e-6)
 
@@ -99,12 +101,30 @@ def test_thresholds_find_their_kernels_by_name_or_by_order():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: PolynomialDecay(0, 1.0, 0, 9), "`final_sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: final_sparsity=1.0"),
-        (lambda: PolynomialDecay(-0.1, 0.9, 0, 9), "`initial_sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: initial_sparsity=-0.1"),
-        (lambda: PolynomialDecay(0, 0.9, 9, 5), "`end_step` must lie after `begin_step`. Received: begin_step=9, end_step=5"),
-        (lambda: PolynomialDecay(0, 0.9, 9, 9), "`end_step` must lie after `begin_step`. Received: begin_step=9, end_step=9"),
-        (lambda: PolynomialDecay(0, 0.9, -1, 9), "`begin_step` must be an integer of at least 0. Received: begin_step=-1"),
-        (lambda: PolynomialDecay(0, 0.9, 0, 9.5), "`end_step` must be an integer of at least 0. Received: end_step=9.5"),
+        (
+            lambda: PolynomialDecay(0, 1.0, 0, 9),
+            "`final_sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: final_sparsity=1.0",
+        ),
+        (
+            lambda: PolynomialDecay(-0.1, 0.9, 0, 9),
+            "`initial_sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: initial_sparsity=-0.1",
+        ),
+        (
+            lambda: PolynomialDecay(0, 0.9, 9, 5),
+            "`end_step` must lie after `begin_step`. Received: begin_step=9, end_step=5",
+        ),
+        (
+            lambda: PolynomialDecay(0, 0.9, 9, 9),
+            "`end_step` must lie after `begin_step`. Received: begin_step=9, end_step=9",
+        ),
+        (
+            lambda: PolynomialDecay(0, 0.9, -1, 9),
+            "`begin_step` must be an integer of at least 0. Received: begin_step=-1",
+        ),
+        (
+            lambda: PolynomialDecay(0, 0.9, 0, 9.5),
+            "`end_step` must be an integer of at least 0. Received: end_step=9.5",
+        ),
         (lambda: PolynomialDecay(0, 0.9, 0, 9, power=0), "`power` must be a number above 0. Received: power=0"),
         (
             lambda: PolynomialDecay(0.9, 0.5, 0, 9),
@@ -113,12 +133,30 @@ def test_thresholds_find_their_kernels_by_name_or_by_order():
         ),
         (lambda: Constant(1.5, 0), "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=1.5"),
         (lambda: Constant(0.5, True), "`begin_step` must be an integer of at least 0. Received: begin_step=True"),
-        (lambda: ThresholdRamp(9, 5, 20, 1, 1), "`ramp_step` must not lie before `begin_step`. Received: begin_step=9, ramp_step=5"),
-        (lambda: ThresholdRamp(0, 25, 20, 1, 1), "`end_step` must not lie before `ramp_step`. Received: ramp_step=25, end_step=20"),
-        (lambda: ThresholdRamp(5, 5, 5, 1, 1), "`end_step` must lie after `begin_step`. Received: begin_step=5, end_step=5"),
-        (lambda: ThresholdRamp(0, 5, 9, -1, 1), "`start_slope` must be a number of at least 0. Received: start_slope=-1"),
-        (lambda: ThresholdRamp(0, 5, 9, 1, np.nan), "`ramp_slope` must be a number of at least 0. Received: ramp_slope=nan"),
-        (lambda: ThresholdRamp(0, 5, 9, 1, 1, frequency=0), "`frequency` must be an integer of at least 1. Received: frequency=0"),
+        (
+            lambda: ThresholdRamp(9, 5, 20, 1, 1),
+            "`ramp_step` must not lie before `begin_step`. Received: begin_step=9, ramp_step=5",
+        ),
+        (
+            lambda: ThresholdRamp(0, 25, 20, 1, 1),
+            "`end_step` must not lie before `ramp_step`. Received: ramp_step=25, end_step=20",
+        ),
+        (
+            lambda: ThresholdRamp(5, 5, 5, 1, 1),
+            "`end_step` must lie after `begin_step`. Received: begin_step=5, end_step=5",
+        ),
+        (
+            lambda: ThresholdRamp(0, 5, 9, -1, 1),
+            "`start_slope` must be a number of at least 0. Received: start_slope=-1",
+        ),
+        (
+            lambda: ThresholdRamp(0, 5, 9, 1, np.nan),
+            "`ramp_slope` must be a number of at least 0. Received: ramp_slope=nan",
+        ),
+        (
+            lambda: ThresholdRamp(0, 5, 9, 1, 1, frequency=0),
+            "`frequency` must be an integer of at least 1. Received: frequency=0",
+        ),
         (
             lambda: ThresholdRamp(0, 5, 9, {"a": 1}, 1),
             "`start_slope` and `ramp_slope` must both be numbers, or mappings of the same kernels and gates. "

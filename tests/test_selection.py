@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_sparse_rnn.selection import find_kernels, short_names
+from keras_sparse_rnn.selection import find_kernels
 
 layers = keras.layers
 
@@ -19,7 +19,10 @@ def sequential(*inner, shape=(4, 5)):
 
 def test_each_kind_of_layer_has_its_gates():
     model = sequential(
-        layers.LSTM(6, return_sequences=True, name="l"), layers.GRU(7, return_sequences=True, name="g"), layers.SimpleRNN(3, name="s"), layers.Dense(2, name="d")
+        layers.LSTM(6, return_sequences=True, name="l"),
+        layers.GRU(7, return_sequences=True, name="g"),
+        layers.SimpleRNN(3, name="s"),
+        layers.Dense(2, name="d"),
     )
     found = find_kernels(model, [layers.RNN, layers.Dense])
     assert [(k.name, k.gate_names, k.inputs, k.units) for k in found] == [
@@ -66,7 +69,9 @@ def test_time_distributed_rnn_is_found():
 
 
 def test_rnn_around_a_cell_and_around_stacked_cells():
-    stacked = layers.RNN([layers.LSTMCell(3, name="a"), layers.GRUCell(4, name="b")], name="stack", return_sequences=True)
+    stacked = layers.RNN(
+        [layers.LSTMCell(3, name="a"), layers.GRUCell(4, name="b")], name="stack", return_sequences=True
+    )
     model = sequential(stacked, layers.RNN(layers.SimpleRNNCell(2, name="c"), name="one"))
     found = find_kernels(model)
     assert [k.path.split("/")[-1] for k in found] == ["a", "a", "b", "b", "c", "c"]
@@ -78,8 +83,15 @@ def test_nested_functional_and_sequential_models_are_searched():
     inner.name = "inner"
     inputs = keras.Input((4, 5))
     model = keras.Model(inputs, layers.GRU(2, name="g")(inner(inputs)))
-    assert names(model) == ["inner/l/lstm_cell/kernel", "inner/l/lstm_cell/recurrent_kernel", "g/gru_cell/kernel", "g/gru_cell/recurrent_kernel"]
-    assert names(model, "inner") == names(model)[:2], "a container is selected for its recurrent layers, not for its Dense"
+    assert names(model) == [
+        "inner/l/lstm_cell/kernel",
+        "inner/l/lstm_cell/recurrent_kernel",
+        "g/gru_cell/kernel",
+        "g/gru_cell/recurrent_kernel",
+    ]
+    assert (
+        names(model, "inner") == names(model)[:2]
+    ), "a container is selected for its recurrent layers, not for its Dense"
     assert names(model, ["inner/*"]) == names(model)[:2] + ["inner/d/kernel"]
 
 
@@ -111,20 +123,6 @@ def test_a_shared_layer_is_found_once():
     assert len(names(model)) == 2
 
 
-def test_equal_names_are_told_apart():
-    class Twins(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = (layers.LSTM(5, return_sequences=True, name="same") for _ in range(2))
-
-        def call(self, x):
-            return self.b(self.a(x))
-
-    model = Twins()
-    model(np.zeros((1, 4, 5)))
-    assert names(model) == [f"same/lstm_cell{n}/{role}" for n in ("", "#2") for role in ("kernel", "recurrent_kernel")]
-
-
 @pytest.mark.parametrize(
     ("selector", "found"),
     [
@@ -141,10 +139,14 @@ def test_equal_names_are_told_apart():
 )
 def test_layers_are_selected_by_name_pattern_type_and_predicate(selector, found):
     model = sequential(
-        layers.LSTM(3, return_sequences=True, name="enc_a"), layers.GRU(4, return_sequences=True, name="enc_b"), layers.LSTM(5, name="dec")
+        layers.LSTM(3, return_sequences=True, name="enc_a"),
+        layers.GRU(4, return_sequences=True, name="enc_b"),
+        layers.LSTM(5, name="dec"),
     )
     wanted = {"a": "enc_a", "b": "enc_b", "c": "dec"}
-    assert list(dict.fromkeys(k.layer.name for k in find_kernels(model, selector))) == [wanted[letter] for letter in found]
+    assert list(dict.fromkeys(k.layer.name for k in find_kernels(model, selector))) == [
+        wanted[letter] for letter in found
+    ]
 
 
 class OddCell(keras.Layer):
@@ -171,20 +173,33 @@ class OwnCell(keras.Layer):
         self.recurrent_kernel = self.add_weight(shape=(self.units, 2 * self.units), name="recurrent_kernel")
 
     def call(self, x, states):
-        a, b = keras.ops.split(keras.ops.matmul(x, self.kernel) + keras.ops.matmul(states[0], self.recurrent_kernel), 2, -1)
+        a, b = keras.ops.split(
+            keras.ops.matmul(x, self.kernel) + keras.ops.matmul(states[0], self.recurrent_kernel), 2, -1
+        )
         return a * b, [a * b]
 
 
 def test_a_cell_of_the_users_own_is_cut_like_keras_cells():
     found = find_kernels(sequential(layers.RNN(OwnCell(3, name="own"), name="r")))
-    assert [(k.name, k.gate_names, k.units) for k in found] == [("r/own/kernel", ("0", "1"), 3), ("r/own/recurrent_kernel", ("0", "1"), 3)]
+    assert [(k.name, k.gate_names, k.units) for k in found] == [
+        ("r/own/kernel", ("0", "1"), 3),
+        ("r/own/recurrent_kernel", ("0", "1"), 3),
+    ]
 
 
 def test_what_cannot_be_pruned_is_named_in_a_warning():
-    model = sequential(layers.RNN(OddCell(), return_sequences=True, name="odd"), layers.LSTM(3, name="l"), layers.BatchNormalization(name="bn"))
-    with pytest.warns(UserWarning, match=r"cannot be pruned and stay dense: odd \(the kernels of OddCell are not matrices"):
+    model = sequential(
+        layers.RNN(OddCell(), return_sequences=True, name="odd"),
+        layers.LSTM(3, name="l"),
+        layers.BatchNormalization(name="bn"),
+    )
+    with pytest.warns(
+        UserWarning, match=r"cannot be pruned and stay dense: odd \(the kernels of OddCell are not matrices"
+    ):
         assert len(find_kernels(model)) == 2
-    with pytest.warns(UserWarning, match=r"stay dense: bn \(BatchNormalization has no kernel \[inputs, gates \* units\]\)$"):
+    with pytest.warns(
+        UserWarning, match=r"stay dense: bn \(BatchNormalization has no kernel \[inputs, gates \* units\]\)$"
+    ):
         assert len(find_kernels(model, ["l", "bn"])) == 2
     assert len(find_kernels(model, strict=False)) == 2  # and says nothing
 
@@ -212,8 +227,16 @@ def test_a_dense_kernel_that_is_not_a_plain_variable_is_refused():
             None,
             "The model must have a recurrent layer (LSTM, GRU, SimpleRNN or their cells) that can be pruned. 'm' has the layers: d",
         ),
-        (lambda: sequential(layers.LSTM(2, name="l")), "lstm", "`layers` must match layers of the model; 'lstm' matches none. It has: l"),
-        (lambda: sequential(layers.LSTM(2, name="l")), ["l", layers.GRU], f"`layers` must match layers of the model; {layers.GRU!r} matches none. It has: l"),
+        (
+            lambda: sequential(layers.LSTM(2, name="l")),
+            "lstm",
+            "`layers` must match layers of the model; 'lstm' matches none. It has: l",
+        ),
+        (
+            lambda: sequential(layers.LSTM(2, name="l")),
+            ["l", layers.GRU],
+            f"`layers` must match layers of the model; {layers.GRU!r} matches none. It has: l",
+        ),
         (
             lambda: sequential(layers.LSTM(2, name="l"), layers.BatchNormalization(name="bn")),
             "bn",
@@ -259,15 +282,3 @@ def test_a_layer_alone_can_be_searched():
     lstm = layers.LSTM(3)
     lstm.build((None, 2, 4))
     assert names(lstm) == ["lstm_cell/kernel", "lstm_cell/recurrent_kernel"]
-
-
-def test_short_names_are_short_and_unique():
-    model = sequential(
-        layers.Bidirectional(layers.GRU(6, return_sequences=True, name="g")),
-        layers.RNN([layers.LSTMCell(3, name="a"), layers.LSTMCell(4, name="b")]),
-    )
-    assert short_names(find_kernels(model))[::2] == ["forward_g_kernel", "backward_g_kernel", "a_kernel", "b_kernel"]
-    first, second = (sequential(layers.LSTM(3, return_sequences=True, name="l"), shape=(4, 3)) for _ in range(2))
-    first.name, second.name = "first", "second"
-    model = keras.Sequential([keras.Input((4, 3)), first, second])
-    assert short_names(find_kernels(model)) == [f"{part}_l_{role}" for part in ("first", "second") for role in ("kernel", "recurrent_kernel")]

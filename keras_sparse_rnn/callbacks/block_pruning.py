@@ -5,7 +5,12 @@ import warnings
 import keras
 
 from keras_sparse_rnn import schedules
-from keras_sparse_rnn.callbacks.configs import deserialize_schedule, deserialize_selector, serialize_schedule, serialize_selector
+from keras_sparse_rnn.callbacks.configs import (
+    deserialize_schedule,
+    deserialize_selector,
+    serialize_schedule,
+    serialize_selector,
+)
 from keras_sparse_rnn.callbacks.masks import MaskedKernel
 from keras_sparse_rnn.callbacks.pruning_group import PruningGroup
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
@@ -21,24 +26,29 @@ class BlockPruning(keras.callbacks.Callback):
         schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
         model.fit(x, y, epochs=20, callbacks=[ksr.callbacks.BlockPruning(schedule, block_shape=(16, 16))])
 
-    At `begin_step` of the schedule, then once in every `frequency` steps, and at its `end_step`, the callback scores the blocks of each gate,
-    drops those of least magnitude until the sparsity of that step is reached, and zeroes them. A block that is dropped stays zero. If hooks come
-    only every N steps (`steps_per_execution=N`), it acts at the first one after each of these steps, on the sparsity of that step.
+    At `begin_step` of the schedule, then once in every `frequency` steps, and at its `end_step`, the callback scores
+    the blocks of each gate, drops those of least magnitude until the sparsity of that step is reached, and zeroes
+    them. A block that is dropped stays zero. If hooks come only every N steps (`steps_per_execution=N`), it acts at
+    the first one after each of these steps, on the sparsity of that step.
 
-    The mask is a constraint on the layer's own kernel variable, put in place when training begins and taken off when it ends, so
-    the optimizer applies it inside the compiled step and every checkpoint holds pruned weights, in the model and in the moving averages of an
-    optimizer with `use_ema=True`. An existing constraint is applied first. The model stays the plain Keras model that it was.
+    The mask is a constraint on the layer's own kernel variable, put in place when training begins and taken off when
+    it ends, so the optimizer applies it inside the compiled step and every checkpoint holds pruned weights, in the
+    model and in the moving averages of an optimizer with `use_ema=True`. An existing constraint is applied first. The
+    model stays the plain Keras model that it was.
 
-    The schedule is a function of `optimizer.iterations`, and the mask of a model that was pruned before is the zero blocks of its weights. So a second
-    `fit`, or a run that `BackupAndRestore` has resumed, goes on where it was. Two things follow: a block whose weights all become
-    zero by themselves counts as pruned when training is resumed; and a model that is compiled anew, with a new optimizer, begins its schedule
-    anew, with the zero blocks that it has. Kernels that are all zero or the identity have not been pruned but initialized so.
+    The schedule is a function of `optimizer.iterations`, and the mask of a model that was pruned before is the zero
+    blocks of its weights. So a second `fit`, or a run that `BackupAndRestore` has resumed, goes on where it was. Two
+    things follow: a block whose weights all become zero by themselves counts as pruned when training is resumed; and a
+    model that is compiled anew, with a new optimizer, begins its schedule anew, with the zero blocks that it has.
+    Kernels that are all zero or the identity have not been pruned but initialized so.
 
-    `logs` get `"sparsity"`, of all pruned kernels together, and if several layers are pruned `"sparsity_<layer>_<kernel>"`. The
-    progress bar, `History`, `CSVLogger` and `TensorBoard` show them, wherever they stand in the list of callbacks (under a distribution
-    strategy with several replicas: those that stand after this one).
+    `logs` get `"sparsity"`, of all pruned kernels together, and if several layers are pruned
+    `"sparsity_<layer>_<kernel>"`. The progress bar, `History`, `CSVLogger` and `TensorBoard` show them, wherever they
+    stand in the list of callbacks (under a distribution strategy with several replicas: those that stand after this
+    one).
 
-    Without `fit`, with `train_on_batch` or a loop of your own, call the hooks yourself, the first ones before the step is traced by `tf.function`:
+    Without `fit`, with `train_on_batch` or a loop of your own, call the hooks yourself, the first ones before the step
+    is traced by `tf.function`:
 
         pruning.set_model(model)              # a model that was compiled with the optimizer that the loop uses
         pruning.on_train_begin()
@@ -49,28 +59,45 @@ class BlockPruning(keras.callbacks.Callback):
         pruning.on_train_end()
 
     Args:
-        schedule: a schedule of `keras_sparse_rnn.schedules` or a tfmot `PruningSchedule`, whose own `frequency` is used. Or a mapping from
-            selectors of layers to schedules: each kernel follows the first selector that matches it, the others stay dense.
-        block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate; a kernel of few inputs has partial blocks.
+        schedule: a schedule of `keras_sparse_rnn.schedules` or a tfmot `PruningSchedule`, whose own `frequency` is
+            used. Or a mapping from selectors of layers to schedules: each kernel follows the first selector that
+            matches it, the others stay dense.
+        block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate; a kernel of few inputs
+            has partial blocks.
         frequency: steps between two masks.
         criterion: the score of a block: `"max"`, `"mean"` or `"l2"` (see `patterns.Block`).
-        scope: what reaches the sparsity: each `"gate"`, each `"kernel"`, or all kernels of a schedule together, `"model"`.
-        keep_diagonal: never prune the blocks that touch the diagonal of a gate of a recurrent kernel. They count in the sparsity.
-        layers: which layers are pruned: `None` for all recurrent ones, or names, types or predicates (see `selection`). `Dense` layers
-            are pruned only if they are selected here.
+        scope: what reaches the sparsity: each `"gate"`, each `"kernel"`, or all kernels of a schedule together,
+            `"model"`.
+        keep_diagonal: never prune the blocks that touch the diagonal of a gate of a recurrent kernel. They count in
+            the sparsity.
+        layers: which layers are pruned: `None` for all recurrent ones, or names, types or predicates (see
+            `selection`). `Dense` layers are pruned only if they are selected here.
 
     Raises:
-        ValueError: an argument is wrong or, when training begins, does not fit the model; weights are NaN or infinite when a mask is taken.
-        RuntimeError: when training ends, the weights do not have the sparsity that was asked for: a training step that does not go through the
-            optimizer, or a callback that has restored other weights.
+        ValueError: an argument is wrong or, when training begins, does not fit the model; weights are NaN or infinite
+            when a mask is taken.
+        RuntimeError: when training ends, the weights do not have the sparsity that was asked for: a training step that
+            does not go through the optimizer, or a callback that has restored other weights.
     """
 
-    def __init__(self, schedule, block_shape=(16, 16), *, frequency=100, criterion="max", scope="gate", keep_diagonal=False, layers=None):
+    def __init__(
+        self,
+        schedule,
+        block_shape=(16, 16),
+        *,
+        frequency=100,
+        criterion="max",
+        scope="gate",
+        keep_diagonal=False,
+        layers=None,
+    ):
         super().__init__()
         block = Block(block_shape, criterion)
         if isinstance(schedule, dict):
             if layers is not None:
-                raise ValueError(f"`layers` must be None when `schedule` is a mapping, which names them. Received: layers={layers!r}")
+                raise ValueError(
+                    f"`layers` must be None when `schedule` is a mapping, which names them. Received: layers={layers!r}"
+                )
             if not schedule:
                 raise ValueError("`schedule` must have at least one entry. Received: schedule={}")
             for selector, one in schedule.items():
@@ -97,7 +124,7 @@ class BlockPruning(keras.callbacks.Callback):
 
     @property
     def masks(self):
-        """Which blocks live, by the name of the kernel: bool `[gates, columns, rows]`. Those of the last run, when none is under way."""
+        """Which blocks live, by the name of the kernel: bool `[gates, columns, rows]`. They are kept after training."""
         return {kernel.name: kernel.live.copy() for kernel in self._kernels()}
 
     @property
@@ -106,11 +133,13 @@ class BlockPruning(keras.callbacks.Callback):
         return sparsity_logs([self]).get("sparsity", 0.0)
 
     def on_train_begin(self, logs=None):
-        """Finds the kernels and puts their masks in place. What is wrong with the arguments is found before anything is changed."""
+        """Finds the kernels and puts their masks in place. Whatever does not fit raises before anything is changed."""
         run = self.params or None
         self.leave()
         if getattr(self.model, "optimizer", None) is None:
-            raise ValueError("The model must be compiled before it is pruned: the schedule counts the steps of `model.optimizer`.")
+            raise ValueError(
+                "The model must be compiled before it is pruned: the schedule counts the steps of `model.optimizer`."
+            )
         groups = self._find_groups()
         for group in groups:
             group.check()
@@ -141,12 +170,13 @@ class BlockPruning(keras.callbacks.Callback):
         self.leave()
         if wrong:
             raise RuntimeError(
-                f"Pruning has failed: {'; '.join(wrong)}. Something has changed the weights without applying their constraints, such as a "
-                "training step that does not use `optimizer.apply`, or a callback that has restored weights from before they were pruned."
+                f"Pruning has failed: {'; '.join(wrong)}. Something has changed the weights without applying their "
+                "constraints, such as a training step that does not use `optimizer.apply`, or a callback that has "
+                "restored weights from before they were pruned."
             )
 
     def begin(self):
-        """Reads the masks from the weights, before the first step of a run: by then, whoever restores weights has done so."""
+        """Reads the masks from the weights, before the first step of a run: by then, all restoring has been done."""
         if self._at_work and not self._begun:
             self._apply(lambda group, step: group.begin(step))
             self._begun = True
@@ -158,7 +188,7 @@ class BlockPruning(keras.callbacks.Callback):
             self._apply(lambda group, step: group.update(step))
 
     def leave(self):
-        """Gives all kernels their former constraints back, and keeps their weights. To be called if training has broken off."""
+        """Gives all kernels their former constraints back. To be called by hand if training has broken off."""
         if self._at_work:
             for kernel in self._kernels():
                 kernel.restore()
@@ -175,7 +205,7 @@ class BlockPruning(keras.callbacks.Callback):
         return [kernel for group in self._groups for kernel in group.kernels]
 
     def _apply(self, choose):
-        """Takes new masks of all kernels, then applies them: if one cannot be taken, no weights change, and the masks are taken off."""
+        """Takes new masks of all kernels, then applies them. If one cannot be taken, no weights change."""
         try:
             step = int(to_numpy(self.model.optimizer.iterations))
             chosen = [(group.kernels, choose(group, step)) for group in self._groups]
@@ -194,9 +224,13 @@ class BlockPruning(keras.callbacks.Callback):
         frozen = ", ".join(dict.fromkeys(kernel.path for kernel in kernels if not kernel.variable.trainable))
         kernels = [kernel for kernel in kernels if kernel.variable.trainable]
         if not kernels:
-            raise ValueError(f"`layers` must have a trainable layer that can be pruned. Received: only frozen ones, {frozen}")
+            raise ValueError(
+                f"`layers` must have a trainable layer that can be pruned. Received: only frozen ones, {frozen}"
+            )
         if frozen:
-            warnings.warn(f"These selected layers are frozen (trainable=False) and are not pruned: {frozen}", stacklevel=2)
+            warnings.warn(
+                f"These selected layers are frozen (trainable=False) and are not pruned: {frozen}", stacklevel=2
+            )
         for kernel in kernels:
             if kernel.role == "recurrent_kernel" or isinstance(kernel.cell, keras.layers.Dense):
                 check_block_fits(self.block_shape, (kernel.inputs, kernel.units), kernel.name)

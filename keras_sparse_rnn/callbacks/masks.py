@@ -1,8 +1,9 @@
 """One kernel under a mask while it is trained.
 
-The mask is a constraint on the layer's own kernel variable. Keras calls the constraint inside the compiled training step, after each weight
-update, so a pruned block is zero again before anybody can see or save the weights. Nothing is wrapped or cloned: when training is over the
-variable has its former constraint back and the model is the plain Keras model that it was.
+The mask is a constraint on the layer's own kernel variable. Keras calls the constraint inside the compiled training
+step, after each weight update, so a pruned block is zero again before anybody can see or save the weights. Nothing is
+wrapped or cloned: when training is over the variable has its former constraint back and the model is the plain Keras
+model that it was.
 """
 
 import keras
@@ -14,8 +15,8 @@ from keras_sparse_rnn.selection import to_numpy
 class MaskConstraint(keras.constraints.Constraint):
     """Applies an `existing` constraint, if any, and then a mask.
 
-    The moving averages that an optimizer with `use_ema=True` keeps are updated before constraints are called, from weights that are not masked yet;
-    so the constraint masks them too, in the same step.
+    The moving averages that an optimizer with `use_ema=True` keeps are updated before constraints are called, from
+    weights that are not masked yet; so the constraint masks them too, in the same step.
 
     Args:
         existing: the constraint that the variable had, or `None`.
@@ -76,7 +77,9 @@ class MaskedKernel:
         if isinstance(existing, MaskConstraint):
             existing = existing.existing
         with model.distribute_strategy.scope():
-            mask = keras.Variable(np.ones(self.grid.kernel_shape, bool), dtype="bool", trainable=False, name="block_mask")
+            mask = keras.Variable(
+                np.ones(self.grid.kernel_shape, bool), dtype="bool", trainable=False, name="block_mask"
+            )
         self._averages = lambda: moving_averages(model.optimizer, variable)
         self.constraint = variable.constraint = MaskConstraint(existing, mask, self._averages, owner, run)
 
@@ -89,7 +92,8 @@ class MaskedKernel:
     def pattern(self, pruned_before):
         """Which blocks of the weights live now: the mask of a model that was pruned before.
 
-        All zero and the identity are what initializers give, not patterns: then all blocks live, unless the kernel was `pruned_before`.
+        All zero and the identity are what initializers give, not patterns: then all blocks live, unless the kernel was
+        `pruned_before`.
         """
         weights = self.kernel.numpy()
         if not pruned_before and _is_initial(weights):
@@ -108,7 +112,7 @@ class MaskedKernel:
 
 
 def moving_averages(optimizer, variable):
-    """The averages that `optimizer` (or the ones inside it) keeps of `variable` under `use_ema`: a list of variables, empty before it is built."""
+    """The averages of `variable` that `optimizer`, or one inside it, keeps under `use_ema`; none before it is built."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     found = []
     for one in getattr(optimizer, "optimizers", [optimizer]):
@@ -118,10 +122,11 @@ def moving_averages(optimizer, variable):
 
 
 def drop_lowest(live, scores, elements, protected, sparsity):
-    """Which blocks live when, of those that still do, the ones of the lowest scores are dropped until `sparsity` is reached.
+    """Drops the lowest of the blocks that still live until `sparsity` is reached, and returns which live then.
 
-    Dropping stops when no more than half a block, of the largest size, is missing. That depends on what has been dropped and not on what the weights
-    are, so asking again later for the same sparsity drops nothing: a resumed run can repeat its last mask at any time.
+    Dropping stops when no more than half a block, of the largest size, is missing. That depends on what has been
+    dropped and not on what the weights are, so asking again later for the same sparsity drops nothing: a resumed run
+    can repeat its last mask at any time.
 
     Args:
         live, scores, elements, protected: arrays of one shape; `protected` blocks are not dropped.
@@ -161,6 +166,6 @@ def _diagonal(grid):
 
 
 def _is_initial(weights):
-    """Whether the weights are all zero, or the (scaled) identity: one value on the main diagonal and nothing beside it."""
+    """Whether the weights are all zero or a multiple of the identity: one value on the diagonal, nothing beside it."""
     diagonal = np.diagonal(weights)
     return np.count_nonzero(weights) == np.count_nonzero(diagonal) and bool((diagonal == diagonal[0]).all())

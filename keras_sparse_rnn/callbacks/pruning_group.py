@@ -29,8 +29,8 @@ class PruningGroup:
         if isinstance(self.schedule, ThresholdRamp):
             if self.block.criterion != "max":
                 raise ValueError(
-                    "`criterion` must be 'max' with a ThresholdRamp, whose threshold is compared with the largest weight of a "
-                    f"block. Received: criterion={self.block.criterion!r}"
+                    "`criterion` must be 'max' with a ThresholdRamp, whose threshold is compared with the largest "
+                    f"weight of a block. Received: criterion={self.block.criterion!r}"
                 )
             self._thresholds(last)
             return
@@ -39,8 +39,9 @@ class PruningGroup:
     def begin(self, step):
         """The masks at the first step of a run, from the weights as they are: list of arrays, one for each kernel.
 
-        A run that is resumed finds its mask in the weights. Asking once more for the sparsity of the last trigger changes nothing if it was reached,
-        and reaches it if the weights were saved before it was. A threshold, in contrast, must not be asked for twice: the weights have moved.
+        A run that is resumed finds its mask in the weights. Asking once more for the sparsity of the last trigger
+        changes nothing if it was reached, and reaches it if the weights were saved before it was. A threshold, in
+        contrast, must not be asked for twice: the weights have moved.
         """
         self.point = self.schedule.last_trigger(step, self.frequency)
         fired_before = self.point is not None and step > 0
@@ -74,7 +75,7 @@ class PruningGroup:
         ]
 
     def shortfalls(self):
-        """What is wrong with the weights: sentences that name the kernel, the sparsity that was asked for and what there is."""
+        """What is wrong with the weights: sentences that name the kernel, the sparsity asked for and what there is."""
         found = [kernel.grid.live(kernel.kernel.numpy()) for kernel in self.kernels]
         wrong = []
         for kernel, live in zip(self.kernels, found):
@@ -84,7 +85,8 @@ class PruningGroup:
         if not wrong and self.point is not None and not isinstance(self.schedule, ThresholdRamp):
             asked = self._sparsity(self.point)
             for name, indices in self._parts():
-                live, elements = self._gather(found, indices), self._gather([k.grid.elements for k in self.kernels], indices)
+                live = self._gather(found, indices)
+                elements = self._gather([kernel.grid.elements for kernel in self.kernels], indices)
                 short, tolerance = missing(live, elements, asked)
                 if short > tolerance:
                     there = elements[~live].sum() / elements.sum()
@@ -99,8 +101,8 @@ class PruningGroup:
         for kernel, threshold in zip(self.kernels, thresholds):
             if threshold.size not in (1, kernel.grid.gates):
                 raise ValueError(
-                    f"`start_slope` must be one number or one for each gate: {kernel.name} has {kernel.grid.gates} gates. "
-                    f"Received: {threshold.size} slopes"
+                    f"`start_slope` must be one number or one for each gate: {kernel.name} has {kernel.grid.gates} "
+                    f"gates. Received: {threshold.size} slopes"
                 )
         return thresholds
 

@@ -6,10 +6,10 @@ import tensorflow as tf
 class PrunedTrainFunction:
     """What `fit` and `train_on_batch` call in place of `model.train_function` while `BlockPruning` is at work.
 
-    Keras calls the callbacks of a list one after another, and each gets the logs and the weights as those before it have left them. A mask that is taken, or
-    a figure that is logged, in a callback's own hook comes too late for the callbacks before it. So it is done here: when the training
-    function returns and before any callback is called. All callbacks then see the same sparsity in the logs and save the same masks,
-    wherever they stand in the list.
+    Keras calls the callbacks of a list one after another, and each gets the logs and the weights as those before it
+    have left them. A mask that is taken, or a figure that is logged, in a callback's own hook comes too late for the
+    callbacks before it. So it is done here: when the training function returns and before any callback is called. All
+    callbacks then see the same sparsity in the logs and save the same masks, wherever they stand in the list.
 
     It also takes the masks off when a training step raises, which no hook is told.
 
@@ -44,7 +44,7 @@ class PrunedTrainFunction:
 
     @classmethod
     def join(cls, model, callback, run, add_logs):
-        """Puts `callback` into the training function of `model`, which will be traced anew: the old one has not seen the masks."""
+        """Puts `callback` into the training function of `model`, and has it traced anew: it has not seen the masks."""
         current = model.train_function
         fresh = isinstance(current, cls) and not current.called and current.run is run
         if not fresh:

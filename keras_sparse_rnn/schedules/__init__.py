@@ -1,12 +1,13 @@
 """How sparse at which step.
 
-A schedule is a pure function of the step, the number of weight updates made so far (`optimizer.iterations`). It keeps no state, so a resumed
-run goes on where it was, and a picture of it can be drawn before any training.
+A schedule is a pure function of the step, the number of weight updates made so far (`optimizer.iterations`). It keeps
+no state, so a resumed run goes on where it was, and a picture of it can be drawn before any training.
 
 - `PolynomialDecay`: rises from one sparsity to another, fast at first and slowly at the end. The one to start with.
 - `Constant`: one sparsity from one step on. For fine-tuning, or for a model that is pruned already.
-- `ThresholdRamp`: a threshold that rises, and each block whose largest weight is below it goes. The sparsity follows from the weights, kernel by
-  kernel, so kernels that need more weights keep more. Its slopes are best computed from a dense model that was trained before: `from_dense`.
+- `ThresholdRamp`: a threshold that rises, and each block whose largest weight is below it goes. The sparsity follows
+  from the weights, kernel by kernel, so kernels that need more weights keep more. Its slopes are best computed from a
+  dense model that was trained before: `from_dense`.
 
 Any `PruningSchedule` of tensorflow-model-optimization can be used in their place; `get` wraps it.
 
@@ -31,5 +32,6 @@ def get(schedule, name="schedule"):
     if is_tfmot(schedule):
         return TfmotSchedule(schedule)
     raise ValueError(
-        f"`{name}` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule. Received: {name}={schedule!r}"
+        f"`{name}` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule. "
+        f"Received: {name}={schedule!r}"
     )

@@ -14,11 +14,13 @@ class PolynomialDecay(Schedule):
 
         sparsity = final + (initial - final) * (1 - x)**power
 
-    `power=3` is the cubic schedule of Zhu & Gupta 2017 (arXiv 1710.01878) and WaveRNN (arXiv 1802.08435). Before `begin_step` nothing is pruned.
+    `power=3` is the cubic schedule of Zhu & Gupta 2017 (arXiv 1710.01878) and WaveRNN (arXiv 1802.08435). Before
+    `begin_step` nothing is pruned.
 
     Args:
         initial_sparsity: fraction in [0, 1) at `begin_step`.
-        final_sparsity: fraction in [0, 1) from `end_step` on, not below `initial_sparsity`: blocks do not come back to life.
+        final_sparsity: fraction in [0, 1) from `end_step` on, not below `initial_sparsity`: blocks do not come back to
+            life.
         begin_step: first step at which masks are taken.
         end_step: last one, after `begin_step`.
         power: a positive number.

@@ -10,19 +10,21 @@ from keras_sparse_rnn.selection import find_kernels
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class ThresholdRamp(Schedule):
-    """A threshold on the largest weight of a block that rises in two straight pieces (Narang et al. 2017, arXiv 1704.05119 and 1711.02782).
+    """A threshold on the largest weight of a block, which rises in two pieces.
 
         step < ramp_step:   eps = start_slope * (step - begin_step + 1) / frequency
-        step >= ramp_step:  eps = (start_slope * (ramp_step - begin_step + 1) + ramp_slope * (step - ramp_step + 1)) / frequency
+        step >= ramp_step:  eps = (start_slope * (ramp_step - begin_step + 1)
+                                   + ramp_slope * (step - ramp_step + 1)) / frequency
 
-    A block lives while its `max |w|` is at least `eps`; the threshold stands still from `end_step` on. Calling the schedule returns `eps`,
-    not a sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs and end at about half, with `ramp_slope`
-    1.2 to 2 times `start_slope`.
+    This is the schedule of Narang et al. 2017 (arXiv 1704.05119; for blocks, arXiv 1711.02782). A block lives while its `max |w|` is at least `eps`; the threshold stands still from `end_step` on. Calling the
+    schedule returns `eps`, not a sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs
+    and end at about half, with `ramp_slope` 1.2 to 2 times `start_slope`.
 
     Args:
         begin_step, ramp_step, end_step: `begin_step <= ramp_step <= end_step`, `begin_step < end_step`.
-        start_slope: rise per `frequency` steps in the first piece: a number; or a mapping from the names of kernels, as `find_kernels` gives
-            them, to a number or a list of numbers, one for each gate. If no name is in the model, the kernels are taken in order.
+        start_slope: rise per `frequency` steps in the first piece: a number; or a mapping from the names of kernels,
+            as `find_kernels` gives them, to a number or a list of numbers, one for each gate. If no name is in the
+            model, the kernels are taken in order.
         ramp_slope: the same in the second piece.
         frequency: steps between two masks, and the unit of the slopes.
 
@@ -40,8 +42,10 @@ class ThresholdRamp(Schedule):
         self.start_slope = _check_slopes(start_slope, "start_slope")
         self.ramp_slope = _check_slopes(ramp_slope, "ramp_slope")
         self.frequency = check_step(frequency, "frequency", least=1)
-        first, second = ({n: np.size(v) for n, v in s.items()} if isinstance(s, dict) else None
-                         for s in (self.start_slope, self.ramp_slope))
+        first, second = (
+            {n: np.size(v) for n, v in s.items()} if isinstance(s, dict) else None
+            for s in (self.start_slope, self.ramp_slope)
+        )
         if first != second:
             raise ValueError(
                 "`start_slope` and `ramp_slope` must both be numbers, or mappings of the same kernels and gates. "
@@ -49,8 +53,21 @@ class ThresholdRamp(Schedule):
             )
 
     @classmethod
-    def from_dense(cls, dense, begin_step, ramp_step, end_step, *, sparsity=0.9, frequency=100, block_shape=(16, 16), ratio=1.5,
-                   scope="gate", layers=None, gates=1):
+    def from_dense(
+        cls,
+        dense,
+        begin_step,
+        ramp_step,
+        end_step,
+        *,
+        sparsity=0.9,
+        frequency=100,
+        block_shape=(16, 16),
+        ratio=1.5,
+        scope="gate",
+        layers=None,
+        gates=1,
+    ):
         """A ramp whose slopes are computed from a dense model that was trained before.
 
         With `q` the quantile of `|w|` at `sparsity` in the dense model and `N` the weights of a block:
@@ -58,11 +75,13 @@ class ThresholdRamp(Schedule):
             start_slope = N**(1/4) * 2 * q * frequency / (2 * (ramp_step - begin_step) + 3 * (end_step - ramp_step))
             ramp_slope = ratio * start_slope
 
-        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the authors' allowance for the largest of `N` weights being
-        larger than one weight. The sparsity that comes out is near `sparsity`, not equal to it.
+        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the authors' allowance for
+        the largest of `N` weights being larger than one weight. The sparsity that comes out is near `sparsity`, not
+        equal to it.
 
         Args:
-            dense: a built `keras.Model`; or its kernels `[inputs, gates * units]`, a list or a mapping from names, in the model's order.
+            dense: a built `keras.Model`; or its kernels `[inputs, gates * units]`, a list or a mapping from names, in
+                the model's order.
             begin_step, ramp_step, end_step, frequency: as in the constructor.
             sparsity: the fraction to aim at.
             block_shape: `(rows, columns)` of a block, as given to `BlockPruning`.
@@ -85,20 +104,25 @@ class ThresholdRamp(Schedule):
             factor = max(factor for _, factor in parts.values())
             slope = factor * np.quantile(np.concatenate([part.ravel() for part, _ in parts.values()]), sparsity)
             return cls(*steps, float(slope), float(slope * ratio), frequency)
-        start = {name: [float(np.quantile(gate, sparsity) * factor) for gate in part] for name, (part, factor) in parts.items()}
+        start = {
+            name: [float(np.quantile(gate, sparsity) * factor) for gate in part]
+            for name, (part, factor) in parts.items()
+        }
         ramp = {name: [slope * ratio for slope in slopes] for name, slopes in start.items()}
         return cls(*steps, start, ramp, frequency)
 
     def __call__(self, step):
         """The threshold at `step`, in the structure of the slopes: a number, or a mapping of lists."""
         if isinstance(self.start_slope, dict):
-            pairs = {name: zip(np.atleast_1d(slope), np.atleast_1d(self.ramp_slope[name]))
-                     for name, slope in self.start_slope.items()}
+            pairs = {
+                name: zip(np.atleast_1d(slope), np.atleast_1d(self.ramp_slope[name]))
+                for name, slope in self.start_slope.items()
+            }
             return {name: [self._threshold(step, *pair) for pair in pairs[name]] for name in pairs}
         return self._threshold(step, self.start_slope, self.ramp_slope)
 
     def thresholds(self, step, names):
-        """The threshold at `step` for each of the kernels called `names`: a list of arrays, of one number or of one for each gate."""
+        """The thresholds at `step` of the kernels called `names`: arrays of one number, or of one for each gate."""
         value = self(step)
         if not isinstance(value, dict):
             return [np.atleast_1d(value) for _ in names]
@@ -107,8 +131,8 @@ class ThresholdRamp(Schedule):
         missing = [name for name in names if name not in value]
         if missing:
             raise ValueError(
-                f"`start_slope` must have a slope for each kernel that is pruned, or as many as there are. Missing: {missing}. "
-                f"Received: start_slope for {sorted(value)}"
+                f"`start_slope` must have a slope for each kernel that is pruned, or as many as there are. "
+                f"Missing: {missing}. Received: start_slope for {sorted(value)}"
             )
         return [np.array(value[name]) for name in names]
 

@@ -31,9 +31,17 @@ def make_model():
     """
 
     def make(kind="simple_rnn", units=11, optimizer=None, run_eagerly=True, unroll=True, **compile_arguments):
-        arguments = {key: compile_arguments.pop(key) for key in list(compile_arguments) if "constraint" in key or "initializer" in key}
+        arguments = {
+            key: compile_arguments.pop(key)
+            for key in list(compile_arguments)
+            if "constraint" in key or "initializer" in key
+        }
         model = keras.Sequential(
-            [keras.Input((2, 5)), LAYERS[kind](units, name="rnn", unroll=unroll, **arguments), keras.layers.Dense(2, name="head")]
+            [
+                keras.Input((2, 5)),
+                LAYERS[kind](units, name="rnn", unroll=unroll, **arguments),
+                keras.layers.Dense(2, name="head"),
+            ]
         )
         model.compile(optimizer or keras.optimizers.SGD(0.05), "mse", run_eagerly=run_eagerly, **compile_arguments)
         return model

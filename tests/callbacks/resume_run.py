@@ -1,6 +1,6 @@
 """A training run that can be killed and resumed: used by test_resume.py, in its own process and in one that is killed.
 
-    python resume_run.py CASE BACKUP_DIR KILL_AT
+python resume_run.py CASE BACKUP_DIR KILL_AT
 """
 
 import os
@@ -15,8 +15,9 @@ from keras_sparse_rnn.schedules import PolynomialDecay, ThresholdRamp
 
 LAST = 18  # steps of a whole run
 STEPS = 6  # of an epoch
+FREQUENCY = 6  # masks at steps 1, 7 and 13: weights move far in between
 COUNT = PolynomialDecay(0.2, 0.8, 1, 13)
-RAMP = ThresholdRamp(1, 7, 13, 0.07, 0.12, frequency=2)
+RAMP = ThresholdRamp(1, 7, 13, 0.11, 0.18, frequency=FREQUENCY)
 
 
 class At(keras.callbacks.Callback):
@@ -46,11 +47,13 @@ def run(schedule, backup_dir=None, save_freq="epoch", before=True, last_words=No
     """
     keras.utils.clear_session()
     keras.utils.set_random_seed(3)
-    model = keras.Sequential([keras.Input((2, 5)), keras.layers.SimpleRNN(11, name="rnn", unroll=True), keras.layers.Dense(2)])
+    model = keras.Sequential(
+        [keras.Input((2, 5)), keras.layers.SimpleRNN(23, name="rnn", unroll=True), keras.layers.Dense(2)]
+    )
     model.compile(keras.optimizers.Adam(0.05), "mse", **compile_arguments)
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(8, 2, 5)).astype("float32"), generator.normal(size=(8, 2)).astype("float32")
-    pruning = BlockPruning(schedule, (3, 2), frequency=2)
+    pruning = BlockPruning(schedule, (2, 2), frequency=FREQUENCY)
     callbacks = [pruning]
     if backup_dir is not None:
         backup = keras.callbacks.BackupAndRestore(backup_dir, save_freq=save_freq)

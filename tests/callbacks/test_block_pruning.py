@@ -62,8 +62,13 @@ def test_the_lowest_blocks_by_criterion_and_scope_go(criterion, scope, make_mode
     elif scope == "kernel":
         expected = [lowest(s, g.elements, 0.6) for s, g in zip(scores, grids)]
     else:
-        pooled = lowest(*(np.concatenate([a.ravel() for a in arrays]) for arrays in (scores, [g.elements for g in grids])), 0.6)
-        expected = [pooled[: scores[0].size].reshape(scores[0].shape), pooled[scores[0].size :].reshape(scores[1].shape)]
+        pooled = lowest(
+            *(np.concatenate([a.ravel() for a in arrays]) for arrays in (scores, [g.elements for g in grids])), 0.6
+        )
+        expected = [
+            pooled[: scores[0].size].reshape(scores[0].shape),
+            pooled[scores[0].size :].reshape(scores[1].shape),
+        ]
     for variable, weights, grid, live in zip(kernels(model), before, grids, expected):
         np.testing.assert_array_equal(variable.numpy(), weights * grid.expand(live))
 
@@ -115,14 +120,18 @@ def test_masks_are_taken_once_in_every_window(make_model, data):
     history = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: history.append(logs["sparsity"]))
     fit(model, data, pruning, watch, epochs=4)
-    asked = [0.0 if step < 3 else pruning.schedule(16 if step >= 16 else 3 + (step - 3) // 5 * 5) for step in range(1, 21)]
+    asked = [
+        0.0 if step < 3 else pruning.schedule(16 if step >= 16 else 3 + (step - 3) // 5 * 5) for step in range(1, 21)
+    ]
     np.testing.assert_allclose(history, asked, atol=0.005)
 
 
 def test_a_schedule_that_begins_at_zero_prunes_before_the_first_step(make_model, data):
     model = make_model(optimizer=keras.optimizers.SGD(STILL))
     before = []
-    look = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: before.append(np.mean(kernels(model)[1].numpy() == 0)))
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: before.append(np.mean(kernels(model)[1].numpy() == 0))
+    )
     fit(model, data, BlockPruning(Constant(0.5, 0), (1, 1)), look)
     assert before[0] == pytest.approx(0.5, abs=0.01)
 
@@ -158,8 +167,12 @@ def deep():
     """Every way in which layers are put into layers."""
     inputs = keras.Input((3, 5))
     x = layers.Bidirectional(layers.LSTM(6, return_sequences=True, name="l"), name="both")(inputs)
-    inner = keras.Sequential([keras.Input((3, 12)), layers.GRU(5, return_sequences=True, name="inner_gru")], name="inner")
-    x = layers.RNN([layers.SimpleRNNCell(5, name="first"), layers.GRUCell(4, name="second")], return_sequences=True, name="stack")(inner(x))
+    inner = keras.Sequential(
+        [keras.Input((3, 12)), layers.GRU(5, return_sequences=True, name="inner_gru")], name="inner"
+    )
+    x = layers.RNN(
+        [layers.SimpleRNNCell(5, name="first"), layers.GRUCell(4, name="second")], return_sequences=True, name="stack"
+    )(inner(x))
     x = layers.TimeDistributed(layers.Dense(6, name="d"), name="each")(x)
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.GlobalAveragePooling1D()(x)))
 
@@ -175,7 +188,9 @@ def test_layers_are_pruned_wherever_they_are(data, assert_sparse):
     for _, kernel in pruning.named_kernels():
         assert_sparse(kernel.kernel.variable, (2, 2), kernel.grid.gates, 0.75)
     assert np.count_nonzero(model.get_layer("out").kernel.numpy() == 0) == 0
-    assert all(a is b for a, b in zip(model._flatten_layers(), layers_before)) and [v.path for v in model.weights] == names
+    assert (
+        all(a is b for a, b in zip(model._flatten_layers(), layers_before)) and [v.path for v in model.weights] == names
+    )
 
 
 class Held(keras.Model):
@@ -201,7 +216,12 @@ def test_subclassed_models_are_pruned(data, assert_sparse):
 
 def two_layers():
     model = keras.Sequential(
-        [keras.Input((2, 5)), layers.GRU(6, return_sequences=True, name="low"), layers.GRU(8, name="high"), layers.Dense(2, name="head")]
+        [
+            keras.Input((2, 5)),
+            layers.GRU(6, return_sequences=True, name="low"),
+            layers.GRU(8, name="high"),
+            layers.Dense(2, name="head"),
+        ]
     )
     model.compile("adam", "mse", run_eagerly=True)
     return model
@@ -253,10 +273,15 @@ def test_frozen_layers_are_named_and_left_alone(data):
     assert (recurrent(model, "low").numpy() != 0).all() and (recurrent(model, "high").numpy() == 0).any()
 
 
-@pytest.mark.parametrize("schedule", [PolynomialDecay(0.1, 0.9, 1, 5), {"rnn": Constant(0.5, 1), layers.Dense: ThresholdRamp(1, 2, 3, 0.1, 0.2)}])
+@pytest.mark.parametrize(
+    "schedule",
+    [PolynomialDecay(0.1, 0.9, 1, 5), {"rnn": Constant(0.5, 1), layers.Dense: ThresholdRamp(1, 2, 3, 0.1, 0.2)}],
+)
 def test_the_configuration_is_saved_and_loaded(schedule):
     made = None if isinstance(schedule, dict) else ["rnn", layers.LSTM]
-    pruning = BlockPruning(schedule, (2, 3), frequency=7, criterion="mean", scope="kernel", keep_diagonal=True, layers=made)
+    pruning = BlockPruning(
+        schedule, (2, 3), frequency=7, criterion="mean", scope="kernel", keep_diagonal=True, layers=made
+    )
     if isinstance(schedule, dict):
         assert list(BlockPruning.from_config(pruning.get_config()).schedule) == ["rnn", layers.Dense]
     loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(pruning))

@@ -87,5 +87,11 @@ def test_weights_that_are_backed_up_have_the_mask(before, make_model, data, tmp_
             seen.append(dead.mean())
 
     callbacks = [backup, pruning] if before else [pruning, backup]
-    model.fit(*data, batch_size=8, epochs=2, verbose=0, callbacks=[*callbacks, keras.callbacks.LambdaCallback(on_train_batch_end=look)])
+    model.fit(
+        *data,
+        batch_size=8,
+        epochs=2,
+        verbose=0,
+        callbacks=[*callbacks, keras.callbacks.LambdaCallback(on_train_batch_end=look)],
+    )
     assert seen[-1] == pytest.approx(0.8, abs=0.03)

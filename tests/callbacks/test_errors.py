@@ -25,16 +25,31 @@ def kernels(model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"schedule": 0.9}, "`schedule` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule. Received: schedule=0.9"),
+        (
+            {"schedule": 0.9},
+            "`schedule` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule. Received: schedule=0.9",
+        ),
         ({"schedule": {}}, "`schedule` must have at least one entry. Received: schedule={}"),
         (
             {"schedule": {"a": 0.9}},
             "`schedule['a']` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule. Received: schedule['a']=0.9",
         ),
-        ({"schedule": {("a", "b"): HALF}}, "`schedule` must have single selectors of layers as keys. Received: ('a', 'b')"),
-        ({"schedule": {"a": HALF}, "layers": "a"}, "`layers` must be None when `schedule` is a mapping, which names them. Received: layers='a'"),
-        ({"block_shape": (0, 16)}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(0, 16)"),
-        ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
+        (
+            {"schedule": {("a", "b"): HALF}},
+            "`schedule` must have single selectors of layers as keys. Received: ('a', 'b')",
+        ),
+        (
+            {"schedule": {"a": HALF}, "layers": "a"},
+            "`layers` must be None when `schedule` is a mapping, which names them. Received: layers='a'",
+        ),
+        (
+            {"block_shape": (0, 16)},
+            "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(0, 16)",
+        ),
+        (
+            {"block_shape": 16},
+            "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16",
+        ),
         ({"frequency": 0}, "`frequency` must be an integer of at least 1. Received: frequency=0"),
         ({"criterion": "median"}, "`criterion` must be one of 'max', 'mean', 'l2'. Received: criterion='median'"),
         ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model'. Received: scope='layer'"),
@@ -87,7 +102,9 @@ def test_bad_arguments(arguments, message):
     ],
 )
 def test_what_does_not_fit_the_model_is_found_before_anything_is_changed(arguments, message, data):
-    model = keras.Sequential([keras.Input((2, 5)), layers.GRU(11, name="rnn"), layers.Dense(1, name="thin"), layers.Dense(2, name="head")])
+    model = keras.Sequential(
+        [keras.Input((2, 5)), layers.GRU(11, name="rnn"), layers.Dense(1, name="thin"), layers.Dense(2, name="head")]
+    )
     model.compile("sgd", "mse", run_eagerly=True)
     before = model.get_weights()
     with pytest.raises(ValueError) as error:
@@ -100,15 +117,22 @@ def test_what_does_not_fit_the_model_is_found_before_anything_is_changed(argumen
 def test_models_that_cannot_be_pruned(data):
     dense = keras.Sequential([keras.Input((2, 5)), layers.Flatten(), layers.Dense(2, name="d")])
     dense.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"The model must have a recurrent layer \(LSTM, GRU, SimpleRNN or their cells\)"):
+    with pytest.raises(
+        ValueError, match=r"The model must have a recurrent layer \(LSTM, GRU, SimpleRNN or their cells\)"
+    ):
         fit(dense, data, BlockPruning(HALF))
     unbuilt = keras.Sequential([layers.GRU(20, name="g"), layers.Dense(2)])
     unbuilt.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="The model must be built before its kernels are looked for: g/gru_cell has no weights yet."):
+    with pytest.raises(
+        ValueError, match="The model must be built before its kernels are looked for: g/gru_cell has no weights yet."
+    ):
         fit(unbuilt, data, BlockPruning(HALF))
     frozen = keras.Sequential([keras.Input((2, 5)), layers.GRU(20, name="g", trainable=False), layers.Dense(2)])
     frozen.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="`layers` must have a trainable layer that can be pruned. Received: only frozen ones, g/gru_cell"):
+    with pytest.raises(
+        ValueError,
+        match="`layers` must have a trainable layer that can be pruned. Received: only frozen ones, g/gru_cell",
+    ):
         fit(frozen, data, BlockPruning(HALF))
     pruning = BlockPruning(HALF)
     pruning.set_model(keras.Sequential([keras.Input((2, 5)), layers.GRU(20)]))
@@ -164,7 +188,9 @@ def test_training_ends_in_an_error_if_the_mask_was_not_held(make_model, data):
     assert all(variable.constraint is None for variable in model.trainable_variables)
 
 
-@pytest.mark.parametrize("schedule", [Constant(0.5, 2), ThresholdRamp(1, 2, 3, 0.1, 0.1, frequency=1)], ids=["sparsity", "threshold"])
+@pytest.mark.parametrize(
+    "schedule", [Constant(0.5, 2), ThresholdRamp(1, 2, 3, 0.1, 0.1, frequency=1)], ids=["sparsity", "threshold"]
+)
 def test_training_ends_in_an_error_if_other_weights_were_restored(schedule, make_model, data):
     model = make_model("gru", units=12)
     dense = model.get_weights()

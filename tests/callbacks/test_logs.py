@@ -27,7 +27,9 @@ def test_losses_are_reported_as_without_pruning(make_model, data):
     callbacks = [[], [BlockPruning(Constant(0.0, 1), (2, 2))]]
     losses = []
     for model, extra in zip(models, callbacks):
-        history = model.fit(*data, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=extra, validation_data=data).history
+        history = model.fit(
+            *data, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=extra, validation_data=data
+        ).history
         losses.append((history["loss"], history["val_loss"]))
     np.testing.assert_array_equal(losses[0], losses[1])
 
@@ -69,16 +71,31 @@ def test_tensorboard(before, make_model, data, tmp_path):
 
 
 def test_each_kernel_has_its_figure_when_there_are_several_layers(data):
-    model = keras.Sequential([keras.Input((2, 5)), layers.SimpleRNN(8, return_sequences=True, name="a"), layers.SimpleRNN(6, name="b"), layers.Dense(2)])
+    model = keras.Sequential(
+        [
+            keras.Input((2, 5)),
+            layers.SimpleRNN(8, return_sequences=True, name="a"),
+            layers.SimpleRNN(6, name="b"),
+            layers.Dense(2),
+        ]
+    )
     model.compile("sgd", "mse", run_eagerly=True)
     pruning = BlockPruning({"a": Constant(0.5, 1), "b": Constant(0.75, 1)}, (1, 1))
     history = model.fit(*data, batch_size=8, verbose=0, callbacks=[pruning]).history
     figures = {name: values[-1] for name, values in history.items() if name != "loss"}
-    expected = {"sparsity_a_kernel": 0.5, "sparsity_a_recurrent_kernel": 0.5, "sparsity_b_kernel": 0.75, "sparsity_b_recurrent_kernel": 0.75}
+    expected = {
+        "sparsity_a_kernel": 0.5,
+        "sparsity_a_recurrent_kernel": 0.5,
+        "sparsity_b_kernel": 0.75,
+        "sparsity_b_recurrent_kernel": 0.75,
+    }
     sizes = np.array([40, 64, 48, 36])
     expected["sparsity"] = float(np.dot(sizes, [0.5, 0.5, 0.75, 0.75]) / sizes.sum())
     assert figures == pytest.approx(expected, abs=0.01)
-    for variable, name in [(model.get_layer("a").cell.kernel, "a_kernel"), (model.get_layer("b").cell.recurrent_kernel, "b_recurrent_kernel")]:
+    for variable, name in [
+        (model.get_layer("a").cell.kernel, "a_kernel"),
+        (model.get_layer("b").cell.recurrent_kernel, "b_recurrent_kernel"),
+    ]:
         assert (variable.numpy() == 0).mean() == pytest.approx(figures[f"sparsity_{name}"])
 
 
@@ -86,6 +103,12 @@ def test_each_kernel_has_its_figure_when_there_are_several_layers(data):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_checkpoint_can_be_named_after_the_sparsity(make_model, data, tmp_path):
     model, pruning = make_model(), BlockPruning(Constant(0.5, 1), (1, 1))
-    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "{sparsity:.1f}.weights.h5", save_weights_only=True, monitor="sparsity", mode="max", save_best_only=True)
+    checkpoint = keras.callbacks.ModelCheckpoint(
+        tmp_path / "{sparsity:.1f}.weights.h5",
+        save_weights_only=True,
+        monitor="sparsity",
+        mode="max",
+        save_best_only=True,
+    )
     model.fit(*data, batch_size=8, verbose=0, callbacks=[checkpoint, pruning])
     assert [path.name for path in tmp_path.iterdir()] == ["0.5.weights.h5"]

@@ -38,7 +38,10 @@ def backups(tmp_path_factory):
     """What runs that were killed in processes of their own have left."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, SCRIPT]
-    runs = {case: subprocess.Popen([*command, case, folder / case, "14"], stderr=subprocess.PIPE, text=True) for case in resume_run.CASES}
+    runs = {
+        case: subprocess.Popen([*command, case, folder / case, "14"], stderr=subprocess.PIPE, text=True)
+        for case in resume_run.CASES
+    }
     for case, process in runs.items():
         _, errors = process.communicate(timeout=200)
         assert process.returncode == -signal.SIGKILL, errors[-3000:]
@@ -50,7 +53,9 @@ def backups(tmp_path_factory):
 def test_killed_and_resumed_in_another_process(case, backups):
     arguments = dict(resume_run.CASES[case])
     resumed = resume_run.run(**arguments, backup_dir=backups / case)
-    assert_same(resumed, resume_run.run(arguments["schedule"], steps_per_execution=arguments.get("steps_per_execution", 1)))
+    assert_same(
+        resumed, resume_run.run(arguments["schedule"], steps_per_execution=arguments.get("steps_per_execution", 1))
+    )
 
 
 class Killed(Exception):
@@ -69,10 +74,16 @@ def whole():
 
 @pytest.mark.parametrize(
     ("step", "before", "name"),
-    [(1, True, "count"), (6, False, "count"), (7, True, "threshold"), (7, False, "threshold"), (8, True, "threshold"), (13, True, "count")],
+    [
+        (1, True, "count"),
+        (10, False, "count"),
+        (7, True, "threshold"),
+        (10, True, "threshold"),
+        (10, False, "threshold"),
+    ],
 )
 def test_resumed_from_any_step(step, before, name, whole, tmp_path):
-    """From the first mask, the middle of a window, a mask, just after one, and the last one."""
+    """From the first mask, another one, and the steps before the next mask, when the weights have moved since the last."""
     arguments = dict(schedule=SCHEDULES[name], backup_dir=tmp_path / "b", save_freq=1, before=before)
     with pytest.raises(Killed):
         resume_run.run(**arguments, last_words=(step, die))
@@ -88,7 +99,7 @@ def test_resumed_under_several_steps_per_execution(whole, tmp_path):
 
 def test_resumed_twice(whole, tmp_path):
     arguments = dict(schedule=resume_run.RAMP, backup_dir=tmp_path / "b", save_freq=1)
-    for step in (5, 11):
+    for step in (4, 12):
         with pytest.raises(Killed):
             resume_run.run(**arguments, last_words=(step, die))
     assert_same(resume_run.run(**arguments), whole("threshold", 1))

@@ -1,0 +1,92 @@
+"""Training without `fit`, and on several devices."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sparse_rnn.callbacks import BlockPruning
+from keras_sparse_rnn.schedules import PolynomialDecay
+
+
+def pruning():
+    return BlockPruning(PolynomialDecay(0.2, 0.75, 2, 7), (3, 2), frequency=2)
+
+
+@pytest.fixture
+def check(assert_sparse):
+    def check(model, gates=1):
+        cell = model.get_layer("rnn").cell
+        for variable in (cell.kernel, cell.recurrent_kernel):
+            assert_sparse(variable, (3, 2), gates, 0.75)
+            assert variable.constraint is None
+
+    return check
+
+
+def test_train_on_batch(make_model, data, check):
+    model, callback = make_model(run_eagerly=False), pruning()
+    callback.set_model(model)
+    callback.on_train_begin()
+    for number in range(10):
+        callback.on_train_batch_begin(number)
+        result = model.train_on_batch(data[0][:8], data[1][:8])
+        callback.on_train_batch_end(number)
+    callback.on_train_end()
+    check(model)
+    assert np.ndim(result) == 0, "what train_on_batch returns is not changed"
+
+
+def test_a_loop_of_ones_own(make_model, data, check):
+    model, callback = make_model("lstm"), pruning()
+    optimizer = keras.optimizers.Adam(0.05)
+    model.compile(optimizer)
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    callback.set_model(model)
+    callback.on_train_begin()
+    for number in range(10):
+        callback.on_train_batch_begin(number)
+        step(data[0][:8], data[1][:8])
+        for _, kernel in callback.named_kernels():
+            assert not kernel.kernel.variable.numpy()[~kernel.grid.expand(kernel.live)].any()
+        callback.on_train_batch_end(number)
+    callback.on_train_end()
+    check(model, gates=4)
+
+
+MIRRORED = """
+import numpy as np, keras, tensorflow as tf
+cpus = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from keras_sparse_rnn.callbacks import BlockPruning
+from keras_sparse_rnn.schedules import PolynomialDecay
+keras.utils.set_random_seed(0)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    model = keras.Sequential([keras.Input((2, 5)), keras.layers.SimpleRNN(11, name="rnn"), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+x, y = np.random.normal(size=(40, 2, 5)).astype("float32"), np.random.normal(size=(40, 2)).astype("float32")
+pruning = BlockPruning(PolynomialDecay(0.2, 0.75, 2, 7), (3, 2), frequency=2)
+history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[pruning]).history
+assert strategy.num_replicas_in_sync == 2
+for variable in (model.layers[0].cell.kernel, model.layers[0].cell.recurrent_kernel):
+    copies = [np.array(v) for v in strategy.experimental_local_results(variable.value)]
+    assert len(copies) == 2 and (copies[0] == copies[1]).all()
+    assert 0.65 < (copies[0] == 0).mean() < 0.85, (copies[0] == 0).mean()
+assert abs(history["sparsity"][-1] - 0.75) < 0.05 and len(model.weights) == 5
+print("mirrored is pruned")
+"""
+
+
+def test_mirrored_on_two_devices():
+    result = subprocess.run([sys.executable, "-c", MIRRORED], capture_output=True, text=True, timeout=120)
+    assert "mirrored is pruned" in result.stdout, result.stderr[-3000:]
