@@ -252,13 +252,16 @@ def _complain(model, layers, selectors, places, kernels, refused, matched):
     for number, selector in enumerate(selectors or ()):
         if number not in matched:
             raise ValueError(f"`layers` must match layers of the model; {selector!r} matches none. It has: {names}")
+    listed = "; ".join(f"{_path(chain)} ({_reason(chain[-1])})" for chain in refused.values())
     if not kernels:
         if not getattr(model, "built", True):
             _raise_unbuilt(model.name)
         what = "recurrent layer (LSTM, GRU, SimpleRNN or their cells)" if layers is None else f"kernel in {layers!r}"
-        raise ValueError(f"The model must have a {what} that can be pruned. {model.name!r} has the layers: {names}")
-    if refused:
-        listed = "; ".join(f"{_path(chain)} ({_reason(chain[-1])})" for chain in refused.values())
+        raise ValueError(
+            f"The model must have a {what} that can be pruned. {model.name!r} has the layers: {names}"
+            + (f". Not these: {listed}" if listed else "")
+        )
+    if listed:
         warnings.warn(f"These selected layers cannot be pruned and stay dense: {listed}", stacklevel=3)
 
 

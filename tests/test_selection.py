@@ -240,7 +240,8 @@ def test_a_dense_kernel_that_is_not_a_plain_variable_is_refused():
         (
             lambda: sequential(layers.LSTM(2, name="l"), layers.BatchNormalization(name="bn")),
             "bn",
-            "The model must have a kernel in 'bn' that can be pruned. 'm' has the layers: l, bn",
+            "The model must have a kernel in 'bn' that can be pruned. 'm' has the layers: l, bn. "
+            "Not these: bn (BatchNormalization has no kernel [inputs, gates * units])",
         ),
         (
             lambda: keras.Sequential([layers.LSTM(2, name="l")]),
