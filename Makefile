@@ -5,13 +5,17 @@
 PYTHON ?= python3
 SOURCES := $(shell find keras_sparse_rnn -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
-.PHONY: demo test clean
+.PHONY: demo announcement test clean
 
-demo: .venv/installed
+demo: announcement .venv/installed
 	.venv/bin/python examples/char_lm.py --quick
 
+announcement:
+	@echo "A small LSTM learns to write like Python's manual, dense and pruned to 90 % in blocks; then its layers are swapped, exported to LiteRT and"
+	@echo "measured. It takes about a minute, and so short a training shows that everything works, not how accurate it is."
+
 test: .venv/installed
-	.venv/bin/pytest
+	.venv/bin/pytest -n auto
 
 .venv/made:
 	$(PYTHON) -m venv .venv
@@ -20,8 +24,8 @@ test: .venv/installed
 
 .venv/installed: .venv/made setup.py setup.cfg pyproject.toml MANIFEST.in $(SOURCES)
 	@echo "Installing keras_sparse_rnn and what it needs into .venv (a minute or two the first time)"
+	rm -rf build
 	.venv/bin/python -m pip install --quiet ".[test,examples]"
-	.venv/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
 
 clean:
