@@ -1,5 +1,6 @@
 """Training without `fit`, and on several devices."""
 
+import os
 import subprocess
 import sys
 
@@ -87,6 +88,8 @@ print("mirrored is pruned")
 """
 
 
-def test_mirrored_on_two_devices():
-    result = subprocess.run([sys.executable, "-c", MIRRORED], capture_output=True, text=True, timeout=120)
+def test_mirrored_on_two_devices(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", MIRRORED]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert "mirrored is pruned" in result.stdout, result.stderr[-3000:]

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import os
 import pathlib
 import signal
 import subprocess
@@ -38,8 +39,9 @@ def backups(tmp_path_factory):
     """What runs that were killed in processes of their own have left."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, SCRIPT]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     runs = {
-        case: subprocess.Popen([*command, case, folder / case, "14"], stderr=subprocess.PIPE, text=True)
+        case: subprocess.Popen([*command, case, folder / case, "14"], env=environment, stderr=subprocess.PIPE, text=True)
         for case in resume_run.CASES
     }
     for case, process in runs.items():

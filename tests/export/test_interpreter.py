@@ -6,7 +6,7 @@ import pytest
 from keras_sparse_rnn import export
 from keras_sparse_rnn.export import flatbuffer
 
-from tests.export.conftest import randomised
+from pruned_models import randomised
 
 
 @pytest.fixture(scope="module")

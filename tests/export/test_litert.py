@@ -6,7 +6,7 @@ import pytest
 from keras_sparse_rnn import export
 from keras_sparse_rnn.export import flatbuffer
 
-from tests.export.conftest import prune, randomised, snapshot
+from pruned_models import prune, randomised, snapshot
 
 LAYERS = {
     "lstm": lambda **options: keras.layers.LSTM(12, **options),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras_sparse_rnn.export import sparse_storage
 
-from tests.export.conftest import pruned
+from pruned_models import pruned
 
 
 def weights(block_shape, sparsity, inputs=64, outputs=96, gates=3, seed=0):

@@ -1,7 +1,6 @@
 """What is written is what is read: files, configs, clones and exports."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -18,7 +17,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
 
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def model_of(storage, cells=tuple(PARENTS)):
@@ -47,7 +45,7 @@ assert np.array_equal(model.predict(np.load("x.npy"), verbose=0), np.load("y.npy
 assert model.optimizer.iterations.numpy() == 1
 model.fit(np.load("x.npy"), np.ones((5, 6, 5)), verbose=0)
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -1,7 +1,10 @@
 """Finding the native library, doing without it, and the declarations by which it was built."""
 
+import os
 import pathlib
 import re
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -52,14 +55,12 @@ def test_with_a_broken_library(monkeypatch, tmp_path, nothing_loaded):
         assert not ops.native_available()
 
 
-def test_nothing_is_loaded_by_importing():
+def test_nothing_is_loaded_by_importing(tmp_path):
     """The library is loaded when it is first needed, not by `import keras_sparse_rnn`."""
-    import subprocess
-    import sys
-
     script = "import keras_sparse_rnn.ops; assert '_native.so' not in open('/proc/self/maps').read()"
     if pathlib.Path("/proc/self/maps").exists():
-        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=120)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
 
 
 def normalised(text):

@@ -85,9 +85,10 @@ def test_settings(monkeypatch):
     ("KERAS_SPARSE_RNN_CPU", "plain", "ops.cpu() == 'plain'"),
     ("KERAS_SPARSE_RNN_CPU", "no such", "ops.cpu() in ops.loader.CPUS"),
 ])
-def test_environment(variable, value, expression):
+def test_environment(variable, value, expression, tmp_path):
     script = f"from keras_sparse_rnn import ops; assert {expression}"
-    subprocess.run([sys.executable, "-c", script], env={**os.environ, variable: value}, check=True, timeout=120, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), variable: value}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, timeout=120, capture_output=True)
 
 
 def test_choosing_an_instruction_set():

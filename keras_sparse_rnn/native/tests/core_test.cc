@@ -21,7 +21,6 @@ namespace {
 
 using Floats = std::vector<float>;
 using reference::Doubles;
-
 int failures = 0;
 
 void expect(bool right, const char* what, double got, double wanted) {
@@ -36,7 +35,7 @@ int64_t pick(int64_t low, int64_t high) { return low + generator() % (high - low
 
 Floats random_floats(int64_t n) {
   Floats values(n);
-  for (float& v : values) v = static_cast<float>(uniform());
+  std::generate(values.begin(), values.end(), [] { return static_cast<float>(uniform()); });
   return values;
 }
 Doubles doubles(const Floats& values) { return Doubles(values.begin(), values.end()); }
@@ -284,20 +283,19 @@ void test_fork() {
     _exit(one.results() == before ? 0 : 1);
   }
   int status = 1;
-  waitpid(child, &status, 0);
-  expect(status == 0, "results after a fork", status, 0);
+  expect(waitpid(child, &status, 0) == child && status == 0, "results after a fork", status, 0);
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-  const bool quick = count > 1 && !std::strcmp(arguments[1], "--no-fork");  // ThreadSanitizer does not follow a fork that starts threads
   test_functions();
   test_block_numbers();
   test_matmul();
   test_cells();
   test_threads();
-  if (!quick) test_fork();
+  // ThreadSanitizer does not follow a fork that starts threads.
+  if (count < 2 || std::strcmp(arguments[1], "--no-fork")) test_fork();
   std::printf("%s: %s\n", ksr::kernels().name, failures ? "FAILED" : "all passed");
   return failures != 0;
 }

@@ -8,7 +8,7 @@ import pytest
 from keras_sparse_rnn import export
 from keras_sparse_rnn.export import conversion, flatbuffer, litert
 
-from tests.export.conftest import randomised, snapshot
+from pruned_models import randomised, snapshot
 
 
 @pytest.fixture(scope="module")
