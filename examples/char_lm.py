@@ -70,8 +70,8 @@ def recipes(options, seed):
     if options.quick:
         # So short a training cannot tell which kernel matters more, so every gate gets the same sparsity.
         common = dataclasses.replace(common, units=128, steps=300, scope="gate")
-    pruned = dataclasses.replace(common, sparsity=options.sparsity, dropout=0.1)
-    return dataclasses.replace(common, dropout=0.3), common, [dataclasses.replace(pruned, block_shape=block) for block in options.blocks]
+    pruned = dataclasses.replace(common, sparsity=options.sparsity, dropout=0.2)
+    return dataclasses.replace(common, dropout=0.5), common, [dataclasses.replace(pruned, block_shape=block) for block in options.blocks]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Recipe:
     """
 
     units: int = 512
-    steps: int = 4000
+    steps: int = 2500
     batch: int = 32
     window: int = 64
     learning_rate: float = 8e-3

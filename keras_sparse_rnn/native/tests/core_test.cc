@@ -22,7 +22,6 @@ namespace {
 using Floats = std::vector<float>;
 using reference::Doubles;
 int failures = 0;
-
 void expect(bool right, const char* what, double got, double wanted) {
   if (right) return;
   std::printf("FAILED %s: got %.9g, wanted %.9g\n", what, got, wanted);
