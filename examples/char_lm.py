@@ -38,15 +38,19 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small model and few steps: shows that everything works")
     parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: pydoc_data.topics, Python's own help)")
-    parser.add_argument("--units", type=int, default=512, help="of the LSTM")
-    parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the LSTM's weights to prune")
-    parser.add_argument("--blocks", nargs="+", type=_block, default=[(16, 16), (1, 16)], metavar="RxC", help="block shapes to compare")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds; 3 make the table")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("char_lm"), metavar="FOLDER", help="for models and pictures")
-    return parser.parse_args(arguments)
+    parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 128)")
+    parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the LSTM's weights to prune (default: 0.9)")
+    parser.add_argument("--blocks", nargs="+", type=_block, default=[(16, 16), (1, 16)], metavar="RxC", help="block shapes (default: 16x16 1x16)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
+    output = {"type": pathlib.Path, "default": pathlib.Path("char_lm"), "metavar": "FOLDER"}
+    parser.add_argument("--output", **output, help="for models and pictures (default: char_lm)")
+    options = parser.parse_args(arguments)
+    if options.units is None:
+        options.units = 128 if options.quick else 512
+    return options
 
 
 def check(options):
@@ -55,10 +59,9 @@ def check(options):
     for name in ("units", "seeds"):
         if getattr(options, name) < 1:
             raise ValueError(f"`--{name}` must be at least 1. Received: {getattr(options, name)}")
-    units = recipes(options, seed=1)[0].units
     for block in options.blocks:
         ksr.patterns.check_block_shape(block, "--blocks")
-        ksr.patterns.check_block_fits(block, (units, units), "the recurrent kernel")
+        ksr.patterns.check_block_fits(block, (options.units, options.units), "the recurrent kernel")
 
 
 def recipes(options, seed):
@@ -67,11 +70,12 @@ def recipes(options, seed):
     The fewer weights, the less dropout: what served each best in trial runs with seed 0, which is not in the table.
     """
     common = Recipe(seed=seed, units=options.units)
+    dropouts = (0.5, 0.0, 0.2)
     if options.quick:
-        # So short a training cannot tell which kernel matters more, so every gate gets the same sparsity.
-        common = dataclasses.replace(common, units=128, steps=300, scope="gate")
-    pruned = dataclasses.replace(common, sparsity=options.sparsity, dropout=0.2)
-    return dataclasses.replace(common, dropout=0.5), common, [dataclasses.replace(pruned, block_shape=block) for block in options.blocks]
+        # So short a training forgets nothing, and cannot tell which kernel matters more: every gate gets the same sparsity.
+        common, dropouts = dataclasses.replace(common, steps=300, scope="gate"), (0.0, 0.0, 0.0)
+    dense, equal, pruned = (dataclasses.replace(common, dropout=dropout) for dropout in dropouts)
+    return dense, equal, [dataclasses.replace(pruned, sparsity=options.sparsity, block_shape=block) for block in options.blocks]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +186,7 @@ def write_results(options, text, runs, deployed):
     skipped = ("loss", "sparsities", "path")
     models = [[{k: v for k, v in dataclasses.asdict(one).items() if k not in skipped} for one in run] for run in runs]
     results = {
-        "text": {"source": text.source, "characters": text.length, "python": platform.python_version()},
+        "text": {"source": text.source, "characters": text.length, "sha256": text.digest, "python": platform.python_version()},
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
         "machine": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
         "columns": [title.replace("\n", " ") for title in titles(runs)],

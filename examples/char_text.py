@@ -1,5 +1,6 @@
 """The text of the character language model: read, cleaned of repeats, encoded, split, cut into windows."""
 
+import hashlib
 import pathlib
 import pydoc_data.topics
 
@@ -27,6 +28,7 @@ class Text:
         text = _without_repeats(_topics() if path is None else _read(path))
         self.source = "pydoc_data.topics" if path is None else str(path)
         self.length = len(text)
+        self.digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.characters = sorted(set(text))
         codes = {character: code for code, character in enumerate(self.characters)}
         encoded = np.array([codes[character] for character in text], np.int32)

@@ -135,7 +135,7 @@ def trained(recipe, text, folder, console):
     """
     path = folder / f"{recipe.name()}.keras"
     record = path.with_suffix(".json")
-    asked = json.loads(json.dumps({**dataclasses.asdict(recipe), "text": text.source, "characters": text.length}))
+    asked = json.loads(json.dumps({**dataclasses.asdict(recipe), "text": text.digest}))
     if record.exists() and path.exists():
         known = json.loads(record.read_text())
         if known.pop("asked") == asked:

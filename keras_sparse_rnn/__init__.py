@@ -4,7 +4,8 @@
 >>> schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
 >>> pruning = ksr.callbacks.BlockPruning(schedule, block_shape=(16, 16))     # model.fit(..., callbacks=[pruning])
 
-Then `ksr.substitute(model)` gives the same model in layers that compute live blocks only, and `ksr.export.export_litert(model, path)` a file for LiteRT.
+Then `ksr.substitute(model)` gives the same model in layers that compute live blocks only, and `ksr.export.export_litert(model, path)` a
+file for LiteRT.
 """
 
 import keras

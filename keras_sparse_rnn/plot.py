@@ -6,8 +6,8 @@ import tempfile
 
 import numpy as np
 
-from keras_sparse_rnn.layers.base import BlockSparseRNN
-from keras_sparse_rnn.selection import find_kernels
+from keras_sparse_rnn.layers.base import WEIGHTS, BlockSparseRNN
+from keras_sparse_rnn.selection import GATE_NAMES, find_kernels
 
 LIVE, DEAD = (0.12, 0.35, 0.58), (0.93, 0.94, 0.95)
 
@@ -40,7 +40,8 @@ def masks(model, path=None, layers=None):
             axis.axis("off")
         for gate, (axis, part) in enumerate(zip(row, np.split(kernel != 0, len(names), axis=1))):
             axis.imshow(np.where(part[..., None], LIVE, DEAD), interpolation="nearest", aspect="auto")
-            axis.set_title(f"gate {names[gate]}, {100 * np.mean(~part):.1f} % zero" if len(names) > 1 else f"{100 * np.mean(~part):.1f} % zero", fontsize=8)
+            gate_name = f"gate {names[gate]}, " if len(names) > 1 else ""
+            axis.set_title(f"{gate_name}{100 * np.mean(~part):.1f} % zero", fontsize=8)
             axis.tick_params(labelsize=6, length=2)
             if gate:
                 axis.set_yticks([])
@@ -76,15 +77,15 @@ def curves(runs, path=None, smooth=25, loss="bits per character"):
     left.set(xlabel="training step", ylabel=f"training loss, {loss} (solid)")
     right.set(ylabel="sparsity (dotted)", ylim=(0, 1))
     left.grid(alpha=0.25)
-    left.legend(fontsize=8, loc="upper right")
+    figure.legend(fontsize=8, loc="outside upper center", ncols=len(runs))
     return _saved(figure, path)
 
 
 def _kernels(model, layers):
     for layer in model._flatten_layers():
         if isinstance(layer, BlockSparseRNN) and layer.built and layer.storage == "packed":
-            names = {1: ("h",), 3: ("z", "r", "h"), 4: ("i", "f", "c", "o")}[layer.gates]
-            for role, kernel in zip(("kernel", "recurrent_kernel"), layer.dense_kernels()):
+            names = next(names for types, names in GATE_NAMES if isinstance(layer, types))
+            for role, kernel in zip(WEIGHTS, layer.dense_kernels()):
                 yield f"{layer.name}, {role}", names, kernel
     for kernel in find_kernels(model, layers, strict=False):
         yield f"{kernel.layer.name}, {kernel.role}", kernel.gate_names, kernel.numpy()

@@ -5,6 +5,7 @@ A plain Keras layer stores and multiplies its zeros, so a pruned model shows its
 
 import dataclasses
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -123,8 +124,10 @@ def report(model, console=None):
         `Report`.
 
     Raises:
-        ValueError: the model is not built, or has no recurrent and no `Dense` layer.
+        ValueError: `model` is no Keras model, is not built, or has no recurrent and no `Dense` layer.
     """
+    if not isinstance(model, keras.Layer):
+        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r} of type {type(model).__name__}")
     rows, counted = [], set()
     for path, layer in _block_sparse_layers(model):
         rows += _rows_of_layer(path, layer, counted)
@@ -188,7 +191,9 @@ def _row_of_variable(kernel):
     weights = kernel.numpy()
     sparsity = 1 - np.count_nonzero(weights) / weights.size
     size = _bytes(kernel.variable)
-    name = kernel.path.removesuffix(f"/{kernel.cell.name}") if kernel.cell is not kernel.layer else kernel.path
+    # The cell of a layer of its own says nothing beside it; one of a stack tells it from the others.
+    alone = getattr(kernel.layer, "cell", None) is kernel.cell
+    name = kernel.path.removesuffix(f"/{kernel.cell.name}") if alone else kernel.path
     block_shape = best_block_shape(weights, kernel.gates) if sparsity else None
     if block_shape and kernel.grid(block_shape).live(weights).all():
         block_shape = None

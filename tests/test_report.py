@@ -63,6 +63,19 @@ def test_report_prints_a_table(pruned, capsys):
         assert text in printed
 
 
+def test_cells_of_a_stack_are_told_apart():
+    cells = [keras.layers.LSTMCell(4, name="first"), keras.layers.GRUCell(3, name="second")]
+    model = keras.Sequential([keras.Input((None, 2)), keras.layers.RNN(cells, name="stack")])
+    names = [row.layer for row in ksr.report(model, console=False).rows]
+    assert [name.split("/")[-1] for name in names] == ["first", "first", "second", "second"]
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(ValueError) as error:
+        ksr.report(None)
+    assert str(error.value) == "`model` must be a keras.Model. Received: model=None of type NoneType"
+
+
 def test_model_without_kernels_is_refused():
     model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()], name="model")
     with pytest.raises(ValueError) as error:
