@@ -139,20 +139,3 @@ def gather(weights):
         np.concatenate(indices),
         np.asarray(gathered, np.int32),
     )
-
-
-def restore(storage, inputs):
-    """The matrix `[outputs, inputs]` that `storage` stands for."""
-    if storage.indices is None:
-        return storage.values
-    block = storage.block
-    cut = np.zeros((storage.shape[0], storage.shape[1] // block, block), storage.values.dtype)
-    rows = np.repeat(np.arange(storage.shape[0]), np.diff(storage.segments))
-    cut[rows, storage.indices] = storage.values
-    stored = cut.reshape(storage.shape)
-    if storage.gather is None:
-        return stored
-    restored = np.zeros((storage.shape[0], inputs), stored.dtype)
-    for column, source in enumerate(storage.gather):  # an input can be gathered for many groups
-        restored[:, source] += stored[:, column]
-    return restored
