@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn import layers
+
 
 class Cell:
     """What the cells share: `kernel` and `bias` of the projection, and `recurrent`, the matrices that the state is multiplied by."""
@@ -81,14 +83,22 @@ class SimpleRNN(Cell):
         return [self.activation(projected + tf.matmul(states[0], self.recurrent[0]))]
 
 
+KINDS = {
+    keras.layers.LSTM: LSTM,
+    keras.layers.GRU: GRU,
+    keras.layers.SimpleRNN: SimpleRNN,
+    layers.BlockSparseLSTM: LSTM,
+    layers.BlockSparseGRU: GRU,
+    layers.BlockSparseSimpleRNN: SimpleRNN,
+}
+
+
 def of(layer):
-    """The cell of a Keras `LSTM`, `GRU` or `SimpleRNN`; None for any other layer, subclasses of these included."""
-    kinds = {keras.layers.LSTM: LSTM, keras.layers.GRU: GRU, keras.layers.SimpleRNN: SimpleRNN}
-    if type(layer) not in kinds:
+    """The cell of a built `LSTM`, `GRU`, `SimpleRNN` or block-sparse twin of these; None for any other layer, subclasses included."""
+    if type(layer) not in KINDS:
         return None
     cell = layer.cell
-    kernel, recurrent_kernel, bias = (
-        None if variable is None else variable.numpy().astype(np.float32)
-        for variable in (cell.kernel, cell.recurrent_kernel, cell.bias)
-    )
-    return kinds[type(layer)](cell, kernel, recurrent_kernel, bias)
+    block_sparse = hasattr(layer, "dense_kernels")
+    kernels = layer.dense_kernels() if block_sparse else (cell.kernel.numpy(), cell.recurrent_kernel.numpy())
+    bias = None if cell.bias is None else cell.bias.numpy().astype(np.float32)
+    return KINDS[type(layer)](cell, *(kernel.astype(np.float32) for kernel in kernels), bias)

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import types
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from keras_sparse_rnn.export import cells, recurrence
 from keras_sparse_rnn.export.quiet import quiet
+from keras_sparse_rnn.layers import BlockSparseDense
 
 
 def layers_of(model):
@@ -37,21 +39,40 @@ def full_precision(model):
 
 
 @contextlib.contextmanager
-def our_loops(model):
-    """Lets the recurrent layers run as `recurrence` does: an instance attribute over the method, taken off at the end."""
-    loops = {layer: cells.of(layer) for layer in recurrent_layers(model)}
-    loops = {layer: cell for layer, cell in loops.items() if cell is not None}
+def exportable(model):
+    """Lets the layers run as they are exported: recurrent ones as `recurrence` does, block-sparse ones on their dense kernels.
+
+    What runs is an instance attribute over the method, taken off at the end. So this reaches the layers of a subclassed model, too, which cannot
+    be rebuilt from other layers.
+    """
+    swaps = [(layer, "call", _dense_call(layer)) for layer in layers_of(model) if type(layer) is BlockSparseDense]
+    for layer in recurrent_layers(model):
+        cell = cells.of(layer)
+        if cell is not None:
+            swaps.append((layer, "inner_loop", _loop_of(layer, cell)))
     try:
-        for layer, cell in loops.items():
-            object.__setattr__(layer, "inner_loop", _loop_of(layer, cell))
+        for layer, method, function in swaps:
+            object.__setattr__(layer, method, function)
         yield
     finally:
-        for layer in loops:
-            layer.__dict__.pop("inner_loop", None)
+        for layer, method, _ in swaps:
+            layer.__dict__.pop(method, None)
+
+
+def _dense_call(layer):
+    """What the Keras layer that the block-sparse `layer` stands for computes."""
+    (kernel,) = layer.dense_kernels()
+    kernel = kernel.astype(np.float32)
+    bias = None if layer.bias is None else layer.bias.numpy().astype(np.float32)
+
+    def call(inputs, training=None):
+        dense = types.SimpleNamespace(kernel=tf.constant(kernel), bias=bias, activation=layer.activation)
+        return keras.layers.Dense.call(dense, inputs)
+
+    return call
 
 
 def _loop_of(layer, cell):
-    @tf.autograph.experimental.do_not_convert
     def inner_loop(sequences, initial_state, mask, training=False):
         return recurrence.run(
             cell,
@@ -111,6 +132,7 @@ def convert(model, structure, signature, output_names):
     module.states = [tf.Variable(tf.zeros(state.shape)) for state in states]
     module.weights = [variable.value for variable in model.variables]
 
+    @tf.autograph.experimental.do_not_convert  # nor does Keras, when it compiles what a model computes
     def forward(*inputs):
         # In a stateless scope the trace sees our variables as the states of the model, and assigns to them instead.
         mapping = [(state, tf.identity(variable)) for state, variable in zip(states, module.states)]
@@ -122,7 +144,7 @@ def convert(model, structure, signature, output_names):
             names.extend(f"output_{number}" for number in range(len(outputs)))
         return {name: tf.identity(output) for name, output in zip(names, outputs)}
 
-    with full_precision(model), our_loops(model):
+    with full_precision(model), exportable(model):
         module.forward = tf.function(forward, input_signature=signature)
         traced = module.forward.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)

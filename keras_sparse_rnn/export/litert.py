@@ -11,7 +11,6 @@ what comes out is compared with Keras before it gets its name.
 import contextlib
 import json
 import os
-import sys
 import tempfile
 
 import keras
@@ -39,8 +38,8 @@ def export_litert(
 ):
     """Writes `model` to `path` as a LiteRT file of built-in operators, zeros stored sparse, outputs compared with Keras.
 
-    The model is left as it is: weights, states, dtype policy and compile state. Block-sparse layers are exported through
-    `keras_sparse_rnn.to_dense`. A model of mixed precision is exported, and compared, in float32. A stateful layer keeps its states in the
+    The model is left as it is: weights, states, dtype policy and compile state. Block-sparse layers are exported as
+    the Keras layers that they stand for. A model of mixed precision is exported, and compared, in float32. A stateful layer keeps its states in the
     file's variables; they are zero when an interpreter is made.
 
     Args:
@@ -72,7 +71,6 @@ def export_litert(
     checks.check_threads(num_threads)
     target = checks.check_path(path)
     checks.check_model(model)
-    model = _plain(model)
     structure, specs = signature.inputs_of(model, input_signature)
     specs = signature.specs_of(model, specs, batch_size, steps)
     shapes, samples = _samples(model, specs, sample, np.random.default_rng(seed))
@@ -112,16 +110,6 @@ def export_litert(
         sparse_tensors=len(forms),
         computed_sparse=sum(form.kind in FAST for form in forms),
     )
-
-
-def _plain(model):
-    """The model with Keras's own layers."""
-    package = "keras_sparse_rnn.layers"
-    if package in sys.modules and any(type(layer).__module__.startswith(package) for layer in conversion.layers_of(model)):
-        from keras_sparse_rnn.substitution import to_dense
-
-        return to_dense(model)
-    return model
 
 
 def _output_names(model):
