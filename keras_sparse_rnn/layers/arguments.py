@@ -4,10 +4,10 @@ import functools
 import inspect
 import numbers
 
+from keras_sparse_rnn.ops.functions import KERNELS
 from keras_sparse_rnn.patterns import check_choice
 
 STORAGES = ("packed", "masked")
-KERNELS = ("auto", "native", "reference")
 
 
 def takes_arguments_of(parent):

@@ -6,6 +6,9 @@
 **Masked**: the layer owns the dense kernel of its Keras parent. A block lives if any weight in it is not zero. The live blocks are packed at
 the start of each call, so the layer gets faster as `BlockPruning` prunes it, and gradients reach live blocks only: a dead block stays dead.
 
+A kernel that is all zero or a multiple of the identity is what an initializer gives, not a pattern: all its blocks live, as for `BlockPruning`,
+so that it can learn. (`BlockPruning` always leaves a block, so it never makes a kernel all zero.)
+
 Regularisers and constraints mean what they mean in Keras in both storages: they see the dense kernel `[inputs, gates * units]`. In packed storage
 it is unpacked for them, except for L1 and L2, which sum over weights and so may see the packed ones.
 """
@@ -81,7 +84,16 @@ def add_packed_weights(add_weight, name, grid, blocks, *, initializer, regulariz
 
 
 def masked_initializer(initializer, grid, blocks):
-    """An initializer of the dense kernel that leaves all blocks but `blocks` zero."""
+    """An initializer of the dense kernel that leaves all blocks but `blocks` zero.
+
+    Raises:
+        ValueError: `initializer` leaves more of them zero, so the weights could not say which live.
+    """
+    if len(blocks) < grid.count and isinstance(initializer, (keras.initializers.Zeros, keras.initializers.Identity)):
+        raise ValueError(
+            '`sparsity` must be 0 in a layer of `storage="masked"` whose kernel starts with zeros: which blocks live stands in the weights '
+            f"alone. Received: an initializer of class {type(initializer).__name__}"
+        )
     live = np.zeros(grid.count, bool)
     live[blocks] = True
     keep = grid.expand(live)
@@ -92,11 +104,19 @@ def masked_initializer(initializer, grid, blocks):
     return initial_kernel
 
 
+def is_initial(kernel):
+    """Whether a dense `kernel` is all zero or a multiple of the identity: one value on the diagonal, nothing beside it. A bool tensor."""
+    diagonal = tf.linalg.diag_part(kernel)
+    nothing_beside = tf.math.count_nonzero(kernel) == tf.math.count_nonzero(diagonal)
+    return nothing_beside & tf.reduce_all(diagonal == diagonal[0])
+
+
 def pack_live(kernel, grid):
-    """Packs the blocks of a dense `kernel` that are not all zero. How many there are is known only when it runs.
+    """Packs the blocks of a dense `kernel` that are not all zero, or every block if it `is_initial`. How many there are is known only when it runs.
 
     The kernel is read once, to see what lives; only live blocks are copied. Gradients reach them only.
     """
+    dense = kernel
     height, width = grid.block_shape
     gates, columns, rows = grid.shape
     if has_padding(grid):
@@ -107,7 +127,11 @@ def pack_live(kernel, grid):
     )  # a block is `height` of them, one below the other
     alive = tf.reduce_any(strips != 0, axis=2)
     alive = tf.reduce_any(tf.reshape(alive, (rows, height, gates * columns)), axis=1)
-    blocks = tf.cast(tf.where(tf.reshape(tf.transpose(alive), (-1,)))[:, 0], tf.int32)
+    alive = tf.reshape(tf.transpose(alive), (-1,))
+    # Only a kernel without a live block off the diagonal needs the second look.
+    off_diagonal = ~grid.live(np.eye(*grid.kernel_shape)).ravel()
+    alive |= tf.cond(tf.reduce_any(alive & off_diagonal), lambda: False, lambda: is_initial(dense))
+    blocks = tf.cast(tf.where(alive)[:, 0], tf.int32)
     first, column = blocks % rows * height, blocks // rows
     numbers = (first[:, None] + tf.range(height)) * (gates * columns) + column[:, None]
     values = tf.gather(tf.reshape(strips, (-1, width)), numbers)
@@ -115,10 +139,10 @@ def pack_live(kernel, grid):
 
 
 def pack_all(kernel, grid):
-    """Packs every block of a dense `kernel`: as `pack_live`, but of static shape, for XLA. Gradients reach the live blocks only."""
+    """Packs every block of a dense `kernel`: of static shape, for XLA. Gradients reach only the blocks that live for `pack_live`."""
     blocks = np.arange(grid.count, dtype=np.int32)
     values = ops.pack(kernel, blocks, grid)
-    alive = tf.reduce_any(values != 0, axis=(1, 2), keepdims=True)
+    alive = tf.reduce_any(values != 0, axis=(1, 2), keepdims=True) | is_initial(kernel)
     return ops.PackedKernel(tf.where(alive, values, tf.zeros_like(values)), blocks, grid)
 
 

@@ -22,6 +22,8 @@ def substitute(model, block_shape=None, storage="packed", kernel="auto", *, dens
     What gains nothing is left as it is and named in a `UserWarning`: with `storage="packed"` a layer without a zero block; `RNN` with cells,
     ConvLSTM and subclasses of the three layers; layers inside custom layers, which cannot be reached.
 
+    A kernel that is all zero or a multiple of the identity has not been pruned: an initializer makes it so. All its blocks live.
+
     Args:
         model: a built Sequential or functional model. Prune it first (`ksr.callbacks.BlockPruning`).
         block_shape: `(rows, columns)` of the kernels of one gate, as it was pruned. None looks at the zeros of each kernel: of the common

@@ -9,6 +9,7 @@ import numpy as np
 from keras_sparse_rnn.layers import BlockSparseDense, BlockSparseGRU, BlockSparseLSTM, BlockSparseSimpleRNN
 from keras_sparse_rnn.layers.arguments import forgotten_arguments
 from keras_sparse_rnn.layers.base import BlockSparseRNN
+from keras_sparse_rnn.layers.storage import is_initial
 from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
 
@@ -52,6 +53,26 @@ def dense_kernels(layer):
     return tuple(variable.numpy() for variable in _kernel_variables(layer))
 
 
+def patterns(layer):
+    """Arrays of the shapes of `dense_kernels(layer)` whose blocks of zeros are those that a twin leaves out.
+
+    They are the kernels themselves, unless one is all zero or a multiple of the identity: an initializer gives that, and weights that training
+    has not reached yet must not be lost. Then every block counts as live, or those that a packed `layer` has.
+    """
+    found = []
+    for index, kernel in enumerate(dense_kernels(layer)):
+        if is_initial(kernel):
+            live = np.ones(kernel.shape, bool)
+            if _is_packed(layer):
+                grid = layer.grids[index]
+                live = np.zeros(grid.count, bool)
+                live[_block_variables(layer)[index].numpy()] = True
+                live = grid.expand(live.reshape(grid.shape))
+            kernel = live.astype(kernel.dtype)
+        found.append(kernel)
+    return found
+
+
 def block_sparse_twin(layer, block_shape, storage, kernel):
     """The block-sparse layer that computes what `layer` computes, not built yet, and whether any of its blocks is zero.
 
@@ -65,7 +86,7 @@ def block_sparse_twin(layer, block_shape, storage, kernel):
     """
     twin = TWINS.get(type(layer), type(layer))
     gates = twin.gates
-    kernels = dense_kernels(layer)
+    kernels = patterns(layer)
     shapes = _block_shapes(layer, kernels, gates, block_shape)
     grids = [BlockGrid(dense.shape[0], dense.shape[1] // gates, gates, shape) for dense, shape in zip(kernels, shapes)]
     live = [int(grid.live(dense).sum()) for grid, dense in zip(grids, kernels)]
@@ -89,7 +110,7 @@ def transfers(old, new):
     Returns:
         List of `Transfer`.
     """
-    pairs = [_kernel_transfer(old, new, index, dense) for index, dense in enumerate(dense_kernels(old))]
+    pairs = [_kernel_transfer(old, new, index, pattern) for index, pattern in enumerate(patterns(old))]
     if old.use_bias:
         pairs.append(Transfer(old.bias if isinstance(old, keras.layers.Dense) else old.cell.bias, _bias(new)))
     if isinstance(old, keras.layers.RNN):
@@ -98,7 +119,7 @@ def transfers(old, new):
     return pairs
 
 
-def _kernel_transfer(old, new, index, dense):
+def _kernel_transfer(old, new, index, pattern):
     """The transfer of one kernel, whichever of dense and packed either side is."""
     unpack = pack = None
     if _is_packed(old):
@@ -109,7 +130,7 @@ def _kernel_transfer(old, new, index, dense):
 
     if _is_packed(new):
         new_grid = new.grids[index]
-        new_blocks = np.flatnonzero(new_grid.live(dense)).astype(np.int32)
+        new_blocks = np.flatnonzero(new_grid.live(pattern)).astype(np.int32)
         _block_variables(new)[index].assign(new_blocks)
 
         def pack(array):

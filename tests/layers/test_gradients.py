@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 from twinning import INPUTS, KERNELS, UNITS, initial_state, inputs, random_mask, set_dense_weights, twins
 
+from keras_sparse_rnn.layers import storage
+
 CELLS = [("lstm", {}), ("gru", {}), ("gru", {"reset_after": False}), ("simple_rnn", {})]
 
 
@@ -143,3 +145,35 @@ def test_blocks_may_be_pruned_between_calls_of_masked_storage():
     set_dense_weights(layer, kernels, None)
     expected.set_weights([*kernels, expected.cell.bias.numpy()])
     np.testing.assert_allclose(call(inputs()), expected(inputs()), rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+@pytest.mark.parametrize("initializer", ["zeros", keras.initializers.Identity(0.5)])
+def test_masked_storage_trains_kernels_that_start_with_zeros(kernel, initializer):
+    arguments = {"kernel_initializer": initializer, "recurrent_initializer": initializer, "activation": "tanh"}
+    expected = keras.layers.SimpleRNN(UNITS, **arguments, bias_initializer="ones")
+    layer = type(twins("simple_rnn")[1])(
+        UNITS, (4, 8), storage="masked", kernel=kernel, **arguments, bias_initializer="ones"
+    )
+    for one in (expected, layer):
+        model = keras.Sequential([keras.Input((6, INPUTS)), one])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.fit(inputs(), np.full((5, UNITS), 0.2), epochs=2, verbose=0)
+    assert (expected.cell.recurrent_kernel.numpy() != 0).all()
+    for received, weights in zip(layer.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(received, weights, rtol=0, atol=1e-6)
+
+
+def test_a_diagonal_of_several_values_is_a_pattern():
+    _, layer = twins("simple_rnn", "masked", "auto")
+    kernel = np.diag(np.arange(1.0, UNITS + 1)).astype("float32")
+    live = storage.pack_live(kernel, layer.grids[1]).blocks.numpy()
+    np.testing.assert_array_equal(live, np.flatnonzero(layer.grids[1].live(kernel)))
+    assert len(storage.pack_live(2 * np.eye(UNITS), layer.grids[1]).blocks) == layer.grids[1].count
+
+
+@pytest.mark.parametrize("initializer", ["zeros", "identity"])
+def test_a_random_pattern_of_masked_storage_needs_weights_that_show_it(initializer):
+    layer = type(twins("gru")[1])(UNITS, (4, 4), storage="masked", sparsity=0.5, recurrent_initializer=initializer)
+    with pytest.raises(ValueError, match=r'`sparsity` must be 0 in a layer of `storage="masked"` whose kernel starts'):
+        layer.build((5, 6, INPUTS))

@@ -213,3 +213,26 @@ def test_a_layer_that_cannot_be_copied_is_named_and_the_model_stays_compiled():
     with pytest.raises(ValueError, match="The layer 'table' of class Unsaved cannot be copied from its config"):
         substitute(model, (4, 4))
     assert model.compiled
+
+
+@pytest.mark.parametrize("initializer", ["zeros", keras.initializers.Identity(0.5)])
+def test_a_kernel_as_it_was_initialized_is_not_pruned(initializer):
+    rnn = layers.SimpleRNN(9, recurrent_initializer=initializer)
+    model = keras.Sequential([keras.Input((4, 8)), rnn])
+    with pytest.warns(UserWarning, match="no block of .* is zero in 'simple_rnn.*': left as it is"):
+        assert type(substitute(model, (4, 4)).layers[0]) is layers.SimpleRNN
+    kernel = rnn.cell.kernel.numpy()
+    kernel[:4] = 0
+    rnn.cell.kernel.assign(kernel)
+    sparse = substitute(model, (4, 4))
+    assert list(sparse.layers[0].recurrent_kernel_blocks.numpy()) == list(range(9))
+    again = substitute(sparse, (8, 8))
+    assert list(again.layers[0].recurrent_kernel_blocks.numpy()) == list(range(4))
+    assert largest_difference(again.predict(data(model), verbose=0), model.predict(data(model), verbose=0)) < 3e-6
+
+
+def test_packed_layers_keep_their_pattern_while_their_weights_are_zero():
+    fresh = BlockSparseGRU(8, (4, 4), sparsity=0.5, recurrent_initializer="zeros", seed=1)
+    model = keras.Sequential([keras.Input((4, 8)), fresh])
+    expected = fresh.recurrent_kernel_blocks.numpy()
+    np.testing.assert_array_equal(substitute(model).layers[0].recurrent_kernel_blocks.numpy(), expected)
