@@ -196,7 +196,7 @@ class Block:
     - `"l2"`: the energy `mean w**2` (LPCNet's `sum w**2`, divided so that partial blocks are not pruned for being small).
 
     Of equal scores the block of the lower number is pruned first, so the sparsity that was asked for is reached to within half a block
-    also when all weights are equal.
+    also when all weights are equal. The last block of a gate (or of a kernel, if `scope` is not `"gate"`) is never pruned.
 
     Args:
         block_shape: `(rows, columns)` of a block, in the kernel of one gate.
@@ -232,7 +232,7 @@ class Block:
         return (blocks if self.criterion == "mean" else blocks**2).sum(axis=(3, 4)) / grid.elements
 
     def keep(self, grid, kernel, sparsity, scope="gate", protected=None):
-        """Which blocks of one kernel live at `sparsity`, bool `[gates, columns, rows]`.
+        """Which blocks of one kernel live at `sparsity`, bool `[gates, columns, rows]`: those that `keep_largest` chooses.
 
         Args:
             grid: the `BlockGrid` of the kernel.
@@ -245,27 +245,54 @@ class Block:
         protected = np.zeros(grid.shape, bool) if protected is None else np.asarray(protected, bool)
         if check_choice(scope, SCOPES, "scope") == "gate":
             parts = zip(scores, grid.elements, protected)
-            return np.stack([keep_largest(*part, sparsity) for part in parts])
-        return keep_largest(scores, grid.elements, protected, sparsity)
+            return np.stack([keep_largest(s, e, sparsity, protected=p) for s, e, p in parts])
+        return keep_largest(scores, grid.elements, sparsity, protected=protected)
 
 
-def keep_largest(scores, elements, protected, sparsity):
-    """Which blocks live when those of the lowest `scores` are dropped until a fraction `sparsity` of the `elements` is gone.
+def keep_largest(scores, elements, sparsity, *, live=None, protected=None, owners=None):
+    """Which blocks live when the live ones of the lowest `scores` are dropped until `sparsity` is reached.
 
-    The number of dropped blocks is the one that comes nearest to `sparsity`. `protected` blocks are not dropped, whatever their score.
+    Dropping stops when no more than half a block, of the largest size, is `missing`. That depends on what has been dropped and not on
+    what the weights are, so asking again later for the same sparsity drops nothing: a resumed run can repeat its last mask at any time.
+
+    Each owner keeps a block, a protected one or else that of its largest score, since a kernel of zeros computes nothing. Where that
+    leaves too much, all the other blocks are dropped and the sparsity stays below what was asked.
 
     Args:
-        scores, elements, protected: arrays of one shape.
+        scores, elements: arrays of one shape, as are the next three.
         sparsity: a fraction in [0, 1).
+        live: bool, the blocks that live now; all by default.
+        protected: bool, blocks that are not dropped, whatever their score; none by default.
+        owners: a number for each block, that of the gate or kernel which must not lose its last one; all have one owner by default.
 
     Returns:
         bool array of that shape.
+
+    Raises:
+        ValueError: the sparsity cannot be reached because of the protected blocks.
     """
-    sparsity = check_sparsity(sparsity)
-    candidates = np.flatnonzero(~protected)
-    order = candidates[np.argsort(np.ravel(scores)[candidates], kind="stable")]
-    dropped = np.concatenate([[0], np.cumsum(np.ravel(elements)[order])])
-    count = int(np.argmin(np.abs(dropped - sparsity * np.sum(elements))))
-    keep = np.ones(np.size(scores), bool)
-    keep[order[:count]] = False
-    return keep.reshape(np.shape(scores))
+    sparsity, shape = check_sparsity(sparsity), np.shape(scores)
+    live = np.ones(shape, bool) if live is None else live
+    protected = np.zeros(shape, bool) if protected is None else protected
+    owners = np.zeros(shape, int) if owners is None else owners
+    scores, elements, live, protected, owners = map(np.ravel, (scores, elements, live, protected, owners))
+    order = np.argsort(scores, kind="stable")
+    order = order[(live & ~protected)[order]]
+    last = order[::-1][np.unique(owners[order][::-1], return_index=True)[1]]
+    last = last[~np.isin(owners[last], owners[live & protected])]
+    order = order[~np.isin(order, last)]
+    goal, tolerance = missing(live, elements, sparsity)
+    dropped = order[goal - (np.cumsum(elements[order]) - elements[order]) > tolerance]
+    if goal - elements[order].sum() - elements[last].sum() > tolerance:
+        raise ValueError(
+            "`keep_diagonal` protects more than the sparsity allows: "
+            f"{np.count_nonzero(protected & live)} of {live.size} blocks are kept. Received: sparsity={sparsity}"
+        )
+    live = live.copy()
+    live[dropped] = False
+    return live.reshape(shape)
+
+
+def missing(live, elements, sparsity):
+    """How many weights are still to be dropped for `sparsity`, and half a block, up to which it counts as reached."""
+    return sparsity * elements.sum() - elements[~live].sum(), elements.max() / 2

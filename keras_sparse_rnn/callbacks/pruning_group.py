@@ -1,9 +1,10 @@
 """The kernels that follow one schedule, and the masks that it asks for."""
 
+import warnings
+
 import numpy as np
 
-from keras_sparse_rnn.callbacks.masks import drop_lowest, missing
-from keras_sparse_rnn.patterns import check_sparsity
+from keras_sparse_rnn.patterns import check_sparsity, keep_largest, missing
 from keras_sparse_rnn.schedules import ThresholdRamp
 
 
@@ -22,6 +23,7 @@ class PruningGroup:
         self.schedule, self.kernels, self.block = schedule, kernels, block
         self.scope, self.frequency = scope, frequency
         self.point = None
+        self._told = set()
 
     def check(self):
         """Raises a `ValueError` if the schedule asks for what these kernels cannot give."""
@@ -65,14 +67,19 @@ class PruningGroup:
         return masks
 
     def choose(self, point):
-        """The masks that the schedule asks for at the trigger `point`; changes nothing."""
+        """The masks that the schedule asks for at the trigger `point`; changes nothing.
+
+        Warns:
+            UserWarning: for the first time, a kernel keeps blocks only because a gate or kernel must not lose its last.
+        """
         scores = [self._scores(kernel) for kernel in self.kernels]
-        if not isinstance(self.schedule, ThresholdRamp):
-            return self._drop(scores, point)
-        return [
-            kernel.live & (kernel.protected | (score >= threshold.reshape(-1, 1, 1)))
-            for kernel, score, threshold in zip(self.kernels, scores, self._thresholds(point))
-        ]
+        if isinstance(self.schedule, ThresholdRamp):
+            masks, held = self._above(scores, point)
+        else:
+            masks = self._drop(scores, point)
+            held = {number for _, indices in self._short(masks, point) for number, _ in indices}
+        self._tell(masks, held, point)
+        return masks
 
     def shortfalls(self):
         """What is wrong with the weights: sentences that name the kernel, the sparsity asked for and what there is."""
@@ -84,11 +91,10 @@ class PruningGroup:
                 wrong.append(f"{kernel.name} should have a sparsity of {asked:.4f} and has {there:.4f}")
         if not wrong and self.point is not None and not isinstance(self.schedule, ThresholdRamp):
             asked = self._sparsity(self.point)
-            for name, indices in self._parts():
-                live = self._gather(found, indices)
-                elements = self._gather([kernel.grid.elements for kernel in self.kernels], indices)
-                short, tolerance = missing(live, elements, asked)
-                if short > tolerance:
+            for name, indices in self._short(found, self.point):
+                live, elements = self._gather(found, indices), self._gather(self._elements(), indices)
+                # Short because only last blocks are left is what was asked; then asking again drops nothing.
+                if not np.array_equal(self._keep(np.zeros(live.shape), live, indices, asked), live):
                     there = elements[~live].sum() / elements.sum()
                     wrong.append(f"{name} should have a sparsity of {asked:.4f} and has {there:.4f}")
         return wrong
@@ -116,9 +122,8 @@ class PruningGroup:
         sparsity = self._sparsity(point)
         masks = [kernel.live.copy() for kernel in self.kernels]
         for name, indices in self._parts():
-            arrays = [masks, scores, [k.grid.elements for k in self.kernels], [k.protected for k in self.kernels]]
             try:
-                live = drop_lowest(*(self._gather(array, indices) for array in arrays), sparsity)
+                live = self._keep(self._gather(scores, indices), self._gather(masks, indices), indices, sparsity)
             except ValueError as error:
                 raise ValueError(f"{name} cannot be pruned. {error}") from None
             for index in indices:
@@ -126,6 +131,58 @@ class PruningGroup:
                 masks[index[0]][index[1]] = live[: part.size].reshape(part.shape)
                 live = live[part.size :]
         return masks
+
+    def _keep(self, scores, live, indices, sparsity):
+        protected = self._gather([kernel.protected for kernel in self.kernels], indices)
+        owners = self._gather([np.full(k.grid.shape, number) for number, k in enumerate(self.kernels)], indices)
+        elements = self._gather(self._elements(), indices)
+        return keep_largest(scores, elements, sparsity, live=live, protected=protected, owners=owners)
+
+    def _above(self, scores, point):
+        """The masks of the blocks that reach the threshold, and the numbers of the kernels in which that were none."""
+        masks, held = [], set()
+        for number, (kernel, threshold) in enumerate(zip(self.kernels, self._thresholds(point))):
+            mask = kernel.live & (kernel.protected | (scores[number] >= threshold.reshape(-1, 1, 1)))
+            owners = kernel.grid.gates if self.scope == "gate" else 1
+            candidates = np.where(kernel.live, scores[number], -1.0).reshape(owners, -1)
+            largest = candidates.shape[1] - 1 - candidates[:, ::-1].argmax(axis=1)
+            empty = ~mask.reshape(owners, -1).any(axis=1) & (candidates >= 0).any(axis=1)
+            mask.reshape(owners, -1)[empty, largest[empty]] = True
+            held |= {number} if empty.any() else set()
+            masks.append(mask)
+        return masks, held
+
+    def _short(self, masks, point):
+        """Yields those of `_parts` of which `masks` drop less than the schedule asks for at `point`."""
+        asked = self._sparsity(point)
+        for name, indices in self._parts():
+            short, tolerance = missing(self._gather(masks, indices), self._gather(self._elements(), indices), asked)
+            if short > tolerance:
+                yield name, indices
+
+    def _tell(self, masks, held, point):
+        """Warns of the kernels numbered `held`, once of each."""
+        owner = "gate" if self.scope == "gate" else "kernel"
+        ramp = isinstance(self.schedule, ThresholdRamp)
+        texts = []
+        for number in sorted(held - self._told):
+            grid, name = self.kernels[number].grid, self.kernels[number].name
+            asked = f"has a {owner} below its threshold" if ramp else f"should be {self._sparsity(point):.4f} sparse"
+            where = "each gate has" if grid.gates > 1 else "it has"
+            blocks = f"{where} {grid.columns * grid.rows} blocks"
+            texts.append(f"{name} {asked} and is {grid.sparsity(masks[number]):.4f} sparse ({blocks})")
+        self._told |= held
+        if texts:
+            scope = {"gate": "scope='kernel' or 'model', ", "kernel": "scope='model', ", "model": ""}[self.scope]
+            warnings.warn(
+                f"Pruning stops at the last block of a {owner}, which would be all zero without it: {'; '.join(texts)}. "
+                f"Use smaller blocks than {self.block.block_shape}, {scope}{'smaller slopes' if ramp else 'less sparsity'} "
+                "for this layer, or leave it out with `layers`.",
+                stacklevel=2,
+            )
+
+    def _elements(self):
+        return [kernel.grid.elements for kernel in self.kernels]
 
     def _parts(self):
         """Yields `(name, [(kernel number, gates), ...])` of what is pruned to the sparsity by itself."""

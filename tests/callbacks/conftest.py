@@ -61,13 +61,15 @@ def grid_of():
 
 @pytest.fixture
 def assert_sparse(grid_of):
-    """assert_sparse(variable, block_shape, gates, sparsity): each gate has it in zero blocks, to within half a block."""
+    """assert_sparse(variable, block_shape, gates, sparsity): each gate has it in zero blocks, to within half a block or to the last."""
 
     def check(variable, block_shape, gates, sparsity):
         grid = grid_of(variable, block_shape, gates)
         live = grid.live(np.array(variable.numpy()))
         for alive, elements in zip(live, grid.elements):
-            assert abs(elements[~alive].sum() - sparsity * elements.sum()) <= elements.max() / 2 + 1e-3
+            short = sparsity * elements.sum() - elements[~alive].sum()
+            assert short >= -elements.max() / 2 - 1e-3
+            assert short <= elements.max() / 2 + 1e-3 or np.count_nonzero(alive) == 1
         return live
 
     return check

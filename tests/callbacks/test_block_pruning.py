@@ -82,6 +82,7 @@ def test_equal_weights_are_pruned_to_the_sparsity(make_model, data, assert_spars
         assert_sparse(variable, (3, 2), 4, 0.7)
 
 
+@pytest.mark.filterwarnings("ignore:Pruning stops at the last block")
 @pytest.mark.parametrize("sparsity", [0.0, 0.99, 0.9999])
 def test_the_ends_of_the_range(sparsity, make_model, data, assert_sparse):
     model = make_model("gru")
@@ -139,7 +140,7 @@ def test_a_schedule_that_begins_at_zero_prunes_before_the_first_step(make_model,
 def test_a_threshold_ramp_keeps_blocks_whose_largest_weight_reaches_it(make_model, data, grid_of):
     model = make_model("gru", optimizer=keras.optimizers.SGD(STILL))
     before = [np.array(v.numpy()) for v in kernels(model)]
-    slopes = {"rnn/gru_cell/kernel": [0.05, 0.08, 0.11], "rnn/gru_cell/recurrent_kernel": 0.06}
+    slopes = {"rnn/gru_cell/kernel": [0.04, 0.05, 0.055], "rnn/gru_cell/recurrent_kernel": 0.06}
     ramp = ThresholdRamp(1, 3, 5, slopes, slopes, frequency=1)
     fit(model, data, BlockPruning(ramp, (2, 3)), epochs=2)
     for weights, variable, eps in zip(before, kernels(model), ramp(5).values()):

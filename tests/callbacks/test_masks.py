@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_sparse_rnn.callbacks.masks import MaskConstraint, MaskedKernel, drop_lowest, moving_averages
-from keras_sparse_rnn.patterns import BlockGrid, keep_largest
+from keras_sparse_rnn.callbacks.masks import MaskConstraint, MaskedKernel, moving_averages
+from keras_sparse_rnn.patterns import BlockGrid, keep_largest, missing
 from keras_sparse_rnn.selection import find_kernels
 
 FEW = settings(max_examples=100, deadline=None)
@@ -25,12 +25,23 @@ def blocks(draw):
     return np.array(grid.elements), scores
 
 
+def drop(live, scores, elements, protected, sparsity):
+    return keep_largest(scores, elements, sparsity, live=live, protected=protected)
+
+
+def assert_reached(live, elements, sparsity):
+    """To within half a block, or all blocks but one are gone."""
+    short, tolerance = missing(live.ravel(), elements.ravel(), sparsity)
+    assert short <= tolerance + 1e-9 or np.count_nonzero(live) == 1
+    assert short >= -tolerance - 1e-9
+
+
 @FEW
 @given(blocks(), FRACTIONS)
 def test_the_sparsity_is_reached_to_within_half_a_block(sizes_and_scores, sparsity):
     elements, scores = sizes_and_scores
-    live = drop_lowest(np.ones(elements.shape, bool), scores, elements, np.zeros(elements.shape, bool), sparsity)
-    assert abs(elements[~live].sum() - sparsity * elements.sum()) <= elements.max() / 2 + 1e-9
+    live = drop(np.ones(elements.shape, bool), scores, elements, np.zeros(elements.shape, bool), sparsity)
+    assert_reached(live, elements, sparsity)
     assert scores[~live].max(initial=0) <= scores[live].min(initial=1)
 
 
@@ -39,9 +50,9 @@ def test_the_sparsity_is_reached_to_within_half_a_block(sizes_and_scores, sparsi
 def test_asking_again_changes_nothing_whatever_the_weights_have_become(sizes_and_scores, sparsity, seed):
     elements, scores = sizes_and_scores
     none = np.zeros(elements.shape, bool)
-    live = drop_lowest(~none, scores, elements, none, sparsity)
+    live = drop(~none, scores, elements, none, sparsity)
     others = np.random.default_rng(seed).random(elements.shape)
-    np.testing.assert_array_equal(drop_lowest(live, others, elements, none, sparsity), live)
+    np.testing.assert_array_equal(drop(live, others, elements, none, sparsity), live)
 
 
 @FEW
@@ -49,30 +60,50 @@ def test_asking_again_changes_nothing_whatever_the_weights_have_become(sizes_and
 def test_what_is_dropped_stays_dropped(sizes_and_scores, first, second, seed):
     elements, scores = sizes_and_scores
     none = np.zeros(elements.shape, bool)
-    before = drop_lowest(~none, scores, elements, none, first)
-    after = drop_lowest(before, np.random.default_rng(seed).random(elements.shape), elements, none, second)
+    before = drop(~none, scores, elements, none, first)
+    after = drop(before, np.random.default_rng(seed).random(elements.shape), elements, none, second)
     assert not (after & ~before).any()
     if second >= first:
-        assert abs(elements[~after].sum() - second * elements.sum()) <= elements.max() / 2 + 1e-9
+        assert_reached(after, elements, second)
 
 
 @FEW
-@given(st.integers(1, 40), st.integers(0, 99), FRACTIONS)
-def test_with_blocks_of_one_size_it_is_the_choice_of_patterns(count, seed, sparsity):
-    scores = np.random.default_rng(seed).random(count)
-    none, elements = np.zeros(count, bool), np.full(count, 12)
-    np.testing.assert_array_equal(
-        drop_lowest(~none, scores, elements, none, sparsity), keep_largest(scores, elements, none, sparsity)
-    )
+@given(blocks(), st.integers(80, 99), st.integers(0, 99))
+def test_each_owner_keeps_its_largest_block_also_when_asked_again(sizes_and_scores, percent, seed):
+    elements, scores = sizes_and_scores
+    generator = np.random.default_rng(seed)
+    owners = generator.integers(0, 4, elements.shape)
+    live = keep_largest(scores, elements, percent / 100, owners=owners)
+    for owner in np.unique(owners):
+        own = owners == owner
+        assert live.ravel()[np.argmax(np.where(own, scores, -1))]
+        assert scores[own & ~live].max(initial=0) <= scores[own & live].min(initial=1)
+    short, tolerance = missing(live.ravel(), elements.ravel(), percent / 100)
+    assert short <= tolerance or all(np.count_nonzero(live[owners == owner]) == 1 for owner in np.unique(owners))
+    again = keep_largest(generator.random(elements.shape), elements, percent / 100, live=live, owners=owners)
+    np.testing.assert_array_equal(again, live)
+
+
+def test_a_protected_block_is_the_one_that_its_owner_keeps():
+    scores, elements, owners = np.arange(8.0), np.full(8, 4), np.arange(8) // 4
+    protected = scores == 1
+    live = keep_largest(scores, elements, 0.75, protected=protected, owners=owners)
+    assert live.tolist() == [False, True] + [False] * 5 + [True]
+
+
+def test_an_owner_without_a_live_block_stays_without():
+    live = np.array([False, False, True, True])
+    kept = keep_largest(np.arange(4.0), np.full(4, 6), 0.9, live=live, owners=np.array([0, 0, 1, 1]))
+    assert kept.tolist() == [False, False, False, True]
 
 
 def test_protected_blocks_are_kept_and_too_many_are_an_error():
     scores, elements = np.arange(8.0), np.full(8, 4)
     protected = scores < 3
-    live = drop_lowest(np.ones(8, bool), scores, elements, protected, 0.5)
+    live = drop(np.ones(8, bool), scores, elements, protected, 0.5)
     assert live.tolist() == [True] * 3 + [False] * 4 + [True]
     with pytest.raises(ValueError) as error:
-        drop_lowest(np.ones(8, bool), scores, elements, protected, 0.8)
+        drop(np.ones(8, bool), scores, elements, protected, 0.8)
     assert str(error.value) == (
         "`keep_diagonal` protects more than the sparsity allows: 3 of 8 blocks are kept. Received: sparsity=0.8"
     )
