@@ -1,5 +1,6 @@
 """The checks of `export_litert`'s arguments, made before anything takes long or is written."""
 
+import numbers
 import os
 import tempfile
 
@@ -28,21 +29,32 @@ def check_options(runtime, weights):
 
 def check_positive(value, name):
     """`tolerance` and the like."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value > 0:
         raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}")
 
 
 def check_threads(value):
     """`num_threads`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not _is_integer(value) or value < 1:
         raise ValueError(f"`num_threads` must be an integer of at least 1. Received: num_threads={value!r}")
+
+
+def check_seed(value):
+    """`seed`."""
+    if not _is_integer(value) or value < 0:
+        raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={value!r}")
+
+
+def _is_integer(value):
+    """An `int` or one of NumPy's; a bool is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def check_size(value, name):
     """`batch_size` and `steps`: None (as the model has it), an integer of at least 1, or `"dynamic"`."""
-    if value is None or value == DYNAMIC:
+    if value is None or (isinstance(value, str) and value == DYNAMIC):
         return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not _is_integer(value) or value < 1:
         raise ValueError(f"`{name}` must be None, an integer of at least 1, or 'dynamic'. Received: {name}={value!r}")
 
 
@@ -52,6 +64,13 @@ def check_path(path):
         text = os.path.abspath(os.fsdecode(path))
     except TypeError:
         raise ValueError(f"`path` must be the path of a file. Received: path={path!r}") from None
+    try:
+        os.lstat(text)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # a name that is too long, or has a character that names cannot have
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"`path` must be a path that a file can have ({reason}). Received: path={path!r}") from None
     folder = os.path.dirname(text)
     if os.path.isdir(text):
         raise ValueError(f"`path` must be the path of a file, and this is a directory. Received: path={path!r}")

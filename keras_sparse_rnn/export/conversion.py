@@ -25,17 +25,26 @@ def recurrent_layers(model):
 
 @contextlib.contextmanager
 def full_precision(model):
-    """Lets a model of mixed precision compute in float32, as the file does, and sets its policies back at the end."""
-    full = keras.dtype_policies.DTypePolicy("float32")
+    """Lets a model of another precision, or of mixed precision, compute in float32, as the file does, and sets its policies back at the end."""
     changed = [layer for layer in layers_of(model) if layer.compute_dtype not in (None, "float32")]
     policies = [layer._dtype_policy for layer in changed]
+    floatx = keras.config.floatx()
     try:
+        keras.config.set_floatx("float32")  # what Keras makes of a Python number
         for layer in changed:
-            object.__setattr__(layer, "_dtype_policy", full)
+            object.__setattr__(layer, "_dtype_policy", _computing_in_float32(layer.variable_dtype))
         yield
     finally:
+        keras.config.set_floatx(floatx)
         for layer, policy in zip(changed, policies):
             object.__setattr__(layer, "_dtype_policy", policy)
+
+
+def _computing_in_float32(variable_dtype):
+    """A policy whose variables are of another type: Keras casts them when they are used."""
+    policy = keras.dtype_policies.DTypePolicy("float32")
+    policy._variable_dtype = variable_dtype
+    return policy
 
 
 @contextlib.contextmanager
@@ -50,6 +59,35 @@ def exportable(model):
         cell = cells.of(layer)
         if cell is not None:
             swaps.append((layer, "inner_loop", _loop_of(layer, cell)))
+    with _swapped(swaps):
+        yield
+
+
+def try_shapes(model, structure, specs):
+    """Raises what a layer raises if the model cannot run on inputs of the fixed shapes of `specs`, or leaves a recurrent layer no steps.
+
+    The model is traced, not run: run on a sequence that is too short, a convolution may return garbage instead of raising.
+    """
+
+    def refusing(layer):
+        inner_loop = layer.inner_loop
+
+        def checked(sequences, *arguments, **options):
+            if 0 in sequences.shape:
+                raise ValueError(f"no steps are left for the layer {layer.name!r}")
+            return inner_loop(sequences, *arguments, **options)
+
+        return checked
+
+    swaps = [(layer, "inner_loop", refusing(layer)) for layer in recurrent_layers(model)]
+    with full_precision(model), _swapped(swaps):
+        forward = tf.autograph.experimental.do_not_convert(lambda *inputs: call(model, structure, inputs))
+        tf.function(forward, input_signature=specs).get_concrete_function()
+
+
+@contextlib.contextmanager
+def _swapped(swaps):
+    """Puts functions in the place of methods, `(layer, name, function)` each."""
     try:
         for layer, method, function in swaps:
             object.__setattr__(layer, method, function)
@@ -139,7 +177,7 @@ def convert(model, structure, signature, output_names):
         with keras.StatelessScope(state_mapping=mapping) as scope:
             outputs = call(model, structure, inputs)
         for state, variable in zip(states, module.states):
-            variable.assign(scope.get_current_value(state))
+            variable.assign(tf.cast(scope.get_current_value(state), tf.float32))
         if not names:
             names.extend(f"output_{number}" for number in range(len(outputs)))
         return {name: tf.identity(output) for name, output in zip(names, outputs)}

@@ -35,11 +35,15 @@ class Interpreter:
         """Sets the states of stateful layers to zero, by starting afresh: LiteRT has no call that does it."""
         try:
             self._interpreter = verification.open_file(self.path, self.num_threads)
-            self._interpreter.allocate_tensors()
+            if not self._has_open_sizes():  # which are 1 until an inference says what they are, and 1 may be too small for the model
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"`path` must be a file that LiteRT can run. Received: path={self.path!r}, and LiteRT says: {error}"
             ) from error
+
+    def _has_open_sizes(self):
+        return any((each["shape_signature"] < 0).any() for each in self._interpreter.get_input_details())
 
     def __call__(self, **inputs):
         """One inference; returns the outputs by name."""

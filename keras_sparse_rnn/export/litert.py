@@ -11,10 +11,12 @@ what comes out is compared with Keras before it gets its name.
 import contextlib
 import json
 import os
+import re
 import tempfile
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_sparse_rnn.export import checks, conversion, flatbuffer, signature, verification
 from keras_sparse_rnn.export.sparse_storage import FAST
@@ -39,8 +41,8 @@ def export_litert(
     """Writes `model` to `path` as a LiteRT file of built-in operators, zeros stored sparse, outputs compared with Keras.
 
     The model is left as it is: weights, states, dtype policy and compile state. Block-sparse layers are exported as
-    the Keras layers that they stand for. A model of mixed precision is exported, and compared, in float32. A stateful layer keeps its states in the
-    file's variables; they are zero when an interpreter is made.
+    the Keras layers that they stand for. A model of mixed precision or of float64 is exported, and compared, in float32, and a float64 input
+    becomes float32. A stateful layer keeps its states in the file's variables; they are zero when an interpreter is made.
 
     Args:
         model: a built Keras model with an LSTM, GRU, SimpleRNN or RNN somewhere.
@@ -55,7 +57,7 @@ def export_litert(
             the file.
         tolerance: the largest difference from Keras that is let pass, relative to the largest output where that is above 1.
         num_threads: of the interpreter, in the comparison and the timing.
-        seed: of the random inputs.
+        seed: of the random inputs, an integer.
 
     Returns:
         A `LiteRTSummary`.
@@ -69,11 +71,12 @@ def export_litert(
     checks.check_size(steps, "steps")
     checks.check_positive(tolerance, "tolerance")
     checks.check_threads(num_threads)
+    checks.check_seed(seed)
     target = checks.check_path(path)
     checks.check_model(model)
     structure, specs = signature.inputs_of(model, input_signature)
     specs = signature.specs_of(model, specs, batch_size, steps)
-    shapes, samples = _samples(model, specs, sample, np.random.default_rng(seed))
+    shapes, samples = _samples(model, structure, specs, sample, steps, np.random.default_rng(seed))
 
     content, names = conversion.convert(model, structure, specs, _output_names(model))
     converted = flatbuffer.unpack(content)
@@ -105,7 +108,7 @@ def export_litert(
         dense_bytes=dense_bytes,
         largest_error=absolute,
         milliseconds_per_step=inference / counted,
-        timed=f"one inference of {counted} steps, batch {batch}, {num_threads} thread{'s' * (num_threads > 1)}",
+        timed=f"one inference of {counted} steps, batch {batch}, {num_threads} thread{'s' if num_threads > 1 else ''}",
         operators=flatbuffer.operator_names(converted),
         sparse_tensors=len(forms),
         computed_sparse=sum(form.kind in FAST for form in forms),
@@ -118,11 +121,11 @@ def _output_names(model):
     return signature.unique(names) if names else None
 
 
-def _samples(model, specs, sample, rng):
+def _samples(model, structure, specs, sample, steps, rng):
     """The shapes to run the file with and the inputs, each a list of flat lists."""
     if sample is None:
-        shapes = signature.sizes_to_try(specs)
-        return shapes, [verification.random_inputs(model, specs, each, rng) for each in shapes]
+        samples = [_that_runs(model, structure, specs, shapes, steps, rng) for shapes in signature.sizes_to_try(specs)]
+        return [[array.shape for array in inputs] for inputs in samples], samples
     flat = [np.asarray(array) for array in keras.tree.flatten(sample)]
     fits = len(flat) == len(specs) and all(spec.shape.is_compatible_with(array.shape) for spec, array in zip(specs, flat))
     if not fits:
@@ -133,6 +136,29 @@ def _samples(model, specs, sample, rng):
         )
     flat = [array.astype(spec.dtype.as_numpy_dtype) for spec, array in zip(specs, flat)]
     return [[array.shape for array in flat]], [flat]
+
+
+def _that_runs(model, structure, specs, candidates, steps, rng):
+    """Random inputs of the first of the `candidates`, which are lists of shapes, that the model runs on."""
+    if steps is None and len(candidates) == 1:  # sizes of the model's own
+        return verification.random_inputs(model, specs, candidates[0], rng)
+    for shapes in candidates:
+        try:
+            conversion.try_shapes(model, structure, [tf.TensorSpec(*each) for each in zip(shapes, (spec.dtype for spec in specs))])
+            return verification.random_inputs(model, specs, shapes, rng)
+        except Exception as error:  # whatever a layer says about a sequence that is too short for it
+            cause = error
+    tried = ", ".join(str(length) for length in dict.fromkeys(signature.steps_in(shapes) for shapes in candidates))
+    raise ValueError(
+        "`steps` must be a length that the model can run; if it is open, give `sample`, inputs that the model runs on. "
+        f"Received: steps={steps!r}, and model {model.name!r} does not run on {tried} steps: {_said(cause)}"
+    ) from cause
+
+
+def _said(error):
+    """The line of an error that says what it is, without Keras's frame around it and its bold type, and TensorFlow's graph node."""
+    lines = [re.sub(r"\x1b\[\d*m| for '\{\{node.*", "", line).strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Exception encountered when calling")), repr(error))
 
 
 def _metadata(size):

@@ -1,11 +1,15 @@
 """The inputs of the exported file: names, types and sizes."""
 
+import operator
 import re
 
 import keras
 import tensorflow as tf
 
 from keras_sparse_rnn.export.checks import DYNAMIC
+
+# The lengths that an open sequence is run with, those of the first run and of the second, until one suits the model.
+LENGTHS = (100, 240, 1008), (13, 48, 144, 336, 2016)
 
 
 def inputs_of(model, input_signature):
@@ -56,13 +60,14 @@ def specs_of(model, specs, batch_size, steps):
                 "`model` must have a fixed size on every axis of its inputs but batch and steps. "
                 f"Received: model={model.name!r} with the input {name!r} of shape {tuple(spec.shape)}"
             )
-        sized.append(tf.TensorSpec(shape, keras.backend.standardize_dtype(spec.dtype), name=name))
+        dtype = keras.backend.standardize_dtype(spec.dtype)
+        sized.append(tf.TensorSpec(shape, "float32" if dtype == "float64" else dtype, name=name))
     return sized
 
 
 def _open(size):
     """The size of an axis that the model leaves open."""
-    return None if size in (None, DYNAMIC) else size
+    return None if size is None or size == DYNAMIC else operator.index(size)
 
 
 def _contradiction(argument, value, model, own):
@@ -71,9 +76,18 @@ def _contradiction(argument, value, model, own):
 
 
 def sizes_to_try(specs):
-    """The shapes to run the file with: one set of shapes, and a second where batch or steps are open."""
-    sizes = [(1, 100), (2, 13)] if any(None in spec.shape for spec in specs) else [(None, None)]
-    return [[tuple(size if own is None else own for own, size in _pairs(spec.shape, pair)) for spec in specs] for pair in sizes]
+    """The shapes to run the file with: a list of one element, and a second one where batch or steps are open.
+
+    Each is a list of shapes of which the first that the model runs on is taken: where the steps are open, it may need a least number of them.
+    """
+    if not any(None in spec.shape for spec in specs):
+        return [[[tuple(spec.shape) for spec in specs]]]
+    steps_open = any(None in spec.shape[1:2] for spec in specs)
+    lengths = LENGTHS if steps_open else [each[:1] for each in LENGTHS]
+    return [
+        [[tuple(size if own is None else own for own, size in _pairs(spec.shape, (batch, steps))) for spec in specs] for steps in each]
+        for batch, each in zip((1, 2), lengths)
+    ]
 
 
 def _pairs(shape, sizes):

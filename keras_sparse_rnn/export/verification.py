@@ -50,7 +50,7 @@ def open_file(path, num_threads):
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet():
-        return Interpreter(model_path=path, num_threads=num_threads)
+        return Interpreter(model_path=path, num_threads=None if num_threads is None else int(num_threads))
 
 
 def run(interpreter, specs, inputs):
@@ -69,7 +69,13 @@ def compare(model, structure, path, specs, names, inputs, num_threads):
     with conversion.full_precision(model), conversion.states_at_zero(model):
         for _ in range(2 if conversion.states_of(model) else 1):
             expected = conversion.call(model, structure, [keras.ops.convert_to_tensor(array) for array in inputs])
-            received = run(interpreter, specs, inputs)
+            try:
+                received = run(interpreter, specs, inputs)
+            except RuntimeError as error:
+                raise ValueError(
+                    "`model` must run in LiteRT's interpreter; nothing was written. "
+                    f"Received: model={model.name!r}, which on inputs of shape {', '.join(str(array.shape) for array in inputs)} says: {error}"
+                ) from error
             for name, array in zip(names, expected):
                 array = np.asarray(array, np.float64)
                 other = np.asarray(received[name], np.float64)

@@ -148,3 +148,42 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
         "Received: model='diverged', whose outputs are not finite"
     )
     assert not os.listdir(tmp_path)
+
+
+def test_a_length_that_the_model_cannot_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "convert", lambda *_: pytest.fail("converted before the length was tried"))
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.Conv1D(4, 20), keras.layers.SimpleRNN(2)], name="short")
+    start = "`steps` must be a length that the model can run; if it is open, give `sample`, inputs that the model runs on. Received: "
+    assert message(model, tmp_path / "model.tflite", steps=18) == (
+        start + "steps=18, and model 'short' does not run on 18 steps: Negative dimension size caused by subtracting 20 from 18"
+    )
+
+    class Skip(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs[:, 7:]
+
+    model = keras.Sequential([keras.Input((None, 3)), Skip(), keras.layers.SimpleRNN(2, name="rnn")], name="skips")
+    assert message(model, tmp_path / "model.tflite", steps=7) == (
+        start + "steps=7, and model 'skips' does not run on 7 steps: no steps are left for the layer 'rnn'"
+    )
+    x = keras.layers.Reshape((10, 3))(model.inputs[0])
+    model = keras.Model(model.inputs[0], keras.layers.SimpleRNN(2)(x), name="exact")
+    assert message(model, tmp_path / "model.tflite").startswith(
+        start + "steps=None, and model 'exact' does not run on 100, 240, 1008 steps: The total size of the tensor must be unchanged."
+    )
+    assert not os.listdir(tmp_path)
+
+
+def test_names_that_no_file_can_have(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "convert", lambda *_: pytest.fail("converted before the path was checked"))
+    for name, reason in [("a\0b", "embedded null byte"), ("n" * 300, "File name too long")]:
+        path = str(tmp_path / name)
+        assert message(model, path) == f"`path` must be a path that a file can have ({reason}). Received: path={path!r}"
+    missing = str(tmp_path / "file" / "model.tflite")
+    (tmp_path / "file").write_bytes(b"")
+    assert message(model, missing) == f"`path` must be in a directory that exists. Received: path={missing!r}"
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "now", None])
+def test_seeds(model, seed, tmp_path):
+    assert message(model, tmp_path / "model.tflite", seed=seed) == f"`seed` must be an integer of at least 0. Received: seed={seed!r}"
