@@ -22,7 +22,8 @@ class BlockSparseRNN:
     class, so a weights *file* of a Keras model is read through `ksr.to_dense`.)
 
     The padding of partial blocks is zero and has no gradient, and a constraint keeps it zero. Of Keras's optimisers only Adafactor minds: it
-    divides 0 by 0 where a row and a column of a block are both padding. Give it a larger `epsilon_1`, 1e-12 say.
+    divides 0 by 0 where a row and a column of a block are both padding. `ksr.substitute` gives it a larger `epsilon_1`; for layers that you build
+    yourself do so too: 1e-15.
 
     A subclass says how many `gates` there are, the name `op` of its cell in `ops.why_not_native`, and runs the sequence in `_run`.
 

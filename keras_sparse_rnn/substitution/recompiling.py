@@ -1,6 +1,14 @@
 """Compiles a rebuilt model like the model that it was made from, down to what the optimiser has in mind."""
 
 import keras
+import numpy as np
+
+from keras_sparse_rnn.layers.storage import PackedConstraint, has_padding
+
+# Adafactor divides by the square root of about `epsilon_1 ** 2 / (mean squared gradient)` in the padding of partial blocks: this does not underflow.
+ADAFACTOR_EPSILON = 1e-15
+# Slots that every optimiser keeps in one way, whatever its rule for a weight is.
+COMMON_SLOTS = ("_model_variables_moving_average", "_accumulated_gradients")
 
 
 def recompile(old, new, transfers):
@@ -19,32 +27,40 @@ def recompile(old, new, transfers):
     settings = dict(old._compile_config.config)
     for name in ("metrics", "weighted_metrics"):
         settings[name] = keras.tree.map_structure(_new_metric, settings[name])
-    settings["optimizer"] = new_optimizer(old.optimizer)
+    settings["optimizer"] = new_optimizer(old.optimizer, transfers)
     settings["jit_compile"] = settings["jit_compile"] and all(layer.supports_jit for layer in new._flatten_layers())
     new.compile(**settings, auto_scale_loss=False)
     carry_optimizer_state(old.optimizer, new.optimizer, transfers)
 
 
-def new_optimizer(old):
-    """An optimiser of the same class and settings, without state."""
+def new_optimizer(old, transfers):
+    """An optimiser of the same class and settings, without state, for the new variables of `transfers`.
+
+    One setting may differ: the `epsilon_1` of Adafactor is at least `ADAFACTOR_EPSILON` where packed kernels have partial blocks.
+    """
     if old is None:
         return None
+    if is_a(old, "MultiOptimizer"):
+        return _new_multi_optimizer(old, transfers)
     config = old.get_config()
     if "inner_optimizer" in config:
-        config["inner_optimizer"] = new_optimizer(old.inner_optimizer)
+        config["inner_optimizer"] = new_optimizer(old.inner_optimizer, transfers)
         return type(old)(**config)
     rate = getattr(old, "_learning_rate", None)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         config["learning_rate"] = (
             rate  # a pure function of the step: the object itself, so that it need not be registered
         )
+    if is_a(old, "Adafactor") and any(_is_padded(transfer.new) for transfer in transfers):
+        config["epsilon_1"] = max(config["epsilon_1"], ADAFACTOR_EPSILON)
     return type(old).from_config(config)
 
 
 def carry_optimizer_state(old, new, transfers):
     """Builds `new` for the counterparts of the variables that `old` was built for, and gives it the state of `old`.
 
-    A slot is carried over if it has the shape of its weight, or the same shape in both; others (Adafactor's factors) start afresh.
+    A slot is carried over if it has the shape of its weight, or the same shape in both. Others start afresh: Adafactor's factors, and all that Muon
+    keeps for a kernel that it trains by another rule once it is packed (Muon trains matrices, packed kernels are left to its AdamW).
     """
     if old is None or not old.built:
         return
@@ -54,26 +70,77 @@ def carry_optimizer_state(old, new, transfers):
         new.build([transfer.new for transfer in carried])
     if hasattr(old, "inner_optimizer"):
         carry_optimizer_state(old.inner_optimizer, new.inner_optimizer, transfers)
+    for inner, new_inner in zip(getattr(old, "optimizers", ()), getattr(new, "optimizers", ())):
+        carry_optimizer_state(inner, new_inner, transfers)
     excluded = getattr(old, "_exclude_from_weight_decay", None)
     if excluded is not None:
         keys = {old._var_key(transfer.old): new._var_key(transfer.new) for transfer in transfers}
         new._exclude_from_weight_decay = {keys[key] for key in excluded if key in keys}
         new._exclude_from_weight_decay_pattern = old._exclude_from_weight_decay_pattern
+    slots = {}
     for name, state in vars(old).items():
         if name == "_trainable_variables":
             continue
         if isinstance(state, keras.Variable):
             _assign(state, getattr(new, name), None)
-        elif isinstance(state, (list, tuple)) and len(state) == len(carried):
-            # By Keras's convention slots stand in lists, in the order of the weights.
-            for slot, new_slot, transfer in zip(state, getattr(new, name), carried):
-                if isinstance(slot, keras.Variable):
-                    _assign(slot, new_slot, transfer)
+        elif isinstance(state, list) and len(state) == len(carried) == len(getattr(new, name)):
+            slots[name] = list(zip(state, getattr(new, name)))
+    # By Keras's convention slots stand in lists, in the order of the weights.
+    for index, transfer in enumerate(carried):
+        pairs = {name: both[index] for name, both in slots.items()}
+        same_rule = all((slot is None) == (new_slot is None) for slot, new_slot in pairs.values())
+        for name, (slot, new_slot) in pairs.items():
+            if isinstance(slot, keras.Variable) and new_slot is not None and (same_rule or name in COMMON_SLOTS):
+                _assign(slot, new_slot, transfer)
+
+
+def is_a(optimizer, name):
+    """Whether `optimizer` is of the class of this name in keras.optimizers, which an older Keras may not have."""
+    return isinstance(optimizer, getattr(keras.optimizers, name, ()))
+
+
+def _new_multi_optimizer(old, transfers):
+    """A MultiOptimizer of new optimisers that gives every weight to the counterpart of the one that has it in `old`."""
+    choose, copies = old._optimizer_map, {}
+
+    def copy(optimizer):
+        if id(optimizer) not in copies:
+            copies[id(optimizer)] = new_optimizer(optimizer, transfers)
+        return copies[id(optimizer)]
+
+    if is_a(choose, "OptimizerMap"):
+        chosen = type(choose)(copy(choose.default_optimizer), {key: copy(one) for key, one in choose.items()})
+        for transfer in transfers:
+            # A packed kernel has another name than the dense one, which the patterns of the map may not know.
+            wanted = copy(choose(transfer.old))
+            if chosen(transfer.new) is not wanted:
+                chosen[transfer.new.path] = wanted
+    elif old.built:
+        indices = old._var_to_optimizer_idx
+        owners = {
+            id(transfer.new): copy(old.optimizers[indices[old._var_key(transfer.old)]])
+            for transfer in transfers
+            if old._var_key(transfer.old) in indices
+        }
+
+        def chosen(variable):
+            return owners[id(variable)]
+
+    else:
+        chosen = choose
+    return type(old)(chosen, loss_scale_factor=old.loss_scale_factor, name=old.name)
+
+
+def _is_padded(variable):
+    constraint = variable.constraint
+    return isinstance(constraint, PackedConstraint) and has_padding(constraint.grid)
 
 
 def _assign(slot, new_slot, transfer):
     if transfer is not None and transfer.convert is not None and slot.shape == transfer.old.shape:
-        new_slot.assign(transfer.convert(slot.numpy()))
+        # Where `old` has no weight the slot keeps its initial value, which need not be zero (and must not, for Ftrl).
+        known = transfer.convert(np.ones(slot.shape, bool))
+        new_slot.assign(np.where(known, transfer.convert(slot.numpy()), new_slot.numpy()))
     elif slot.shape == new_slot.shape:
         new_slot.assign(slot)
 

@@ -8,7 +8,7 @@ from keras.src.models.functional import Functional
 from keras_sparse_rnn.layers.arguments import check_kernel, check_storage
 from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
-from keras_sparse_rnn.substitution.recompiling import recompile
+from keras_sparse_rnn.substitution.recompiling import is_a, recompile
 from keras_sparse_rnn.substitution.twins import block_sparse_twin, has_twin, is_block_sparse, keras_twin
 
 
@@ -18,6 +18,9 @@ def substitute(model, block_shape=None, storage="packed", kernel="auto", *, dens
     Every LSTM, GRU and SimpleRNN is swapped for its block-sparse twin, also in `Bidirectional`, `TimeDistributed` and nested models; shared layers
     stay shared. Weights carry over, and the predictions agree to float32 rounding. The new model is compiled like the old one: a new optimiser of the
     same class and settings with the old one's step and moments, the same loss and metrics, so training goes on. `model` stays as it is.
+
+    Two optimisers see packed kernels with other eyes. Adafactor gets an `epsilon_1` of at least 1e-15 where blocks are partial, or their padding
+    would make it divide 0 by 0; its factors start afresh. Muon trains matrices only, and packed kernels by its AdamW: a `UserWarning` says so.
 
     What gains nothing is left as it is and named in a `UserWarning`: with `storage="packed"` a layer without a zero block; `RNN` with cells,
     ConvLSTM and subclasses of the three layers; layers inside custom layers, which cannot be reached.
@@ -71,7 +74,13 @@ def substitute(model, block_shape=None, storage="packed", kernel="auto", *, dens
         _warn(
             f"only keras.layers.LSTM, GRU and SimpleRNN can be substituted, outside custom layers: {names} left as it is"
         )
-    return _rebuilt(model, replacements)
+    new = _rebuilt(model, replacements)
+    if storage == "packed" and replacements and is_a(getattr(model, "optimizer", None), "Muon"):
+        _warn(
+            "Muon trains matrices only, so it trains packed kernels by its AdamW, from fresh moments. "
+            'Kernels of `storage="masked"` stay matrices'
+        )
+    return new
 
 
 def to_dense(model):

@@ -120,28 +120,28 @@ def transfers(old, new):
 
 
 def _kernel_transfer(old, new, index, pattern):
-    """The transfer of one kernel, whichever of dense and packed either side is."""
-    unpack = pack = None
+    """The transfer of one kernel, whichever of plain, masked and packed either side is."""
+    steps = []
     if _is_packed(old):
         old_grid, old_blocks = old.grids[index], _block_variables(old)[index].numpy()
-
-        def unpack(array):
-            return old_grid.unpack(array, old_blocks)
-
-    if _is_packed(new):
-        new_grid = new.grids[index]
-        new_blocks = np.flatnonzero(new_grid.live(pattern)).astype(np.int32)
-        _block_variables(new)[index].assign(new_blocks)
-
-        def pack(array):
-            return new_grid.pack(array, new_blocks)[0]
+        steps.append(lambda array: old_grid.unpack(array, old_blocks))
+    if is_block_sparse(new):
+        grid = new.grids[index]
+        live = grid.live(pattern)
+        if new.storage == "packed":
+            blocks = np.flatnonzero(live).astype(np.int32)
+            _block_variables(new)[index].assign(blocks)
+            steps.append(lambda array: grid.pack(array, blocks)[0])
+        else:
+            # An optimiser's memory of a dead block would bring it back to life.
+            steps.append(lambda array: np.where(grid.expand(live), array, np.zeros((), array.dtype)))
 
     def convert(array):
-        array = array if unpack is None else unpack(array)
-        return array if pack is None else pack(array)
+        for step in steps:
+            array = step(array)
+        return array
 
-    plain = unpack is None and pack is None
-    return Transfer(_kernel_variables(old)[index], _kernel_variables(new)[index], None if plain else convert)
+    return Transfer(_kernel_variables(old)[index], _kernel_variables(new)[index], convert if steps else None)
 
 
 def _is_packed(layer):

@@ -85,7 +85,7 @@ OPTIMIZERS = [
     keras.optimizers.AdamW(0.1, weight_decay=0.1),
     keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
     keras.optimizers.Lion(0.1),
-    keras.optimizers.Adafactor(0.1, epsilon_1=1e-12),
+    keras.optimizers.Adafactor(0.1, epsilon_1=1e-15),
     keras.optimizers.RMSprop(0.1, use_ema=True, ema_overwrite_frequency=2),
 ]
 

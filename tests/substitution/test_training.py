@@ -86,12 +86,77 @@ def test_slots_are_packed_like_the_kernels():
         assert packed.any()
 
 
-def test_slots_that_cannot_be_packed_start_afresh():
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+def test_adafactor_goes_on_although_blocks_are_partial(wrap):
     model, x, y = model_and_data()
     keep_zeros(model)
-    model.compile(keras.optimizers.Adafactor(0.01, epsilon_1=1e-12), "mse", run_eagerly=True)
+    model.compile(wrap(keras.optimizers.Adafactor(0.3)), "mse", run_eagerly=True)
     train(model, x, y, 1)
-    assert np.isfinite(train(substitute(model, (4, 4)), x, y, 2)).all()
+    sparse = substitute(model, (4, 4))
+    losses = train(sparse, 100 * x, 1e4 * y, 1) + train(sparse, x, y, 9)
+    assert all(np.isfinite(weights).all() for weights in sparse.get_weights())
+    assert losses[-1] < 0.9 * losses[1]
+    assert substitute(model, (1, 1)).optimizer.get_config() == model.optimizer.get_config()  # no padding, no change
+
+
+def each_optimizer():
+    """One of every optimiser class that the installed Keras has."""
+    classes = vars(keras.optimizers).values()
+    classes = {one for one in classes if isinstance(one, type) and issubclass(one, keras.optimizers.Optimizer)}
+    for one in sorted(classes - {keras.optimizers.Optimizer}, key=lambda one: one.__name__):
+        if one.__name__ == "LossScaleOptimizer":
+            yield one(keras.optimizers.Adam(0.01))
+        elif one.__name__ == "MultiOptimizer":
+            by_name = {".*/kernel": keras.optimizers.Adam(0.01), ".*bias": keras.optimizers.SGD(0.01, momentum=0.9)}
+            yield one(keras.optimizers.OptimizerMap(keras.optimizers.RMSprop(0.01), by_name))
+        else:
+            yield one(learning_rate=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:substitute. Muon trains matrices only")
+@pytest.mark.parametrize("optimizer", list(each_optimizer()), ids=lambda optimizer: optimizer.name)
+def test_every_optimizer_goes_on(optimizer):
+    model, x, y = model_and_data()
+    keep_zeros(model)
+    model.compile(optimizer, "mse", run_eagerly=True)
+    train(model, x, y, 1)
+    sparse = substitute(model, (4, 4))
+    dense = to_dense(sparse)
+    assert largest_difference(model.get_weights(), dense.get_weights()) == 0.0
+    masked = substitute(model, (4, 4), storage="masked")
+    keep_zeros(dense)
+    losses = [train(one, x, y, 1) for one in (model, dense, masked, sparse)]
+    assert np.isfinite(losses).all()
+    if optimizer.name not in ("muon", "adafactor", "lamb"):  # these treat a kernel as a whole, dead weights included
+        np.testing.assert_allclose(losses, losses[:1] * 4, rtol=1e-4)
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has no MultiOptimizer")
+def test_each_weight_stays_with_its_optimizer():
+    model, x, y = model_and_data()
+    keep_zeros(model)
+    fast, slow = keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.01, momentum=0.9)
+    model.compile(keras.optimizers.MultiOptimizer(lambda v: slow if "bias" in v.path else fast), "mse", run_eagerly=True)
+    train(model, x, y, 1)
+    sparse = substitute(model, (4, 4))
+    adam, sgd = sparse.optimizer.optimizers
+    assert (len(adam._momentums), len(sgd.momentums)) == (5, 3) and not {adam, sgd} & {fast, slow}
+    assert int(adam.iterations) == 3 and sgd.momentums[0].numpy().any()
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "Muon"), reason="this Keras has no Muon")
+def test_muon_is_said_to_train_packed_kernels_by_another_rule():
+    model, x, y = model_and_data()
+    keep_zeros(model)
+    model.compile(keras.optimizers.Muon(0.01), "mse", run_eagerly=True)
+    train(model, x, y, 1)
+    with pytest.warns(UserWarning, match="Muon trains matrices only, so it trains packed kernels by its AdamW"):
+        sparse = substitute(model, (4, 4))
+    old, new = model.optimizer, sparse.optimizer
+    packed = [velocity is not None and old.adam_velocities[i] is None for i, velocity in enumerate(new.adam_velocities)]
+    assert sum(packed) == 4
+    for index, was_packed in enumerate(packed):
+        assert new.momentums[index].numpy().any() != was_packed
 
 
 def test_exclusions_from_weight_decay_survive():
