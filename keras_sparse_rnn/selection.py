@@ -8,7 +8,8 @@ Which layers is the caller's choice. `layers=None` means every recurrent layer. 
 
 - a `str`: the name of a layer or its path (`"encoder/lstm"`), exactly or as a pattern (`"lstm_*"`, `"encoder/*"`);
 - a type: `keras.layers.GRU`;
-- a predicate that is given a layer: `lambda layer: getattr(layer, "units", 0) >= 256`.
+- a predicate: `lambda layer: layer.units >= 256`. It is given the layers that own kernels (recurrent layers, their
+  cells, `Dense`) and those around them (`Bidirectional`, nested models), no others.
 
 A selector that matches a container (a nested model, `Bidirectional`, the layer around a cell) selects the recurrent
 kernels inside it. `Dense` layers are taken only when they are selected themselves, or by a wrapper right around them
@@ -16,20 +17,19 @@ kernels inside it. `Dense` layers are taken only when they are selected themselv
 """
 
 import dataclasses
-import fnmatch
 import warnings
 
 import keras
 import numpy as np
 
 from keras_sparse_rnn.patterns import BlockGrid
+from keras_sparse_rnn.selectors import as_selectors, is_owner, is_recurrent, path, selects
 
 GATE_NAMES = (
     ((keras.layers.LSTM, keras.layers.LSTMCell), ("i", "f", "c", "o")),
     ((keras.layers.GRU, keras.layers.GRUCell), ("z", "r", "h")),
     ((keras.layers.SimpleRNN, keras.layers.SimpleRNNCell), ("h",)),
 )
-CELLS = (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,9 +99,9 @@ def find_kernels(model, layers=None, *, strict=True):
     places = list(_walk(model))
     kernels, refused, matched = [], {}, set()
     for chain in places:
-        hits = [number for number, selector in enumerate(selectors or ()) if _selects(selector, chain)]
+        hits = [number for number, selector in enumerate(selectors or ()) if selects(selector, chain)]
         matched.update(hits)
-        if hits if selectors is not None else _is_recurrent(chain[-1]):
+        if hits if selectors is not None else is_recurrent(chain[-1]):
             found = _kernels_of(chain, strict)
             kernels += found
             if not found and _reason(chain[-1]):
@@ -112,17 +112,6 @@ def find_kernels(model, layers=None, *, strict=True):
     return kernels
 
 
-def as_selectors(layers, name="layers"):
-    """Returns `layers` as a list of selectors, or raises a `ValueError` that names `name`."""
-    selectors = list(layers) if isinstance(layers, (list, tuple, set)) else [layers]
-    if not selectors or not all(isinstance(s, (str, type)) or callable(s) for s in selectors):
-        raise ValueError(
-            f"`{name}` must be a layer name or pattern, a layer type, a predicate of a layer, or a list of these. "
-            f"Received: {name}={layers!r}"
-        )
-    return selectors
-
-
 def to_numpy(variable):
     """The value of a variable or tensor. (Keras's `convert_to_numpy` of a variable makes NumPy 2 warn.)"""
     return np.asarray(variable.numpy())
@@ -130,7 +119,7 @@ def to_numpy(variable):
 
 def matches(selector, kernel):
     """Whether `selector` selects a `Kernel` that `find_kernels` has returned, by its owner or a layer around it."""
-    return _selects(selector, kernel.chain)
+    return selects(selector, kernel.chain)
 
 
 def short_names(kernels):
@@ -147,7 +136,7 @@ def _walk(layer, chain=(), seen=None):
     """Yields, for each layer below `layer`, the chain of layers that leads to it, once for each layer."""
     seen = {id(layer)} if seen is None else seen
     children = layer._flatten_layers(include_self=False, recursive=False)
-    if not chain and _is_owner(layer):
+    if not chain and is_owner(layer):
         yield (layer,)
     for child in children:
         if id(child) not in seen:
@@ -156,57 +145,14 @@ def _walk(layer, chain=(), seen=None):
             yield from _walk(child, chain + (child,), seen)
 
 
-def _selects(selector, chain):
-    """Whether `selector` matches the last layer of `chain`, or one around it that stands for it."""
-    if _match(selector, chain):
-        return True
-    around = chain[:-1]
-    if isinstance(chain[-1], keras.layers.Dense):
-        # A nested model is selected for its recurrent layers; only a wrapper stands for the Dense layer in it.
-        return bool(around) and isinstance(around[-1], keras.layers.Wrapper) and _selects(selector, around)
-    if not _is_recurrent(chain[-1]):
-        return False
-    return any(_match(selector, chain[:length]) for length in range(1, len(chain)))
-
-
-def _match(selector, chain):
-    layer = chain[-1]
-    if isinstance(selector, str):
-        names = (layer.name, _path(chain))
-        return selector in names or any(fnmatch.fnmatchcase(name, selector) for name in names)
-    if isinstance(selector, type):
-        return isinstance(layer, selector)
-    return bool(selector(layer))
-
-
-def _path(chain):
-    return "/".join(layer.name for layer in chain)
-
-
-def _is_owner(layer):
-    """Whether the layer owns kernels that this package knows how to cut."""
-    return isinstance(layer, CELLS + (keras.layers.Dense,)) or _has_recurrent_kernel(layer)
-
-
-def _has_recurrent_kernel(layer):
-    units, recurrent = getattr(layer, "units", None), getattr(layer, "recurrent_kernel", None)
-    if not isinstance(units, int) or not isinstance(recurrent, keras.Variable):
-        return False
-    return len(recurrent.shape) == 2 and recurrent.shape[0] == units and recurrent.shape[1] % units == 0
-
-
-def _is_recurrent(layer):
-    return isinstance(layer, (keras.layers.RNN,) + CELLS) or _has_recurrent_kernel(layer)
-
-
 def _kernels_of(chain, strict):
     """The `Kernel` records of the variables that the last layer of `chain` owns itself."""
     owner = chain[-1]
-    if not _is_owner(owner):
+    if not is_owner(owner):
         return []
     if not owner.built:
         if strict:
-            _raise_unbuilt(_path(chain))
+            _raise_unbuilt(path(chain))
         return []
     recurrent = not isinstance(owner, keras.layers.Dense)
     roles = ("kernel", "recurrent_kernel") if recurrent else ("kernel",)
@@ -220,7 +166,7 @@ def _kernels_of(chain, strict):
         units = owner.units
         if columns % units == 0 and keras.backend.is_float_dtype(variable.dtype):
             gate_names = _gate_names(owner, columns // units) if recurrent else ("",)
-            records.append(Kernel(layer, owner, variable, role, gate_names, inputs, units, _path(chain), chain))
+            records.append(Kernel(layer, owner, variable, role, gate_names, inputs, units, path(chain), chain))
     return records
 
 
@@ -234,12 +180,14 @@ def _gate_names(owner, gates):
 def _reason(layer):
     """Why a selected layer has no kernel to prune; `None` if it has no weights of its own and goes unmentioned."""
     if isinstance(layer, keras.layers.RNN):
-        if any(_is_owner(one) for one in layer._flatten_layers(include_self=False)):
+        if any(is_owner(one) for one in layer._flatten_layers(include_self=False)):
             return None
         return f"the kernels of {type(layer.cell).__name__} are not matrices [inputs, gates * units]"
-    if layer._trainable_variables and not _is_owner(layer):
+    if layer._trainable_variables and not is_owner(layer):
         return f"{type(layer).__name__} has no kernel [inputs, gates * units]"
-    if _is_owner(layer) and layer.built:
+    if hasattr(layer, "kernel_values"):
+        return 'its weights are packed; use storage="masked" while pruning'
+    if is_owner(layer) and layer.built:
         return "its kernel is not a plain float variable"
     return None
 
@@ -252,7 +200,7 @@ def _complain(model, layers, selectors, places, kernels, refused, matched):
     for number, selector in enumerate(selectors or ()):
         if number not in matched:
             raise ValueError(f"`layers` must match layers of the model; {selector!r} matches none. It has: {names}")
-    listed = "; ".join(f"{_path(chain)} ({_reason(chain[-1])})" for chain in refused.values())
+    listed = "; ".join(f"{path(chain)} ({_reason(chain[-1])})" for chain in refused.values())
     if not kernels:
         if not getattr(model, "built", True):
             _raise_unbuilt(model.name)
@@ -262,7 +210,7 @@ def _complain(model, layers, selectors, places, kernels, refused, matched):
             + (f". Not these: {listed}" if listed else "")
         )
     if listed:
-        warnings.warn(f"These selected layers cannot be pruned and stay dense: {listed}", stacklevel=3)
+        warnings.warn(f"These selected layers cannot be pruned and stay as they are: {listed}", stacklevel=3)
 
 
 def _raise_unbuilt(name):

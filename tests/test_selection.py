@@ -149,6 +149,41 @@ def test_layers_are_selected_by_name_pattern_type_and_predicate(selector, found)
     ]
 
 
+def test_predicates_are_given_only_layers_with_kernels():
+    given = []
+    model = sequential(
+        layers.Conv1D(3, 2, name="conv"),
+        layers.Bidirectional(layers.LSTM(4, return_sequences=True, name="l"), name="both"),
+        layers.Dropout(0.1),
+        layers.TimeDistributed(layers.Dense(5, name="d"), name="each"),
+        layers.GRU(7, name="g"),
+        layers.LayerNormalization(),
+        layers.Dense(2, name="head"),
+    )
+    with pytest.raises(ValueError, match="matches none"):
+        find_kernels(model, lambda layer: given.append(layer.name))
+    assert set(given) == {"both", "forward_l", "backward_l", "lstm_cell", "each", "d", "g", "gru_cell", "head"}
+
+
+def test_a_predicate_may_ask_for_the_units_in_a_functional_model():
+    inputs = keras.Input((4, 5))
+    x = layers.LSTM(6, return_sequences=True, name="l")(layers.Dropout(0.1)(inputs))
+    model = keras.Model(inputs, layers.Dense(1, name="d")(layers.GRU(3, name="g")(x)))
+    assert names(model, lambda layer: layer.units > 4) == ["l/lstm_cell/kernel", "l/lstm_cell/recurrent_kernel"]
+
+
+def test_a_predicate_that_fails_names_the_layer():
+    model = sequential(layers.Bidirectional(layers.LSTM(3), name="both"))
+    with pytest.raises(ValueError) as error:
+        find_kernels(model, lambda layer: layer.units > 4)
+    assert str(error.value) == (
+        "A predicate of `layers` failed on the layer 'both' (Bidirectional): AttributeError: 'Bidirectional' object has no "
+        "attribute 'units'. It is given every layer that owns kernels or has them inside, so ask for what not all of these "
+        "have with `getattr(layer, name, default)`"
+    )
+    assert isinstance(error.value.__cause__, AttributeError)
+
+
 class OddCell(keras.Layer):
     """A cell whose weights are no kernel that can be cut."""
 
@@ -194,11 +229,11 @@ def test_what_cannot_be_pruned_is_named_in_a_warning():
         layers.BatchNormalization(name="bn"),
     )
     with pytest.warns(
-        UserWarning, match=r"cannot be pruned and stay dense: odd \(the kernels of OddCell are not matrices"
+        UserWarning, match=r"cannot be pruned and stay as they are: odd \(the kernels of OddCell are not matrices"
     ):
         assert len(find_kernels(model)) == 2
     with pytest.warns(
-        UserWarning, match=r"stay dense: bn \(BatchNormalization has no kernel \[inputs, gates \* units\]\)$"
+        UserWarning, match=r"stay as they are: bn \(BatchNormalization has no kernel \[inputs, gates \* units\]\)$"
     ):
         assert len(find_kernels(model, ["l", "bn"])) == 2
     assert len(find_kernels(model, strict=False)) == 2  # and says nothing
