@@ -167,6 +167,37 @@ def test_thresholds_find_their_kernels_by_name_or_by_order():
             "`dense` must be a model or kernels [inputs, gates * units] of gates=4. Received: '0' of shape (3, 5)",
         ),
         (
+            lambda: ThresholdRamp.from_dense([np.ones((3, 5))], 0, 30, 10),
+            "`end_step` must not lie before `ramp_step`. Received: ramp_step=30, end_step=10",
+        ),
+        (
+            lambda: ThresholdRamp.from_dense([np.ones((3, 5))], 0, 3.5, 10),
+            "`ramp_step` must be an integer of at least 0. Received: ramp_step=3.5",
+        ),
+        (
+            lambda: ThresholdRamp.from_dense([np.ones((3, 5))], 0, 3, 10, frequency=0),
+            "`frequency` must be an integer of at least 1. Received: frequency=0",
+        ),
+        (
+            lambda: ThresholdRamp.from_dense(None, 0, 5, 9),
+            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, gates * units]. "
+            "Received: dense=None",
+        ),
+        (
+            lambda: ThresholdRamp.from_dense([], 0, 5, 9),
+            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, gates * units]. "
+            "Received: dense=[]",
+        ),
+        (
+            lambda: ThresholdRamp.from_dense({"k": [[1.0, np.nan, np.inf]]}, 0, 5, 9),
+            "`dense` must have finite weights: its training has diverged. Received: 2 weights of k that are NaN or infinite",
+        ),
+        (
+            lambda: ThresholdRamp.from_dense([np.eye(4)], 0, 5, 9, sparsity=0.5, scope="model"),
+            "`dense` must be a model that has not been pruned: 75% of the weights of a part of the model are zero, so its "
+            "slopes would be zero and nothing would be pruned. Received: sparsity=0.5",
+        ),
+        (
             lambda: schedules.get(0.9),
             "`schedule` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule. Received: schedule=0.9",
         ),

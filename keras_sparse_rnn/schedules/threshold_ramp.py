@@ -16,8 +16,9 @@ class ThresholdRamp(Schedule):
         step >= ramp_step:  eps = (start_slope * (ramp_step - begin_step + 1)
                                    + ramp_slope * (step - ramp_step + 1)) / frequency
 
-    This is the schedule of Narang et al. 2017 (arXiv 1704.05119; for blocks, arXiv 1711.02782). A block lives while its `max |w|` is at least `eps`; the threshold stands still from `end_step` on. Calling the
-    schedule returns `eps`, not a sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs
+    This is the schedule of Narang et al. 2017 (arXiv 1704.05119; for blocks, arXiv 1711.02782). A block lives while its
+    `max |w|` is at least `eps`; the threshold stands still from `end_step` on. The last block of a gate lives in any
+    case (of a kernel, if the `scope` of the callback is not `"gate"`). Calling the schedule returns `eps`, not a sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs
     and end at about half, with `ramp_slope` 1.2 to 2 times `start_slope`.
 
     Args:
@@ -36,9 +37,7 @@ class ThresholdRamp(Schedule):
         self.begin_step = check_step(begin_step, "begin_step")
         self.ramp_step = check_step(ramp_step, "ramp_step")
         self.end_step = check_step(end_step, "end_step")
-        check_order("begin_step", begin_step, "ramp_step", ramp_step)
-        check_order("ramp_step", ramp_step, "end_step", end_step)
-        check_order("begin_step", begin_step, "end_step", end_step, strictly=True)
+        _check_steps(begin_step, ramp_step, end_step)
         self.start_slope = _check_slopes(start_slope, "start_slope")
         self.ramp_slope = _check_slopes(ramp_slope, "ramp_slope")
         self.frequency = check_step(frequency, "frequency", least=1)
@@ -75,9 +74,12 @@ class ThresholdRamp(Schedule):
             start_slope = N**(1/4) * 2 * q * frequency / (2 * (ramp_step - begin_step) + 3 * (end_step - ramp_step))
             ramp_slope = ratio * start_slope
 
-        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the authors' allowance for
-        the largest of `N` weights being larger than one weight. The sparsity that comes out is near `sparsity`, not
-        equal to it.
+        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the authors' allowance, found on
+        large trained models, for the largest of `N` weights being larger than one weight. With blocks of one weight
+        the sparsity that comes out is near `sparsity`, if the weights stay near those of `dense`. With larger blocks
+        it depends on how the weights are distributed and on how they move: where no weight is much larger than the
+        others, as in a model that has been trained for a short time, the threshold ends above all blocks, and of each
+        gate only the last one is left. To get a sparsity that you have chosen, use `PolynomialDecay`.
 
         Args:
             dense: a built `keras.Model`; or its kernels `[inputs, gates * units]`, a list or a mapping from names, in
@@ -89,9 +91,17 @@ class ThresholdRamp(Schedule):
             scope: `"gate"`: slopes for each gate; `"kernel"`: for each kernel; `"model"`: one pair for all.
             layers: which layers of `dense`, as in `find_kernels`.
             gates: how many gates the kernels have, where `dense` is not a model.
+
+        Raises:
+            ValueError: an argument is out of its range, the steps are out of order, or `dense` has no kernels, weights
+                that are not finite, or so many zeros that a threshold would stay zero.
         """
-        steps = [check_step(step, "begin_step, ramp_step, end_step") for step in (begin_step, ramp_step, end_step)]
-        check_order("begin_step", begin_step, "end_step", end_step, strictly=True)
+        steps = [
+            check_step(step, name)
+            for name, step in (("begin_step", begin_step), ("ramp_step", ramp_step), ("end_step", end_step))
+        ]
+        _check_steps(*steps)
+        frequency = check_step(frequency, "frequency", least=1)
         sparsity, block_shape = check_sparsity(sparsity), check_block_shape(block_shape)
         ratio, scope = check_number(ratio, "ratio", least=0), check_choice(scope, SCOPES, "scope")
         scale = 2 * frequency / (2 * (steps[1] - steps[0]) + 3 * (steps[2] - steps[1]))
@@ -102,11 +112,11 @@ class ThresholdRamp(Schedule):
             parts[name] = np.abs(cut if scope == "gate" else cut.reshape(1, *kernel.shape)), size**0.25 * scale
         if scope == "model":
             factor = max(factor for _, factor in parts.values())
-            slope = factor * np.quantile(np.concatenate([part.ravel() for part, _ in parts.values()]), sparsity)
-            return cls(*steps, float(slope), float(slope * ratio), frequency)
+            pooled = np.concatenate([part.ravel() for part, _ in parts.values()])
+            slope = factor * _quantile(pooled, sparsity, "the model")
+            return cls(*steps, slope, slope * ratio, frequency)
         start = {
-            name: [float(np.quantile(gate, sparsity) * factor) for gate in part]
-            for name, (part, factor) in parts.items()
+            name: [_quantile(gate, sparsity, name) * factor for gate in part] for name, (part, factor) in parts.items()
         }
         ramp = {name: [slope * ratio for slope in slopes] for name, slopes in start.items()}
         return cls(*steps, start, ramp, frequency)
@@ -162,6 +172,11 @@ def _dense_kernels(dense, layers, gates):
         for kernel in find_kernels(dense, layers):
             yield kernel.name, np.asarray(kernel.numpy(), np.float64), kernel.gates
         return
+    if not isinstance(dense, (dict, list, tuple, np.ndarray)) or len(dense) == 0:
+        raise ValueError(
+            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, gates * units]. "
+            f"Received: dense={dense!r}"
+        )
     named = dense.items() if isinstance(dense, dict) else ((str(n), kernel) for n, kernel in enumerate(dense))
     for name, kernel in named:
         kernel = np.asarray(kernel, np.float64)
@@ -171,6 +186,28 @@ def _dense_kernels(dense, layers, gates):
                 f"Received: {name!r} of shape {kernel.shape}"
             )
         yield name, kernel, gates
+
+
+def _quantile(weights, sparsity, name):
+    """The quantile of the magnitudes `weights` at `sparsity`, from which a slope is made."""
+    if not np.isfinite(weights).all():
+        raise ValueError(
+            "`dense` must have finite weights: its training has diverged. "
+            f"Received: {np.count_nonzero(~np.isfinite(weights))} weights of {name} that are NaN or infinite"
+        )
+    quantile = float(np.quantile(weights, sparsity))
+    if quantile == 0 and sparsity > 0:
+        raise ValueError(
+            f"`dense` must be a model that has not been pruned: {np.mean(weights == 0):.0%} of the weights of a part of "
+            f"{name} are zero, so its slopes would be zero and nothing would be pruned. Received: sparsity={sparsity}"
+        )
+    return quantile
+
+
+def _check_steps(begin_step, ramp_step, end_step):
+    check_order("begin_step", begin_step, "ramp_step", ramp_step)
+    check_order("ramp_step", ramp_step, "end_step", end_step)
+    check_order("begin_step", begin_step, "end_step", end_step, strictly=True)
 
 
 def _check_slopes(slope, name):

@@ -63,6 +63,18 @@ def test_a_threshold_above_all_weights_leaves_the_largest_block(scope, live, mak
     assert [np.count_nonzero(mask) for mask in masks(pruning)] == live
 
 
+def test_a_ramp_from_a_dense_model_without_large_weights_leaves_the_last_blocks(make_model, data):
+    """The fourth root overshoots there: a sparsity of 0.8 is aimed at, and all but the last blocks go."""
+    model = make_model("gru", units=24)
+    ramp = ThresholdRamp.from_dense(model, 1, 2, 4, sparsity=0.8, frequency=1, block_shape=(8, 8))
+    pruning = BlockPruning(ramp, (8, 8))
+    with pytest.warns(UserWarning, match="Pruning stops at the last block of a gate.*smaller slopes"):
+        fit(model, data, pruning)
+    for live in masks(pruning):
+        assert (live.sum(axis=(1, 2)) >= 1).all()
+    assert (masks(pruning)[0].sum(axis=(1, 2)) == 1).all()
+
+
 @pytest.mark.filterwarnings("ignore:Pruning stops at the last block")
 @pytest.mark.parametrize("schedule", [Constant(HIGH, 1), ThresholdRamp(1, 2, 4, 50.0, 50.0, frequency=1)])
 def test_a_second_fit_goes_on_with_the_last_blocks(schedule, make_model, data):
