@@ -76,7 +76,9 @@ class Rebuilder:
                     stacklevel=6,
                 )
             return keras.models.clone_model(layer, clone_function=self._copy)
-        if not any(id(inner) in self.replacements for inner in walk(layer)):
+        if type(layer) is keras.layers.Lambda:
+            return _lambda_copy(layer)
+        if not any(id(inner) in self.replacements or type(inner) is keras.layers.Lambda for inner in walk(layer)):
             return _plain_copy(layer)
         config = layer.get_config()
         if isinstance(layer, keras.layers.Bidirectional):
@@ -132,6 +134,20 @@ def _plain_copy(layer):
         raise ValueError(
             f"The layer {layer.name!r} of class {type(layer).__name__} cannot be copied from its config: {error}"
         ) from error
+
+
+def _lambda_copy(layer):
+    """A copy around the same functions: Keras would read them from bytecode, which it refuses, and which lacks the names that they use."""
+    copy = type(layer)(
+        layer.function,
+        output_shape=layer._output_shape,
+        mask=layer.mask,
+        arguments=layer.arguments,
+        name=layer.name,
+        dtype=layer.dtype_policy,
+    )
+    copy.supports_masking = layer.supports_masking
+    return copy
 
 
 def _unregistered(layer):

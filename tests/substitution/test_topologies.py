@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from pruning import data, largest_difference, prune
 
@@ -167,6 +168,20 @@ def test_unregistered_functions_survive():
     x = data(model)
     assert largest_difference(model(x), sparse(x)) < 3e-6
     assert to_dense(sparse).layers[1].activation is model.layers[1].activation
+
+
+def test_lambdas_survive():
+    factor = 2.0
+    x = keras.Input((5, 6))
+    h = layers.Lambda(lambda x, plus: factor * x + plus, mask=lambda x, mask: x[..., 0] > 0, arguments={"plus": 1})(x)
+    h = layers.TimeDistributed(layers.Lambda(lambda x: np.pi * x, name="inner"))(h)
+    h = layers.Lambda(lambda x, mask: x * tf.cast(mask[..., None], x.dtype), (5, 6), mask=lambda x, mask: mask)(h)
+    model = prune(keras.Model(x, layers.LSTM(9)(h)))
+    sparse = substitute(model, (4, 4))
+    assert [type(layer) for layer in sparse.layers[:-1]] == [type(layer) for layer in model.layers[:-1]]
+    assert sparse.layers[1] is not model.layers[1] and sparse.layers[1].name == model.layers[1].name
+    for one in (sparse, to_dense(sparse)):
+        assert largest_difference(model(data(model)), one(data(model))) < 3e-6
 
 
 def test_flags_of_frozen_layers_survive():
