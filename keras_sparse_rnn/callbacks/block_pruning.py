@@ -14,6 +14,7 @@ from keras_sparse_rnn.callbacks.configs import (
 from keras_sparse_rnn.callbacks.masks import MaskedKernel
 from keras_sparse_rnn.callbacks.pruning_group import PruningGroup
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
+from keras_sparse_rnn.callbacks.training import Training
 from keras_sparse_rnn.patterns import SCOPES, Block, check_block_fits, check_choice
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selection import as_selectors, find_kernels, matches, short_names, to_numpy
@@ -73,11 +74,16 @@ class BlockPruning(keras.callbacks.Callback):
         layers: which layers are pruned: `None` for all recurrent ones, or names, types or predicates (see
             `selection`). `Dense` layers are pruned only if they are selected here.
 
+    Warns:
+        UserWarning: a gate is down to its last block and the sparsity is not reached; training ends before the schedule
+            does (also if another `fit` is to follow, of which nothing is known here).
+
     Raises:
         ValueError: an argument is wrong or, when training begins, does not fit the model; weights are NaN or infinite
             when a mask is taken.
         RuntimeError: when training ends, the weights do not have the sparsity that was asked for: a training step that
-            does not go through the optimizer, or a callback that has restored other weights.
+            does not go through the optimizer, or a callback, before or after this one, that has restored other weights.
+            (A `History` of your own, if you give one to `fit`, must be the last of the callbacks.)
     """
 
     def __init__(
@@ -120,6 +126,7 @@ class BlockPruning(keras.callbacks.Callback):
         self.layers = layers
         self._block = block
         self._groups = []
+        self.training = None
         self._at_work = self._begun = False
 
     @property
@@ -134,7 +141,9 @@ class BlockPruning(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Finds the kernels and puts their masks in place. Whatever does not fit raises before anything is changed."""
-        run = self.params or None
+        if self._at_work and self.params is self.training.params:
+            self.params = None  # of a `fit` that has broken off; this is a loop without one
+        training = Training(self.model, self.params)
         self.leave()
         if getattr(self.model, "optimizer", None) is None:
             raise ValueError(
@@ -144,13 +153,13 @@ class BlockPruning(keras.callbacks.Callback):
         for group in groups:
             group.check()
             for kernel in group.kernels:
-                kernel.check_free(self, run)
-        self._groups, self._at_work, self._begun = groups, True, False
+                kernel.check_free(self, training)
+        self._groups, self.training, self._at_work, self._begun = groups, training, True, False
         for kernel in self._kernels():
-            kernel.install(self.model, self, run)
+            kernel.install(self.model, self, training)
         if self.model.compiled:
-            add_logs = run is not None and self.model.distribute_strategy.num_replicas_in_sync == 1
-            PrunedTrainFunction.join(self.model, self, run, add_logs)
+            add_logs = training.in_fit and self.model.distribute_strategy.num_replicas_in_sync == 1
+            PrunedTrainFunction.join(self, add_logs)
 
     def on_train_batch_begin(self, batch, logs=None):
         self.begin()
@@ -165,14 +174,30 @@ class BlockPruning(keras.callbacks.Callback):
             logs.update(sparsity_logs([self]))
 
     def on_train_end(self, logs=None):
-        """Takes the masks off, and raises a `RuntimeError` if the weights are not as sparse as was asked."""
-        wrong = [text for group in self._groups for text in group.shortfalls()] if self._at_work and self._begun else []
+        """Takes the masks off, and has the weights checked when all callbacks have had their `on_train_end`."""
+        begun = self._at_work and self._begun
         self.leave()
+        if begun:
+            self.training.at_the_end(self._check_weights)
+
+    def _check_weights(self):
+        """Raises a `RuntimeError` if the weights are not as sparse as was asked, and warns if more was still to come."""
+        wrong = [text for group in self._groups for text in group.shortfalls()]
         if wrong:
             raise RuntimeError(
                 f"Pruning has failed: {'; '.join(wrong)}. Something has changed the weights without applying their "
                 "constraints, such as a training step that does not use `optimizer.apply`, or a callback that has "
-                "restored weights from before they were pruned."
+                "restored weights from before they were pruned (EarlyStopping with `restore_best_weights=True`, unless "
+                "its `start_from_epoch` lies after the end of the schedule). This is checked after the `on_train_end` of "
+                "all callbacks."
+            )
+        step = int(to_numpy(self.model.optimizer.iterations))
+        early = [text for group in self._groups for text in group.unfinished(step)]
+        if early:
+            warnings.warn(
+                f"Pruning is not finished: training ended at step {step}, and {'; '.join(early)}. Train on, with another "
+                "`fit` that has this callback, or let the schedule end sooner.",
+                stacklevel=2,
             )
 
     def begin(self):
@@ -188,11 +213,15 @@ class BlockPruning(keras.callbacks.Callback):
             self._apply(lambda group, step: group.update(step))
 
     def leave(self):
-        """Gives all kernels their former constraints back. To be called by hand if training has broken off."""
+        """Gives all kernels their former constraints back.
+
+        To be called by hand if a training that has broken off is followed by a loop of one's own. A later `fit`
+        without this callback calls it by itself.
+        """
         if self._at_work:
             for kernel in self._kernels():
                 kernel.restore()
-            PrunedTrainFunction.leave(self.model)
+            PrunedTrainFunction.leave(self)
             self.params = None
         self._at_work = False
 

@@ -23,16 +23,19 @@ class MaskConstraint(keras.constraints.Constraint):
         mask: bool `keras.Variable` of the kernel's shape, False where the weight is pruned.
         averages: a function that returns the moving averages of the kernel, a list of variables.
         owner: the callback that put it there.
-        run: what all callbacks of one `fit` share, or `None` outside `fit`.
+        training: the `Training` in which it masks; in another one, it is taken off. `None`: it always masks.
     """
 
-    def __init__(self, existing, mask, averages, owner, run):
+    def __init__(self, existing, mask, averages, owner, training):
         self.existing, self.mask, self.averages = existing, mask, averages
-        self.owner, self.run = owner, run
+        self.owner, self.training = owner, training
 
     def __call__(self, weights):
         if self.existing is not None:
             weights = self.existing(weights)
+        if self.training is not None and self.training.is_over():
+            self.owner.leave()
+            return weights
         for average in self.averages():
             average.assign(self._masked(average))
         return self._masked(weights)
@@ -61,16 +64,17 @@ class MaskedKernel:
         self.constraint = None
         self._averages = lambda: []
 
-    def check_free(self, owner, run):
-        """Raises a `ValueError` if another callback of the same run has masked the kernel."""
+    def check_free(self, owner, training):
+        """Raises a `ValueError` if another callback of the same `fit` has masked the kernel."""
         other = self.kernel.variable.constraint
-        if isinstance(other, MaskConstraint) and other.owner is not owner and run is not None and other.run is run:
-            raise ValueError(
-                "`layers` of the BlockPruning callbacks of one training must not overlap, but two of them prune "
-                f"{self.name}. Received: {other.owner!r} and {owner!r}"
-            )
+        if isinstance(other, MaskConstraint) and other.owner is not owner and training.in_fit:
+            if training.is_same(other.training):
+                raise ValueError(
+                    "`layers` of the BlockPruning callbacks of one training must not overlap, but two of them prune "
+                    f"{self.name}. Received: {_selectors(other.owner)} and {_selectors(owner)}"
+                )
 
-    def install(self, model, owner, run):
+    def install(self, model, owner, training):
         """Puts the mask on the variable. What a run that broke off has left there is replaced."""
         variable = self.kernel.variable
         existing = variable.constraint
@@ -81,7 +85,7 @@ class MaskedKernel:
                 np.ones(self.grid.kernel_shape, bool), dtype="bool", trainable=False, name="block_mask"
             )
         self._averages = lambda: moving_averages(model.optimizer, variable)
-        self.constraint = variable.constraint = MaskConstraint(existing, mask, self._averages, owner, run)
+        self.constraint = variable.constraint = MaskConstraint(existing, mask, self._averages, owner, training)
 
     def restore(self):
         """Gives the variable its former constraint back."""
@@ -121,43 +125,11 @@ def moving_averages(optimizer, variable):
     return found
 
 
-def drop_lowest(live, scores, elements, protected, sparsity):
-    """Drops the lowest of the blocks that still live until `sparsity` is reached, and returns which live then.
-
-    Dropping stops when no more than half a block, of the largest size, is missing. That depends on what has been
-    dropped and not on what the weights are, so asking again later for the same sparsity drops nothing: a resumed run
-    can repeat its last mask at any time.
-
-    Args:
-        live, scores, elements, protected: arrays of one shape; `protected` blocks are not dropped.
-        sparsity: a fraction in [0, 1).
-
-    Returns:
-        bool array of that shape.
-
-    Raises:
-        ValueError: the sparsity cannot be reached because of the protected blocks.
-    """
-    shape = np.shape(live)
-    live, scores, elements, protected = (np.ravel(array) for array in (live, scores, elements, protected))
-    goal, tolerance = missing(live, elements, sparsity)
-    candidates = np.flatnonzero(live & ~protected)
-    order = candidates[np.argsort(scores[candidates], kind="stable")]
-    dropped_before = np.cumsum(elements[order]) - elements[order]
-    dropped = order[goal - dropped_before > tolerance]
-    if goal - elements[dropped].sum() > tolerance:
-        raise ValueError(
-            "`keep_diagonal` protects more than the sparsity allows: "
-            f"{np.count_nonzero(protected & live)} of {live.size} blocks are kept. Received: sparsity={sparsity}"
-        )
-    live = live.copy()
-    live[dropped] = False
-    return live.reshape(shape)
-
-
-def missing(live, elements, sparsity):
-    """How many weights are still to be dropped for `sparsity`, and half a block, up to which it counts as reached."""
-    return sparsity * elements.sum() - elements[~live].sum(), elements.max() / 2
+def _selectors(callback):
+    """Which layers a `BlockPruning` selects, as it was told."""
+    if isinstance(callback.schedule, dict):
+        return f"schedule of {list(callback.schedule)!r}"
+    return f"layers={callback.layers!r}"
 
 
 def _diagonal(grid):

@@ -27,7 +27,7 @@ class PruningGroup:
 
     def check(self):
         """Raises a `ValueError` if the schedule asks for what these kernels cannot give."""
-        last = self.schedule.begin_step if self.schedule.end_step is None else self.schedule.end_step
+        last = self._last()
         if isinstance(self.schedule, ThresholdRamp):
             if self.block.criterion != "max":
                 raise ValueError(
@@ -98,6 +98,21 @@ class PruningGroup:
                     there = elements[~live].sum() / elements.sum()
                     wrong.append(f"{name} should have a sparsity of {asked:.4f} and has {there:.4f}")
         return wrong
+
+    def unfinished(self, step):
+        """What the schedule was still to do when training ended at `step`: one sentence, or none."""
+        last = self._last()
+        if step >= last:
+            return []
+        total = sum(elements.sum() for elements in self._elements())
+        dead = sum(kernel.grid.elements[~kernel.live].sum() for kernel in self.kernels)
+        names = ", ".join(kernel.name for kernel in self.kernels)
+        goal = "its last threshold" if isinstance(self.schedule, ThresholdRamp) else f"{self._sparsity(last):.4f}"
+        return [f"the schedule reaches {goal} at step {last} (the sparsity is {dead / total:.4f} now, of {names})"]
+
+    def _last(self):
+        """The step after which the schedule asks for nothing more; of one that never ends, that at which it begins."""
+        return self.schedule.begin_step if self.schedule.end_step is None else self.schedule.end_step
 
     def _sparsity(self, point):
         return check_sparsity(self.schedule(point), "schedule(step)")

@@ -11,20 +11,23 @@ class PrunedTrainFunction:
     callbacks before it. So it is done here: when the training function returns and before any callback is called. All
     callbacks then see the same sparsity in the logs and save the same masks, wherever they stand in the list.
 
-    It also takes the masks off when a training step raises, which no hook is told.
+    It also takes the masks off when a training step raises, which no hook is told; and when it is called by a `fit` that
+    came after the one that it was made for, which an error in some other callback has broken off.
 
     Args:
         function: the model's own training function, not called yet.
-        run: what all callbacks of one `fit` share, or `None` outside `fit`.
+        training: the `Training` that it was made for.
         add_logs: whether the sparsity is added to the logs.
     """
 
-    def __init__(self, function, run, add_logs):
-        self.function, self.run, self.add_logs = function, run, add_logs
+    def __init__(self, function, training, add_logs):
+        self.function, self.training, self.add_logs = function, training, add_logs
         self.callbacks = []
         self.called = False
 
     def __call__(self, iterator):
+        if self.training.is_over():
+            return self._made_anew()(iterator)
         self.called = True
         try:
             for callback in self.callbacks:
@@ -42,21 +45,32 @@ class PrunedTrainFunction:
             return {**logs, **sparsity_logs(self.callbacks)}
         return logs
 
+    def _made_anew(self):
+        """Ends a training that was broken off, and returns the model's own function, traced without masks."""
+        model = self.training.model
+        for callback in self.callbacks:
+            if self.training.is_same(callback.training):  # or it works for another model by now
+                callback.leave()
+        model.make_train_function(force=True)
+        return model.train_function
+
     @classmethod
-    def join(cls, model, callback, run, add_logs):
-        """Puts `callback` into the training function of `model`, and has it traced anew: it has not seen the masks."""
-        current = model.train_function
-        fresh = isinstance(current, cls) and not current.called and current.run is run
+    def join(cls, callback, add_logs):
+        """Puts `callback` into the training function of its model, and has it traced anew: it has not seen the masks."""
+        training = callback.training
+        current = training.model.train_function
+        fresh = isinstance(current, cls) and not current.called and current.training.is_same(training)
         if not fresh:
-            model.make_train_function(force=True)
-            current = model.train_function = cls(model.train_function, run, add_logs)
+            training.model.make_train_function(force=True)
+            current = training.model.train_function = cls(training.model.train_function, training, add_logs)
         if callback not in current.callbacks:
             current.callbacks.append(callback)
 
     @classmethod
-    def leave(cls, model):
-        """Makes `model` trace its training function anew when it is needed again: the one it has holds masks."""
-        if isinstance(model.train_function, cls):
+    def leave(cls, callback):
+        """Makes the model trace its training function anew when it is needed again: the one it has holds masks."""
+        model = callback.training.model
+        if isinstance(model.train_function, cls) and callback in model.train_function.callbacks:
             model.train_function = None
 
 

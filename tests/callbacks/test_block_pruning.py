@@ -255,8 +255,13 @@ def test_several_callbacks_prune_different_layers(data, assert_sparse):
 
 def test_two_callbacks_must_not_prune_the_same_layer(data):
     model = two_layers()
-    with pytest.raises(ValueError, match="must not overlap, but two of them prune low/gru_cell/kernel"):
-        fit(model, data, BlockPruning(Constant(0.2, 1), (2, 2), layers="low"), BlockPruning(Constant(0.2, 1), (2, 2)))
+    second = {layers.Dense: Constant(0.2, 1), "l*": Constant(0.2, 1)}
+    with pytest.raises(ValueError) as error:
+        fit(model, data, BlockPruning(Constant(0.2, 1), (2, 2), layers="low"), BlockPruning(second, (2, 2)))
+    assert str(error.value) == (
+        "`layers` of the BlockPruning callbacks of one training must not overlap, but two of them prune "
+        f"low/gru_cell/kernel. Received: layers='low' and schedule of [{layers.Dense!r}, 'l*']"
+    )
 
 
 def test_input_kernels_with_fewer_rows_than_a_block_have_partial_blocks(make_model, data, assert_sparse):

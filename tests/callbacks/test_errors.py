@@ -140,6 +140,19 @@ def test_models_that_cannot_be_pruned(data):
         pruning.on_train_begin()
 
 
+def test_packed_layers_say_what_to_do(data):
+    from keras_sparse_rnn.layers import BlockSparseDense, BlockSparseGRU
+
+    model = keras.Sequential(
+        [keras.Input((2, 5)), BlockSparseGRU(6, (2, 2), name="g"), BlockSparseDense(2, (2, 2), name="d")]
+    )
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(ValueError) as error:
+        fit(model, data, BlockPruning(HALF, (2, 2), layers=["g", "d"]))
+    assert 'd (its weights are packed; use storage="masked" while pruning)' in str(error.value)
+    assert 'g/gru_cell (its weights are packed; use storage="masked" while pruning)' in str(error.value)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_when_a_mask_is_taken(value, make_model):
     model, pruning = make_model("gru"), BlockPruning(PolynomialDecay(0.3, 0.8, 0, 9), (3, 2), frequency=2)
@@ -189,9 +202,10 @@ def test_training_ends_in_an_error_if_the_mask_was_not_held(make_model, data):
 
 
 @pytest.mark.parametrize(
-    "schedule", [Constant(0.5, 2), ThresholdRamp(1, 2, 3, 0.1, 0.1, frequency=1)], ids=["sparsity", "threshold"]
+    "schedule", [Constant(0.5, 2), ThresholdRamp(1, 2, 3, 0.08, 0.08, frequency=1)], ids=["sparsity", "threshold"]
 )
-def test_training_ends_in_an_error_if_other_weights_were_restored(schedule, make_model, data):
+@pytest.mark.parametrize("first", [True, False])
+def test_training_ends_in_an_error_if_other_weights_were_restored(first, schedule, make_model, data):
     model = make_model("gru", units=12)
     dense = model.get_weights()
 
@@ -201,7 +215,7 @@ def test_training_ends_in_an_error_if_other_weights_were_restored(schedule, make
 
     pruning = BlockPruning(schedule, (2, 4))
     with pytest.raises(RuntimeError) as error:
-        fit(model, data, Restore(), pruning)
+        fit(model, data, *([Restore(), pruning] if first else [pruning, Restore()]))
     asked = {name: 1 - np.mean(live) for name, live in pruning.masks.items()}["rnn/gru_cell/recurrent_kernel"]
     assert f"rnn/gru_cell/recurrent_kernel should have a sparsity of {asked:.4f} and has 0.0000" in str(error.value)
     assert "without applying their constraints" in str(error.value) and asked > 0.1
@@ -216,6 +230,19 @@ class Stop(keras.callbacks.Callback):
         if batch == 2 and not self.raised:
             self.raised = True
             raise KeyboardInterrupt
+
+
+class Worse(keras.callbacks.Callback):
+    """Makes every epoch look worse than the one before."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["loss"] = float(epoch)
+
+
+def test_early_stopping_that_restores_dense_weights_is_an_error(make_model, data):
+    stopping = keras.callbacks.EarlyStopping("loss", patience=0, restore_best_weights=True)
+    with pytest.raises(RuntimeError, match=r"EarlyStopping with .*This is checked after the `on_train_end` of all callbacks"):
+        fit(make_model("gru"), data, BlockPruning(Constant(0.5, 8), (3, 2)), Worse(), stopping, epochs=3)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -247,6 +274,68 @@ def test_the_masks_can_be_taken_off_by_hand_after_a_break(make_model, data):
     assert kernels(model)[1].constraint is original and kernels(model)[0].constraint is None
     fit(model, data)
     assert (kernels(model)[0].numpy() != 0).all()
+
+
+def broken_fit(model, data, pruning):
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, data, pruning, Stop())
+
+
+@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize("compiled_anew", [False, True])
+def test_a_fit_without_the_callback_after_a_break_is_left_alone(compiled_anew, eager, make_model, data):
+    model = make_model("gru", recurrent_constraint="non_neg", run_eagerly=eager)
+    original = kernels(model)[1].constraint
+    pruning = BlockPruning(PolynomialDecay(0.3, 0.8, 2, 9), (3, 2), frequency=1)
+    broken_fit(model, data, pruning)
+    masks, sparsity = pruning.masks, pruning.sparsity
+    assert 0.2 < sparsity < 0.7
+    if compiled_anew:
+        model.compile("sgd", "mse", run_eagerly=eager)
+    history = fit(model, data, epochs=2).history
+    assert list(history) == ["loss"] and pruning.sparsity == sparsity
+    assert (kernels(model)[0].numpy() != 0).all(), "and what was pruned has come back to life"
+    assert kernels(model)[1].constraint is original and kernels(model)[0].constraint is None
+    assert all(np.array_equal(masks[name], live) for name, live in pruning.masks.items())
+
+
+def test_another_callback_after_a_break_prunes_its_own_layers_only(make_model, data):
+    model, first = make_model("gru"), BlockPruning(HALF, (3, 2))
+    broken_fit(model, data, first)
+    fit(model, data, BlockPruning(HALF, (3, 2), layers="head"), epochs=2)
+    assert (kernels(model)[0].numpy() != 0).all() and (model.get_layer("head").kernel.numpy() == 0).any()
+    assert all(variable.constraint is None for variable in model.trainable_variables)
+
+
+def test_a_break_leaves_the_other_model_of_a_callback_alone(make_model, data, assert_sparse):
+    first, second = make_model("gru"), make_model("gru")
+    pruning = BlockPruning(HALF, (3, 2))
+    broken_fit(first, data, pruning)
+
+    class Aside(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            fit(first, data)
+
+    fit(second, data, pruning, Aside())
+    assert (kernels(first)[0].numpy() != 0).all()
+    assert_sparse(kernels(second)[1], (3, 2), 3, 0.5)
+
+
+def test_a_training_that_ends_before_its_schedule_says_so(make_model, data):
+    model, pruning = make_model("simple_rnn"), BlockPruning(PolynomialDecay(0.0, 0.75, 2, 8), (3, 2), frequency=2)
+    with pytest.warns(UserWarning) as caught:
+        fit(model, data, pruning)
+    assert [str(one.message) for one in caught] == [
+        "Pruning is not finished: training ended at step 5, and the schedule reaches 0.7500 at step 8 (the sparsity is "
+        f"{pruning.sparsity:.4f} now, of rnn/simple_rnn_cell/kernel, rnn/simple_rnn_cell/recurrent_kernel). Train on, "
+        "with another `fit` that has this callback, or let the schedule end sooner."
+    ]
+    fit(model, data, pruning)  # the rest, in silence
+
+
+def test_a_ramp_that_has_not_ended_says_so(make_model, data):
+    with pytest.warns(UserWarning, match="the schedule reaches its last threshold at step 90"):
+        fit(make_model(), data, BlockPruning(ThresholdRamp(1, 20, 90, 0.1, 0.2), (3, 2)))
 
 
 def test_a_training_step_that_raises_takes_the_masks_off(make_model, data):
