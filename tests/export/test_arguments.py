@@ -107,3 +107,14 @@ def test_an_export_prints_nothing(tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
     assert [stream.split("HERE\n")[1] for stream in (ended.stdout, ended.stderr)] == ["", ""]
+
+
+def test_trying_a_length_leaves_states_alone(tmp_path):
+    layer = layers.BlockSparseGRU(4, (2, 2), sparsity=0.5, stateful=True)
+    model = keras.Sequential([keras.Input((None, 3), batch_size=1), layer])
+    model(np.ones((1, 2, 3), "float32"))
+    before = layer.states[0].numpy().copy()
+    for steps in (3, None):
+        assert export.export_litert(model, tmp_path / "model.tflite", steps=steps).largest_error < 1e-5
+    np.testing.assert_array_equal(before, layer.states[0].numpy())
+    assert np.any(np.asarray(model(np.ones((1, 2, 3), "float32"))) != before)  # no tensor of a trace is left in the layer
