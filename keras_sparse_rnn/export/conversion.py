@@ -59,35 +59,6 @@ def exportable(model):
         cell = cells.of(layer)
         if cell is not None:
             swaps.append((layer, "inner_loop", _loop_of(layer, cell)))
-    with _swapped(swaps):
-        yield
-
-
-def try_shapes(model, structure, specs):
-    """Raises what a layer raises if the model cannot run on inputs of the fixed shapes of `specs`, or leaves a recurrent layer no steps.
-
-    The model is traced, not run: run on a sequence that is too short, a convolution may return garbage instead of raising.
-    """
-
-    def refusing(layer):
-        inner_loop = layer.inner_loop
-
-        def checked(sequences, *arguments, **options):
-            if 0 in sequences.shape:
-                raise ValueError(f"no steps are left for the layer {layer.name!r}")
-            return inner_loop(sequences, *arguments, **options)
-
-        return checked
-
-    swaps = [(layer, "inner_loop", refusing(layer)) for layer in recurrent_layers(model)]
-    with full_precision(model), _swapped(swaps):
-        forward = tf.autograph.experimental.do_not_convert(lambda *inputs: call(model, structure, inputs))
-        tf.function(forward, input_signature=specs).get_concrete_function()
-
-
-@contextlib.contextmanager
-def _swapped(swaps):
-    """Puts functions in the place of methods, `(layer, name, function)` each."""
     try:
         for layer, method, function in swaps:
             object.__setattr__(layer, method, function)
@@ -95,6 +66,16 @@ def _swapped(swaps):
     finally:
         for layer, method, _ in swaps:
             layer.__dict__.pop(method, None)
+
+
+def try_shapes(model, structure, specs):
+    """Raises what a layer raises if the model cannot run on inputs of the fixed shapes of `specs`, or leaves a recurrent layer no steps.
+
+    The model is traced, not run: run on a sequence that is too short, a convolution may return garbage instead of raising.
+    """
+    forward = tf.autograph.experimental.do_not_convert(lambda *inputs: call(model, structure, inputs))
+    with full_precision(model):
+        tf.function(forward, input_signature=specs).get_concrete_function()
 
 
 def _dense_call(layer):
