@@ -196,7 +196,7 @@ class BlockSparseRNN:
             return add_weight(name=name, shape=shape, initializer=initializer, **kept)
         index = WEIGHTS.index(name)
         grid = self._grids[index]
-        live = storages.live_count(grid, self.sparsity) if self.live_blocks is None else self.live_blocks[index]
+        live = self.live_blocks[index] if self.live_blocks else storages.live_count(grid, self.sparsity, self.storage)
         if live > grid.count:
             raise ValueError(
                 f"`live_blocks` must not exceed the {grid.count} blocks of the {name}. "

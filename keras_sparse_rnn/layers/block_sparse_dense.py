@@ -76,7 +76,7 @@ class BlockSparseDense(keras.layers.Dense):
         if name != "kernel":
             return super().add_weight(*args, name=name, initializer=initializer, **options)
         (grid,) = self._grids
-        live = storages.live_count(grid, self.sparsity) if self.live_blocks is None else self.live_blocks[0]
+        live = self.live_blocks[0] if self.live_blocks else storages.live_count(grid, self.sparsity, self.storage)
         if live > grid.count:
             raise ValueError(
                 f"`live_blocks` must not exceed the {grid.count} blocks of the kernel. "

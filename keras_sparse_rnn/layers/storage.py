@@ -24,10 +24,10 @@ from keras_sparse_rnn import ops
 SUMS_OVER_WEIGHTS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 
 
-def live_count(grid, sparsity):
-    """How many blocks of `grid` live at `sparsity`: as many in each gate."""
+def live_count(grid, sparsity, storage):
+    """How many blocks of `grid` live at `sparsity`: as many in each gate. In masked storage at least one, for all zero is no pattern there."""
     per_gate = grid.columns * grid.rows
-    return grid.gates * (per_gate - round(sparsity * per_gate))
+    return max(grid.gates * (per_gate - round(sparsity * per_gate)), int(storage == "masked"))
 
 
 def random_blocks(grid, count, seed):
