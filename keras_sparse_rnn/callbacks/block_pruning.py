@@ -181,22 +181,22 @@ class BlockPruning(keras.callbacks.Callback):
             self.training.at_the_end(self._check_weights)
 
     def _check_weights(self):
-        """Raises a `RuntimeError` if the weights are not as sparse as was asked, and warns if more was still to come."""
+        """Raises a `RuntimeError` if the weights are not as sparse as was asked; warns if more was still to come."""
         wrong = [text for group in self._groups for text in group.shortfalls()]
         if wrong:
             raise RuntimeError(
                 f"Pruning has failed: {'; '.join(wrong)}. Something has changed the weights without applying their "
                 "constraints, such as a training step that does not use `optimizer.apply`, or a callback that has "
                 "restored weights from before they were pruned (EarlyStopping with `restore_best_weights=True`, unless "
-                "its `start_from_epoch` lies after the end of the schedule). This is checked after the `on_train_end` of "
-                "all callbacks."
+                "its `start_from_epoch` lies after the end of the schedule). This is checked after the `on_train_end` "
+                "of all callbacks."
             )
         step = int(to_numpy(self.model.optimizer.iterations))
         early = [text for group in self._groups for text in group.unfinished(step)]
         if early:
             warnings.warn(
-                f"Pruning is not finished: training ended at step {step}, and {'; '.join(early)}. Train on, with another "
-                "`fit` that has this callback, or let the schedule end sooner.",
+                f"Pruning is not finished: training ended at step {step}, and {'; '.join(early)}. Train on, with "
+                "another `fit` that has this callback, or let the schedule end sooner.",
                 stacklevel=2,
             )
 

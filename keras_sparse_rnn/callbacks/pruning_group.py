@@ -190,9 +190,9 @@ class PruningGroup:
         if texts:
             scope = {"gate": "scope='kernel' or 'model', ", "kernel": "scope='model', ", "model": ""}[self.scope]
             warnings.warn(
-                f"Pruning stops at the last block of a {owner}, which would be all zero without it: {'; '.join(texts)}. "
-                f"Use smaller blocks than {self.block.block_shape}, {scope}{'smaller slopes' if ramp else 'less sparsity'} "
-                "for this layer, or leave it out with `layers`.",
+                f"Pruning stops at the last block of a {owner}, which would be all zero without it: "
+                f"{'; '.join(texts)}. Use smaller blocks than {self.block.block_shape}, {scope}"
+                f"{'smaller slopes' if ramp else 'less sparsity'} for this layer, or leave it out with `layers`.",
                 stacklevel=2,
             )
 

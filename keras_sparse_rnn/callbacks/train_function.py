@@ -11,8 +11,8 @@ class PrunedTrainFunction:
     callbacks before it. So it is done here: when the training function returns and before any callback is called. All
     callbacks then see the same sparsity in the logs and save the same masks, wherever they stand in the list.
 
-    It also takes the masks off when a training step raises, which no hook is told; and when it is called by a `fit` that
-    came after the one that it was made for, which an error in some other callback has broken off.
+    It also takes the masks off when a training step raises, which no hook is told; and when it is called by a later
+    `fit` than the one that it was made for, which an error in some other callback has broken off.
 
     Args:
         function: the model's own training function, not called yet.
@@ -56,7 +56,7 @@ class PrunedTrainFunction:
 
     @classmethod
     def join(cls, callback, add_logs):
-        """Puts `callback` into the training function of its model, and has it traced anew: it has not seen the masks."""
+        """Puts `callback` into the training function of its model, and has that traced anew: it knows no masks yet."""
         training = callback.training
         current = training.model.train_function
         fresh = isinstance(current, cls) and not current.called and current.training.is_same(training)

@@ -18,8 +18,9 @@ class ThresholdRamp(Schedule):
 
     This is the schedule of Narang et al. 2017 (arXiv 1704.05119; for blocks, arXiv 1711.02782). A block lives while its
     `max |w|` is at least `eps`; the threshold stands still from `end_step` on. The last block of a gate lives in any
-    case (of a kernel, if the `scope` of the callback is not `"gate"`). Calling the schedule returns `eps`, not a sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs
-    and end at about half, with `ramp_slope` 1.2 to 2 times `start_slope`.
+    case (of a kernel, if the `scope` of the callback is not `"gate"`). Calling the schedule returns `eps`, not a
+    sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs and end at about half, with
+    `ramp_slope` 1.2 to 2 times `start_slope`.
 
     Args:
         begin_step, ramp_step, end_step: `begin_step <= ramp_step <= end_step`, `begin_step < end_step`.
@@ -74,8 +75,8 @@ class ThresholdRamp(Schedule):
             start_slope = N**(1/4) * 2 * q * frequency / (2 * (ramp_step - begin_step) + 3 * (end_step - ramp_step))
             ramp_slope = ratio * start_slope
 
-        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the authors' allowance, found on
-        large trained models, for the largest of `N` weights being larger than one weight. With blocks of one weight
+        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the authors' allowance, found
+        on large trained models, for the largest of `N` weights being larger than one weight. With blocks of one weight
         the sparsity that comes out is near `sparsity`, if the weights stay near those of `dense`. With larger blocks
         it depends on how the weights are distributed and on how they move: where no weight is much larger than the
         others, as in a model that has been trained for a short time, the threshold ends above all blocks, and of each
@@ -198,8 +199,9 @@ def _quantile(weights, sparsity, name):
     quantile = float(np.quantile(weights, sparsity))
     if quantile == 0 and sparsity > 0:
         raise ValueError(
-            f"`dense` must be a model that has not been pruned: {np.mean(weights == 0):.0%} of the weights of a part of "
-            f"{name} are zero, so its slopes would be zero and nothing would be pruned. Received: sparsity={sparsity}"
+            f"`dense` must be a model that has not been pruned: {np.mean(weights == 0):.0%} of the weights of a part "
+            f"of {name} are zero, so its slopes would be zero and nothing would be pruned. "
+            f"Received: sparsity={sparsity}"
         )
     return quantile
 
