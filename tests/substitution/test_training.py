@@ -114,7 +114,7 @@ def each_optimizer():
 
 
 @pytest.mark.filterwarnings("ignore:substitute. Muon trains matrices only")
-@pytest.mark.parametrize("optimizer", list(each_optimizer()), ids=lambda optimizer: optimizer.name)
+@pytest.mark.parametrize("optimizer", list(each_optimizer()), ids=lambda optimizer: type(optimizer).__name__)
 def test_every_optimizer_goes_on(optimizer):
     model, x, y = model_and_data()
     keep_zeros(model)
@@ -127,7 +127,7 @@ def test_every_optimizer_goes_on(optimizer):
     keep_zeros(dense)
     losses = [train(one, x, y, 1) for one in (model, dense, masked, sparse)]
     assert np.isfinite(losses).all()
-    if optimizer.name not in ("muon", "adafactor", "lamb"):  # these treat a kernel as a whole, dead weights included
+    if type(optimizer).__name__ not in ("Muon", "Adafactor", "Lamb"):  # these treat a kernel as a whole, dead weights included
         np.testing.assert_allclose(losses, losses[:1] * 4, rtol=1e-4)
 
 
