@@ -112,7 +112,7 @@ def run_seed(options, text, seed):
     if seed == 1:
         console.print(
             f"Text: {text.source}, {text.length:,} characters without repeats, {len(text.characters)} different; the last tenth is held out.\n"
-            f"Now {options.seeds} time{'s' * (options.seeds > 1)}: train LSTM-{dense_recipe.units} dense, "
+            f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)}: train LSTM-{dense_recipe.units} dense, "
             f"prune it to {100 * options.sparsity:g} % in blocks of {' and '.join(f'{r} x {c}' for r, c in options.blocks)}, "
             f"train a dense one with as few parameters. Then swap the layers, export, measure.\n"
         )
@@ -142,9 +142,10 @@ def table(runs, deployed):
         result.add_column(title, justify="right")
     columns = list(zip(*runs))
     bits = [[one.bits for one in column] for column in columns]
-    above = [statistics.mean(values) / statistics.mean(bits[0]) - 1 for values in bits]
+    dense, equal, *_ = means = [statistics.mean(values) for values in bits]
     result.add_row("bits per character", *map(spread, bits))
-    result.add_row("  above dense", "", *(f"{100 * ratio:+.1f} %" for ratio in above[1:]))
+    result.add_row("  against dense", "", *(f"{100 * (mean / dense - 1):+.1f} %" for mean in means[1:]))
+    result.add_row("  against as many parameters", "", "", *(f"{100 * (mean / equal - 1):+.1f} %" for mean in means[2:]))
     result.add_row("sparsity of the LSTM", *(f"{100 * column[0].sparsity:.1f} %" for column in columns))
     result.add_row("parameters", *(f"{column[0].parameters:,}" for column in columns))
     result.add_row("training, minutes", *(f"{statistics.mean(one.seconds for one in column) / 60:.1f}" for column in columns))
