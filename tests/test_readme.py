@@ -1,0 +1,37 @@
+"""What the README shows runs, on smaller sizes than it names."""
+
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+
+README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SMALLER = {"10_000": "40", "LSTM(512": "LSTM(64", "begin_step=1000, end_step=5000": "begin_step=2, end_step=8", "epochs=10": "epochs=5"}
+
+
+def test_the_code_runs(tmp_path, monkeypatch):
+    (code,) = re.findall("```python\n(.*?)```", README, re.DOTALL)
+    for large, small in SMALLER.items():
+        assert large in code
+        code = code.replace(large, small)
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).integers(0, 40, (64, 5)).astype("int32")
+    names = {"x": x, "y": x}
+    exec(compile(code, "README.md", "exec"), names)
+    model, sparse = names["model"], names["sparse"]
+    assert np.mean(model.layers[1].cell.recurrent_kernel.numpy() == 0) == pytest.approx(14 / 16)  # blocks of a gate
+    assert type(sparse.layers[1]).__name__ == "BlockSparseLSTM"
+    loaded = keras.models.load_model("model.keras")
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), sparse.predict(x, verbose=0), atol=1e-6)
+    assert (tmp_path / "model.tflite").stat().st_size > 1000
+
+
+def test_links_lead_somewhere():
+    """Also the pictures."""
+    root = pathlib.Path(__file__).parents[1]
+    for document in [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (document.parent / target).exists(), f"{document.name}: {target}"
