@@ -13,27 +13,29 @@ import keras_sparse_rnn as ksr
 STEPS = 100
 
 
-def microseconds_per_step(layers, repeats=60):
+def microseconds_per_step(layers, rounds=12, calls=10):
     """Times recurrent layers at batch 1 over `STEPS` steps, in turns, so that all see the same machine.
+
+    A turn is several calls, of which the first ones do not count: they find the caches, and the threads, as the other layer has left them.
 
     Args:
         layers: mapping of names to built layers that take `[1, STEPS, EMBEDDING]`.
-        repeats: calls of each.
+        rounds: turns of each.
+        calls: calls in a turn; the last two thirds are timed.
 
     Returns:
         dict of names to medians, microseconds for one step.
     """
     x = tf.constant(np.random.default_rng(0).normal(size=(1, STEPS, EMBEDDING)).astype("float32"))
     functions = {name: tf.function(layer) for name, layer in layers.items()}
-    for function in functions.values():
-        for _ in range(3):
-            function(x)
     times = {name: [] for name in functions}
-    for _ in range(repeats):
+    for _ in range(rounds):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function(x).numpy()
-            times[name].append(time.perf_counter() - start)
+            for call in range(calls):
+                start = time.perf_counter()
+                function(x).numpy()
+                if call >= calls // 3:
+                    times[name].append(time.perf_counter() - start)
     return {name: 1e6 * statistics.median(values) / STEPS for name, values in times.items()}
 
 
