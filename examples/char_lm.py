@@ -192,13 +192,20 @@ def write_results(options, text, runs, deployed):
         "machine": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
         "columns": [title.replace("\n", " ") for title in titles(runs)],
         "models": models,
-        "deployed": [json.loads(json.dumps(dataclasses.asdict(one), default=str)) for one in deployed],
+        "deployed": [figures_of(one) for one in deployed],
     }
     path = options.output / "results.json"
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(results, indent=1))
     os.replace(draft, path)
     console.print(f"Figures: {path}")
+
+
+def figures_of(deployed):
+    """The figures of a `Deployed` as JSON takes them, without the path of its file."""
+    figures = dataclasses.asdict(deployed)
+    del figures["litert"]["path"]
+    return figures
 
 
 def draw(options, text, run):
