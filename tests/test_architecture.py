@@ -74,10 +74,19 @@ def test_no_file_is_longer_than_300_lines():
 
 def test_the_core_includes_no_framework():
     """`native/core` serves TensorFlow and LiteRT alike."""
-    native = CHECKOUT / "keras_sparse_rnn" / "native" / "core"
-    included = [line for path in native.glob("*.*") for line in path.read_text().splitlines() if line.startswith("#include")]
+    native = CHECKOUT / "keras_sparse_rnn" / "native"
+    sources = [*(native / "core").glob("*.*"), *(native / "tests").glob("*.[hc]*")]
+    included = [line for path in sources for line in path.read_text().splitlines() if line.startswith("#include")]
     assert included
     assert not [line for line in included if "tensorflow" in line or "tflite" in line or "litert" in line]
+
+
+def test_the_glue_includes_no_header_of_tensorflow():
+    """Building takes a compiler and nothing else."""
+    glue = (CHECKOUT / "keras_sparse_rnn" / "native" / "tensorflow").glob("*.*")
+    included = [line for path in glue for line in path.read_text().splitlines() if line.startswith("#include")]
+    assert included
+    assert not [line for line in included if "tensorflow/" in line]
 
 
 def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
