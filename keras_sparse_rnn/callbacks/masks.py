@@ -9,6 +9,7 @@ model that it was.
 import keras
 import numpy as np
 
+from keras_sparse_rnn.layers.storage import is_initial
 from keras_sparse_rnn.selection import to_numpy
 
 
@@ -100,7 +101,7 @@ class MaskedKernel:
         `pruned_before`.
         """
         weights = self.kernel.numpy()
-        if not pruned_before and _is_initial(weights):
+        if not pruned_before and bool(is_initial(weights)):
             return np.ones(self.grid.shape, bool)
         return self.grid.live(weights)
 
@@ -135,9 +136,3 @@ def _selectors(callback):
 def _diagonal(grid):
     """A kernel that is one on the diagonal of each gate and zero elsewhere."""
     return np.tile(np.eye(grid.inputs, grid.units, dtype=bool), (1, grid.gates))
-
-
-def _is_initial(weights):
-    """Whether the weights are all zero or a multiple of the identity: one value on the diagonal, nothing beside it."""
-    diagonal = np.diagonal(weights)
-    return np.count_nonzero(weights) == np.count_nonzero(diagonal) and bool((diagonal == diagonal[0]).all())

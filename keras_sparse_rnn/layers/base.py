@@ -50,6 +50,7 @@ class BlockSparseRNN:
         self,
         units,
         block_shape=(16, 16),
+        *,
         recurrent_block_shape=None,
         sparsity=0.0,
         storage="packed",

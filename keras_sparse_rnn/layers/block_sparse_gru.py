@@ -40,20 +40,7 @@ class BlockSparseGRU(BlockSparseRNN, keras.layers.GRU):
     gates = 3
     op = "gru"
 
-    @takes_arguments_of(keras.layers.GRU)
-    def __init__(
-        self,
-        units,
-        block_shape=(16, 16),
-        *,
-        recurrent_block_shape=None,
-        sparsity=0.0,
-        storage="packed",
-        kernel="auto",
-        live_blocks=None,
-        **kwargs,
-    ):
-        super().__init__(units, block_shape, recurrent_block_shape, sparsity, storage, kernel, live_blocks, **kwargs)
+    __init__ = takes_arguments_of(keras.layers.GRU)(BlockSparseRNN.__init__)
 
     @property
     def reset_after(self):

@@ -48,20 +48,7 @@ class BlockSparseLSTM(BlockSparseRNN, keras.layers.LSTM):
     gates = 4
     op = "lstm"
 
-    @takes_arguments_of(keras.layers.LSTM)
-    def __init__(
-        self,
-        units,
-        block_shape=(16, 16),
-        *,
-        recurrent_block_shape=None,
-        sparsity=0.0,
-        storage="packed",
-        kernel="auto",
-        live_blocks=None,
-        **kwargs,
-    ):
-        super().__init__(units, block_shape, recurrent_block_shape, sparsity, storage, kernel, live_blocks, **kwargs)
+    __init__ = takes_arguments_of(keras.layers.LSTM)(BlockSparseRNN.__init__)
 
     def _op_options(self):
         return {"activation": self.activation, "recurrent_activation": self.recurrent_activation}

@@ -33,20 +33,7 @@ class BlockSparseSimpleRNN(BlockSparseRNN, keras.layers.SimpleRNN):
     gates = 1
     op = "simple_rnn"
 
-    @takes_arguments_of(keras.layers.SimpleRNN)
-    def __init__(
-        self,
-        units,
-        block_shape=(16, 16),
-        *,
-        recurrent_block_shape=None,
-        sparsity=0.0,
-        storage="packed",
-        kernel="auto",
-        live_blocks=None,
-        **kwargs,
-    ):
-        super().__init__(units, block_shape, recurrent_block_shape, sparsity, storage, kernel, live_blocks, **kwargs)
+    __init__ = takes_arguments_of(keras.layers.SimpleRNN)(BlockSparseRNN.__init__)
 
     def _run(self, x, states, packed, recurrent_packed, bias, options):
         return ops.block_sparse_simple_rnn(x, *states, packed, recurrent_packed, bias, **self._op_options(), **options)

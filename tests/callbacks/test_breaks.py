@@ -3,21 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from fitting import HALF, fit, kernels
 
 from keras_sparse_rnn.callbacks import BlockPruning
 from keras_sparse_rnn.callbacks.masks import MaskConstraint
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay
-
-HALF = Constant(0.5, 2)
-
-
-def fit(model, data, *callbacks, epochs=1):
-    return model.fit(*data, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks))
-
-
-def kernels(model):
-    cell = model.get_layer("rnn").cell
-    return cell.kernel, cell.recurrent_kernel
 
 
 class Stop(keras.callbacks.Callback):

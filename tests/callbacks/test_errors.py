@@ -4,21 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fitting import HALF, fit, kernels
 
 from keras_sparse_rnn.callbacks import BlockPruning
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay, ThresholdRamp
 
 layers = keras.layers
-HALF = Constant(0.5, 2)
-
-
-def fit(model, data, *callbacks, epochs=1):
-    return model.fit(*data, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks))
-
-
-def kernels(model):
-    cell = model.get_layer("rnn").cell
-    return cell.kernel, cell.recurrent_kernel
 
 
 @pytest.mark.parametrize(
