@@ -114,8 +114,17 @@ def is_initial(kernel):
 def pack_live(kernel, grid):
     """Packs the blocks of a dense `kernel` that are not all zero, or every block if it `is_initial`. How many there are is known only when it runs.
 
-    The kernel is read once, to see what lives; only live blocks are copied. Gradients reach them only.
+    The kernel is read once, to see what lives; only live blocks are copied. Gradients reach them only. Native where it can be.
     """
+    if tf.config.list_physical_devices("GPU") or ops.why_not_native("matmul", dtype=kernel.dtype):
+        return pack_live_in_tensorflow(kernel, grid)
+    from keras_sparse_rnn.ops import native
+
+    return ops.PackedKernel(*native.pack_live(kernel, grid), grid)
+
+
+def pack_live_in_tensorflow(kernel, grid):
+    """`pack_live` in plain TensorFlow: for other dtypes, and what the native op is tested against."""
     dense = kernel
     height, width = grid.block_shape
     gates, columns, rows = grid.shape

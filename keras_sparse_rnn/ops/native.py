@@ -24,6 +24,19 @@ def matmul(x, packed):
     return tf.reshape(y, tf.concat([leading, [outputs]], 0))
 
 
+def pack_live(kernel, grid):
+    """`values, blocks` of the blocks of a dense `kernel` that are not all zero; of every block if it is all zero or a multiple of the identity."""
+    height, width = grid.block_shape
+    values, blocks = _ops.keras_sparse_rnn_pack(
+        tf.ensure_shape(kernel, grid.kernel_shape),
+        units=grid.units,
+        gates=grid.gates,
+        block_rows=height,
+        block_columns=width,
+    )
+    return tf.ensure_shape(values, (None, height, width)), tf.ensure_shape(blocks, (None,))
+
+
 def simple_rnn(x, h0, packed, recurrent_packed, bias, mask, activation, go_backwards, keep):
     outputs, h, _ = _ops.keras_sparse_rnn_simple_rnn(
         x,
@@ -75,6 +88,13 @@ def _matmul_gradient(op, dy):
     return dx, d_values, None
 
 
+@tf.RegisterGradient("KerasSparseRnnPack")
+def _pack_gradient(op, d_values, _):
+    inputs, units, gates = op.inputs[0].shape[0], op.get_attr("units"), op.get_attr("gates")
+    d_kernel = _ops.keras_sparse_rnn_pack_grad(d_values, op.outputs[1], inputs=inputs, units=units, gates=gates)
+    return tf.ensure_shape(d_kernel, (inputs, gates * units))
+
+
 def _recurrent_gradient(grad_op, states, *attributes):
     """The gradient function of a cell with `states` states whose ops have `attributes` besides those that all have."""
 
@@ -101,5 +121,5 @@ def _second(op, *_):
     )
 
 
-for _name in ("Matmul", "SimpleRnn", "Lstm", "Gru"):
+for _name in ("Matmul", "Pack", "SimpleRnn", "Lstm", "Gru"):
     tf.RegisterGradient(f"KerasSparseRnn{_name}Grad")(_second)

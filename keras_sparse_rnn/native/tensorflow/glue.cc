@@ -50,11 +50,11 @@ Tensor Context::input(int index, const char* name) {
   return Tensor(tensor, name);
 }
 
-Tensor Context::output(int index, std::initializer_list<int64_t> shape) {
+Tensor Context::output(int index, std::initializer_list<int64_t> shape, TF_DataType type) {
   int64_t count = 1;
   for (int64_t size : shape) count *= size;
-  TF_Tensor* tensor =
-      TF_AllocateOutput(context_, index, TF_FLOAT, shape.begin(), static_cast<int>(shape.size()), count * sizeof(float), status_);
+  static_assert(sizeof(float) == sizeof(int32_t), "both take four bytes");
+  TF_Tensor* tensor = TF_AllocateOutput(context_, index, type, shape.begin(), static_cast<int>(shape.size()), count * sizeof(float), status_);
   if (TF_GetCode(status_) != TF_OK || !tensor) throw std::bad_alloc();
   return Tensor(tensor, "output");
 }

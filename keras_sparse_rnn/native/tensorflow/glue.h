@@ -43,7 +43,7 @@ class Context {
   ~Context() { TF_DeleteStatus(status_); }
 
   Tensor input(int index, const char* name);
-  Tensor output(int index, std::initializer_list<int64_t> shape);  // float32
+  Tensor output(int index, std::initializer_list<int64_t> shape, TF_DataType type = TF_FLOAT);  // float32 or int32
   // The packed kernel at inputs `index` (values) and `index + 1` (blocks), checked, numbers included. The data stay
   // TensorFlow's, which holds its inputs as long as the op runs.
   Packed packed(int index, const char* name, int64_t inputs, int64_t units, int gates);
