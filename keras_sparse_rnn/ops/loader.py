@@ -8,7 +8,7 @@ import warnings
 import tensorflow as tf
 
 LIBRARY = pathlib.Path(__file__).with_name("_native.so")
-CPUS = ("avx512", "avx2", "plain")
+CPUS = ("avx512", "avx2", "neon", "plain")
 
 
 @functools.lru_cache(maxsize=None)
@@ -77,7 +77,7 @@ def set_num_threads(threads):
 
 
 def cpu():
-    """The instruction set that the native ops use: `"avx512"`, `"avx2"` or `"plain"`."""
+    """The instruction set that the native ops use: `"avx512"`, `"avx2"`, `"neon"` or `"plain"`."""
     return _controls().keras_sparse_rnn_cpu().decode()
 
 

@@ -92,5 +92,5 @@ def test_environment(variable, value, expression, tmp_path):
 
 
 def test_choosing_an_instruction_set():
-    with pytest.raises(ValueError, match="^`name` must be one of 'avx512', 'avx2', 'plain', or None. Received: name='mmx'"):
+    with pytest.raises(ValueError, match="^`name` must be one of 'avx512', 'avx2', 'neon', 'plain', or None. Received: name='mmx'"):
         ops.set_cpu("mmx")

@@ -13,6 +13,10 @@ extern const Kernels kKernels;
 namespace avx2 {
 extern const Kernels kKernels;
 }
+#elif defined(__aarch64__)
+namespace neon {
+extern const Kernels kKernels;
+}
 #endif
 namespace plain {
 extern const Kernels kKernels;
@@ -31,6 +35,8 @@ const Kernels* find(const char* name) {
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
     return &avx512::kKernels;
   if ((best || !std::strcmp(name, "avx2")) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2::kKernels;
+#elif defined(__aarch64__)
+  if (best || !std::strcmp(name, "neon")) return &neon::kKernels;
 #endif
   return best || !std::strcmp(name, "plain") ? &plain::kKernels : nullptr;
 }

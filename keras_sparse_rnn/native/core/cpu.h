@@ -6,8 +6,8 @@
 
 namespace ksr {
 
-// The kernels in use: the best that the processor has, or the lower one that the environment variable KERAS_SPARSE_RNN_CPU (avx512, avx2 or plain)
-// or `choose_cpu` asks for. Asking for one that the processor lacks gives the best it has.
+// The kernels in use: the best that the processor has, or the lower one that the environment variable KERAS_SPARSE_RNN_CPU (avx512, avx2, neon or
+// plain) or `choose_cpu` asks for. Asking for one that the processor lacks gives the best it has.
 const Kernels& kernels();
 
 // Chooses by name from now on; null or "" for the best. Returns false, changing nothing, where the processor lacks it or the name is unknown.

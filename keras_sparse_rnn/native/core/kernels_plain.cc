@@ -1,3 +1,3 @@
-// Plain C++: SSE2 on x86-64, NEON on aarch64, whatever the compiler makes of it elsewhere.
+// Plain C++: whatever the compiler makes of it, SSE2 on x86-64.
 #define KSR_ISA plain
 #include "kernels.inc"
