@@ -129,7 +129,7 @@ void steps_backward(const Backward& b, int64_t begin, int64_t steps, int id, Tea
 
 // Adds the dot products of `in` and the gates' gradients of `count` panels to the values' gradients of one plan, this thread's live blocks.
 void outer_products(const Backward& b, const Plan& plan, int64_t count, float* values, int id, int size) {
-  const Side& side = plan.forward();
+  const Side& side = plan.backward();
   const auto mine = share(plan.live(), id, size);
   for (int64_t n = 0; n < count; n += kOuterPanels) {
     const Outer outer = {side.height, side.width, plan.block_rows(), plan.block_columns(), std::min(kOuterPanels, count - n),

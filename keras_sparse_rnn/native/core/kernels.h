@@ -15,17 +15,34 @@ namespace ksr {
 
 constexpr int kLanes = 16;  // samples in a panel
 
+// How weights are stored. All arithmetic is float32. Kernels of other weights than float32 have no gradients.
+enum class Weights { kFloat32, kBfloat16, kInt8 };
+constexpr int kWeightTypes = 3;
+typedef uint16_t Bfloat16;  // the upper half of a float32
+
+// The product with a packed kernel: its outputs are the block columns, and the live blocks of each lie one after the other.
+// All arrays belong to the caller and are only read.
+struct Forward {
+  const void* values;       // [live, height, width], of the type of weights that the function called is for
+  const float* scales;      // int8 only: [outputs, width], what the sums of each feature are multiplied by
+  int height, width;        // block shape
+  int rows;                 // block rows of the kernel
+  const int32_t* numbers;   // [live], ascending: output o has the blocks number first_number + o * rows + its block row
+  int32_t first_number;
+  const int32_t* first;     // [outputs + 1], where each output's blocks begin
+  const int32_t* feature;   // [outputs], the first feature that each output writes
+};
+
 // One live block, seen from the output it adds to.
 struct Entry {
   int32_t block;  // its place in `values`
   int32_t in;     // the first feature that it reads
 };
 
-// One direction of a packed kernel: for the product with the kernel the outputs are its block columns, with its transpose its block rows.
-// All arrays belong to the caller and are only read.
+// The product with the transpose: its outputs are the block rows.
 struct Side {
   const float* values;     // [live, height, width]
-  int height, width;       // block shape, the same for both directions
+  int height, width;       // block shape
   const Entry* entries;    // [live], grouped by output
   const int32_t* first;    // [outputs + 1], where each output's entries begin
   const int32_t* feature;  // [outputs], the first feature that each output writes
@@ -45,12 +62,12 @@ struct Outer {
 // What one block shape brings. The panels are 64-byte aligned; `in` and `out` never overlap.
 struct ShapeKernels {
   int height, width;  // 0, 0: any
-  // out panel [.., 16] += kernel^T in panel, for the outputs [begin, end).
-  void (*panel_forward)(const Side*, int begin, int end, const float* in, float* out);
+  // out panel [.., 16] += kernel^T in panel, for the outputs [begin, end); one function for each type of weights.
+  void (*panel_forward[kWeightTypes])(const Forward*, int begin, int end, const float* in, float* out);
+  // The same for a few samples in row layout.
+  void (*row_forward[kWeightTypes])(const Forward*, int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride);
   // out panel += kernel in panel (the transposed product).
   void (*panel_backward)(const Side*, int begin, int end, const float* in, float* out);
-  // The same as panel_forward for a few samples in row layout.
-  void (*row_forward)(const Side*, int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride);
   void (*outer)(const Outer*, int64_t begin, int64_t end);
 };
 

@@ -37,6 +37,7 @@ int64_t first_bad_block(const Packed& packed) {
 
 Plan::Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots, int slot_features, bool transposed_too)
     : kernels_(&shape_kernels(ksr::kernels(), packed.height, packed.width)),
+      type_(static_cast<int>(packed.weights)),
       gates_(gate_end - gate_begin),
       columns_(packed.columns()),
       rows_(packed.rows()) {
@@ -48,20 +49,30 @@ Plan::Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots,
   live_ = end - begin;
 
   const int outputs = gates_ * columns_;
-  entries_.resize(live_);
-  first_.assign(outputs + 1, 0);
+  first_.resize(outputs + 1);
   feature_.resize(outputs);
-  for (int c = 0; c < outputs; ++c) feature_[c] = slots[gate_begin + c / columns_] * slot_features + c % columns_ * packed.width;
-  int64_t i = 0;
+  const int32_t* next = begin;
   for (int c = 0; c < outputs; ++c) {
-    const int64_t base = (int64_t{gate_begin} * columns_ + c) * rows_;
-    for (; i < live_ && begin[i] < base + rows_; ++i)
-      entries_[i] = {static_cast<int32_t>(i), static_cast<int32_t>((begin[i] - base) * packed.height)};
-    first_[c + 1] = static_cast<int32_t>(i);
+    first_[c] = static_cast<int32_t>(next - begin);
+    feature_[c] = slots[gate_begin + c / columns_] * slot_features + c % columns_ * packed.width;
+    const int64_t past = gate_begin * gate_blocks + int64_t{c + 1} * rows_;
+    // In steps that double, then by halves: a column has few of all blocks.
+    int64_t step = 1;
+    while (end - next > step && next[step] < past) step *= 2;
+    next = std::lower_bound(next, end - next > step ? next + step : end, past);
   }
-  const float* values = packed.values + begin_block_ * packed.height * packed.width;
-  forward_ = {values, packed.height, packed.width, entries_.data(), first_.data(), feature_.data()};
-  backward_ = forward_;
+  first_[outputs] = static_cast<int32_t>(live_);
+  const int64_t size = int64_t{packed.height} * packed.width, bytes[] = {sizeof(float), sizeof(Bfloat16), sizeof(int8_t)};
+  const void* values = static_cast<const char*>(packed.values) + begin_block_ * size * bytes[type_];
+  forward_ = {values,
+              packed.scales ? packed.scales + int64_t{gate_begin} * columns_ * packed.width : nullptr,
+              packed.height,
+              packed.width,
+              rows_,
+              begin,
+              static_cast<int32_t>(gate_begin * gate_blocks),
+              first_.data(),
+              feature_.data()};
   if (!transposed_too) return;
 
   block_rows_.resize(live_);
@@ -70,19 +81,18 @@ Plan::Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots,
   row_first_.assign(rows_ + 1, 0);
   row_feature_.resize(rows_);
   for (int r = 0; r < rows_; ++r) row_feature_[r] = r * packed.height;
-  for (int64_t b = 0; b < live_; ++b) {
-    block_rows_[b] = entries_[b].in;
-    ++row_first_[entries_[b].in / packed.height + 1];
-  }
-  for (int r = 0; r < rows_; ++r) row_first_[r + 1] += row_first_[r];
-  std::vector<int32_t> next(row_first_.begin(), row_first_.end() - 1);
   for (int c = 0; c < outputs; ++c) {
     for (int32_t b = first_[c]; b < first_[c + 1]; ++b) {
+      const int row = begin[b] - forward_.first_number - c * rows_;
+      block_rows_[b] = row * packed.height;
       block_columns_[b] = feature_[c];
-      row_entries_[next[entries_[b].in / packed.height]++] = {b, feature_[c]};
+      ++row_first_[row + 1];
     }
   }
-  backward_ = {values, packed.height, packed.width, row_entries_.data(), row_first_.data(), row_feature_.data()};
+  for (int r = 0; r < rows_; ++r) row_first_[r + 1] += row_first_[r];
+  std::vector<int32_t> place(row_first_.begin(), row_first_.end() - 1);
+  for (int32_t b = 0; b < live_; ++b) row_entries_[place[block_rows_[b] / packed.height]++] = {b, block_columns_[b]};
+  backward_ = {static_cast<const float*>(values), packed.height, packed.width, row_entries_.data(), row_first_.data(), row_feature_.data()};
 }
 
 std::vector<int> Plan::cut_columns(int parts, int step) const {
@@ -98,12 +108,12 @@ std::vector<int> Plan::cut_rows(int parts) const {
 }
 
 void Plan::multiply(int begin, int end, const float* in, float* out) const {
-  for (int g = 0; g < gates_; ++g) kernels_->panel_forward(&forward_, g * columns_ + begin, g * columns_ + end, in, out);
+  for (int g = 0; g < gates_; ++g) kernels_->panel_forward[type_](&forward_, g * columns_ + begin, g * columns_ + end, in, out);
 }
 
 void Plan::multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride) const {
   for (int g = 0; g < gates_; ++g)
-    kernels_->row_forward(&forward_, g * columns_ + begin, g * columns_ + end, samples, in, in_stride, out, out_stride);
+    kernels_->row_forward[type_](&forward_, g * columns_ + begin, g * columns_ + end, samples, in, in_stride, out, out_stride);
 }
 
 }  // namespace ksr

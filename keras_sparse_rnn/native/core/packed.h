@@ -13,9 +13,11 @@ namespace ksr {
 struct Packed {
   int inputs, units, gates;
   int height, width;      // block shape
-  const float* values;    // [live, height, width], the caller's; zero where a partial block sticks out of the kernel
+  const void* values;     // [live, height, width], the caller's; zero where a partial block sticks out of the kernel
   const int32_t* blocks;  // [live], the caller's, ascending
   int64_t live;
+  Weights weights = Weights::kFloat32;  // the type of `values`
+  const float* scales = nullptr;        // int8 only: [gates, columns, width], the caller's; a weight is its value times the scale of its column
 
   int rows() const { return (inputs + height - 1) / height; }
   int columns() const { return (units + width - 1) / width; }
@@ -36,8 +38,8 @@ class Plan {
   Plan& operator=(const Plan&) = delete;
 
   const ShapeKernels& kernels() const { return *kernels_; }
-  const Side& forward() const { return forward_; }    // outputs: (gate - gate_begin) * columns + column
-  const Side& backward() const { return backward_; }  // outputs: rows
+  const Forward& forward() const { return forward_; }  // outputs: (gate - gate_begin) * columns + column
+  const Side& backward() const { return backward_; }   // outputs: rows; only with `transposed_too`, which takes float32 weights
   int gates() const { return gates_; }
   int columns() const { return columns_; }
   int rows() const { return rows_; }
@@ -61,10 +63,11 @@ class Plan {
 
  private:
   const ShapeKernels* kernels_;
-  int gates_, columns_, rows_;
+  int type_, gates_, columns_, rows_;
   int64_t live_, begin_block_;
-  Side forward_, backward_;
-  std::vector<Entry> entries_, row_entries_;
+  Forward forward_;
+  Side backward_;
+  std::vector<Entry> row_entries_;
   std::vector<int32_t> first_, row_first_, feature_, row_feature_, block_rows_, block_columns_;
 };
 
