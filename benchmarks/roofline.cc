@@ -1,0 +1,111 @@
+// What this machine can do at most: how fast memory of a given size can be read again and again, and how many multiply-adds a second there are.
+//
+//   roofline THREADS SECONDS BYTES...
+//
+// prints a JSON object. `bandwidth` has, for 1 thread and for THREADS, [bytes, bytes per second]: each thread reads its own share of the bytes, over and over.
+// `flops` has [threads, floating-point operations per second] of independent float32 multiply-adds in registers.
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#if defined(__AVX512F__)
+typedef float Vector __attribute__((vector_size(64)));
+#elif defined(__AVX__)
+typedef float Vector __attribute__((vector_size(32)));
+#else
+typedef float Vector __attribute__((vector_size(16)));
+#endif
+constexpr int kLanes = sizeof(Vector) / sizeof(float);
+constexpr int kChains = 8;  // sums side by side, so that none waits for its last addition
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+std::atomic<float> sink;
+
+void keep(const Vector* sums) {
+  float total = 0;
+  for (int i = 0; i < kChains; ++i) total += sums[i][0];
+  sink = total;
+}
+
+void read(const Vector* from, size_t count) {
+  Vector sums[kChains] = {};
+  for (size_t i = 0; i + kChains <= count; i += kChains)
+    for (int j = 0; j < kChains; ++j) sums[j] += from[i + j];
+  keep(sums);
+}
+
+void multiply_add(int64_t times) {
+  Vector factor = Vector{} + 0.999f, sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = Vector{} + static_cast<float>(i);
+  for (int64_t t = 0; t < times; ++t)
+    for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * factor + factor;
+  keep(sums);
+}
+
+// Calls `work(thread)` on all threads for about `seconds`; returns the calls of all of them per second, from when all have begun to when the first is done.
+template <class Work>
+double rate(int threads, double seconds, const Work& work) {
+  std::atomic<int> waiting{threads};
+  std::atomic<bool> stop{false};
+  std::vector<double> rates(threads);
+  std::vector<std::thread> pool;
+  for (int thread = 0; thread < threads; ++thread)
+    pool.emplace_back([&, thread] {
+      work(thread);  // brings the memory to this core
+      --waiting;
+      while (waiting > 0) {
+      }
+      double start = now(), time = 0;
+      int64_t calls = 0;
+      while (!stop) {
+        work(thread);
+        ++calls;
+        time = now() - start;
+        if (time >= seconds) stop = true;
+      }
+      rates[thread] = calls / time;
+    });
+  double sum = 0;
+  for (int thread = 0; thread < threads; ++thread) {
+    pool[thread].join();
+    sum += rates[thread];
+  }
+  return sum;
+}
+
+double bandwidth(int threads, double seconds, size_t bytes) {
+  size_t count = bytes / threads / sizeof(Vector) / kChains * kChains;
+  std::vector<Vector*> shares;
+  for (int thread = 0; thread < threads; ++thread) {
+    Vector* share = static_cast<Vector*>(std::aligned_alloc(4096, (count * sizeof(Vector) + 4095) / 4096 * 4096));
+    for (size_t i = 0; i < count; ++i) share[i] = Vector{} + 1.0f;
+    shares.push_back(share);
+  }
+  double found = rate(threads, seconds, [&](int thread) { read(shares[thread], count); }) * count * sizeof(Vector);
+  for (Vector* share : shares) std::free(share);
+  return found;
+}
+
+int main(int count, char** arguments) {
+  if (count < 4) return std::fprintf(stderr, "roofline THREADS SECONDS BYTES...\n"), 2;
+  const int threads = std::atoi(arguments[1]);
+  const double seconds = std::atof(arguments[2]);
+  std::printf("{\"bandwidth\": {");
+  for (int n = 1; n <= threads; n = n < threads ? threads : threads + 1) {
+    std::printf("%s\"%d\": [", n > 1 ? ", " : "", n);
+    for (int i = 3; i < count; ++i) {
+      size_t bytes = std::strtoull(arguments[i], nullptr, 10);
+      std::printf("%s[%zu, %.4g]", i > 3 ? ", " : "", bytes, bandwidth(n, seconds, bytes));
+    }
+    std::printf("]");
+  }
+  std::printf("}, \"flops\": [");
+  constexpr int64_t kTimes = 20000;
+  for (int n = 1; n <= threads; n = n < threads ? threads : threads + 1)
+    std::printf("%s[%d, %.4g]", n > 1 ? ", " : "", n, rate(n, seconds, [](int) { multiply_add(kTimes); }) * kTimes * kChains * kLanes * 2);
+  std::printf("]}\n");
+}
