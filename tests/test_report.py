@@ -83,3 +83,46 @@ def test_model_without_kernels_is_refused():
     assert str(error.value) == (
         "`model` must be built and have recurrent or Dense layers, so that there are kernels to report. Received: 'model' with 1 layers, built"
     )
+
+
+def lstm_model(block_shape, sparsity, units=32):
+    layer = ksr.layers.BlockSparseLSTM(units, block_shape, sparsity=sparsity, name="lstm")
+    return keras.Sequential([keras.Input((None, 16)), layer, keras.layers.Dense(3, name="head")], name="model")
+
+
+def test_fast_and_sparse_layers_have_no_notes():
+    for shape in ((16, 16), (8, 8), (1, 16), (4, 4)):
+        assert ksr.report(lstm_model(shape, 0.75), console=False).notes == ()
+
+
+@pytest.mark.parametrize(
+    "block_shape, note",
+    [
+        ((4, 1), "(4, 1) blocks run at about 0.4 of the speed of (16, 16) per weight, one sample at a time; (1, 8) blocks at 0.7"),
+        ((1, 1), "(1, 1) blocks run at about 0.06 of the speed of (16, 16) per weight, one sample at a time; (1, 8) blocks at 0.7"),
+        ((3, 5), "(3, 5) blocks run at about 0.08 of the speed of (16, 16) per weight, one sample at a time; (1, 16) blocks at 0.9"),
+        ((12, 12), "(12, 12) blocks run at about 0.2 of the speed of (16, 16) per weight, one sample at a time; (16, 16) blocks at 1"),
+    ],
+)
+def test_slow_block_shapes_are_noted_with_what_to_use_instead(block_shape, note):
+    report = ksr.report(lstm_model(block_shape, 0.75), console=False)
+    assert report.notes == (f"{note}: prune in those instead.",)
+    assert report.notes[0] in " ".join(str(report).split())
+
+
+def test_layers_too_full_to_gain_in_every_batch_are_noted():
+    (note,) = ksr.report(lstm_model((16, 16), 0.5), console=False).notes
+    assert note.startswith("lstm: below 65% sparsity, training in batches of fewer than 16 can take longer than in the Keras layer")
+    assert ksr.report(lstm_model((16, 16), 0.75), console=False).notes == ()
+    plain = keras.Sequential([keras.Input((None, 16)), keras.layers.LSTM(32)])
+    assert ksr.report(plain, console=False).notes == ()
+
+
+def test_a_keras_layer_pruned_in_a_slow_shape_is_noted(pruned):
+    cell = pruned.get_layer("lstm").cell
+    for variable in (cell.kernel, cell.recurrent_kernel):
+        grid = Block((4, 1)).grid(variable.shape, gates=4)
+        dense = np.random.default_rng(0).normal(size=variable.shape)
+        variable.assign(dense * grid.expand(Block((4, 1)).keep(grid, dense, 0.9)))
+    (note,) = ksr.report(pruned, console=False).notes
+    assert note.startswith("(4, 1) blocks run at about 0.4 of the speed")

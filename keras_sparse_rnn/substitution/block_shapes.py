@@ -1,19 +1,45 @@
 """Which block shape to store a kernel in, judged by where its zeros are."""
 
+import math
+
 from keras_sparse_rnn.patterns import BlockGrid
 
-# Time per stored weight in each shape, relative to 16x16, rounded up for shapes that need many indices: an LSTM of 512 and of 1024 units, 90 % of
-# the blocks zero, one thread, AVX-512. Wide blocks fill vector registers, single columns do not. Of equal costs the first wins.
+# Time per stored weight in each shape that has fast kernels, relative to (16, 16), one sample at a time: an LSTM of 512 and of 1024 units, 90 % of
+# the blocks zero, one thread, AVX-512 (`python -m benchmarks.block_shapes` measures it), rounded up for shapes that need many indices. Wide blocks fill
+# vector registers, single columns do not. Of equal costs the first wins.
 RELATIVE_COST = {
     (32, 32): 1.0,
     (16, 16): 1.0,
     (8, 8): 1.1,
     (1, 16): 1.15,
-    (4, 4): 1.2,
-    (1, 8): 1.2,
-    (16, 1): 2.2,
-    (4, 1): 2.2,
+    (1, 8): 1.4,
+    (4, 4): 1.5,
+    (4, 1): 2.5,
 }
+# Shapes that are not worth storing a kernel in. All but (1, 1) run through generic kernels, whose cost goes by the number of columns of a block: here that
+# of the largest number of columns which is not larger.
+UNSTRUCTURED_COST = 16.0
+GENERIC_COST = {1: 37.0, 2: 22.0, 4: 12.0, 8: 6.0, 12: 5.0, 32: 2.3}
+
+
+def relative_cost(block_shape):
+    """About how long the kernels take for a stored weight in blocks of any `block_shape`, (16, 16) being 1, one sample at a time.
+
+    In batches of 16 samples and more shapes differ little: at most by a factor of 2, of 3 in training.
+    """
+    if block_shape == (1, 1):
+        return UNSTRUCTURED_COST
+    generic = GENERIC_COST[max(columns for columns in GENERIC_COST if columns <= block_shape[1])]
+    return RELATIVE_COST.get(block_shape, generic)
+
+
+def faster_block_shape(block_shape):
+    """The block shape nearest in size to a slow one that runs at two thirds of the speed of (16, 16) or more; None for a shape that does so itself."""
+    if relative_cost(block_shape) <= 1.5:
+        return None
+    size = math.log(block_shape[0] * block_shape[1])
+    fast = [shape for shape, cost in RELATIVE_COST.items() if cost <= 1.5]
+    return min(fast, key=lambda shape: (abs(math.log(shape[0] * shape[1]) - size), RELATIVE_COST[shape]))
 
 
 def best_block_shape(kernel, gates):
