@@ -21,6 +21,7 @@ from keras_sparse_rnn.ops.functions import (
 )
 from keras_sparse_rnn.ops.loader import cpu, native_available, num_threads, set_cpu, set_num_threads
 from keras_sparse_rnn.ops.packing import PackedKernel, pack, unpack
+from keras_sparse_rnn.ops.quantization import dequantize, quantize
 
 __all__ = [
     "PackedKernel",
@@ -29,9 +30,11 @@ __all__ = [
     "block_sparse_matmul",
     "block_sparse_simple_rnn",
     "cpu",
+    "dequantize",
     "native_available",
     "num_threads",
     "pack",
+    "quantize",
     "set_cpu",
     "set_num_threads",
     "unpack",

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from keras_sparse_rnn.ops import loader, packing, reference
+from keras_sparse_rnn.ops import loader, quantization, reference
+from keras_sparse_rnn.ops.checks import as_tensor, check_shape, checked_kernels, weights_type
 from keras_sparse_rnn.patterns import check_choice
 
 KERNELS = ("auto", "native", "reference")
@@ -29,12 +30,14 @@ def block_sparse_matmul(x, packed, *, kernel="auto"):
         ValueError: a shape does not fit, or `kernel="native"` cannot be had (see `why_not_native`).
     """
     x = tf.convert_to_tensor(x)
-    _check_shape("x", x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
-    if _use_native(kernel, "matmul", dtype=x.dtype):
-        product = _native().matmul(tf.cast(x, tf.float32), _packed(packed, "packed", tf.float32))
-        return tf.cast(product, x.dtype)
-    packed = _packed(packed, "packed", x.dtype)
-    return reference.matmul(x, packing.unpack(*packed))
+    check_shape("x", x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
+    native = _use_native(kernel, "matmul", dtype=x.dtype)
+    weights = checked_kernels(native, x.dtype, packed=packed)[0]
+    if native:
+        product = _native().matmul(tf.cast(x, tf.float32), weights)
+    else:
+        product = reference.matmul(x, weights)
+    return _finished([product], x, packed)[0]
 
 
 def block_sparse_simple_rnn(
@@ -77,8 +80,10 @@ def block_sparse_simple_rnn(
         "simple_rnn", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape=(packed.grid.units,)
     )
     if native:
-        return _cast(_native().simple_rnn(*inputs, _activation_name(activation), go_backwards, training), x.dtype)
-    return reference.simple_rnn(*inputs, activation, go_backwards)
+        results = _native().simple_rnn(*inputs, _activation_name(activation), go_backwards, _keep(training, packed, x))
+    else:
+        results = reference.simple_rnn(*inputs, activation, go_backwards)
+    return _finished(results, x, packed)
 
 
 def block_sparse_lstm(
@@ -117,8 +122,10 @@ def block_sparse_lstm(
     states, bias_shape = {"h0": h0, "c0": c0}, (4 * packed.grid.units,)
     inputs = _checked("lstm", native, x, states, packed, recurrent_packed, bias, mask, bias_shape)
     if native:
-        return _cast(_native().lstm(*inputs, go_backwards, training), x.dtype)
-    return reference.lstm(*inputs, activation, recurrent_activation, go_backwards)
+        results = _native().lstm(*inputs, go_backwards, _keep(training, packed, x))
+    else:
+        results = reference.lstm(*inputs, activation, recurrent_activation, go_backwards)
+    return _finished(results, x, packed)
 
 
 def block_sparse_gru(
@@ -156,8 +163,10 @@ def block_sparse_gru(
     bias_shape = (2, 3 * packed.grid.units) if reset_after else (3 * packed.grid.units,)
     inputs = _checked("gru", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape)
     if native:
-        return _cast(_native().gru(*inputs, reset_after, go_backwards, training), x.dtype)
-    return reference.gru(*inputs, reset_after, activation, recurrent_activation, go_backwards)
+        results = _native().gru(*inputs, reset_after, go_backwards, _keep(training, packed, x))
+    else:
+        results = reference.gru(*inputs, reset_after, activation, recurrent_activation, go_backwards)
+    return _finished(results, x, packed)
 
 
 def why_not_native(cell, *, activation=None, recurrent_activation=None, dtype="float32"):
@@ -219,12 +228,16 @@ def _under_xla():
     return False
 
 
-def _packed(packed, name, dtype):
-    values = _as(packed.values, dtype)
-    blocks = _as(packed.blocks, tf.int32)
-    _check_shape(f"{name}.values", values, (None, *packed.grid.block_shape))
-    _check_shape(f"{name}.blocks", blocks, (values.shape[0],))
-    return packing.PackedKernel(values, blocks, packed.grid)
+def _keep(training, packed, x):
+    return bool(training) and weights_type(packed, x.dtype) == "float32"
+
+
+def _finished(results, x, packed):
+    """What an op returns: in the dtype of x, without a gradient where weights are quantised."""
+    results = [tf.cast(result, x.dtype) for result in results]
+    if weights_type(packed, x.dtype) != "float32":
+        results = [quantization.without_gradient(result) for result in results]
+    return tuple(results)
 
 
 def _checked(cell, native, x, states, packed, recurrent_packed, bias, mask, bias_shape):
@@ -236,31 +249,15 @@ def _checked(cell, native, x, states, packed, recurrent_packed, bias, mask, bias
             f"inputs as units. Received: packed.grid={grid}, recurrent_packed.grid={recurrent_packed.grid}"
         )
     dtype = tf.float32 if native else x.dtype
-    _check_shape("x", x, (None, None, grid.inputs))
-    states = {name: _as(state, dtype) for name, state in states.items()}
+    check_shape("x", x, (None, None, grid.inputs))
+    states = {name: as_tensor(state, dtype) for name, state in states.items()}
     for name, state in states.items():
-        _check_shape(name, state, (x.shape[0], grid.units))
+        check_shape(name, state, (x.shape[0], grid.units))
     if bias is not None:
-        bias = _as(bias, dtype)
-        _check_shape("bias", bias, bias_shape)
+        bias = as_tensor(bias, dtype)
+        check_shape("bias", bias, bias_shape)
     if mask is not None:
-        mask = _as(mask, tf.bool)
-        _check_shape("mask", mask, x.shape[:2])
-    kernels = _packed(packed, "packed", dtype), _packed(recurrent_packed, "recurrent_packed", dtype)
-    if not native:
-        kernels = [packing.unpack(*kernel) for kernel in kernels]
+        mask = as_tensor(mask, tf.bool)
+        check_shape("mask", mask, x.shape[:2])
+    kernels = checked_kernels(native, x.dtype, packed=packed, recurrent_packed=recurrent_packed)
     return tf.cast(x, dtype), *states.values(), *kernels, bias, mask
-
-
-def _as(value, dtype):
-    return tf.cast(tf.convert_to_tensor(value), dtype)
-
-
-def _cast(tensors, dtype):
-    return tuple(tf.cast(tensor, dtype) for tensor in tensors)
-
-
-def _check_shape(name, tensor, shape):
-    if not tensor.shape.is_compatible_with(shape):
-        expected = ", ".join("?" if size is None else str(size) for size in shape)
-        raise ValueError(f"`{name}` must have the shape [{expected}]. Received: {name} of shape {tuple(tensor.shape)}")

@@ -17,7 +17,7 @@ def matmul(x, packed):
     grid = packed.grid
     outputs = grid.gates * grid.units
     rows = x if x.shape.rank == 2 else tf.reshape(x, (-1, grid.inputs))
-    y = _ops.keras_sparse_rnn_matmul(rows, packed.values, packed.blocks, units=grid.units, gates=grid.gates)
+    y = _ops.keras_sparse_rnn_matmul(rows, packed.values, packed.blocks, _scales(packed), units=grid.units, gates=grid.gates)
     if x.shape.rank == 2:
         return tf.ensure_shape(y, (x.shape[0], outputs))
     leading = tf.shape(x)[:-1] if None in x.shape[:-1] else x.shape[:-1]
@@ -76,16 +76,22 @@ def _tensors(packed, recurrent_packed, bias, mask):
         recurrent_packed.blocks,
         tf.zeros((0,)) if bias is None else bias,
         tf.zeros((0, 0), tf.bool) if mask is None else mask,
+        _scales(packed),
+        _scales(recurrent_packed),
     )
+
+
+def _scales(packed):
+    return tf.zeros((0,)) if packed.scales is None else packed.scales
 
 
 @tf.RegisterGradient("KerasSparseRnnMatmul")
 def _matmul_gradient(op, dy):
-    x, values, blocks = op.inputs
+    x, values, blocks, _ = op.inputs
     dx, d_values = _ops.keras_sparse_rnn_matmul_grad(
         x, values, blocks, dy, units=op.get_attr("units"), gates=op.get_attr("gates")
     )
-    return dx, d_values, None
+    return dx, d_values, None, None
 
 
 @tf.RegisterGradient("KerasSparseRnnPack")
@@ -101,11 +107,12 @@ def _recurrent_gradient(grad_op, states, *attributes):
     def gradient(op, d_outputs, *d_states_and_reserve):
         options = {name: op.get_attr(name) for name in ("go_backwards", "keep", *attributes)}
         reserve = op.outputs[-1]
+        *inputs, _, _ = op.inputs  # without the scales, which float32 weights have not
         *d_inputs, d_values, d_recurrent_values, d_bias = grad_op(
-            *op.inputs, reserve, d_outputs, *d_states_and_reserve[:-1], **options
+            *inputs, reserve, d_outputs, *d_states_and_reserve[:-1], **options
         )
-        d_bias = tf.reshape(d_bias, tf.shape(op.inputs[-2]))
-        return *d_inputs, d_values, None, d_recurrent_values, None, d_bias, None
+        d_bias = tf.reshape(d_bias, tf.shape(inputs[-2]))
+        return *d_inputs, d_values, None, d_recurrent_values, None, d_bias, None, None, None
 
     return gradient
 

@@ -19,14 +19,17 @@ class PackedKernel(NamedTuple):
     """The live blocks of one kernel.
 
     Attributes:
-        values: float tensor `[live, block rows, block columns]`; the part of a partial block outside the kernel is zero.
+        values: float tensor `[live, block rows, block columns]`; the part of a partial block outside the kernel is zero. Of bfloat16 (beside
+            float32 inputs) or int8 they are used as they are stored, and have no gradient: see `quantize`.
         blocks: int32 tensor or array `[live]`, the number of each block, ascending.
         grid: the `BlockGrid` that says where a number lies; static.
+        scales: float32 `[gates, block columns of a gate, block columns]` of int8 values, else None.
     """
 
     values: object
     blocks: object
     grid: BlockGrid
+    scales: object = None
 
 
 def pack(kernel, blocks, grid):

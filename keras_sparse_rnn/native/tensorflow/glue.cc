@@ -33,7 +33,7 @@ const Tensor& Tensor::expect(TF_DataType type, std::initializer_list<int64_t> sh
   bool fits = TF_TensorType(tensor_) == type && got.size() == wanted.size();
   for (size_t i = 0; fits && i < got.size(); ++i) fits = wanted[i] < 0 || wanted[i] == got[i];
   if (!fits) {
-    const char* name = type == TF_FLOAT ? "float32" : type == TF_INT32 ? "int32" : "bool";
+    const char* name = type == TF_FLOAT ? "float32" : type == TF_INT32 ? "int32" : type == TF_BOOL ? "bool" : type == TF_INT8 ? "int8" : "bfloat16";
     throw InvalidArgument{"`" + name_ + "` must be " + name + " of shape " + shape_text(wanted) + ". Received: shape " + shape_text(got)};
   }
   return *this;
@@ -59,19 +59,20 @@ Tensor Context::output(int index, std::initializer_list<int64_t> shape, TF_DataT
   return Tensor(tensor, "output");
 }
 
-Packed Context::packed(int index, const char* name, int64_t inputs, int64_t units, int gates) {
+Packed Context::packed(int index, const char* name, int64_t inputs, int64_t units, int gates, int scales) {
   const std::string values_name = std::string(name) + "_values", blocks_name = std::string(name) + "_blocks";
   const Tensor values = input(index, values_name.c_str());
   const Tensor blocks = input(index + 1, blocks_name.c_str());
-  values.expect(TF_FLOAT, {-1, -1, -1});
+  const TF_DataType type = scales >= 0 ? values.type() : TF_FLOAT;
+  values.expect(type, {-1, -1, -1});
   blocks.expect(TF_INT32, {values.dim(0)});
   const int64_t height = values.dim(1), width = values.dim(2), limit = std::numeric_limits<int32_t>::max() / 64;
   if (inputs < 1 || units < 1 || height < 1 || width < 1 || inputs > limit || units * gates > limit || height > limit || width > limit)
     throw InvalidArgument{"`" + values_name + "` must hold blocks of a kernel of at least 1 input and 1 unit, and none larger than " +
                           std::to_string(limit) + ". Received: shape " + shape_text({values.dim(0), height, width}) + " for " +
                           std::to_string(inputs) + " inputs and " + std::to_string(units) + " units"};
-  const Packed packed = {static_cast<int>(inputs), static_cast<int>(units), gates,        static_cast<int>(height), static_cast<int>(width),
-                         values.data<float>(),     blocks.data<int32_t>(), values.dim(0)};
+  Packed packed = {static_cast<int>(inputs), static_cast<int>(units), gates,        static_cast<int>(height), static_cast<int>(width),
+                   values.data<void>(),      blocks.data<int32_t>(),  values.dim(0)};
   if (packed.count() > std::numeric_limits<int32_t>::max())
     throw InvalidArgument{"`" + blocks_name + "`: a kernel must not have more than 2147483647 blocks"};
   const int64_t bad = first_bad_block(packed);
@@ -80,6 +81,12 @@ Packed Context::packed(int index, const char* name, int64_t inputs, int64_t unit
                           std::to_string(packed.count() - 1) + ". Received: " + blocks_name + "[" + std::to_string(bad) +
                           "] = " + std::to_string(packed.blocks[bad]) +
                           (bad ? " after " + std::to_string(packed.blocks[bad - 1]) : std::string())};
+  if (type == TF_BFLOAT16) packed.weights = Weights::kBfloat16;
+  if (type == TF_INT8) {
+    packed.weights = Weights::kInt8;
+    const Tensor of_outputs = input(scales, (std::string(name) + "_scales").c_str());
+    packed.scales = of_outputs.expect(TF_FLOAT, {gates, packed.columns(), width}).data<float>();
+  }
   return packed;
 }
 

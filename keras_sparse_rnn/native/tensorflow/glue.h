@@ -25,6 +25,7 @@ class Tensor {
     if (tensor_) TF_DeleteTensor(tensor_);
   }
 
+  TF_DataType type() const { return TF_TensorType(tensor_); }
   int64_t dim(int i) const { return TF_Dim(tensor_, i); }
   int64_t elements() const;
   template <typename T>
@@ -45,8 +46,9 @@ class Context {
   Tensor input(int index, const char* name);
   Tensor output(int index, std::initializer_list<int64_t> shape, TF_DataType type = TF_FLOAT);  // float32 or int32
   // The packed kernel at inputs `index` (values) and `index + 1` (blocks), checked, numbers included. The data stay
-  // TensorFlow's, which holds its inputs as long as the op runs.
-  Packed packed(int index, const char* name, int64_t inputs, int64_t units, int gates);
+  // TensorFlow's, which holds its inputs as long as the op runs. `scales`: the input that holds them if the values are int8; without it values
+  // must be float32.
+  Packed packed(int index, const char* name, int64_t inputs, int64_t units, int gates, int scales = -1);
   void fail(TF_Code code, const std::string& message);
 
  private:
@@ -64,6 +66,9 @@ bool bool_attribute(TF_OpKernelConstruction* construction, const char* name);
 struct ShapePart {
   int input, rank, dim;
 };
+
+// What kernels of the forward ops are stored as.
+inline constexpr char kWeightsAttribute[] = "W: {float, bfloat16, int8}";
 
 struct OpSpec {
   const char* name;

@@ -22,7 +22,7 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
   guarded(tf_context, [&](Context& context) {
     const Tensor x = context.input(0, "x");
     x.expect(TF_FLOAT, {-1, -1});
-    const Packed kernel = context.packed(1, "kernel", x.dim(1), attributes.units, attributes.gates);
+    const Packed kernel = context.packed(1, "kernel", x.dim(1), attributes.units, attributes.gates, 3);
     const Tensor y = context.output(0, {x.dim(0), int64_t{attributes.units} * attributes.gates});
     matmul_forward(kernel, x.dim(0), x.data<float>(), y.data<float>());
   });
@@ -52,9 +52,9 @@ void backward_shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
 
 const bool registered = [] {
   register_op({"KerasSparseRnnMatmul",
-               {"x: float", "kernel_values: float", "kernel_blocks: int32"},
+               {"x: float", "kernel_values: W", "kernel_blocks: int32", "kernel_scales: float"},
                {"y: float"},
-               {"units: int", "gates: int"},
+               {"units: int", "gates: int", kWeightsAttribute},
                forward_shapes,
                create,
                forward,

@@ -28,7 +28,8 @@ void* create(TF_OpKernelConstruction* construction) {
 void destroy(void* attributes) { delete static_cast<Attributes*>(attributes); }
 
 // Reads the inputs that forward and backward share, checked. Their data stay valid while `held` lives. Returns the number of inputs.
-int read(Context& context, const Attributes& attributes, Recurrent* problem, std::vector<Tensor>* held) {
+// Forward has weights of any type, with the scales of both kernels behind the other inputs; backward has float32.
+int read(Context& context, const Attributes& attributes, bool forward, Recurrent* problem, std::vector<Tensor>* held) {
   int index = 0;
   const auto next = [&](const char* name) -> const Tensor& {
     held->push_back(context.input(index++, name));
@@ -41,8 +42,8 @@ int read(Context& context, const Attributes& attributes, Recurrent* problem, std
   const bool lstm = attributes.cell == Cell::kLstm;
   const float* c0 = lstm ? next("c0").expect(TF_FLOAT, {x.dim(0), units}).data<float>() : nullptr;
   const int gates = cell_gates(attributes.cell);
-  const Packed kernel = context.packed(index, "kernel", x.dim(2), units, gates);
-  const Packed recurrent = context.packed(index + 2, "recurrent", units, units, gates);
+  const Packed kernel = context.packed(index, "kernel", x.dim(2), units, gates, forward ? index + 6 : -1);
+  const Packed recurrent = context.packed(index + 2, "recurrent", units, units, gates, forward ? index + 7 : -1);
   index += 4;
   const Tensor& bias = next("bias");
   const Tensor& mask = next("mask");
@@ -68,7 +69,9 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
   guarded(tf_context, [&](Context& context) {
     Recurrent problem;
     std::vector<Tensor> held;
-    read(context, attributes, &problem, &held);
+    read(context, attributes, true, &problem, &held);
+    if (attributes.keep && problem.kernel.weights != Weights::kFloat32)
+      throw InvalidArgument{"`keep` must be false: only float32 weights have gradients"};
     const int64_t units = problem.units();
     const bool lstm = problem.cell == Cell::kLstm;
     const Tensor outputs = context.output(0, {problem.batch, problem.time, units}), h = context.output(1, {problem.batch, units});
@@ -84,7 +87,7 @@ void backward(void* op, TF_OpKernelContext* tf_context) {
   guarded(tf_context, [&](Context& context) {
     Recurrent problem;
     std::vector<Tensor> held;
-    int index = read(context, attributes, &problem, &held);
+    int index = read(context, attributes, false, &problem, &held);
     const int64_t batch = problem.batch, units = problem.units();
     const bool lstm = problem.cell == Cell::kLstm;
     const Tensor reserve = context.input(index++, "reserve");
@@ -149,7 +152,8 @@ void register_cell(const char* name, const char* grad_name, const char* attribut
   constexpr bool kLstm = kKind == Kind::kLstm;
   std::vector<const char*> inputs = {"x: float", "h0: float"};
   if (kLstm) inputs.push_back("c0: float");
-  for (const char* input : {"kernel_values: float", "kernel_blocks: int32", "recurrent_values: float", "recurrent_blocks: int32", "bias: float", "mask: bool"})
+  const size_t kernels = inputs.size();
+  for (const char* input : {"kernel_values: W", "kernel_blocks: int32", "recurrent_values: W", "recurrent_blocks: int32", "bias: float", "mask: bool"})
     inputs.push_back(input);
   std::vector<const char*> outputs = {"outputs: float", "h: float"}, d_outputs = {"dx: float", "d_h0: float"};
   if (kLstm) outputs.push_back("c: float"), d_outputs.push_back("d_c0: float");
@@ -157,7 +161,12 @@ void register_cell(const char* name, const char* grad_name, const char* attribut
   for (const char* output : {"d_kernel_values: float", "d_recurrent_values: float", "d_bias: float"}) d_outputs.push_back(output);
   std::vector<const char*> attributes = {"go_backwards: bool", "keep: bool"};
   if (attribute) attributes.push_back(attribute);
-  register_op({name, inputs, outputs, attributes, forward_shapes<kLstm>, create<kKind>, forward, destroy});
+  std::vector<const char*> forward_inputs = inputs, forward_attributes = attributes;
+  for (const char* input : {"kernel_scales: float", "recurrent_scales: float"}) forward_inputs.push_back(input);
+  forward_attributes.push_back(kWeightsAttribute);
+  register_op({name, forward_inputs, outputs, forward_attributes, forward_shapes<kLstm>, create<kKind>, forward, destroy});
+  inputs[kernels] = "kernel_values: float";
+  inputs[kernels + 2] = "recurrent_values: float";
   for (const char* input : {"reserve: float", "d_outputs: float", "d_h: float"}) inputs.push_back(input);
   if (kLstm) inputs.push_back("d_c: float");
   register_op({grad_name, inputs, d_outputs, attributes, backward_shapes<kLstm>, create<kKind>, backward, destroy});

@@ -17,7 +17,7 @@ struct TF_OpDefinitionBuilder;
 struct TF_ShapeHandle;
 struct TF_ShapeInferenceContext;
 
-typedef enum TF_DataType { TF_FLOAT = 1, TF_INT32 = 3, TF_BOOL = 10 } TF_DataType;
+typedef enum TF_DataType { TF_FLOAT = 1, TF_INT32 = 3, TF_INT8 = 6, TF_BOOL = 10, TF_BFLOAT16 = 14 } TF_DataType;
 typedef enum TSL_Code { TF_OK = 0, TF_INVALID_ARGUMENT = 3, TF_RESOURCE_EXHAUSTED = 8 } TF_Code;
 
 TF_Status* TF_NewStatus(void);

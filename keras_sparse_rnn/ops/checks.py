@@ -1,0 +1,47 @@
+"""What the ops check about their arguments, whichever kernel they take."""
+
+import tensorflow as tf
+
+from keras_sparse_rnn.ops import packing, quantization
+
+
+def weights_type(packed, x_dtype):
+    """The type of the weights that `packed` is computed with: what `quantize` calls it."""
+    dtype = tf.as_dtype(packed.values.dtype)
+    return dtype.name if dtype == tf.int8 or (dtype == tf.bfloat16 and x_dtype != tf.bfloat16) else "float32"
+
+
+def checked_kernels(native, dtype, **kernels):
+    """The kernels, checked: packed ones for `native`, else dense ones of `dtype`."""
+    types = {name: weights_type(packed, dtype) for name, packed in kernels.items()}
+    if len(set(types.values())) > 1:
+        raise ValueError(f"The weights of both kernels must be of one type. Received: {types}")
+    result = []
+    for name, packed in kernels.items():
+        values = tf.convert_to_tensor(packed.values)
+        packed = packed._replace(values=values, blocks=as_tensor(packed.blocks, tf.int32))
+        check_shape(f"{name}.values", values, (None, *packed.grid.block_shape))
+        check_shape(f"{name}.blocks", packed.blocks, (values.shape[0],))
+        if (types[name] == "int8") != (packed.scales is not None):
+            raise ValueError(
+                f"`{name}.scales` must be there for int8 values, and for no others: see `ops.quantize`. "
+                f"Received: values of {values.dtype.name} and scales={packed.scales}"
+            )
+        if packed.scales is not None:
+            packed = packed._replace(scales=as_tensor(packed.scales, tf.float32))
+            check_shape(f"{name}.scales", packed.scales, quantization.scales_shape(packed.grid))
+        if not native:
+            result.append(packing.unpack(*quantization.dequantize(packed, dtype)[:3]))
+        else:
+            result.append(packed._replace(values=as_tensor(values, types[name])))
+    return result
+
+
+def as_tensor(value, dtype):
+    return tf.cast(tf.convert_to_tensor(value), dtype)
+
+
+def check_shape(name, tensor, shape):
+    if not tensor.shape.is_compatible_with(shape):
+        expected = ", ".join("?" if size is None else str(size) for size in shape)
+        raise ValueError(f"`{name}` must have the shape [{expected}]. Received: {name} of shape {tuple(tensor.shape)}")
