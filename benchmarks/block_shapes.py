@@ -26,7 +26,7 @@ from keras_sparse_rnn import ops
 from keras_sparse_rnn.patterns import Block, BlockGrid
 from keras_sparse_rnn.substitution.block_shapes import RELATIVE_COST
 
-OTHER_SHAPES = [(1, 1), (1, 4), (1, 2), (1, 32), (4, 8), (2, 2), (3, 5), (12, 12), (16, 4), (8, 1), (32, 1)]
+OTHER_SHAPES = [(1, 1), (2, 1), (8, 1), (16, 1), (32, 1), (1, 2), (2, 2), (4, 3), (1, 4), (16, 4), (3, 5), (4, 6), (4, 8), (4, 9), (12, 12), (4, 20), (1, 32)]
 CASES = {"one sample": (1, 100, False), "batch 32": (32, 20, False), "training, batch 32": (32, 20, True)}  # batch, steps, gradients
 FEATURES = 64
 

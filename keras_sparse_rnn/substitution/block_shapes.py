@@ -4,7 +4,7 @@ import math
 
 from keras_sparse_rnn.patterns import BlockGrid
 
-# Time per stored weight in each shape that has fast kernels, relative to (16, 16), one sample at a time: an LSTM of 512 and of 1024 units, 90 % of
+# Time per stored weight in each shape that kernels are stored in, relative to (16, 16), one sample at a time: an LSTM of 512 and of 1024 units, 90 % of
 # the blocks zero, one thread, AVX-512 (`python -m benchmarks.block_shapes` measures it), rounded up for shapes that need many indices. Wide blocks fill
 # vector registers, single columns do not. Of equal costs the first wins.
 RELATIVE_COST = {
@@ -12,25 +12,28 @@ RELATIVE_COST = {
     (16, 16): 1.0,
     (8, 8): 1.1,
     (1, 16): 1.15,
-    (1, 8): 1.4,
-    (4, 4): 1.5,
-    (4, 1): 2.5,
+    (4, 4): 1.25,
+    (1, 8): 1.3,
+    (16, 1): 2.1,
+    (4, 1): 2.2,
+    (1, 1): 4.0,
 }
-# Shapes that are not worth storing a kernel in. All but (1, 1) run through generic kernels, whose cost goes by the number of columns of a block: here that
-# of the largest number of columns which is not larger.
-UNSTRUCTURED_COST = 16.0
-GENERIC_COST = {1: 37.0, 2: 22.0, 4: 12.0, 8: 6.0, 12: 5.0, 32: 2.3}
 
 
 def relative_cost(block_shape):
     """About how long the kernels take for a stored weight in blocks of any `block_shape`, (16, 16) being 1, one sample at a time.
 
-    In batches of 16 samples and more shapes differ little: at most by a factor of 2, of 3 in training.
+    Shapes that are not in `RELATIVE_COST` run through generic kernels, which like blocks of many columns, a multiple of four best, and high single columns.
+    In batches of 16 samples and more all shapes are alike to within a factor of 2, of 3 in training.
     """
-    if block_shape == (1, 1):
-        return UNSTRUCTURED_COST
-    generic = GENERIC_COST[max(columns for columns in GENERIC_COST if columns <= block_shape[1])]
-    return RELATIVE_COST.get(block_shape, generic)
+    rows, columns = block_shape
+    if columns == 1:
+        generic = 3.0 if rows >= 8 else 16.0
+    elif columns % 4 == 0:
+        generic = 2.5 if columns == 4 else 1.5
+    else:
+        generic = 17.0 if columns < 4 else 7.0 if columns < 8 else 3.6
+    return RELATIVE_COST.get(tuple(block_shape), generic)
 
 
 def faster_block_shape(block_shape):
@@ -47,7 +50,7 @@ def best_block_shape(kernel, gates):
 
     The estimated cost of a shape is the number of weights that its live blocks store (padding of partial blocks included), times
     the relative time that the kernels of this library take for a stored weight in blocks of that shape (`RELATIVE_COST`). Shapes larger than
-    the kernel of one gate are left out; if all are, it is `(1, 1)`.
+    the kernel of one gate are left out.
 
     Args:
         kernel: NumPy array `[inputs, gates * units]`.
@@ -59,4 +62,4 @@ def best_block_shape(kernel, gates):
         if shape[0] <= inputs and shape[1] <= units:
             grid = BlockGrid(inputs, units, gates, shape)
             costs[shape] = int(grid.live(kernel).sum()) * shape[0] * shape[1] * relative
-    return min(costs, key=costs.get) if costs else (1, 1)
+    return min(costs, key=costs.get)
