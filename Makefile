@@ -1,11 +1,16 @@
 # make demo: a language model trained sparse, swapped, exported and measured, in about a minute
 # make test: the quick test suite
 # Both make their own .venv first and install this package into it, with its native library if there is a C++17 compiler.
+#
+# make test-native: the C++ tests of the core, on every instruction set that this machine has; half a minute
+# make sanitize: the same with AddressSanitizer and UBSan, and with ThreadSanitizer; some three minutes on two cores
+# make test-aarch64: the same for aarch64, cross-compiled and run under qemu; some two minutes
+# These build under build/ and take CMake; the sanitizers come with g++ and clang++.
 
 PYTHON ?= python3
 SOURCES := $(shell find keras_sparse_rnn -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
-.PHONY: demo announcement test clean
+.PHONY: demo announcement test test-native sanitize test-aarch64 clean
 
 demo: announcement .venv/installed
 	.venv/bin/python examples/char_lm.py --quick
@@ -16,6 +21,33 @@ announcement:
 
 test: .venv/installed
 	.venv/bin/pytest -n auto
+
+comma := ,
+NATIVE_TESTS := keras_sparse_rnn/native/tests
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+AARCH64 := aarch64-linux-gnu-g++ qemu-aarch64-static
+
+# $(call native,folder under build/,options of CMake): builds the C++ tests there and runs them.
+define native
+@command -v cmake >/dev/null || { echo "make $@ needs CMake 3.16 or later, for example: apt install cmake"; exit 1; }
+@mkdir -p build
+@cmake -S $(NATIVE_TESTS) -B build/$(1) $(2) > build/$(1).log 2>&1 && cmake --build build/$(1) --parallel $(JOBS) >> build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }
+@ctest --test-dir build/$(1) --parallel $(JOBS) --output-on-failure --no-tests=error > build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }
+@echo "$@: all tests passed in build/$(1)"
+endef
+
+test-native:
+	$(call native,native)
+
+sanitize:
+	$(call native,sanitize-address,-DSANITIZE=address$(comma)undefined -DPROBLEMS=100)
+	$(call native,sanitize-thread,-DSANITIZE=thread -DPROBLEMS=100)
+
+test-aarch64:
+	@for tool in $(AARCH64); do command -v $$tool >/dev/null || { \
+	echo "make test-aarch64 needs $$tool, for example: apt install g++-aarch64-linux-gnu qemu-user-static"; exit 1; }; done
+	$(call native,aarch64,-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+	-DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64-static -DPROBLEMS=30)
 
 .venv/made:
 	$(PYTHON) -m venv .venv

@@ -4,155 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <limits>
-#include <random>
 #include <thread>
 
 #include "../core/cpu.h"
-#include "../core/matmul.h"
 #include "../core/pool.h"
-#include "reference.h"
+#include "problems.h"
 
 namespace {
-
-using Floats = std::vector<float>;
-using reference::Doubles;
-int failures = 0;
-void expect(bool right, const char* what, double got, double wanted) {
-  if (right) return;
-  std::printf("FAILED %s: got %.9g, wanted %.9g\n", what, got, wanted);
-  if (++failures > 20) std::exit(1);
-}
-
-std::mt19937 generator(7);
-double uniform() { return generator() / 2147483648.0 - 1.0; }
-int64_t pick(int64_t low, int64_t high) { return low + generator() % (high - low + 1); }
-
-Floats random_floats(int64_t n) {
-  Floats values(n);
-  std::generate(values.begin(), values.end(), [] { return static_cast<float>(uniform()); });
-  return values;
-}
-Doubles doubles(const Floats& values) { return Doubles(values.begin(), values.end()); }
-
-struct Kernel {
-  std::vector<int32_t> blocks;
-  Floats values;
-  ksr::Packed packed;
-};
-
-const int kShapes[][2] = {
-#define KSR_SHAPE(height, width) {height, width},
-#include "../core/shapes.inc"
-    {3, 5}, {7, 2}, {40, 3}, {2, 50}};
-constexpr int kShapeCount = sizeof kShapes / sizeof kShapes[0];
-
-void make_kernel(int inputs, int units, int gates, const int* shape, double density, Kernel* k) {
-  k->packed = {inputs, units, gates, shape[0], shape[1], nullptr, nullptr, 0};
-  for (int64_t i = 0; i < k->packed.count(); ++i)
-    if (uniform() < 2 * density - 1) k->blocks.push_back(static_cast<int32_t>(i));
-  k->packed.live = static_cast<int64_t>(k->blocks.size());
-  k->values = random_floats(k->packed.live * shape[0] * shape[1]);
-  for (float& v : k->values) v *= 2.0f / std::sqrt(1.0f + static_cast<float>(inputs * density));
-  k->packed.values = k->values.data();
-  k->packed.blocks = k->blocks.data();
-  ksr::clear_padding(k->packed, k->values.data());
-}
-
-// A problem with all of its memory.
-struct Case {
-  Case(ksr::Cell cell, int64_t batch, int64_t time, int inputs, int units, const int* shape, const int* recurrent_shape, double density, bool bias,
-       bool mask, bool go_backwards) {
-    const int gates = ksr::cell_gates(cell);
-    make_kernel(inputs, units, gates, shape, density, &kernel);
-    make_kernel(units, units, gates, recurrent_shape, density, &recurrent);
-    x = random_floats(batch * time * inputs);
-    h0 = random_floats(batch * units);
-    if (cell == ksr::Cell::kLstm) c0 = random_floats(batch * units);
-    if (bias) biases = random_floats((cell == ksr::Cell::kGruResetAfter ? 6 : gates) * units);
-    for (int64_t i = 0; mask && i < batch * time; ++i) masks.push_back(pick(0, 9) < 6);
-    problem = {cell,      batch,     time,      go_backwards,     kernel.packed, recurrent.packed,
-               x.data(), h0.data(), c0.data(), bias ? biases.data() : nullptr, mask ? masks.data() : nullptr};
-    outputs.resize(batch * time * units);
-    h.resize(batch * units);
-    c.resize(c0.size());
-    d_outputs = random_floats(outputs.size());
-    d_h = random_floats(h.size());
-    d_c = random_floats(c.size());
-    dx.resize(x.size());
-    d_h0.resize(h0.size());
-    d_c0.resize(c0.size());
-    d_kernel.resize(kernel.values.size());
-    d_recurrent.resize(recurrent.values.size());
-    d_bias.resize(biases.size());
-  }
-
-  void run(bool keep) {
-    Floats memory(keep ? ksr::reserve_size(problem) : 0);
-    ksr::recurrent_forward(problem, {outputs.data(), h.data(), c.data(), keep ? memory.data() : nullptr});
-    ksr::recurrent_backward(problem, {keep ? memory.data() : nullptr, d_outputs.data(), d_h.data(), d_c.data(), dx.data(), d_h0.data(), d_c0.data(),
-                                      d_kernel.data(), d_recurrent.data(), biases.empty() ? nullptr : d_bias.data()});
-  }
-
-  std::vector<Floats> results() const { return {outputs, h, c, dx, d_h0, d_c0, d_kernel, d_recurrent, d_bias}; }
-
-  Kernel kernel, recurrent;
-  Floats x, h0, c0, biases, outputs, h, c, d_outputs, d_h, d_c, dx, d_h0, d_c0, d_kernel, d_recurrent, d_bias;
-  std::vector<uint8_t> masks;
-  ksr::Recurrent problem;
-};
-
-double dot(const Doubles& a, const Floats& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-void compare(const Floats& got, const Doubles& wanted, const char* what) {
-  for (size_t i = 0; i < got.size(); ++i) expect(std::fabs(got[i] - wanted[i]) <= 4e-6 * std::max(1.0, std::fabs(wanted[i])), what, got[i], wanted[i]);
-}
-
-void check_against_reference(Case& one, bool keep) {
-  one.run(keep);
-  reference::Inputs in = {doubles(one.x), doubles(one.h0), doubles(one.c0), doubles(one.kernel.values), doubles(one.recurrent.values), doubles(one.biases)};
-  const reference::Outputs wanted = reference::run(one.problem, in);
-  compare(one.outputs, wanted.outputs, "outputs");
-  compare(one.h, wanted.h, "h");
-  compare(one.c, wanted.c, "c");
-  // Along a random direction of each input: the gradient's component against the difference of the loss.
-  const auto loss = [&] {
-    const reference::Outputs out = reference::run(one.problem, in);
-    return dot(out.outputs, one.d_outputs) + dot(out.h, one.d_h) + dot(out.c, one.d_c);
-  };
-  struct Pair {
-    const char* name;
-    Doubles* input;
-    const Floats* gradient;
-  };
-  for (const Pair& pair : {Pair{"dx", &in.x, &one.dx}, Pair{"d_h0", &in.h0, &one.d_h0}, Pair{"d_c0", &in.c0, &one.d_c0},
-                           Pair{"d_kernel", &in.kernel, &one.d_kernel}, Pair{"d_recurrent", &in.recurrent, &one.d_recurrent},
-                           Pair{"d_bias", &in.bias, &one.d_bias}}) {
-    const Doubles before = *pair.input;
-    double component = 0, scale = 1e-3;
-    Doubles direction(before.size());
-    for (size_t i = 0; i < before.size(); ++i) {
-      direction[i] = uniform();
-      component += direction[i] * (*pair.gradient)[i];
-      scale += std::fabs(direction[i] * (*pair.gradient)[i]);
-    }
-    const double step = one.problem.cell == ksr::Cell::kSimpleRnnRelu ? 1e-9 : 1e-5;  // relu has kinks to stay away from
-    for (size_t i = 0; i < before.size(); ++i) (*pair.input)[i] = before[i] + step * direction[i];
-    const double above = loss();
-    for (size_t i = 0; i < before.size(); ++i) (*pair.input)[i] = before[i] - step * direction[i];
-    const double difference = (above - loss()) / (2 * step);
-    *pair.input = before;
-    expect(std::fabs(component - difference) <= 1e-5 * scale, pair.name, component, difference);
-  }
-}
 
 void test_cells() {
   using ksr::Cell;
@@ -174,30 +33,10 @@ void test_cells() {
 void test_matmul() {
   for (int i = 0; i < 4 * kShapeCount; ++i) {
     const int64_t rows[] = {0, 1, 5, 8, 33, 700};
-    const int64_t n = rows[i % 6];
     const int inputs = static_cast<int>(pick(1, 40)), units = static_cast<int>(pick(1, 40)), gates = static_cast<int>(pick(1, 5));
     Kernel kernel;
     make_kernel(inputs, units, gates, kShapes[i % kShapeCount], 0.5, &kernel);
-    const int outputs = gates * units;
-    const Floats x = random_floats(n * inputs), dy = random_floats(n * outputs);
-    Floats y(n * outputs), dx(n * inputs), d_values(kernel.values.size());
-    ksr::matmul_forward(kernel.packed, n, x.data(), y.data());
-    ksr::matmul_backward(kernel.packed, n, x.data(), dy.data(), dx.data(), d_values.data());
-    const Doubles dense = reference::dense(kernel.packed, doubles(kernel.values));
-    Doubles wanted_y(n * outputs, 0.0), wanted_dx(n * inputs, 0.0);
-    for (int64_t r = 0; r < n; ++r)
-      for (int a = 0; a < inputs; ++a)
-        for (int b = 0; b < outputs; ++b) {
-          wanted_y[r * outputs + b] += double{x[r * inputs + a]} * dense[int64_t{a} * outputs + b];
-          wanted_dx[r * inputs + a] += double{dy[r * outputs + b]} * dense[int64_t{a} * outputs + b];
-        }
-    compare(y, wanted_y, "product");
-    compare(dx, wanted_dx, "product dx");
-    // The product is linear in the values, so their gradient's component along them is the product's along dy.
-    double got = 0, wanted = 0, scale = 1e-3;
-    for (size_t v = 0; v < d_values.size(); ++v) got += double{d_values[v]} * kernel.values[v], scale += std::fabs(d_values[v] * kernel.values[v]);
-    for (size_t v = 0; v < wanted_y.size(); ++v) wanted += wanted_y[v] * dy[v];
-    expect(std::fabs(got - wanted) <= 1e-5 * scale, "product d_values", got, wanted);
+    check_product(kernel, rows[i % 6]);
   }
 }
 

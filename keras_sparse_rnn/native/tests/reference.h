@@ -39,10 +39,13 @@ inline Doubles dense(const ksr::Packed& packed, const Doubles& values) {
 
 inline double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
-// y += x W for the gates [first, last).
+// y += x W for the gates [first, last). A weight of zero does not count, whatever it meets: dead blocks do not pass NaN and infinity on.
 inline void product(const double* x, const Doubles& w, int inputs, int units, int gates, int first, int last, double* y) {
   for (int i = 0; i < inputs; ++i)
-    for (int j = first * units; j < last * units; ++j) y[j] += x[i] * w[int64_t{i} * gates * units + j];
+    for (int j = first * units; j < last * units; ++j) {
+      const double weight = w[int64_t{i} * gates * units + j];
+      if (weight != 0) y[j] += x[i] * weight;
+    }
 }
 
 inline Outputs run(const ksr::Recurrent& p, const Inputs& in) {
