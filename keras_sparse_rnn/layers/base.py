@@ -247,7 +247,7 @@ def _kernels_lent_to(cell, kernels, dtype):
     """While it lasts, `cell` has dense kernels, with which Keras's own loop over time can call it."""
     own = {name: vars(cell).get(name) for name in WEIGHTS}
     # Past `__setattr__`, which would track the tensors as state of the cell.
-    vars(cell).update(zip(WEIGHTS, (tf.cast(ops.unpack(*kernel), dtype) for kernel in kernels)))
+    vars(cell).update(zip(WEIGHTS, (ops.unpack(*ops.dequantize(kernel, dtype)[:3]) for kernel in kernels)))
     try:
         yield
     finally:

@@ -63,7 +63,7 @@ def test_pack_live_takes_the_native_op(monkeypatch):
     calls = []
     monkeypatch.setattr(native, "pack_live", lambda kernel, grid: calls.append(grid) or (1, 2))
     grid = BlockGrid(4, 4, 1, (2, 2))
-    assert storage.pack_live(tf.eye(4), grid) == (1, 2, grid) and calls == [grid]
+    assert storage.pack_live(tf.eye(4), grid)[:3] == (1, 2, grid) and calls == [grid]
     storage.pack_live(tf.eye(4, dtype="float64"), grid)
     assert len(calls) == 1
 
