@@ -204,7 +204,7 @@ def drawn(found, settings):
     if crossing:
         for axis in (upper, lower):
             axis.axvline(crossing["step"], color="black", linewidth=0.8, linestyle=":")
-        lower.annotate(f" faster than dense from {crossing['sparsity']:.0%} on", (crossing["step"], 0.02), fontsize=8)
+        upper.annotate(f" faster than dense from here on, {crossing['sparsity']:.0%} sparse", (crossing["step"], 2), fontsize=8)
     upper.set(ylabel="milliseconds a training step", ylim=(0, None))
     upper.legend(fontsize=8)
     upper.set_title(
