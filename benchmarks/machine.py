@@ -54,6 +54,15 @@ def instruction_set():
     return next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in text), platform.machine())
 
 
+def busy_seconds():
+    """How long all cores together have been busy since the machine started, for this machine's programs or for its host's; None where Linux does not say."""
+    try:
+        user, nice, system, _, _, *others = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    except (OSError, ValueError):
+        return None
+    return sum(map(int, (user, nice, system, *others))) / os.sysconf("SC_CLK_TCK")
+
+
 def version(package):
     try:
         return importlib.metadata.version(package)

@@ -3,11 +3,16 @@
 In each round every case has a turn, in one round first to last and in the next last to first. Before a turn there is a short pause, so that the spinning
 threads of the process before have gone to sleep. In its turn a peer first makes calls that do not count, then timed ones until its share of the problem's
 time is used up, at least one. Whatever slows the machine down for a while so hits all of them.
+
+Where other programs take more than a tenth of a core meanwhile, the turn is repeated, twice at most, and the one that was disturbed least counts. Two threads
+that wait for each other are slowed down a hundredfold if a third one keeps a core from them.
 """
 
 import os
 import statistics
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,6 +20,7 @@ from benchmarks.process import Failed, Skipped
 
 PAUSE = 0.1  # seconds
 MOST_CALLS = 2000  # in a turn
+DISTURBED, TRIES = 0.1, 3  # cores that others use; turns until the best has to do
 
 
 def measure(problem, team, progress=lambda: None):
@@ -26,36 +32,27 @@ def measure(problem, team, progress=lambda: None):
         progress: called after each step of the work, of which there are `work(problem)`.
 
     Returns:
-        list of dicts, one for each case: its fields, and `median`, `min`, `q1`, `q3` in seconds, `calls`, the `rounds`' medians and the `error`; or
-        `skipped` or `failed` with the reason.
+        list of dicts, one for each case: its fields, and `median`, `min`, `q1`, `q3` in seconds, `calls`, the `rounds`' medians, the `error`, and how many
+        cores `others` used in its most disturbed turn; or `skipped` or `failed` with the reason.
     """
     if problem.mode == "memory":
         return [_outcome(case, _memory, problem, case, team, progress) for case in problem.cases]
-    paths, ready, outcomes = {}, {}, {}
-    for case in problem.cases:
-        try:
-            ready[case] = team[case.peer], _prepare(problem, case, team, paths)
-        except (Failed, Skipped) as error:
-            outcomes[case] = _reason(error)
-        progress()
-    times = {case: [] for case in ready}
+    ready, outcomes = _prepared(problem, team, progress)
+    turns = {case: [] for case in ready}
     seconds = problem.seconds / max(1, problem.rounds * len(ready))
     for number in range(problem.rounds):
         for case in list(ready)[:: -1 if number % 2 else 1]:
-            worker, prepared = ready[case]
             time.sleep(PAUSE)
             if case not in outcomes:
                 try:
-                    answer = worker.ask("turn", number=prepared["number"], seconds=seconds, calls=MOST_CALLS)
-                    times[case].append(answer["times"])
+                    turns[case].append(_turn(team[case.peer], ready[case]["number"], seconds))
                 except (Failed, Skipped) as error:
                     outcomes[case] = _reason(error)
             progress()
     team.drop()
-    for path in paths.values():
-        os.remove(path)
-    for case, (_, prepared) in ready.items():
-        outcomes.setdefault(case, {"error": prepared["error"], **summary(times[case])} if case not in outcomes else None)
+    for case in ready.keys() - outcomes.keys():
+        others = max(turn["others"] for turn in turns[case])
+        outcomes[case] = {"error": ready[case]["error"], "others": others, **summary([turn["times"] for turn in turns[case]])}
     return [{**_fields(case), **outcomes[case]} for case in problem.cases]
 
 
@@ -78,20 +75,54 @@ def summary(rounds):
     }
 
 
-def _prepare(problem, case, team, paths):
-    """Makes a case ready, and before it, if need be, the outputs that its pattern should give."""
-    worker = team[case.peer]
-    if worker.missing:
-        raise Skipped(worker.missing)
-    fields = problem.to_json()
-    if case.pattern not in paths:
-        path = os.path.join(team.folder.name, f"expected-{len(paths)}.npz")
-        try:
-            team["reference"].ask("expect", problem=fields, pattern=case.pattern.__dict__, path=path)
-        except Failed as error:
-            raise Failed(f"nothing to compare with: {error}") from error
-        paths[case.pattern] = path
-    return worker.ask("prepare", problem=fields, case=_fields(case), path=paths[case.pattern])
+def _turn(worker, number, seconds):
+    """The least disturbed of a few turns; one, if it was not disturbed."""
+    best = None
+    for _ in range(TRIES):
+        turn = worker.ask("turn", number=number, seconds=seconds, calls=MOST_CALLS)
+        best = min(best or turn, turn, key=lambda each: each["others"])
+        if best["others"] <= DISTURBED:
+            break
+        time.sleep(PAUSE)
+    return best
+
+
+def _prepared(problem, team, progress):
+    """Makes the cases ready, those of several peers at a time: nothing is timed yet.
+
+    Returns:
+        the workers' answers, by case in the order of the problem, and what became of the others.
+    """
+    fields, paths, lock = problem.to_json(), {}, threading.Lock()
+    answers, outcomes = {}, {}
+
+    def expected(pattern):
+        """The file of the outputs that a pattern should give. The reference computes it when it is first needed."""
+        with lock:
+            if pattern not in paths:
+                path = os.path.join(team.folder.name, f"expected-{len(paths)}.npz")
+                try:
+                    team["reference"].ask("expect", problem=fields, pattern=_pattern(pattern), path=path)
+                except Failed as error:
+                    raise Failed(f"nothing to compare with: {error}") from error
+                paths[pattern] = path
+            return paths[pattern]
+
+    def prepare(peer):
+        for case in (case for case in problem.cases if case.peer == peer):
+            try:
+                worker = team[peer]
+                worker.start()
+                answers[case] = worker.ask("prepare", problem=fields, case=_fields(case), path=expected(case.pattern))
+            except (Failed, Skipped) as error:
+                outcomes[case] = _reason(error)
+            progress()
+
+    with ThreadPoolExecutor(team.threads) as pool:
+        list(pool.map(prepare, dict.fromkeys(case.peer for case in problem.cases)))
+    for path in paths.values():
+        os.remove(path)
+    return {case: answers[case] for case in problem.cases if case in answers}, outcomes
 
 
 def _memory(problem, case, team):
@@ -117,4 +148,8 @@ def _reason(error):
 
 
 def _fields(case):
-    return {"peer": case.peer, "pattern": {"sparsity": case.pattern.sparsity, "block_shape": list(case.pattern.block_shape)}, "form": case.form}
+    return {"peer": case.peer, "pattern": _pattern(case.pattern), "form": case.form}
+
+
+def _pattern(pattern):
+    return {"sparsity": pattern.sparsity, "block_shape": list(pattern.block_shape)}

@@ -93,7 +93,7 @@ class Problem:
     steps: int
     cases: tuple = ()
     rounds: int = 3
-    seconds: float = 9.0
+    seconds: float = 6.0
 
     @property
     def key(self):

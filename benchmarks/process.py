@@ -44,10 +44,7 @@ class Worker:
         Raises:
             Skipped, Failed: see there.
         """
-        if self.missing:
-            raise Skipped(self.missing)
-        if self.process is None:
-            self._start()
+        self.start()
         try:
             self.process.stdin.write(json.dumps({"command": command, **fields}) + "\n")
             self.process.stdin.flush()
@@ -77,7 +74,16 @@ class Worker:
         self.reader.join()
         process.stdout.close()
 
-    def _start(self):
+    def start(self):
+        """Starts the process, unless it runs.
+
+        Raises:
+            Skipped: its peer is not installed. Failed: it ended at once.
+        """
+        if self.missing:
+            raise Skipped(self.missing)
+        if self.process is not None:
+            return
         variables = {name: str(self.threads) for name in THREAD_VARIABLES}
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         with self.log.open("a") as log:

@@ -85,7 +85,7 @@ def peers(results):
     for problem, cases in results.of_group("targets"):
         for case, record in cases.items():
             rows.append([str(problem), _name(case), *_times(record)])
-    return Table("Everybody's times, milliseconds", ["problem", "who", "median", "quartiles", "least", "calls", "error"], rows)
+    return Table("Everybody's times, milliseconds", ["problem", "who", "median", "quartiles", "least", "calls", "error", "others"], rows)
 
 
 def sweep(results):
@@ -233,9 +233,10 @@ def _trouble(record):
 
 def _times(record):
     if "median" not in record:
-        return [_trouble(record).split(":")[0], "", "", "", ""]
+        return [_trouble(record).split(":")[0], *[""] * 5]
     quartiles = f"{1e3 * record['q1']:.4g} to {1e3 * record['q3']:.4g}"
-    return [f"{1e3 * record['median']:.4g}", quartiles, f"{1e3 * record['min']:.4g}", str(record["calls"]), f"{record['error']:.0e}"]
+    times = [f"{1e3 * record['median']:.4g}", quartiles, f"{1e3 * record['min']:.4g}"]
+    return [*times, str(record["calls"]), f"{record['error']:.0e}", f"{record['others']:.2f}"]
 
 
 def _ratio(dense, record):

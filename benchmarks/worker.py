@@ -7,7 +7,7 @@
 | (none: at the start) | `ready`, or `skipped` with the reason |
 | `expect` problem, pattern, path | writes the right outputs to a file (only the peer `reference`) |
 | `prepare` problem, case, path | makes a case ready, compares its outputs with that file: its number and the `error` |
-| `turn` number, seconds, calls | calls it for so long or so often: `times` |
+| `turn` number, seconds, calls | calls it for so long or so often: `times`, and how many cores' time `others` took meanwhile |
 | `memory` problem, case | bytes of a training step: `counted`, and `peak` over the baseline of the process |
 | `drop` | forgets all cases |
 
@@ -25,7 +25,7 @@ import traceback
 
 import numpy as np
 
-from benchmarks import memory, peers
+from benchmarks import machine, memory, peers
 from benchmarks.data import Data, base_kernel, largest_error
 from benchmarks.peers.base import Unavailable
 from benchmarks.problems import Pattern, Problem, case_from_json
@@ -69,21 +69,23 @@ class Commands:
             call()
             if clock() >= end:
                 break
-        end = clock() + seconds
+        busy, own, begin, end = machine.busy_seconds(), time.process_time(), clock(), clock() + seconds
         while len(times) < calls and (not times or clock() < end):
             start = clock()
             call()
             times.append(clock() - start)
         self.cases[number] = call, times[-1]
-        return {"times": times}
+        if busy is None:
+            return {"times": times, "others": 0.0}
+        others = machine.busy_seconds() - busy - (time.process_time() - own)
+        return {"times": times, "others": max(0.0, others / (clock() - begin))}
 
     def memory(self, problem, case):
         return memory.of_training(self.peer, Problem.from_json(problem), case_from_json(case))
 
     def drop(self):
-        if hasattr(self.peer, "drop"):
-            self.peer.drop()
         self.cases, self.problem, self.data = {}, None, None
+        self.peer.drop()
         base_kernel.cache_clear()
         gc.collect()
         return {}

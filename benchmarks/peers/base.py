@@ -41,8 +41,8 @@ class Peer:
             raise Unavailable(f"it has no {problem.mode}")
         return method(problem, data, case)
 
-    def close(self):
-        """Frees what outlives the prepared cases."""
+    def drop(self):
+        """Forgets what outlives the prepared cases."""
 
 
 def reordered(kernel, order, units):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_sparse_rnn as ksr
 from benchmarks.peers.base import Prepared, Unavailable
-from benchmarks.peers.keras_peer import LAYERS, KerasPeer
+from benchmarks.peers.keras_peer import LAYERS, ZEROS, KerasPeer
 
 SPARSE_LAYERS = {"lstm": ksr.layers.BlockSparseLSTM, "gru": ksr.layers.BlockSparseGRU, "simple_rnn": ksr.layers.BlockSparseSimpleRNN}
 TOLERANCES = {"": 1e-4, "bfloat16": 3e-2, "int8": 1e-1}
@@ -27,7 +27,8 @@ class Ours(KerasPeer):
             return self._narrow_layer(problem, data, case, options)
         packed = data.packed(case.pattern)
         counts = tuple(len(blocks) for _, blocks in packed)
-        layer = SPARSE_LAYERS[problem.cell](problem.units, case.pattern.block_shape, live_blocks=counts, kernel="native", **options)
+        options |= {"live_blocks": counts, "kernel": "native", **ZEROS}
+        layer = SPARSE_LAYERS[problem.cell](problem.units, case.pattern.block_shape, **options)
         layer.build((problem.batch, problem.length, problem.units))
         for role, (values, blocks) in zip(("kernel", "recurrent_kernel"), packed):
             getattr(layer, f"{role}_values").assign(values)
@@ -39,7 +40,7 @@ class Ours(KerasPeer):
         """Weights of fewer bits are for inference: they are made from those of a Keras model."""
         if "weights" not in inspect.signature(ksr.substitute).parameters:
             raise Unavailable(f"this keras_sparse_rnn has no {case.form} weights")
-        layer = LAYERS[problem.cell](problem.units, **options)
+        layer = LAYERS[problem.cell](problem.units, **ZEROS, **options)
         model = keras.Sequential([keras.Input(batch_shape=(problem.batch, problem.length, problem.units)), layer])
         model.set_weights([*data.kernels(case.pattern), data.bias])
         return ksr.substitute(model, case.pattern.block_shape, kernel="native", weights=case.form).layers[-1]

@@ -13,7 +13,7 @@ class Reference(KerasPeer):
         self.drop()
 
     def drop(self):
-        """Forgets the problem."""
+        super().drop()
         self.problem = self.made = self.prepared = None
         self.case = types.SimpleNamespace(pattern=None)
 

@@ -10,10 +10,8 @@ from benchmarks.process import Failed, Skipped
 class FakeWorker:
     """Answers at once, and notes what it was asked."""
 
-    missing = None
-
     def __init__(self, peer, asked):
-        self.peer, self.asked, self.count = peer, asked, 0
+        self.peer, self.asked, self.count, self.disturbances = peer, asked, 0, []
 
     def ask(self, command, **fields):
         self.asked.append((self.peer, command))
@@ -29,8 +27,11 @@ class FakeWorker:
         if command == "turn":
             if self.peer == "keras_xla":
                 raise Failed("it broke later")
-            return {"times": [1.0, 2.0, 6.0]}
+            return {"times": [1.0, 2.0, 6.0], "others": self.disturbances.pop(0) if self.disturbances else 0.0}
         return {"counted": 5, "peak": 7}
+
+    def start(self):
+        pass
 
     def close(self):
         self.asked.append((self.peer, "close"))
@@ -39,6 +40,7 @@ class FakeWorker:
 class FakeTeam:
     def __init__(self, folder):
         self.asked, self.folder, self.workers = [], types.SimpleNamespace(name=str(folder)), {}
+        self.threads = 2
 
     def __getitem__(self, peer):
         return self.workers.setdefault(peer, FakeWorker(peer, self.asked))
@@ -70,6 +72,13 @@ def test_cases_take_turns_forwards_and_backwards(team):
     assert found[0]["median"] == 2.0 and found[0]["calls"] == 9 and found[0]["rounds"] == [2.0, 2.0, 2.0]
     assert len(steps) == measure.work(given)
     assert team.asked[-1] == ("all", "drop")
+
+
+def test_disturbed_turns_are_repeated_and_the_best_counts(team):
+    team["ours"].disturbances = [0.05, 0.3, 0.2, 0.4, 0.9, 0.0]  # one turn that is let pass, three that are not, two
+    (found,) = measure.measure(problem("ours", rounds=3), team)
+    assert found["others"] == 0.2 and found["calls"] == 9
+    assert [command for _, command in team.asked].count("turn") == 6
 
 
 def test_what_is_expected_is_computed_once_for_a_pattern_and_removed(team, tmp_path):
