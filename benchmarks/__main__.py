@@ -69,21 +69,35 @@ def run(options, console):
     return results
 
 
+def committed():
+    """The results that the documents quote, or None while there are none."""
+    return next(map(Results, sorted(FOLDER.glob("*-threads.json"))), None)
+
+
+def measured(path):
+    """The results of a file that is there."""
+    if not path.exists():
+        raise ValueError(f"`--draw` and `--table` must name a file of results. Received: {path}, which is not there")
+    return Results(path)
+
+
 def main(arguments=None):
     options, console = parsed(arguments), Console()
     try:
         if options.table:
-            path = next(iter(sorted(FOLDER.glob("*.json"))), None) if options.table is True else options.table
-            tables.refresh(DOCS, path and Results(path))
+            tables.refresh(DOCS, committed() if options.table is True else measured(options.table))
         elif not options.draw:
             for table in tables.all_tables(run(options, console)):
                 console.print(table.rich())
         if options.draw or not options.table:
             from benchmarks import charts
 
-            charts.draw(Results(options.draw or options.out), options.pictures)
+            charts.draw(measured(options.draw or options.out), options.pictures)
     except ValueError as error:
         console.print(str(error), style="red", highlight=False)
+        return 2
+    except ModuleNotFoundError as error:
+        console.print(f'No charts: {error.name} is not installed; pip install ".[benchmark]" brings it', style="red", highlight=False, markup=False)
         return 2
     return 0
 

@@ -4,7 +4,7 @@ In each round every case has a turn, in one round first to last and in the next 
 threads of the process before have gone to sleep. In its turn a peer first makes calls that do not count, then timed ones until its share of the problem's
 time is used up, at least one. Whatever slows the machine down for a while so hits all of them.
 
-Where other programs take more than a tenth of a core meanwhile, the turn is repeated, twice at most, and the one that was disturbed least counts. Two threads
+Where other programs take more than a quarter of a core meanwhile, the turn is repeated, twice at most, and the one that was disturbed least counts. Two threads
 that wait for each other are slowed down a hundredfold if a third one keeps a core from them.
 """
 
@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks.process import Failed, Skipped
 
-PAUSE = 0.1  # seconds
+PAUSE = 0.05  # seconds
 MOST_CALLS = 2000  # in a turn
-DISTURBED, TRIES = 0.1, 3  # cores that others use; turns until the best has to do
+DISTURBED, TRIES = 0.25, 3  # cores that others use; turns until the best has to do
 
 
 def measure(problem, team, progress=lambda: None):

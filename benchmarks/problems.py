@@ -92,7 +92,7 @@ class Problem:
     batch: int
     steps: int
     cases: tuple = ()
-    rounds: int = 3
+    rounds: int = 5
     seconds: float = 6.0
 
     @property

@@ -34,11 +34,11 @@ def cases(content, wanted):
 @NATIVE
 def test_all_modes_and_a_second_run(tmp_path, capfd):
     pytest.importorskip("matplotlib")
-    arguments = ["--peers", "keras", "ours", "tensorflow", "--only", "targets", "steps", "memory"]
+    arguments = ["--peers", "keras", "ours", "--only", "targets", "steps", "memory"]
     code, content = run(tmp_path, *arguments)
     assert code == 0
     assert {key.split("/")[1] for key in content["problems"]} == {"forward", "train", "step", "steps", "identity", "memory"}
-    for key, case in [*cases(content, "keras"), *cases(content, "tensorflow")]:
+    for key, case in cases(content, "keras"):
         assert "median" in case or "counted" in case, (key, case)
     for key, case in cases(content, "ours"):
         assert "median" in case or "counted" in case or case["form"], (key, case)
@@ -72,6 +72,8 @@ def test_peers_compute_the_same(tmp_path, peer, packages):
 def test_a_file_of_something_else_is_left_alone(tmp_path, capsys):
     path = tmp_path / "other.json"
     path.write_text("{}")
+    assert command.main(["--draw", str(tmp_path / "none.json")]) == 2
+    assert "which is not there" in " ".join(capsys.readouterr().out.split())
     assert command.main(["--quick", "--out", str(path)]) == 2
     assert "must be a file of results" in " ".join(capsys.readouterr().out.split())
     assert path.read_text() == "{}"
