@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_sparse_rnn.layers import BlockSparseDense
 from keras_sparse_rnn.layers.base import BlockSparseRNN
+from keras_sparse_rnn.layers.storage import packed_variables
 from keras_sparse_rnn.selection import find_kernels
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape, faster_block_shape, relative_cost
 
@@ -30,7 +31,7 @@ class Row:
         block_shape: `(rows, columns)` of the blocks; of a Keras layer, the shape in which `ksr.substitute` would store its zeros. None if no
             block is zero.
         sparsity: fraction of the weights that are zero: those outside live blocks where the layer has blocks, single zeros elsewhere.
-        bytes: of the weights as they are held, with the block numbers.
+        bytes: of the weights as they are held, with the block numbers, and the scales of int8.
         dense_bytes: of the dense kernel.
         multiply_adds: that the layer does for one time step of one sequence.
         dense_multiply_adds: what the dense kernel takes.
@@ -193,7 +194,7 @@ def _rows_of_layer(path, layer, counted):
     owner = getattr(layer, "cell", layer)
     for name, grid, kernel in zip(names, layer.grids, layer.dense_kernels()):
         packed = layer.storage == "packed"
-        variables = [getattr(owner, f"{name}_{part}") for part in ("values", "blocks")] if packed else [getattr(owner, name)]
+        variables = packed_variables(owner, name) if packed else [getattr(owner, name)]
         if id(variables[0]) in counted:
             continue
         counted.update(map(id, variables))
@@ -205,7 +206,7 @@ def _rows_of_layer(path, layer, counted):
             grid.block_shape,
             grid.sparsity(live),
             sum(map(_bytes, variables)),
-            kernel.size * _itemsize(variables[0]),
+            kernel.nbytes,
             int(live.sum()) * grid.block_shape[0] * grid.block_shape[1],
             kernel.size,
             block_sparse=True,

@@ -5,6 +5,7 @@ import inspect
 import numbers
 
 from keras_sparse_rnn.ops.functions import KERNELS
+from keras_sparse_rnn.ops.quantization import WEIGHTS
 from keras_sparse_rnn.patterns import check_choice
 
 STORAGES = ("packed", "masked")
@@ -44,6 +45,17 @@ def check_storage(storage):
 def check_kernel(kernel):
     """Returns `kernel`, or raises a `ValueError`."""
     return check_choice(kernel, KERNELS, "kernel")
+
+
+def check_weights(weights, storage):
+    """Returns `weights`, the type that kernels are stored as, or raises a `ValueError`."""
+    check_choice(weights, WEIGHTS, "weights")
+    if weights != "float32" and storage != "packed":
+        raise ValueError(
+            f'`weights` must be "float32" with `storage="masked"`, whose kernels are dense and trained: quantised kernels are packed and cannot be '
+            f"trained. Received: weights={weights!r}, storage={storage!r}"
+        )
+    return weights
 
 
 def check_live_blocks(live_blocks, count, storage):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import storage as storages
-from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage, forgotten_arguments
+from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage, check_weights, forgotten_arguments
 from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
 
 WEIGHTS = ("kernel", "recurrent_kernel")
@@ -37,6 +37,8 @@ class BlockSparseRNN:
         kernel: `"auto"` runs the native op where it applies and plain TensorFlow elsewhere, `"native"` raises where it does not apply,
             `"reference"` is plain TensorFlow.
         live_blocks: how many blocks of the kernel and of the recurrent kernel live, instead of `sparsity`. `ksr.substitute` passes it.
+        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed kernels of a half or a quarter of the bytes, not trainable. Train
+            a float32 layer, then `ksr.substitute(model, weights="int8")`.
         kwargs: every argument of the Keras layer.
 
     Raises:
@@ -56,6 +58,7 @@ class BlockSparseRNN:
         storage="packed",
         kernel="auto",
         live_blocks=None,
+        weights="float32",
         **kwargs,
     ):
         super().__init__(units, **kwargs)
@@ -68,6 +71,7 @@ class BlockSparseRNN:
         self.storage = check_storage(storage)
         self.kernel_choice = check_kernel(kernel)
         self.live_blocks = check_live_blocks(live_blocks, len(WEIGHTS), storage)
+        self.weights_choice = check_weights(weights, storage)
         # The native ops have no XLA kernel. Keras then compiles the model without XLA.
         self.supports_jit = kernel == "reference"
 
@@ -114,8 +118,7 @@ class BlockSparseRNN:
         """The kernel `[inputs, gates * units]` and the recurrent kernel `[units, gates * units]`, as NumPy arrays, dead blocks zero."""
         if self.storage == "masked":
             return tuple(getattr(self.cell, name).numpy() for name in WEIGHTS)
-        packed = [[getattr(self.cell, f"{name}_{part}").numpy() for part in ("values", "blocks")] for name in WEIGHTS]
-        return tuple(grid.unpack(*pair) for grid, pair in zip(self._grids, packed))
+        return tuple(storages.dense_kernel(self.cell, name, grid, self.weights_choice) for name, grid in zip(WEIGHTS, self._grids))
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs all steps. Called by Keras, which prepares the states before and stores them afterwards."""
@@ -132,6 +135,8 @@ class BlockSparseRNN:
             mask = mask[..., 0] if len(mask.shape) == 3 else mask
         dtype = self._op_dtype()
         bias = None if self.bias is None else tf.cast(self.bias, dtype)
+        if self.weights_choice != "float32" and bias is not None and not self.bias.trainable:
+            bias = tf.stop_gradient(bias)  # or the tape would want the gradient of an op that has none
         states = [tf.cast(state, dtype) for state in initial_state]
         options = {
             "mask": mask,
@@ -156,6 +161,7 @@ class BlockSparseRNN:
             storage=self.storage,
             kernel=self.kernel_choice,
             live_blocks=self.live_blocks,
+            weights=self.weights_choice,
         )
         config.update(forgotten_arguments(self))
         return config
@@ -209,23 +215,15 @@ class BlockSparseRNN:
             # Without autocast: kernels are computed with in float32 also under mixed precision.
             initializer = storages.masked_initializer(initializer, grid, blocks)
             return add_weight(name=name, shape=shape, initializer=initializer, autocast=False, **kept)
-        values, numbers = storages.add_packed_weights(add_weight, name, grid, blocks, initializer=initializer, **kept)
-        setattr(self.cell, f"{name}_values", values)
-        setattr(self.cell, f"{name}_blocks", numbers)
+        options = {"initializer": initializer, "weights": self.weights_choice, **kept}
+        storages.add_packed_weights(self.cell, add_weight, name, grid, blocks, **options)
         return None
 
     def _packed_kernels(self):
         """The kernel and the recurrent kernel as `ops.PackedKernel`s."""
         dtype = self._op_dtype()
         if self.storage == "packed":
-            return [
-                ops.PackedKernel(
-                    tf.cast(getattr(self.cell, f"{name}_values"), dtype),
-                    tf.convert_to_tensor(getattr(self.cell, f"{name}_blocks")),
-                    grid,
-                )
-                for name, grid in zip(WEIGHTS, self._grids)
-            ]
+            return [storages.packed_kernel(self.cell, name, grid, dtype, self.weights_choice) for name, grid in zip(WEIGHTS, self._grids)]
         native = self.kernel_choice != "reference"
         native = native and not ops.why_not_native(self.op, dtype=dtype, **self._op_options())
         pack = storages.pack_live if native else storages.pack_all

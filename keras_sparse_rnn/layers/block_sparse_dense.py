@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import storage as storages
-from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage, takes_arguments_of
+from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage, check_weights, takes_arguments_of
 from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
 
 
@@ -23,6 +23,7 @@ class BlockSparseDense(keras.layers.Dense):
         storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
         kernel: `"auto"`, `"native"` or `"reference"`.
         live_blocks: `(n,)`, how many blocks live, instead of `sparsity`.
+        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable.
         kwargs: every argument of `keras.layers.Dense`. The regularizer and the constraint of the kernel see it dense. `lora_rank` and
             `quantization_config` must be None: both work on a dense kernel.
 
@@ -35,7 +36,7 @@ class BlockSparseDense(keras.layers.Dense):
 
     @takes_arguments_of(keras.layers.Dense)
     def __init__(
-        self, units, block_shape=(16, 16), *, sparsity=0.0, storage="packed", kernel="auto", live_blocks=None, **kwargs
+        self, units, block_shape=(16, 16), *, sparsity=0.0, storage="packed", kernel="auto", live_blocks=None, weights="float32", **kwargs
     ):
         super().__init__(units, **kwargs)
         for name in ("lora_rank", "quantization_config"):
@@ -53,6 +54,7 @@ class BlockSparseDense(keras.layers.Dense):
         self.storage = check_storage(storage)
         self.kernel_choice = check_kernel(kernel)
         self.live_blocks = check_live_blocks(live_blocks, 1, storage)
+        self.weights_choice = check_weights(weights, storage)
         self.supports_jit = kernel == "reference"
 
     @property
@@ -87,16 +89,15 @@ class BlockSparseDense(keras.layers.Dense):
             initializer = storages.masked_initializer(initializer, grid, blocks)
             return super().add_weight(*args, name=name, initializer=initializer, autocast=False, **options)
         options.pop("shape")
-        self.kernel_values, self.kernel_blocks = storages.add_packed_weights(
-            super().add_weight, name, grid, blocks, initializer=initializer, **options
-        )
+        options.update(initializer=initializer, weights=self.weights_choice)
+        storages.add_packed_weights(self, super().add_weight, name, grid, blocks, **options)
         return None
 
     def dense_kernels(self):
         """The kernel `[inputs, units]` as a NumPy array, dead blocks zero, in a tuple of one."""
         if self.storage == "masked":
             return (self.kernel.numpy(),)
-        return (self._grids[0].unpack(self.kernel_values.numpy(), self.kernel_blocks.numpy()),)
+        return (storages.dense_kernel(self, "kernel", self._grids[0], self.weights_choice),)
 
     def call(self, inputs, training=None):
         dtype = self._op_dtype()
@@ -135,6 +136,7 @@ class BlockSparseDense(keras.layers.Dense):
             storage=self.storage,
             kernel=self.kernel_choice,
             live_blocks=self.live_blocks,
+            weights=self.weights_choice,
         )
         return config
 
@@ -144,6 +146,6 @@ class BlockSparseDense(keras.layers.Dense):
     def _packed_kernel(self, dtype):
         (grid,) = self._grids
         if self.storage == "packed":
-            return ops.PackedKernel(tf.cast(self.kernel_values, dtype), tf.convert_to_tensor(self.kernel_blocks), grid)
+            return storages.packed_kernel(self, "kernel", grid, dtype, self.weights_choice)
         native = self.kernel_choice != "reference" and not ops.why_not_native(self.op, dtype=dtype)
         return (storages.pack_live if native else storages.pack_all)(tf.cast(self.kernel, dtype), grid)

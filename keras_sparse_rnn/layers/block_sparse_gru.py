@@ -34,6 +34,7 @@ class BlockSparseGRU(BlockSparseRNN, keras.layers.GRU):
         storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
         kernel: `"auto"`, `"native"` or `"reference"`.
         live_blocks: how many blocks of the two kernels live, instead of `sparsity`.
+        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable. See `ksr.substitute`.
         kwargs: every argument of `keras.layers.GRU`. Regularizers and constraints see the dense kernels.
     """
 

@@ -13,6 +13,7 @@ Regularisers and constraints mean what they mean in Keras in both storages: they
 it is unpacked for them, except for L1 and L2, which sum over weights and so may see the packed ones.
 """
 
+import functools
 import random
 
 import keras
@@ -42,23 +43,33 @@ def random_blocks(grid, count, seed):
     return np.sort(np.concatenate(chosen)).astype(np.int32)
 
 
-def add_packed_weights(add_weight, name, grid, blocks, *, initializer, regularizer=None, constraint=None, **options):
-    """Creates the variables `<name>_values` and `<name>_blocks` of a packed kernel.
+def add_packed_weights(owner, add_weight, name, grid, blocks, *, initializer, weights="float32", regularizer=None, constraint=None, **options):
+    """Creates the variables `<name>_values` and `<name>_blocks` of a packed kernel, and `<name>_scales` of one of int8, as attributes of `owner`.
+
+    Quantised kernels are not trainable, so regularizers and constraints do not concern them.
 
     Args:
-        add_weight: of the layer that shall own them.
+        owner: the layer that shall own them.
+        add_weight: its method.
         name: of the dense kernel.
         grid: its `BlockGrid`.
         blocks: int32 `[live]`, the numbers of the live blocks.
         initializer, regularizer, constraint: of the dense kernel.
+        weights: `"float32"`, `"bfloat16"` or `"int8"`.
         options: passed on to `add_weight`.
-
-    Returns:
-        `(values, blocks)`, two `keras.Variable`s.
     """
+    quantized = weights != "float32"
+
+    @functools.lru_cache(maxsize=1)
+    def initial():
+        values = ops.pack(initializer(grid.kernel_shape, dtype="float32"), blocks, grid)
+        return ops.quantize(ops.PackedKernel(values, blocks, grid), weights)
 
     def initial_values(shape, dtype=None):
-        return ops.pack(initializer(grid.kernel_shape, dtype=dtype), blocks, grid)
+        return initial().values if quantized else ops.pack(initializer(grid.kernel_shape, dtype=dtype), blocks, grid)
+
+    if quantized:
+        options.update(dtype=weights, trainable=False)
 
     values = add_weight(
         name=f"{name}_values",
@@ -75,12 +86,51 @@ def add_packed_weights(add_weight, name, grid, blocks, *, initializer, regulariz
         trainable=False,
         autocast=False,
     )
+    setattr(owner, f"{name}_values", values)
+    setattr(owner, f"{name}_blocks", numbers)
+    if weights == "int8":
+        scales = add_weight(
+            name=f"{name}_scales",
+            shape=(grid.gates, grid.columns, grid.block_shape[1]),
+            initializer=lambda shape, dtype=None: initial().scales,
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
+        setattr(owner, f"{name}_scales", scales)
+    if quantized:
+        return
     if regularizer is not None:
         whole = type(regularizer) in SUMS_OVER_WEIGHTS
         values.regularizer = regularizer if whole else DenseRegularizer(regularizer, numbers, grid)
     if constraint is not None or has_padding(grid):
         values.constraint = PackedConstraint(constraint, numbers, grid)
-    return values, numbers
+
+
+def packed_kernel(owner, name, grid, dtype, weights):
+    """The `ops.PackedKernel` of the variables that `add_packed_weights` made: float values of `dtype`, quantised ones as they are stored.
+
+    `weights` tells them apart, not the variables' dtype: under the policy "bfloat16" trainable ones are bfloat16, too.
+    """
+    values, blocks = tf.convert_to_tensor(getattr(owner, f"{name}_values")), tf.convert_to_tensor(getattr(owner, f"{name}_blocks"))
+    if weights == "float32":
+        return ops.PackedKernel(tf.cast(values, dtype), blocks, grid)
+    scales = getattr(owner, f"{name}_scales", None)
+    return ops.PackedKernel(values, blocks, grid, None if scales is None else tf.convert_to_tensor(scales))
+
+
+def packed_variables(owner, name):
+    """The variables of a packed kernel: values, blocks and, for int8, scales."""
+    found = [getattr(owner, f"{name}_{part}", None) for part in ("values", "blocks", "scales")]
+    return [variable for variable in found if variable is not None]
+
+
+def dense_kernel(owner, name, grid, weights):
+    """The dense kernel of packed variables as a NumPy array, dequantised, dead blocks zero."""
+    blocks = getattr(owner, f"{name}_blocks").numpy()
+    if weights == "float32":
+        return grid.unpack(getattr(owner, f"{name}_values").numpy(), blocks)
+    return grid.unpack(ops.dequantize(packed_kernel(owner, name, grid, None, weights)).values.numpy(), blocks)
 
 
 def masked_initializer(initializer, grid, blocks):

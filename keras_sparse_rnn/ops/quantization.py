@@ -18,6 +18,11 @@ from keras_sparse_rnn.ops.packing import PackedKernel
 from keras_sparse_rnn.patterns import check_choice
 
 WEIGHTS = ("float32", "bfloat16", "int8")
+NO_GRADIENT = (
+    "quantised weights (bfloat16, int8) are for inference, there is no gradient through them. Train the model with float32 weights and quantise it "
+    'afterwards: keras_sparse_rnn.substitute(model, weights="int8"). To train other layers behind quantised ones, set `trainable = False` on those '
+    "and on all layers before them"
+)
 
 
 def quantize(packed, weights):
@@ -65,18 +70,9 @@ def scales_shape(grid):
     return (grid.gates, grid.columns, grid.block_shape[1])
 
 
-@tf.custom_gradient
 def without_gradient(tensor):
-    """`tensor`; its gradient is an error that says what to do."""
-
-    def gradient(*_):
-        raise NotImplementedError(
-            "Quantised weights (bfloat16, int8) are for inference: there is no gradient through them. Train the model with float32 weights and "
-            'quantise it afterwards, keras_sparse_rnn.substitute(model, weights="int8"); or set `trainable = False` on the quantised layer and all '
-            "layers before it."
-        )
-
-    return tf.identity(tensor), gradient
+    """`tensor`; asking for its gradient is a `LookupError` that says what to do."""
+    return tf.raw_ops.PreventGradient(input=tensor, message=NO_GRADIENT)
 
 
 def _outputs(packed):

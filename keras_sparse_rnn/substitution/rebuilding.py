@@ -109,7 +109,8 @@ class Rebuilder:
         for old, new in sorted(pairs, key=lambda pair: not isinstance(pair[0], keras.Model)):
             new.trainable = old.trainable
         for transfer in made:
-            transfer.new.trainable = transfer.old.trainable
+            if not transfer.quantized:
+                transfer.new.trainable = transfer.old.trainable
 
 
 @contextlib.contextmanager

@@ -30,7 +30,8 @@ def recompile(old, new, transfers):
     settings["optimizer"] = new_optimizer(old.optimizer, transfers)
     settings["jit_compile"] = settings["jit_compile"] and all(layer.supports_jit for layer in new._flatten_layers())
     new.compile(**settings, auto_scale_loss=False)
-    carry_optimizer_state(old.optimizer, new.optimizer, transfers)
+    if not any(transfer.quantized for transfer in transfers):  # such models are for inference: the optimiser would have nothing to continue
+        carry_optimizer_state(old.optimizer, new.optimizer, transfers)
 
 
 def new_optimizer(old, transfers):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import BlockSparseDense, BlockSparseGRU, BlockSparseLSTM, BlockSparseSimpleRNN
 from keras_sparse_rnn.layers.arguments import forgotten_arguments
 from keras_sparse_rnn.layers.base import BlockSparseRNN
@@ -20,8 +21,9 @@ TWINS = {
     keras.layers.Dense: BlockSparseDense,
 }
 PARENTS = {twin: parent for parent, twin in TWINS.items()}
-OWN_ARGUMENTS = ("block_shape", "recurrent_block_shape", "sparsity", "storage", "kernel", "live_blocks")
+OWN_ARGUMENTS = ("block_shape", "recurrent_block_shape", "sparsity", "storage", "kernel", "live_blocks", "weights")
 # Arguments that a config would carry as text: passed as the objects that they are, so that unregistered ones survive.
+KERNELS = ("kernel", "recurrent_kernel")
 LIVE_ARGUMENTS = ("activation", "initializer", "regularizer", "constraint")
 
 
@@ -29,11 +31,13 @@ class Transfer(NamedTuple):
     """One variable of an old layer, its counterpart in the new layer, and what makes a value of the one a value of the other.
 
     `convert` is a function of NumPy arrays; it holds for the weight and for what an optimiser keeps per weight. None: the value itself.
+    `quantized`: one of the two is quantised, so neither an optimiser's memory nor whether it can be trained carries over.
     """
 
     old: keras.Variable
     new: keras.Variable
     convert: Callable | None = None
+    quantized: bool = False
 
 
 def is_block_sparse(layer):
@@ -73,13 +77,13 @@ def patterns(layer):
     return found
 
 
-def block_sparse_twin(layer, block_shape, storage, kernel):
+def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
     """The block-sparse layer that computes what `layer` computes, not built yet, and whether any of its blocks is zero.
 
     Args:
         layer: a built layer for which `has_twin` holds.
         block_shape: `(rows, columns)`, or None: that of a layer that is block-sparse already, else the best one for each kernel.
-        storage, kernel: of the new layer.
+        storage, kernel, weights: of the new layer.
 
     Returns:
         `(twin, sparse)`.
@@ -91,7 +95,7 @@ def block_sparse_twin(layer, block_shape, storage, kernel):
     grids = [BlockGrid(dense.shape[0], dense.shape[1] // gates, gates, shape) for dense, shape in zip(kernels, shapes)]
     live = [int(grid.live(dense).sum()) for grid, dense in zip(grids, kernels)]
     config = _parent_config(layer)
-    config.update(block_shape=shapes[0], storage=storage, kernel=kernel)
+    config.update(block_shape=shapes[0], storage=storage, kernel=kernel, weights=weights)
     if len(shapes) > 1 and shapes[1] != shapes[0]:
         config["recurrent_block_shape"] = shapes[1]
     if storage == "packed":
@@ -110,7 +114,7 @@ def transfers(old, new):
     Returns:
         List of `Transfer`.
     """
-    pairs = [_kernel_transfer(old, new, index, pattern) for index, pattern in enumerate(patterns(old))]
+    pairs = [pair for index, pattern in enumerate(patterns(old)) for pair in _kernel_transfers(old, new, index, pattern)]
     if old.use_bias:
         pairs.append(Transfer(old.bias if isinstance(old, keras.layers.Dense) else old.cell.bias, _bias(new)))
     if isinstance(old, keras.layers.RNN):
@@ -119,10 +123,12 @@ def transfers(old, new):
     return pairs
 
 
-def _kernel_transfer(old, new, index, pattern):
-    """The transfer of one kernel, whichever of plain, masked and packed either side is."""
+def _kernel_transfers(old, new, index, pattern):
+    """The transfer of one kernel, whichever of plain, masked, packed and quantised either side is; and that of the scales of int8."""
     steps = []
-    if _is_packed(old):
+    if _is_quantized(old):
+        steps.append(lambda array: old.dense_kernels()[index])
+    elif _is_packed(old):
         old_grid, old_blocks = old.grids[index], _block_variables(old)[index].numpy()
         steps.append(lambda array: old_grid.unpack(array, old_blocks))
     if is_block_sparse(new):
@@ -135,13 +141,28 @@ def _kernel_transfer(old, new, index, pattern):
         else:
             # An optimiser's memory of a dead block would bring it back to life.
             steps.append(lambda array: np.where(grid.expand(live), array, np.zeros((), array.dtype)))
+    old_variable, new_variable = _kernel_variables(old)[index], _kernel_variables(new)[index]
+    if not _is_quantized(new):
+        return [Transfer(old_variable, new_variable, _in_turn(steps) if steps else None, _is_quantized(old))]
+    quantize = lambda values: ops.quantize(ops.PackedKernel(values, blocks, grid), new.weights_choice)  # noqa: E731
+    pairs = [Transfer(old_variable, new_variable, _in_turn([*steps, quantize, lambda packed: packed.values]), True)]
+    if new.weights_choice == "int8":
+        scales = getattr(_owner(new), f"{KERNELS[index]}_scales")
+        pairs.append(Transfer(old_variable, scales, _in_turn([*steps, quantize, lambda packed: packed.scales]), True))
+    return pairs
 
+
+def _in_turn(steps):
     def convert(array):
         for step in steps:
             array = step(array)
         return array
 
-    return Transfer(_kernel_variables(old)[index], _kernel_variables(new)[index], convert if steps else None)
+    return convert
+
+
+def _is_quantized(layer):
+    return is_block_sparse(layer) and layer.weights_choice != "float32"
 
 
 def _is_packed(layer):
@@ -159,12 +180,12 @@ def _bias(layer):
 
 def _kernel_variables(layer):
     """The variables of the kernels: dense ones, or packed values."""
-    names = ("kernel", "recurrent_kernel") if isinstance(layer, keras.layers.RNN) else ("kernel",)
+    names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
     return [getattr(_owner(layer), f"{name}_values" if _is_packed(layer) else name) for name in names]
 
 
 def _block_variables(layer):
-    names = ("kernel", "recurrent_kernel") if isinstance(layer, keras.layers.RNN) else ("kernel",)
+    names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
     return [getattr(_owner(layer), f"{name}_blocks") for name in names]
 
 

@@ -22,7 +22,7 @@ def test_takes_every_argument_of_its_parent_with_the_same_default(layer, parent)
     own = dict(inspect.signature(layer).parameters)
     for name, parameter in inspect.signature(parent).parameters.items():
         assert own.pop(name).default == parameter.default
-    extra = {"block_shape": (16, 16), "sparsity": 0.0, "storage": "packed", "kernel": "auto", "live_blocks": None}
+    extra = {"block_shape": (16, 16), "sparsity": 0.0, "storage": "packed", "kernel": "auto", "live_blocks": None, "weights": "float32"}
     if parent is not keras.layers.Dense:
         extra["recurrent_block_shape"] = None
     assert {name: parameter.default for name, parameter in own.items()} == extra
