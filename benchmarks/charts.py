@@ -22,7 +22,7 @@ COLOURS = {
     "ours, bfloat16": "#2aa198",
     "ours, int8": "#6fb43f",
 }
-SHADES = ("#a6cbe8", "#5fa3d6", "#1f6fb2", "#154f80", "#0a2a47")  # of ours, for sizes from small to large
+SHADES = {256: "#a6cbe8", 512: "#5fa3d6", 1024: "#1f6fb2", 2048: "#154f80", 4096: "#0a2a47"}  # of ours, by units
 
 
 def draw(results, folder):
@@ -89,7 +89,7 @@ def peers(results):
         panels += [(problem, bars)] if bars else []
     if not panels:
         return None
-    figure, axes = _panels(len(panels), columns=2, height=3.0)
+    figure, axes = _panels(len(panels), columns=2, width=5.4)
     for axis, (problem, bars) in zip(axes, panels):
         names = [case.series if "ours" not in case.series and case.form == "" else f"{case.series}, {case.pattern}" for case, _ in bars]
         axis.barh(range(len(bars)), [time for _, time in bars], color=[COLOURS[case.series] for case, _ in bars])
@@ -97,7 +97,7 @@ def peers(results):
             axis.text(time, position, f" {time:.3g}", va="center", fontsize=7)
         axis.set_yticks(range(len(bars)), names, fontsize=7)
         axis.invert_yaxis()
-        axis.set(xscale="log", xlabel="milliseconds a call (median, logarithmic)")
+        axis.set(xscale="log", xlabel="milliseconds a call, logarithmic")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.xaxis.set_minor_formatter(lambda value, _: "")
         axis.margins(x=0.2)
@@ -117,12 +117,13 @@ def roofline(results):
     if not panels:
         return None
     figure, axes = _panels(len(panels), columns=2)
-    units = sorted({each for lines in panels.values() for each in lines})
     for axis, (batch, lines) in zip(axes, sorted(panels.items())):
         for each, points in sorted(lines.items()):
-            _line(axis, points, f"H {each}", SHADES[units.index(each) % len(SHADES)])
+            _line(axis, points, f"H {each}", SHADES.get(each, COLOURS["ours"]))
         axis.set_title(f"LSTM forward, batch {batch}", fontsize=9)
-        axis.set(xlabel="sparsity (16x16)", ylabel="share of the roofline, %", ylim=(0, 105))
+        axis.set(xlabel="sparsity (16x16)", ylabel="share of the roofline, %")
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.25)
         _legend(axis)
     return figure
 
@@ -149,12 +150,11 @@ def _speed_ups(panels):
     if not panels:
         return None
     figure, axes = _panels(len(panels), columns=2)
-    units = sorted({problem.units for lines in panels.values() for problem, _ in lines})
     for axis, (name, lines) in zip(axes, panels.items()):
         for problem, cases in sorted(lines, key=lambda line: line[0].units):
             median = fastest_dense(cases)[1]
             points = _ratios(cases, "ours", median)
-            _line(axis, points, f"H {problem.units}", SHADES[units.index(problem.units) % len(SHADES)])
+            _line(axis, points, f"H {problem.units}", SHADES.get(problem.units, COLOURS["ours"]))
         _ratio_axis(axis, name)
     return figure
 
@@ -188,12 +188,12 @@ def _legend(axis):
         axis.legend(fontsize=7)
 
 
-def _panels(count, columns, height=2.9):
+def _panels(count, columns, width=4.3):
     from matplotlib.figure import Figure
 
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(4.3 * columns, height * rows + 0.3), layout="constrained")
+    figure = Figure(figsize=(width * columns, 2.9 * rows + 0.3), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[count:]:
         axis.axis("off")
