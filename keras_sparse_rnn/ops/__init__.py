@@ -10,6 +10,9 @@ TensorShape([2, 48])
 
 `kernel="auto"` takes the native op where it applies, `"native"` insists on it and says why when it cannot be had (`why_not_native`), and
 `"reference"` computes in plain TensorFlow on unpacked kernels, which is what the native ops are tested against.
+
+NaN and infinity pass through live blocks as through a dense kernel. Dead blocks are not multiplied, so the native ops pass nothing through them, where
+a dense kernel, and the reference, make NaN of zero times NaN or infinity.
 """
 
 from keras_sparse_rnn.ops.functions import (

@@ -21,6 +21,11 @@ def checked_kernels(native, dtype, **kernels):
         values = tf.convert_to_tensor(packed.values)
         packed = packed._replace(values=values, blocks=as_tensor(packed.blocks, tf.int32))
         check_shape(f"{name}.values", values, (None, *packed.grid.block_shape))
+        if not values.shape[1:].is_fully_defined():  # the op would take blocks of another shape for those of another grid
+            message = f"`{name}.values` must hold blocks of the shape {packed.grid.block_shape}"
+            check = tf.debugging.assert_equal(tf.shape(values)[1:], packed.grid.block_shape, message)
+            with tf.control_dependencies([check]):
+                values = tf.identity(values)
         check_shape(f"{name}.blocks", packed.blocks, (values.shape[0],))
         if (types[name] == "int8") != (packed.scales is not None):
             raise ValueError(

@@ -88,7 +88,7 @@ class Problem:
                 outputs = self.call(tensors, kernel)
                 pairs = zip(outputs, self.cotangents)
                 loss = sum(tf.reduce_sum(output * tf.constant(cotangent, dtype)) for output, cotangent in pairs)
-            return outputs, tape.gradient(loss, tensors)
+            return outputs, tape.gradient(loss, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
         tensors = [tf.constant(array, dtype) for array in self.arrays.values()]
         outputs, gradients = wrap(forward_and_backward)(*tensors)

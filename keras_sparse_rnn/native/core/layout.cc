@@ -70,11 +70,11 @@ std::vector<int64_t> first_steps(const Recurrent& problem) {
 }
 
 const int32_t* step_lanes(const Recurrent& problem, int64_t panel, int64_t t, int32_t* lanes) {
-  if (!problem.mask) return nullptr;
+  if (!problem.mask && (panel + 1) * kLanes <= problem.batch) return nullptr;
   const int64_t step = source_step(problem, t);
   for (int64_t i = 0; i < kLanes; ++i) {
     const int64_t b = panel * kLanes + i;
-    lanes[i] = b < problem.batch && problem.mask[b * problem.time + step] ? -1 : 0;
+    lanes[i] = b < problem.batch && (!problem.mask || problem.mask[b * problem.time + step]) ? -1 : 0;
   }
   return lanes;
 }

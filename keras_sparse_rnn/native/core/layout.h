@@ -44,7 +44,8 @@ std::vector<int64_t> first_steps(const Recurrent& problem);
 
 inline int64_t source_step(const Recurrent& problem, int64_t t) { return problem.go_backwards ? problem.time - 1 - t : t; }
 
-// Which lanes of panel p step t counts for: `lanes` [16], -1 or 0, or null where all do.
+// Which lanes of panel p step t counts for: `lanes` [16], -1 or 0, or null where all do. Lanes beyond the batch never count: their zeros times an
+// infinite weight are NaN, which must not get into the sums over lanes.
 const int32_t* step_lanes(const Recurrent& problem, int64_t panel, int64_t t, int32_t* lanes);
 
 // Pointers to the 16 rows of a panel in `data` [batch, stride], null beyond the batch.
