@@ -4,13 +4,14 @@
 #
 # make test-native: the C++ tests of the core, on every instruction set that this machine has; half a minute
 # make sanitize: the same with AddressSanitizer and UBSan, and with ThreadSanitizer; some three minutes on two cores
+# make sanitize-ops: the random tests of the TensorFlow ops, with AddressSanitizer in our library, in TensorFlow's process; some three minutes
 # make test-aarch64: the same for aarch64, cross-compiled and run under qemu; some two minutes
 # These build under build/ and take CMake; the sanitizers come with g++ and clang++.
 
 PYTHON ?= python3
 SOURCES := $(shell find keras_sparse_rnn -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
-.PHONY: demo announcement test test-native sanitize test-aarch64 clean
+.PHONY: demo announcement test test-native sanitize sanitize-ops test-aarch64 clean
 
 demo: announcement .venv/installed
 	.venv/bin/python examples/char_lm.py --quick
@@ -42,6 +43,15 @@ test-native:
 sanitize:
 	$(call native,sanitize-address,-DSANITIZE=address$(comma)undefined -DPROBLEMS=100)
 	$(call native,sanitize-thread,-DSANITIZE=thread -DPROBLEMS=100)
+
+# TensorFlow itself knows nothing of the sanitizer, so its libraries come first, libstdc++ too because it throws. Leaks would be TensorFlow's.
+sanitize-ops: .venv/installed
+	@rm -rf build/asan && mkdir -p build
+	@CXX="g++ -fsanitize=address -g1" .venv/bin/python -m pip install --quiet --no-deps --target build/asan . > build/asan.log 2>&1 || { cat build/asan.log; exit 1; }
+	@cd build/asan && LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
+	../../.venv/bin/python -m pytest -q -p no:cacheprovider -c ../../setup.cfg --rootdir ../.. ../../tests/ops/test_fuzz.py > ../asan.log 2>&1 || \
+	{ cat ../asan.log; exit 1; }
+	@echo "$@: all tests passed"
 
 test-aarch64:
 	@for tool in $(AARCH64); do command -v $$tool >/dev/null || { \
