@@ -115,15 +115,15 @@ void steps_backward(const Backward& b, int64_t begin, int64_t steps, int id, Tea
       cell_backward(b, p, t, i, from, to, 0);
       if (b.plans.candidate) zero(b.d_reset + p * layout.stride() + from * kLanes, (to - from) * kLanes);
     }
-    if (meet) team.barrier();
+    if (meet) team.barrier(id);
     if (b.plans.candidate) {
       for (int64_t p = panel; p < last; ++p) rows(*b.plans.candidate, candidate_cuts, p, i, b.d_reset);
-      if (meet) team.barrier();
+      if (meet) team.barrier(id);
       for (int64_t p = panel; p < last; ++p) cell_backward(b, p, t, i, from, to, 1);
-      if (meet) team.barrier();
+      if (meet) team.barrier(id);
     }
     for (int64_t p = panel; p < last; ++p) rows(b.plans.recurrent, cuts, p, i, b.d_h);
-    if (meet) team.barrier();
+    if (meet) team.barrier(id);
   }
 }
 
@@ -163,12 +163,12 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
   for (int64_t n = 0; n < items; ++n) kernels().add(gradient(n) + line * kLanes, (last_line - line) * kLanes, b.d_bias + line * kLanes);
 
   const auto pointers = [&](auto in) {  // each in turn, by thread 0, between two meetings
-    team.barrier();
+    team.barrier(id);
     for (int64_t n = 0; id == 0 && n < items; ++n) {
       b.ins[n] = in(n);
       b.outs[n] = gradient(n);
     }
-    team.barrier();
+    team.barrier(id);
   };
   pointers([&](int64_t n) { return b.x + n * b.x_floats; });
   outer_products(b, kernel, items, b.gradients.d_kernel, id, team.size());
@@ -178,7 +178,7 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
     pointers([&](int64_t n) { return b.slab(n / steps, begin + n % steps + 1) + 3 * layout.stride(); });
     outer_products(b, *b.plans.candidate, items, b.gradients.d_recurrent, id, team.size());
   }
-  team.barrier();
+  team.barrier(id);
 }
 
 void write_bias(const Backward& b, float* out) {
@@ -229,7 +229,7 @@ void recurrent_backward(const Recurrent& problem, const RecurrentGradients& grad
     for (int64_t end = problem.time; end > 0; end -= std::min(end, b.chunk)) {
       const int64_t steps = std::min(end, b.chunk);
       steps_backward(b, end - steps, steps, id, team, sharing.by_panels);
-      team.barrier();
+      team.barrier(id);
       chunk_backward(b, end - steps, steps, id, team);
     }
   });

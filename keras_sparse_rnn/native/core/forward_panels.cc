@@ -115,19 +115,19 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
           zero(now + h_end, h_padding);
         }
       }
-      if (meet) team.barrier();
+      if (meet) team.barrier(id);
       for (int c = kernel_cuts[part]; c < kernel_cuts[part + 1]; c += group)
         for (int64_t p = panel; p < last_panel; ++p)
           for (int64_t t = begin; t < begin + steps; ++t)
             plans.kernel.multiply(c, std::min(c + group, kernel_cuts[part + 1]), x + (p * chunk + t - begin) * x_floats, slab(p, t + 1 - base));
-      if (meet) team.barrier();
+      if (meet) team.barrier(id);
       for (int64_t t = begin; t < begin + steps; ++t) {
         for (int phase = 0; phase < (plans.candidate ? 2 : 1); ++phase) {
           for (int64_t p = panel; p < last_panel; ++p) {
             alignas(64) int32_t lanes[kLanes];
             step.run(slab(p, t - base), slab(p, t + 1 - base), step_lanes(problem, p, t, lanes), phase);
           }
-          if (meet) team.barrier();
+          if (meet) team.barrier(id);
         }
       }
       for (int64_t p = panel; p < last_panel; ++p) {
@@ -136,7 +136,7 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
         if (out.reserve || begin + steps == problem.time || part != p % parts) continue;
         copy(slab(p, steps) + layout.h(), (lstm ? 2 : 1) * layout.stride(), slab(p, 0) + layout.h());
       }
-      if (meet) team.barrier();
+      if (meet) team.barrier(id);
     }
 
     for (int64_t p = panel; out.h && p < last_panel; ++p) {

@@ -119,11 +119,11 @@ void matmul_backward(const Packed& kernel, int64_t n, const float* x, const floa
         rows_at(dx, (begin + i) * kLanes, n, kernel.inputs, rows);
         kernels().panel_to_rows(d, kernel.inputs, rows);
       }
-      team.barrier();
+      team.barrier(id);
       const Outer outer = {kernel.height, kernel.width, plan.block_rows(), plan.block_columns(), count, ins.data(), outs.data(), d_values};
       const auto blocks = share(kernel.live, id, team.size());
       plan.kernels().outer(&outer, blocks.first, blocks.second);
-      team.barrier();
+      team.barrier(id);
     }
   });
   clear_padding(kernel, d_values);

@@ -6,6 +6,7 @@
 #endif
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -14,10 +15,12 @@
 namespace ksr {
 namespace {
 
-constexpr int kMaxThreads = 256;
-constexpr int kSpins = 4000;      // some 50 microseconds, longer than threads of equal work differ; then the processor is given up
-constexpr int kStalls = 4;        // in one piece of work: more mean that the processors are shared with others
-constexpr int kMaxPause = 1024;   // pieces of work that run alone after that, at most
+constexpr int kSpins = 4000;     // some 50 microseconds, longer than threads of equal work differ; then the processor is given up
+constexpr int kFewSpins = 40;    // after that happened once: two threads may be on one processor, where each only runs when the other gives it up
+constexpr int kMaxPause = 256;   // pieces of work that run alone after more than `kLost` of one was spent waiting, at most
+constexpr double kLost = 0.6;
+
+using Clock = std::chrono::steady_clock;
 
 void relax() {
 #if defined(__x86_64__)
@@ -40,6 +43,7 @@ class Pool {
       return;
     }
     Team team(threads);
+    const Clock::time_point begin = Clock::now();
     {
       std::lock_guard<std::mutex> lock(mutex_);
       work_ = work;
@@ -54,7 +58,8 @@ class Pool {
     for (int spin = 0; running_.load(std::memory_order_acquire) > 0; ++spin)
       spin < kSpins ? relax() : std::this_thread::yield();
     if (!meets) return;
-    pause_ = team.stalls() > kStalls ? std::min(kMaxPause, 2 * pause_ + 32) : 0;
+    const std::chrono::duration<double, std::nano> elapsed = Clock::now() - begin;
+    pause_ = team.lost() > kLost * threads * elapsed.count() ? std::min(kMaxPause, 2 * pause_ + 8) : 0;
     left_ = pause_;
   }
 
@@ -129,18 +134,28 @@ int default_threads() {
 
 }  // namespace
 
-void Team::barrier() {
+bool Team::all_reached(unsigned count) const {
+  for (int i = 0; i < size_; ++i)
+    if (static_cast<int>(reached_[i].count.load(std::memory_order_acquire) - count) < 0) return false;
+  return true;
+}
+
+void Team::barrier(int id) {
   if (size_ == 1) return;
-  const unsigned round = round_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
-    arrived_.store(0, std::memory_order_relaxed);
-    round_.store(round + 1, std::memory_order_release);
-    return;
-  }
-  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
-    if (spin == kSpins) stalls_.fetch_add(1, std::memory_order_relaxed);
-    spin < kSpins ? relax() : std::this_thread::yield();
-  }
+  const unsigned count = reached_[id].count.load(std::memory_order_relaxed) + 1;
+  reached_[id].count.store(count, std::memory_order_release);
+  const auto wait = [&](int spins) {
+    for (int spin = 0; spin < spins; ++spin) {
+      if (all_reached(count)) return true;
+      relax();
+    }
+    return false;
+  };
+  if (wait(stalled_.load(std::memory_order_relaxed) ? kFewSpins : kSpins)) return;
+  stalled_.store(true, std::memory_order_relaxed);
+  const Clock::time_point begin = Clock::now();
+  while (!wait(kFewSpins)) std::this_thread::yield();
+  lost_.fetch_add(std::chrono::nanoseconds(Clock::now() - begin).count(), std::memory_order_relaxed);
 }
 
 std::pair<int64_t, int64_t> share(int64_t count, int id, int size) { return {count * id / size, count * (id + 1) / size}; }

@@ -11,21 +11,29 @@
 
 namespace ksr {
 
+constexpr int kMaxThreads = 256;
+
 // The threads that run one piece of work together.
 class Team {
  public:
   explicit Team(int size) : size_(size) {}
   int size() const { return size_; }
-  // Returns when all threads of the team have called it. What they wrote before is then visible to all.
-  void barrier();
-  // How often a thread waited so long at a barrier that another must have lost its processor.
-  int stalls() const { return stalls_.load(std::memory_order_relaxed); }
+  // Returns when all threads of the team have called it, each with its own number. What they wrote before is then visible to all.
+  void barrier(int id);
+  // Nanoseconds that the threads, all together, waited at barriers for one that must have lost its processor.
+  int64_t lost() const { return lost_.load(std::memory_order_relaxed); }
 
  private:
+  // How many barriers a thread has reached. Each has a line of the cache of its own: one that all wrote would travel to and fro.
+  struct alignas(64) Reached {
+    std::atomic<unsigned> count{0};
+  };
+  bool all_reached(unsigned count) const;
+
   const int size_;
-  std::atomic<int> arrived_{0};
-  std::atomic<unsigned> round_{0};
-  std::atomic<int> stalls_{0};
+  std::atomic<bool> stalled_{false};
+  std::atomic<int64_t> lost_{0};
+  Reached reached_[kMaxThreads];
 };
 
 // The part [begin, end) of `count` equal pieces that thread `id` of `size` takes.

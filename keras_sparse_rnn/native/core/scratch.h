@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 
 namespace ksr {
 
@@ -19,15 +18,17 @@ inline void copy(const float* from, int64_t floats, float* to) {
 
 constexpr int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+// Asks the system for large pages for memory that was just allocated and not yet written: a fresh page of 4 KB costs as much time as the arithmetic
+// on what fits into it. The memory stays the caller's.
+void want_large_pages(void* data, int64_t bytes);
+
+// Blocks that calls gave back are kept for the next ones, a few of them and none above 64 MB: malloc would hand the pages of large ones back to the
+// system at every call and fetch them again at the next.
 class Scratch {
  public:
   // Room for `floats` floats in all, every piece rounded up to 16. Not initialised.
-  explicit Scratch(int64_t floats) : left_(floats) {
-    data_ = static_cast<float*>(std::aligned_alloc(64, round_up(floats, 16) * sizeof(float) + 64));
-    if (!data_) throw std::bad_alloc();
-    next_ = data_;
-  }
-  ~Scratch() { std::free(data_); }
+  explicit Scratch(int64_t floats);
+  ~Scratch();
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
@@ -41,7 +42,9 @@ class Scratch {
   }
 
  private:
-  float *data_, *next_;
+  struct Block;
+  Block* block_;
+  float* next_;
   int64_t left_;
 };
 

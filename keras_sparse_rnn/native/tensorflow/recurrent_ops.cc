@@ -1,6 +1,7 @@
 // KerasSparseRnnSimpleRnn, KerasSparseRnnLstm, KerasSparseRnnGru and their gradients: one implementation, with one state or two.
 
 #include "../core/recurrent.h"
+#include "../core/scratch.h"
 
 #include "glue.h"
 
@@ -78,6 +79,7 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
     if (lstm) held.push_back(context.output(2, {problem.batch, units}));
     float* c = lstm ? held.back().data<float>() : nullptr;
     const Tensor reserve = context.output(lstm ? 3 : 2, {attributes.keep ? reserve_size(problem) : 0});
+    if (attributes.keep) want_large_pages(reserve.data<float>(), reserve_size(problem) * sizeof(float));
     recurrent_forward(problem, {outputs.data<float>(), h.data<float>(), c, attributes.keep ? reserve.data<float>() : nullptr});
   });
 }
