@@ -90,7 +90,7 @@ struct Case {
   // Everything that is written is written whole: NaN would stay where it is not.
   void run(bool keep) {
     for (Floats* out : {&outputs, &h, &c, &dx, &d_h0, &d_c0, &d_kernel, &d_recurrent, &d_bias}) std::fill(out->begin(), out->end(), std::nanf(""));
-    Floats memory(keep ? ksr::reserve_size(problem) : 0);
+    Floats memory(keep ? ksr::reserve_size(problem) : 0, std::nanf(""));
     ksr::recurrent_forward(problem, {outputs.data(), h.data(), c.data(), keep ? memory.data() : nullptr});
     ksr::recurrent_backward(problem, {keep ? memory.data() : nullptr, d_outputs.data(), d_h.data(), d_c.data(), dx.data(), d_h0.data(), d_c0.data(),
                                       d_kernel.data(), d_recurrent.data(), biases.empty() ? nullptr : d_bias.data()});
