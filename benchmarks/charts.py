@@ -94,7 +94,7 @@ def peers(results):
         names = [case.series if "ours" not in case.series and case.form == "" else f"{case.series}, {case.pattern}" for case, _ in bars]
         axis.barh(range(len(bars)), [time for _, time in bars], color=[COLOURS[case.series] for case, _ in bars])
         for position, (_, time) in enumerate(bars):
-            axis.text(time, position, f" {time:.3g}", va="center", fontsize=7)
+            axis.text(time, position, f" {time:.0f}" if time >= 1000 else f" {time:.3g}", va="center", fontsize=7)
         axis.set_yticks(range(len(bars)), names, fontsize=7)
         axis.invert_yaxis()
         axis.set(xscale="log", xlabel="milliseconds a call, logarithmic")
