@@ -17,7 +17,9 @@ CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
     {"patterns", "manifolds", "selectors"},
     {"selection"},
-    {"schedules", "regularizers", "ops"},
+    {"schedules"},
+    {"regularizers", "ops"},
+    {"constraints"},
     {"layers"},
     {"substitution"},
     {"callbacks", "export", "report", "plot"},
@@ -100,7 +102,7 @@ def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("name", ["callbacks", "export", "layers", "ops", "patterns", "plot", "report", "schedules", "substitute", "to_dense"])
+@pytest.mark.parametrize("name", ["callbacks", "export", "layers", "ops", "patterns", "plot", "regularizers", "report", "schedules", "substitute", "to_dense"])
 def test_public_names(name):
     """These names are a contract."""
     assert name in keras_sparse_rnn.__all__

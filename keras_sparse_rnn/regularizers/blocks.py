@@ -1,0 +1,66 @@
+"""The norm of each block of a kernel, and blocks scaled one by one: in plain TensorFlow, at about the speed of the memory.
+
+Blocks are arranged here as they lie in the kernel, `[block rows, gates * block columns]`. So nothing has to be transposed: rows of weights that lie one
+below the other are added first, which is quick along whole rows, and what is left is smaller by the height of a block.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+# Squares of float32 weights below 1e-19 would be zero. Scaled by this, those of weights from 1e-30 to 1e5 can be added in any block.
+SCALE = 2.0**40
+
+
+def block_norms(kernel, grid):
+    """The l2 norm of each block, `[block rows, gates * block columns]`.
+
+    Args:
+        kernel: float32 or float64 tensor `[inputs, gates * units]`.
+        grid: the `BlockGrid` that cuts it.
+    """
+    height, width = grid.block_shape
+    kernel = _padded(kernel, grid)
+    if grid.block_shape == (1, 1):
+        return tf.abs(kernel)
+    scale = tf.constant(SCALE if kernel.dtype == tf.float32 else 1.0, kernel.dtype)
+    sums = tf.square(kernel * scale)
+    if height > 1:
+        sums = tf.reduce_sum(tf.reshape(sums, (grid.rows, height, -1)), axis=1)
+    if width > 1:
+        sums = tf.reduce_sum(tf.reshape(sums, (-1, width)), axis=1)
+    return tf.reshape(tf.sqrt(sums) / scale, (grid.rows, grid.gates * grid.columns))
+
+
+def scale_blocks(kernel, factors, grid):
+    """The `kernel` with each block multiplied by its factor.
+
+    Args:
+        kernel: tensor `[inputs, gates * units]`.
+        factors: of its dtype, `[block rows, gates * block columns]`.
+        grid: the `BlockGrid` that cuts it.
+    """
+    height, width = grid.block_shape
+    if width > 1:
+        factors = tf.repeat(factors, width, axis=1)
+    if grid.units % width:
+        factors = tf.reshape(factors, (grid.rows, grid.gates, grid.columns * width))[:, :, : grid.units]
+        factors = tf.reshape(factors, (grid.rows, grid.gates * grid.units))
+    if grid.inputs % height:
+        return kernel * tf.repeat(factors, height, axis=0)[: grid.inputs]
+    strips = tf.reshape(kernel, (grid.rows, height, grid.gates * grid.units))
+    return tf.reshape(strips * factors[:, None, :], grid.kernel_shape)
+
+
+def block_sizes(grid):
+    """How many weights each block has, int64 array `[block rows, gates * block columns]`: fewer at partial edges."""
+    return np.reshape(grid.elements.transpose(2, 0, 1), (grid.rows, -1))
+
+
+def _padded(kernel, grid):
+    """The kernel with zeros at the partial edges of each gate."""
+    height, width = grid.block_shape
+    below, right = grid.rows * height - grid.inputs, grid.columns * width - grid.units
+    if right:
+        kernel = tf.pad(tf.reshape(kernel, (grid.inputs, grid.gates, grid.units)), ((0, below), (0, 0), (0, right)))
+        return tf.reshape(kernel, (grid.rows * height, -1))
+    return tf.pad(kernel, ((0, below), (0, 0))) if below else kernel
