@@ -96,7 +96,7 @@ def find_kernels(model, layers=None, *, strict=True):
         UserWarning: selected layers have weights but none that can be pruned; it names them.
     """
     selectors = None if layers is None else as_selectors(layers)
-    places = list(_walk(model))
+    places = list(walk(model))
     kernels, refused, matched = [], {}, set()
     for chain in places:
         hits = [number for number, selector in enumerate(selectors or ()) if selects(selector, chain)]
@@ -132,7 +132,7 @@ def short_names(kernels):
     return [k.name.replace("/", "_") for k in kernels]
 
 
-def _walk(layer, chain=(), seen=None):
+def walk(layer, chain=(), seen=None):
     """Yields, for each layer below `layer`, the chain of layers that leads to it, once for each layer."""
     seen = {id(layer)} if seen is None else seen
     children = layer._flatten_layers(include_self=False, recursive=False)
@@ -142,7 +142,7 @@ def _walk(layer, chain=(), seen=None):
         if id(child) not in seen:
             seen.add(id(child))
             yield chain + (child,)
-            yield from _walk(child, chain + (child,), seen)
+            yield from walk(child, chain + (child,), seen)
 
 
 def _kernels_of(chain, strict):

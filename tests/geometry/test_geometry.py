@@ -1,0 +1,273 @@
+import keras
+import looping
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_sparse_rnn as ksr
+from keras_sparse_rnn.geometry.covariance import Covariance
+from keras_sparse_rnn.patterns import BlockGrid
+
+LAYERS = {
+    "simple_rnn": lambda **options: keras.layers.SimpleRNN(5, **options),
+    "lstm": lambda **options: keras.layers.LSTM(5, **options),
+    "gru": lambda **options: keras.layers.GRU(5, **options),
+    "gru, reset before": lambda **options: keras.layers.GRU(5, reset_after=False, **options),
+}
+
+
+def analyze(model, data, *arguments, **options):
+    return ksr.geometry.analyze(model, data, *arguments, console=False, **options)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("share", [0.6, 1.0])
+def test_everything_is_what_explicit_loops_make_of_it(kind, share, make_model, x):
+    model = make_model(LAYERS[kind](name="rnn", return_sequences=share == 1))
+    found = analyze(model, x, share=share, batch_size=3)["rnn"]
+    weights = model.get_weights()
+    hidden, inputs = looping.states_of(kind, weights, x)
+    assert found.count == len(hidden) == 28
+    np.testing.assert_allclose(found.mean, hidden.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.covariance, looping.covariance(hidden), atol=1e-6)
+    np.testing.assert_allclose(found.input_covariance, looping.covariance(inputs), rtol=1e-12)
+    variances, directions = looping.leading(looping.covariance(hidden), share)
+    assert found.dimensions() == len(variances)
+    np.testing.assert_allclose(found.variances[: len(variances)], variances, atol=1e-6)
+    np.testing.assert_allclose(found.neurons, directions**2 @ variances, atol=1e-6)
+    everything = np.linalg.eigvalsh(looping.covariance(hidden))
+    assert found.participation_ratio == pytest.approx(everything.sum() ** 2 / (everything**2).sum(), rel=1e-5)
+    expected = looping.weight_scores(weights[1], None, directions, variances)
+    np.testing.assert_allclose(found.weights(), expected, atol=1e-5)
+    expected = looping.weight_scores(weights[0], looping.covariance(inputs), directions)
+    np.testing.assert_allclose(found.weights("kernel"), expected, atol=1e-5)
+    for role, samples, kernel in (("recurrent_kernel", hidden @ directions @ directions.T, weights[1]), ("kernel", inputs, weights[0])):
+        grid = BlockGrid(len(kernel), 5, found.gates, (2, 3))
+        expected = looping.block_scores(kernel.astype("float64"), samples, directions, (2, 3))
+        np.testing.assert_allclose(found.blocks(grid, role), expected, atol=1e-6)
+        single = BlockGrid(len(kernel), 5, found.gates, (1, 1))
+        np.testing.assert_allclose(single.join(found.blocks(single, role)[..., None, None]), found.weights(role) ** 2, atol=1e-14)
+
+
+def test_states_in_a_known_space_are_found_exactly(make_model):
+    """A linear layer without recurrence writes 3 inputs of one variance into 3 of 9 directions."""
+    model = make_model(keras.layers.SimpleRNN(9, activation="linear", name="rnn"), steps=1)
+    generator = np.random.default_rng(0)
+    basis = np.linalg.qr(generator.normal(size=(9, 3)))[0]
+    model.set_weights([basis.T, np.zeros((9, 9)), np.full(9, 100.0)])
+    x = np.concatenate([np.eye(3), -np.eye(3)])[:, None].astype("float32")
+    found = analyze(model, x, share=1.0)["rnn"]
+    assert [found.dimensions(share) for share in (0.3, 0.6, 0.9, 1.0)] == [1, 2, 3, 3]
+    np.testing.assert_allclose(found.projection, basis @ basis.T, atol=1e-4)
+    assert found.participation_ratio == pytest.approx(3, rel=1e-4)
+    np.testing.assert_allclose(found.neurons, np.sum(basis**2, axis=1) / 3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["simple_rnn", "lstm", "gru"])
+def test_scores_move_with_the_neurons(kind, make_model, x):
+    model = make_model(LAYERS[kind](name="rnn"))
+    before = analyze(model, x)["rnn"]
+    order = np.array([3, 0, 4, 1, 2])
+    columns = np.concatenate([order + 5 * gate for gate in range(before.gates)])
+    kernel, recurrent, bias = model.get_weights()
+    model.set_weights([kernel[:, columns], recurrent[order][:, columns], bias[..., columns]])
+    after = analyze(model, x)["rnn"]
+    assert after.dimensions() == before.dimensions()
+    np.testing.assert_allclose(after.variances, before.variances, atol=1e-7)
+    np.testing.assert_allclose(after.neurons, before.neurons[order], atol=1e-6)
+    np.testing.assert_allclose(after.weights(), before.weights()[order][:, columns], atol=1e-5)
+    np.testing.assert_allclose(after.weights("kernel"), before.weights("kernel")[:, columns], atol=1e-5)
+
+
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_masks_and_both_directions(run_eagerly, make_model, x):
+    mask = np.random.default_rng(2).random((7, 4)) < 0.6
+    mask[0] = False
+    layer = keras.layers.Bidirectional(keras.layers.GRU(5), name="both")
+    model = make_model(keras.layers.Masking(), layer, run_eagerly=run_eagerly)
+    x = np.where(mask[..., None], x, 0).astype("float32")
+    geometry = analyze(model, x, batch_size=4)
+    weights = model.get_weights()
+    assert [layer.name for layer in geometry] == ["both/forward_gru", "both/backward_gru"]
+    for found, own, backwards in zip(geometry, (weights[:3], weights[3:]), (False, True)):
+        hidden, _ = looping.states_of("gru", own, x, mask, backwards)
+        assert found.count == mask.sum()
+        np.testing.assert_allclose(found.covariance, looping.covariance(hidden), atol=1e-6)
+
+
+def test_cells_of_a_stack_are_apart(make_model, x):
+    cells = [keras.layers.LSTMCell(5, name="first"), keras.layers.GRUCell(4, name="second")]
+    model = make_model(keras.layers.RNN(cells, name="stack"))
+    before = model(x)
+    first, second = analyze(model, x)
+    weights = model.get_weights()
+    hidden, _ = looping.states_of("lstm", weights[:3], x)
+    np.testing.assert_allclose(first.covariance, looping.covariance(hidden), atol=1e-6)
+    hidden, inputs = looping.states_of("gru", weights[3:], hidden.reshape(7, 4, 5))
+    np.testing.assert_allclose(second.covariance, looping.covariance(hidden), atol=1e-6)
+    np.testing.assert_allclose(second.input_covariance, looping.covariance(inputs), atol=1e-6)
+    np.testing.assert_array_equal(model(x), before)
+    (alone,) = analyze(model, x, "second")
+    assert alone.name == second.name == "stack/stacked_rnn_cells/second"
+    single = make_model(keras.layers.RNN([keras.layers.SimpleRNNCell(5)], name="single"))
+    hidden, _ = looping.states_of("simple_rnn", single.get_weights(), x)
+    np.testing.assert_allclose(analyze(single, x)[0].covariance, looping.covariance(hidden), atol=1e-6)
+
+
+@pytest.mark.parametrize("storage", ["packed", "masked"])
+def test_block_sparse_layers_are_like_their_keras_twins(storage, x):
+    sparse = ksr.layers.BlockSparseLSTM(10, (4, 4), sparsity=0.5, storage=storage, name="rnn")
+    sparse = keras.Sequential([keras.Input((4, 3)), keras.layers.Masking(), keras.layers.Bidirectional(sparse)])
+    x[2, 1:] = 0
+    for found, expected in zip(analyze(sparse, x), analyze(ksr.to_dense(sparse), x)):
+        np.testing.assert_allclose(found.covariance, expected.covariance, atol=1e-6)
+        np.testing.assert_array_equal(found.recurrent_kernel, expected.recurrent_kernel)
+        np.testing.assert_allclose(found.weights(), expected.weights(), atol=1e-5)
+
+
+class Subclassed(keras.Model):
+    """Runs one layer twice, and another in TimeDistributed."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = keras.layers.SimpleRNN(5, return_sequences=True, name="rnn")
+        self.inner = keras.layers.TimeDistributed(keras.layers.LSTM(5, name="inner"), name="timed")
+
+    def call(self, inputs):
+        x, pictures = inputs["x"], inputs["pictures"]
+        return self.rnn(x) + self.rnn(x[:, ::-1]), self.inner(pictures)
+
+
+def test_subclassed_models_nested_inputs_and_layers_that_are_called_twice(x):
+    model = Subclassed()
+    pictures = np.random.default_rng(0).normal(size=(7, 2, 4, 3)).astype("float32")
+    data = {"x": x, "pictures": pictures}
+    model(data)
+    rnn, timed = analyze(model, data, batch_size=7)
+    hidden, _ = looping.states_of("simple_rnn", model.rnn.get_weights(), np.concatenate([x, x[:, ::-1]]))
+    np.testing.assert_allclose(rnn.covariance, looping.covariance(hidden), atol=1e-6)
+    hidden, _ = looping.states_of("lstm", model.inner.get_weights(), pictures.reshape(14, 4, 3))
+    assert timed.name == "timed/inner" and timed.count == 56
+    np.testing.assert_allclose(timed.covariance, looping.covariance(hidden), atol=1e-6)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, number):
+        return self.x[3 * number : 3 * number + 3], np.zeros(3)
+
+
+def test_data_of_all_kinds(make_model, x):
+    model = make_model(keras.layers.SimpleRNN(5))
+    expected = analyze(model, x)[0].covariance
+    pairs = tf.data.Dataset.from_tensor_slices((x, np.zeros(7)))
+    for data in (tf.constant(x), Batches(x), pairs.batch(2), tf.data.Dataset.from_tensor_slices(x).batch(5), iter([(x[:4], 0), (x[4:], 0, 1)])):
+        np.testing.assert_allclose(analyze(model, data)[0].covariance, expected, atol=1e-7)
+    assert analyze(model, pairs.repeat().batch(2), batches=4)[0].count == 4 * 2 * 4
+    assert analyze(model, x, batch_size=2, batches=2)[0].count == 2 * 2 * 4
+
+
+def test_the_model_stays_as_it_is(make_model, x):
+    layer = keras.layers.LSTM(5, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(7, 4, 3)), keras.layers.Dropout(0.5), layer])
+    model(x)
+    states = [state.numpy() for state in layer.states]
+    attributes, cell = dict(vars(layer)), dict(vars(layer.cell))
+    (found,) = analyze(model, np.concatenate([x, x]), batch_size=7)
+    hidden, _ = looping.states_of("lstm", model.get_weights(), np.concatenate([x, x], axis=1))
+    np.testing.assert_allclose(found.covariance, looping.covariance(hidden), atol=1e-6)
+    for state, before in zip(layer.states, states):
+        np.testing.assert_array_equal(state.numpy(), before)
+    assert vars(layer) == attributes and vars(layer.cell) == cell
+
+
+def test_neurons_that_may_be_dropped(make_model, x):
+    """The second and the fifth neuron never vary; the last varies a little."""
+    model = make_model(keras.layers.SimpleRNN(7, activation="linear", name="rnn"))
+    kernel, recurrent, bias = model.get_weights()
+    for matrix in (kernel, recurrent):
+        matrix[:, [1, 4]] = 0
+    kernel[:, 6], recurrent[:, 6] = 1e-3, 0
+    model.set_weights([kernel, recurrent, bias])
+    found = analyze(model, x, share=0.99)["rnn"]
+    assert set(found.droppable(1e-9)) == {1, 4}
+    assert list(found.droppable()[:3]) == [1, 4, 6]
+    assert set(found.ranking[-3:]) == {1, 4, 6}
+    assert list(found.ranking) == sorted(range(7), key=lambda neuron: -found.neurons[neuron])
+
+
+def test_a_large_mean_costs_no_precision():
+    samples = np.random.default_rng(0).normal(size=(50, 3)) + [1e8, 0, -1e7]
+    covariance = Covariance(3)
+    for first in (0, 0, 7, 8, 31):
+        covariance.add(samples[first : {0: 7, 7: 8, 8: 31, 31: 50}[first]] if covariance.count or not first else samples[:0])
+    assert covariance.count == 57
+    expected = np.cov(np.concatenate([samples[:7], samples]), rowvar=False, bias=True)
+    np.testing.assert_allclose(covariance.matrix, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_states_that_never_vary_have_no_direction(make_model, x):
+    model = make_model(keras.layers.SimpleRNN(5, name="rnn", kernel_initializer="zeros", recurrent_initializer="zeros"))
+    found = analyze(model, x)["rnn"]
+    assert found.dimensions() == 0 and found.participation_ratio == 0
+    np.testing.assert_array_equal(found.weights(), 0)
+
+
+def test_a_table_is_printed(make_model, x, capsys):
+    model = make_model(keras.layers.GRU(5, name="gru", return_sequences=True), keras.layers.Dense(2))
+    geometry = ksr.geometry.analyze(model, x)
+    printed = capsys.readouterr().out
+    for text in ("gru", "5", "28", "90%", "95%", "99%", f"{geometry['gru'].participation_ratio:.1f}"):
+        assert text in printed
+        assert text in str(geometry)
+    with pytest.raises(KeyError, match="'lstm' is the name of 0 layers. There are: gru"):
+        geometry["lstm"]
+
+
+ERRORS = {
+    "no data": (lambda model, x: analyze(model, None), "`data` must be an array or a nest of arrays"),
+    "not data": (lambda model, x: analyze(model, "x"), "Received: data of type str"),
+    "empty": (lambda model, x: analyze(model, x[:0]), "`data` must have at least one batch"),
+    "endless": (lambda model, x: analyze(model, tf.data.Dataset.from_tensors(x).repeat()), "`batches` must say how many batches"),
+    "uneven": (lambda model, x: analyze(model, [x, x[:2]]), r"arrays of \[2, 7\] samples"),
+    "share": (lambda model, x: analyze(model, x, share=0), r"`share` must be a share of the variance in \(0, 1\]. Received: share=0"),
+    "batches": (lambda model, x: analyze(model, x, batches=0), "`batches` must be an integer of at least 1. Received: batches=0"),
+    "layer": (lambda model, x: analyze(model, x, "gru"), "'gru' matches none. It has: rnn"),
+    "model": (lambda model, x: analyze(None, x), "`model` must be a keras.Model. Received: model=None"),
+    "NaN": (lambda model, x: analyze(model, x * np.nan), "The hidden states of rnn must be finite: .* Received: 140 of 140"),
+    "role": (lambda model, x: analyze(model, x)["rnn"].weights("bias"), "`role` must be one of .* Received: role='bias'"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_cannot_be_analysed_is_refused_in_words(name, make_model, x):
+    call, message = ERRORS[name]
+    with pytest.raises(ValueError, match=message):
+        call(make_model(keras.layers.SimpleRNN(5, name="rnn")), x)
+
+
+def test_models_without_states_are_refused_in_words(make_model, x):
+    with pytest.raises(ValueError, match="The model must have a recurrent layer"):
+        analyze(make_model(keras.layers.Dense(2)), x)
+    with pytest.raises(ValueError, match="Every step is masked for: rnn"):
+        analyze(make_model(keras.layers.Masking(), keras.layers.SimpleRNN(5, name="rnn")), np.zeros_like(x))
+
+    class Idle(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.rnn = keras.layers.SimpleRNN(5, name="rnn")
+
+        def call(self, x):
+            return self.rnn.cell(x[:, 0], [keras.ops.zeros((7, 5))])[0]
+
+    model = Idle()
+    model.rnn.build((7, 4, 3))
+    model(x)
+    with pytest.raises(ValueError, match="must be layers that the model runs as whole layers .* These were not: rnn"):
+        analyze(model, x)
