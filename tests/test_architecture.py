@@ -15,9 +15,9 @@ import keras_sparse_rnn
 PACKAGE = pathlib.Path(keras_sparse_rnn.__file__).parent
 CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
-    {"patterns", "manifolds", "selectors"},
+    {"patterns", "manifolds", "selectors", "slots"},
     {"selection"},
-    {"schedules"},
+    {"schedules", "criteria"},
     {"regularizers", "ops"},
     {"constraints"},
     {"layers"},
@@ -102,7 +102,7 @@ def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("name", ["callbacks", "export", "geometry", "layers", "manifolds", "ops", "patterns", "plot", "regularizers", "report", "schedules", "substitute", "to_dense"])
+@pytest.mark.parametrize("name", ["callbacks", "criteria", "export", "geometry", "layers", "manifolds", "ops", "patterns", "plot", "regularizers", "report", "schedules", "substitute", "to_dense"])
 def test_public_names(name):
     """These names are a contract."""
     assert name in keras_sparse_rnn.__all__

@@ -4,7 +4,7 @@ import warnings
 
 import keras
 
-from keras_sparse_rnn import schedules
+from keras_sparse_rnn import criteria, schedules
 from keras_sparse_rnn.callbacks.configs import (
     deserialize_schedule,
     deserialize_selector,
@@ -15,7 +15,7 @@ from keras_sparse_rnn.callbacks.masks import MaskedKernel
 from keras_sparse_rnn.callbacks.pruning_group import PruningGroup
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
 from keras_sparse_rnn.callbacks.training import Training
-from keras_sparse_rnn.patterns import SCOPES, Block, check_block_fits, check_choice
+from keras_sparse_rnn.patterns import SCOPES, check_block_fits, check_block_shape, check_choice
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selection import as_selectors, find_kernels, matches, short_names, to_numpy
 
@@ -66,7 +66,7 @@ class BlockPruning(keras.callbacks.Callback):
         block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate; a kernel of few inputs
             has partial blocks.
         frequency: steps between two masks.
-        criterion: the score of a block: `"max"`, `"mean"` or `"l2"` (see `patterns.Block`).
+        criterion: the score of a block: `"max"`, `"mean"` or `"l2"`, or a `Criterion` (see `criteria`).
         scope: what reaches the sparsity: each `"gate"`, each `"kernel"`, or all kernels of a schedule together,
             `"model"`.
         keep_diagonal: never prune the blocks that touch the diagonal of a gate of a recurrent kernel. They count in
@@ -98,7 +98,8 @@ class BlockPruning(keras.callbacks.Callback):
         layers=None,
     ):
         super().__init__()
-        block = Block(block_shape, criterion)
+        self.block_shape = check_block_shape(block_shape)
+        criteria.get(criterion)
         if isinstance(schedule, dict):
             if layers is not None:
                 raise ValueError(
@@ -118,13 +119,12 @@ class BlockPruning(keras.callbacks.Callback):
         if not isinstance(keep_diagonal, bool):
             raise ValueError(f"`keep_diagonal` must be True or False. Received: keep_diagonal={keep_diagonal!r}")
         self.schedule = schedule
-        self.block_shape = block.block_shape
         self.frequency = check_step(frequency, "frequency", least=1)
         self.criterion = criterion
         self.scope = check_choice(scope, SCOPES, "scope")
         self.keep_diagonal = keep_diagonal
         self.layers = layers
-        self._block = block
+        self._criterion = None
         self._groups = []
         self.training = None
         self._at_work = self._begun = False
@@ -149,12 +149,14 @@ class BlockPruning(keras.callbacks.Callback):
             raise ValueError(
                 "The model must be compiled before it is pruned: the schedule counts the steps of `model.optimizer`."
             )
-        groups = self._find_groups()
+        criterion = criteria.get(self.criterion)
+        groups = self._find_groups(criterion)
+        criterion.begin(self.model)
         for group in groups:
             group.check()
             for kernel in group.kernels:
                 kernel.check_free(self, training)
-        self._groups, self.training, self._at_work, self._begun = groups, training, True, False
+        self._groups, self._criterion, self.training, self._at_work, self._begun = groups, criterion, training, True, False
         for kernel in self._kernels():
             kernel.install(self.model, self, training)
         if self.model.compiled:
@@ -222,6 +224,7 @@ class BlockPruning(keras.callbacks.Callback):
             for kernel in self._kernels():
                 kernel.restore()
             PrunedTrainFunction.leave(self)
+            self._criterion.end(self.training.model)
             self.params = None
         self._at_work = False
 
@@ -245,7 +248,7 @@ class BlockPruning(keras.callbacks.Callback):
             self.leave()
             raise
 
-    def _find_groups(self):
+    def _find_groups(self, criterion):
         """The kernels of the model, each in the group of its schedule."""
         mapping = self.schedule if isinstance(self.schedule, dict) else {None: self.schedule}
         layers = list(mapping) if isinstance(self.schedule, dict) else self.layers
@@ -269,7 +272,8 @@ class BlockPruning(keras.callbacks.Callback):
             kernels = [kernel for kernel in kernels if kernel not in own]
             masked = [MaskedKernel(kernel, self.block_shape, self.keep_diagonal) for kernel in own]
             if masked:
-                groups.append(PruningGroup(schedules.get(schedule), masked, self._block, self.scope, self.frequency))
+                schedule = schedules.get(schedule)
+                groups.append(PruningGroup(schedule, masked, criterion, self.scope, self.frequency, self.model))
         return groups
 
     def get_config(self):
@@ -277,7 +281,7 @@ class BlockPruning(keras.callbacks.Callback):
             "schedule": serialize_schedule(self.schedule),
             "block_shape": list(self.block_shape),
             "frequency": self.frequency,
-            "criterion": self.criterion,
+            "criterion": criteria.serialize(self.criterion),
             "scope": self.scope,
             "keep_diagonal": self.keep_diagonal,
             "layers": serialize_selector(self.layers),
@@ -288,4 +292,5 @@ class BlockPruning(keras.callbacks.Callback):
         config = dict(config)
         config["schedule"] = deserialize_schedule(config["schedule"])
         config["layers"] = deserialize_selector(config.get("layers"))
+        config["criterion"] = criteria.deserialize(config.get("criterion", "max"))
         return cls(**config)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from keras_sparse_rnn import criteria
 from keras_sparse_rnn.patterns import check_sparsity, keep_largest, missing
 from keras_sparse_rnn.schedules import ThresholdRamp
 
@@ -14,14 +15,15 @@ class PruningGroup:
     Args:
         schedule: a `Schedule`.
         kernels: list of `MaskedKernel`.
-        block: the `Block` that scores the blocks.
+        criterion: the `Criterion` that scores the blocks.
         scope: `"gate"`, `"kernel"` or `"model"`: over what the sparsity is reached, and weights are compared.
         frequency: steps between two masks.
+        model: the model that they are in.
     """
 
-    def __init__(self, schedule, kernels, block, scope, frequency):
-        self.schedule, self.kernels, self.block = schedule, kernels, block
-        self.scope, self.frequency = scope, frequency
+    def __init__(self, schedule, kernels, criterion, scope, frequency, model):
+        self.schedule, self.kernels, self.criterion = schedule, kernels, criterion
+        self.scope, self.frequency, self.model = scope, frequency, model
         self.point = None
         self._told = set()
 
@@ -29,10 +31,10 @@ class PruningGroup:
         """Raises a `ValueError` if the schedule asks for what these kernels cannot give."""
         last = self._last()
         if isinstance(self.schedule, ThresholdRamp):
-            if self.block.criterion != "max":
+            if getattr(self.criterion, "norm", None) != "max":
                 raise ValueError(
                     "`criterion` must be 'max' with a ThresholdRamp, whose threshold is compared with the largest "
-                    f"weight of a block. Received: criterion={self.block.criterion!r}"
+                    f"weight of a block. Received: criterion={getattr(self.criterion, 'norm', self.criterion)!r}"
                 )
             self._thresholds(last)
             return
@@ -72,6 +74,7 @@ class PruningGroup:
         Warns:
             UserWarning: for the first time, a kernel keeps blocks only because a gate or kernel must not lose its last.
         """
+        self.criterion.prepare([(kernel.kernel, kernel.grid) for kernel in self.kernels], self.model)
         scores = [self._scores(kernel) for kernel in self.kernels]
         if isinstance(self.schedule, ThresholdRamp):
             masks, held = self._above(scores, point)
@@ -129,7 +132,7 @@ class PruningGroup:
 
     def _scores(self, kernel):
         try:
-            return self.block.scores(kernel.grid, kernel.kernel.numpy())
+            return criteria.scores_of(self.criterion, kernel.kernel, kernel.grid, self.model)
         except ValueError as error:
             raise ValueError(f"No mask can be taken from {kernel.name}. {error}") from None
 
@@ -191,7 +194,7 @@ class PruningGroup:
             scope = {"gate": "scope='kernel' or 'model', ", "kernel": "scope='model', ", "model": ""}[self.scope]
             warnings.warn(
                 f"Pruning stops at the last block of a {owner}, which would be all zero without it: "
-                f"{'; '.join(texts)}. Use smaller blocks than {self.block.block_shape}, {scope}"
+                f"{'; '.join(texts)}. Use smaller blocks than {self.kernels[0].grid.block_shape}, {scope}"
                 f"{'smaller slopes' if ramp else 'less sparsity'} for this layer, or leave it out with `layers`.",
                 stacklevel=2,
             )

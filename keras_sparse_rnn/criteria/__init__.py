@@ -1,0 +1,16 @@
+"""What a block is worth: which blocks `BlockPruning` drops first.
+
+`BlockPruning(criterion=...)` takes one of the names `"max"`, `"mean"` and `"l2"`, which look at the weights alone, or an object of this module:
+
+- `Magnitude(norm)`: what the names stand for;
+- `Fisher()`: weights and the optimizer's second moments, `sum w**2 * v` (optimal brain damage); costs nothing;
+- `Taylor(data)`: how much the loss changes, to first order, when a block is zeroed, `|sum w * dL/dw|` over some batches;
+- a `Criterion` of your own: one method, `block_scores`.
+"""
+
+from keras_sparse_rnn.criteria.criterion import Criterion, deserialize, get, scores_of, serialize
+from keras_sparse_rnn.criteria.fisher import Fisher
+from keras_sparse_rnn.criteria.magnitude import Magnitude
+from keras_sparse_rnn.criteria.taylor import Taylor
+
+__all__ = ["Criterion", "Fisher", "Magnitude", "Taylor", "deserialize", "get", "scores_of", "serialize"]
