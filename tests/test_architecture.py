@@ -17,11 +17,12 @@ CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
     {"patterns", "manifolds", "selectors", "slots"},
     {"selection"},
-    {"schedules", "criteria"},
+    {"schedules"},
     {"regularizers", "ops"},
     {"constraints"},
     {"layers"},
     {"substitution", "geometry"},
+    {"criteria"},
     {"callbacks", "export", "report", "plot"},
     {"cli"},
 ]

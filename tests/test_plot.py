@@ -44,3 +44,18 @@ def test_curves_draw_sparsity_beside_loss(tmp_path):
     assert len(right.lines) == 1
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [0, 0.4, 0.9])
     assert (tmp_path / "curves.svg").stat().st_size > 1000
+
+
+def test_geometry_is_drawn_layer_by_layer(tmp_path):
+    model = keras.Sequential([keras.Input((6, 8)), keras.layers.GRU(12, return_sequences=True, name="first"), keras.layers.LSTM(5, name="second")])
+    model.compile(run_eagerly=True)
+    analysis = ksr.geometry.analyze(model, np.random.default_rng(0).normal(size=(20, 6, 8)).astype("float32"), share=0.95, console=False)
+    path = tmp_path / "geometry.png"
+    figure = ksr.plot.geometry(analysis, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert [axis.get_title() for axis in figure.axes][:2] == [f"first: {analysis[0].dimensions()} of 12 directions hold 95%", "what each neuron contributes"]
+    held = figure.axes[3].lines[0].get_ydata()
+    np.testing.assert_allclose(held[1:], np.cumsum(analysis[1].variances) / analysis[1].variances.sum())
+    weights = figure.axes[2].collections[0].get_array()
+    assert 0.98 * 12 * 36 <= weights.sum() <= 12 * 36
+    assert len(ksr.plot.geometry(analysis[1]).axes) == 3

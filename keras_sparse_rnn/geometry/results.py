@@ -6,7 +6,10 @@ import numbers
 
 import numpy as np
 
+from keras_sparse_rnn.patterns import check_choice
+
 ROLES = ("kernel", "recurrent_kernel")
+COMBINATIONS = ("joint", "l2", "mean")
 SHARES = (0.9, 0.95, 0.99)
 # States are float32 at best: a direction whose variance is below this share of all is rounding.
 ROUNDING = 1e-12
@@ -120,7 +123,7 @@ class LayerGeometry:
         order = np.argsort(variances, kind="stable")
         return order[np.cumsum(variances[order]) <= check_share(loss, "loss") * variances.sum()]
 
-    def weights(self, role="recurrent_kernel"):
+    def weights(self, role="recurrent_kernel", kernel=None):
         """What each weight contributes: the standard deviation of what it alone writes into the leading subspace of its gate's pre-activations.
 
             |w_ij| * sqrt(S_ii) * sqrt(P_jj)
@@ -129,41 +132,46 @@ class LayerGeometry:
 
         Args:
             role: `"kernel"` or `"recurrent_kernel"`.
+            kernel: the weights, if they have changed since.
 
         Returns:
             float64 array of the kernel's shape.
         """
-        source, weights = self._read(role)
+        source, kernel = self._read(role, kernel)
         target = np.tile(np.diag(self.projection), self.gates)
-        return np.abs(weights) * np.sqrt(np.diag(source))[:, None] * np.sqrt(target)
+        return np.abs(kernel) * np.sqrt(np.diag(source))[:, None] * np.sqrt(target)
 
-    def blocks(self, grid, role="recurrent_kernel", weights=None):
-        """What each block contributes, its weights together: the variance that it writes into the leading subspace, for each of its weights.
+    def blocks(self, grid, role="recurrent_kernel", combine="joint", kernel=None):
+        """What the weights of each block contribute, for each of its weights, so that partial blocks do not go for being small.
 
-            trace(W^T S_II W P_JJ) / number of weights,      W the block, I its rows, J its columns
-
-        That has the correlations of the neurons in it, which a sum over single weights has not: two weights from two neurons that always agree may cancel.
+        - `"joint"`: the variance that they write into the leading subspace together, `trace(W^T S_II W P_JJ)` of a block `W` with rows `I` and columns `J`. It knows
+          that neurons are correlated, which single weights do not: what two of them write may add up or cancel.
+        - `"l2"`: the mean of their squared contributions (see `weights`): the same without correlations.
+        - `"mean"`: the mean of their contributions.
 
         Args:
             grid: the `BlockGrid` of the kernel.
             role: `"kernel"` or `"recurrent_kernel"`.
-            weights: the kernel, if it has changed since.
+            combine: `"joint"`, `"l2"` or `"mean"`.
+            kernel: the weights, if they have changed since.
 
         Returns:
             float64 `[gates, columns, rows]`.
         """
-        source, own = self._read(role)
-        blocks = grid.split(np.asarray(own if weights is None else weights, np.float64))
+        if check_choice(combine, COMBINATIONS, "combine") != "joint":
+            blocks = grid.split(self.weights(role, kernel))
+            return (blocks if combine == "mean" else blocks**2).sum(axis=(3, 4)) / grid.elements
+        source, kernel = self._read(role, kernel)
+        blocks = grid.split(kernel)
         read = _diagonal_blocks(source, grid.block_shape[0]) @ blocks
         written = blocks @ _diagonal_blocks(self.projection, grid.block_shape[1])[:, None]
         return np.maximum((read * written).sum(axis=(3, 4)), 0.0) / grid.elements
 
-    def _read(self, role):
-        if role not in ROLES:
-            raise ValueError(f"`role` must be one of {ROLES}. Received: role={role!r}")
-        if role == "kernel":
-            return self.input_covariance, self.kernel
-        return self.projected_covariance, self.recurrent_kernel
+    def _read(self, role, kernel):
+        """The covariance of what a kernel reads, and its weights in float64."""
+        if check_choice(role, ROLES, "role") == "kernel":
+            return self.input_covariance, np.asarray(self.kernel if kernel is None else kernel, np.float64)
+        return self.projected_covariance, np.asarray(self.recurrent_kernel if kernel is None else kernel, np.float64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

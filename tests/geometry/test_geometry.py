@@ -47,6 +47,11 @@ def test_everything_is_what_explicit_loops_make_of_it(kind, share, make_model, x
         np.testing.assert_allclose(found.blocks(grid, role), expected, atol=1e-6)
         single = BlockGrid(len(kernel), 5, found.gates, (1, 1))
         np.testing.assert_allclose(single.join(found.blocks(single, role)[..., None, None]), found.weights(role) ** 2, atol=1e-14)
+        own = np.pad(found.weights(role).reshape(len(kernel), -1, 5), ((0, -len(kernel) % 2), (0, 0), (0, 1)))
+        own = own.reshape(-1, 2, found.gates, 2, 3)
+        np.testing.assert_allclose(found.blocks(grid, role, "mean"), own.sum(axis=(1, 4)).transpose(1, 2, 0) / grid.elements, rtol=1e-12)
+        np.testing.assert_allclose(found.blocks(grid, role, "l2"), (own**2).sum(axis=(1, 4)).transpose(1, 2, 0) / grid.elements, rtol=1e-12)
+        np.testing.assert_allclose(found.blocks(grid, role, kernel=2 * kernel), 4 * found.blocks(grid, role), rtol=1e-12)
 
 
 def test_states_in_a_known_space_are_found_exactly(make_model):
