@@ -58,11 +58,12 @@ def run(options, console):
         results.roofline = roofline.measure(options.threads, options.quick)
         results.save()
     columns = (TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Team(options.threads, options.peers) as team, Progress(*columns, console=console) as progress:
+    bars = Progress(*columns, console=console)
+    with Team(options.threads, options.peers) as team, roofline.Program() as program, bars as progress:
         everything = progress.add_task("all", total=sum(map(measure.work, todo)))
         for problem in todo:
             progress.update(everything, description=str(problem))
-            cases = measure.measure(problem, team, lambda: progress.advance(everything))
+            cases = measure.measure(problem, team, lambda: progress.advance(everything), program.round_trip)
             results.add(problem, cases)
             for line in tables.troubles(problem, cases):
                 console.print(line, style="red" if "failed" in line else "yellow", highlight=False)

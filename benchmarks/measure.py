@@ -6,6 +6,9 @@ time is used up, at least one. Whatever slows the machine down for a while so hi
 
 Where other programs take more than a quarter of a core meanwhile, the turn is repeated, twice at most, and the one that was disturbed least counts. Two threads
 that wait for each other are slowed down a hundredfold if a third one keeps a core from them.
+
+Before each turn the time is taken that a line of memory needs from one processor to another and back: on a virtual machine the host moves the processors between
+those that share a cache and those that do not, and whoever passes much between threads is slower by half in the second case.
 """
 
 import os
@@ -23,17 +26,18 @@ MOST_CALLS = 2000  # in a turn
 DISTURBED, TRIES = 0.25, 3  # cores that others use; turns until the best has to do
 
 
-def measure(problem, team, progress=lambda: None):
+def measure(problem, team, progress=lambda: None, round_trip=lambda: None):
     """Measures a problem.
 
     Args:
         problem: a `Problem`.
         team: a `benchmarks.process.Team`.
         progress: called after each step of the work, of which there are `work(problem)`.
+        round_trip: returns the seconds from one processor to another and back, or None.
 
     Returns:
-        list of dicts, one for each case: its fields, and `median`, `min`, `q1`, `q3` in seconds, `calls`, the `rounds`' medians, the `error`, and how many
-        cores `others` used in its most disturbed turn; or `skipped` or `failed` with the reason.
+        list of dicts, one for each case: its fields, and `median`, `min`, `q1`, `q3` in seconds, `calls`, the `rounds`' medians, the `round_trips` before them,
+        the `error`, and how many cores `others` used in its most disturbed turn; or `skipped` or `failed` with the reason.
     """
     if problem.mode == "memory":
         return [_outcome(case, _memory, problem, case, team, progress) for case in problem.cases]
@@ -45,14 +49,15 @@ def measure(problem, team, progress=lambda: None):
             time.sleep(PAUSE)
             if case not in outcomes:
                 try:
-                    turns[case].append(_turn(team[case.peer], ready[case]["number"], seconds))
+                    turns[case].append(_turn(team[case.peer], ready[case]["number"], seconds, round_trip))
                 except (Failed, Skipped) as error:
                     outcomes[case] = _reason(error)
             progress()
     team.drop()
     for case in ready.keys() - outcomes.keys():
         others = max(turn["others"] for turn in turns[case])
-        outcomes[case] = {"error": ready[case]["error"], "others": others, **summary([turn["times"] for turn in turns[case]])}
+        trips = [turn["round_trip"] for turn in turns[case]]
+        outcomes[case] = {"error": ready[case]["error"], "others": others, "round_trips": trips, **summary([turn["times"] for turn in turns[case]])}
     return [{**_fields(case), **outcomes[case]} for case in problem.cases]
 
 
@@ -75,11 +80,11 @@ def summary(rounds):
     }
 
 
-def _turn(worker, number, seconds):
+def _turn(worker, number, seconds, round_trip):
     """The least disturbed of a few turns; one, if it was not disturbed."""
     best = None
     for _ in range(TRIES):
-        turn = worker.ask("turn", number=number, seconds=seconds, calls=MOST_CALLS)
+        turn = {"round_trip": round_trip(), **worker.ask("turn", number=number, seconds=seconds, calls=MOST_CALLS)}
         best = min(best or turn, turn, key=lambda each: each["others"])
         if best["others"] <= DISTURBED:
             break

@@ -4,12 +4,23 @@
 //
 // prints a JSON object. `bandwidth` has, for 1 thread and for THREADS, [bytes, bytes per second]: each thread reads its own share of the bytes, over and over.
 // `flops` has [threads, floating-point operations per second] of independent float32 multiply-adds in registers.
+//
+//   roofline round-trip
+//
+// prints how many seconds a line of memory takes from one processor to another and back, between the first two that the process may use; null if it has one. It is
+// a matter of which caches they share, and on a virtual machine the host may change that at any time.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 #include <vector>
+
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
 
 #if defined(__AVX512F__)
 typedef float Vector __attribute__((vector_size(64)));
@@ -90,8 +101,62 @@ double bandwidth(int threads, double seconds, size_t bytes) {
   return found;
 }
 
+#if defined(__linux__)
+// The processor that the calling thread runs on from now on: the one of that place among those that the process may use. False if there is none.
+bool run_on(int place, const cpu_set_t& usable) {
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor)
+    if (CPU_ISSET(processor, &usable) && place-- == 0) {
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(processor, &one);
+      return pthread_setaffinity_np(pthread_self(), sizeof one, &one) == 0;
+    }
+  return false;
+}
+
+// Least of a few, negative if it cannot be told.
+double round_trip() {
+  constexpr int kTrips = 2000, kTries = 5;
+  alignas(128) static std::atomic<int> there{0};
+  alignas(128) static std::atomic<int> back{0};
+  cpu_set_t usable;
+  if (sched_getaffinity(0, sizeof usable, &usable) != 0 || CPU_COUNT(&usable) < 2 || !run_on(0, usable)) return -1.0;
+  std::atomic<bool> placed{false}, failed{false};
+  std::thread other([&] {
+    failed = !run_on(1, usable);
+    placed = true;
+    for (int i = 1; i <= kTries * kTrips && !failed; ++i) {
+      while (there.load() < i) {
+      }
+      back.store(i);
+    }
+  });
+  while (!placed) {
+  }
+  double least = -1.0;
+  for (int i = 0; i < kTries && !failed; ++i) {
+    double start = now();
+    for (int trip = 1; trip <= kTrips; ++trip) {
+      there.store(i * kTrips + trip);
+      while (back.load() < i * kTrips + trip) {
+      }
+    }
+    double each = (now() - start) / kTrips;
+    if (least < 0 || each < least) least = each;
+  }
+  other.join();
+  return least;
+}
+#else
+double round_trip() { return -1.0; }
+#endif
+
 int main(int count, char** arguments) {
-  if (count < 4) return std::fprintf(stderr, "roofline THREADS SECONDS BYTES...\n"), 2;
+  if (count == 2 && std::strcmp(arguments[1], "round-trip") == 0) {
+    double seconds = round_trip();
+    return seconds < 0 ? std::puts("null") < 0 : std::printf("%.4g\n", seconds) < 0;
+  }
+  if (count < 4) return std::fprintf(stderr, "roofline THREADS SECONDS BYTES...\nroofline round-trip\n"), 2;
   const int threads = std::atoi(arguments[1]);
   const double seconds = std::atof(arguments[2]);
   std::printf("{\"bandwidth\": {");

@@ -32,15 +32,35 @@ def measure(threads, quick=False):
         dict: `bandwidth`, for 1 thread and for `threads` a list of `[bytes, bytes per second]`; `flops`, a list of `[threads, operations per second]`; `by`.
     """
     seconds, sizes = (0.01, SIZES[::4]) if quick else (0.25, SIZES)
-    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
-    if compiler is None:
-        return _by_numpy(threads, seconds, sizes)
-    with tempfile.TemporaryDirectory() as folder:
-        program = pathlib.Path(folder, "roofline")
-        subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", str(program)], check=True, capture_output=True)
-        command = [str(program), str(threads), str(seconds), *map(str, sizes)]
-        found = subprocess.run(command, check=True, capture_output=True, text=True)
-    return {**json.loads(found.stdout), "by": "roofline.cc"}
+    with Program() as program:
+        found = program.run(threads, seconds, *sizes)
+    return {**found, "by": "roofline.cc"} if found else _by_numpy(threads, seconds, sizes)
+
+
+class Program:
+    """The small C++ program, compiled for this machine. A context manager."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="roofline-")
+        self.path = None
+        compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+        if compiler is not None:
+            self.path = pathlib.Path(self.folder.name, "roofline")
+            subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", str(self.path)], check=True, capture_output=True)
+        return self
+
+    def __exit__(self, *error):
+        self.folder.cleanup()
+
+    def run(self, *arguments):
+        """What it prints; None where there is no compiler."""
+        if self.path is None:
+            return None
+        return json.loads(subprocess.run([str(self.path), *map(str, arguments)], check=True, capture_output=True, text=True).stdout)
+
+    def round_trip(self):
+        """Seconds that a line of memory takes from one processor to another and back; None if it cannot be told."""
+        return self.run("round-trip")
 
 
 def _by_numpy(threads, seconds, sizes):

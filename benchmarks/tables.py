@@ -85,7 +85,8 @@ def peers(results):
     for problem, cases in results.of_group("targets"):
         for case, record in cases.items():
             rows.append([str(problem), _name(case), *_times(record)])
-    return Table("Everybody's times, milliseconds", ["problem", "who", "median", "quartiles", "least", "calls", "error", "others"], rows)
+    header = ["problem", "who", "median", "quartiles", "least", "calls", "error", "others", "round trip, ns"]
+    return Table("Everybody's times, milliseconds", header, rows)
 
 
 def sweep(results):
@@ -233,10 +234,12 @@ def _trouble(record):
 
 def _times(record):
     if "median" not in record:
-        return [_trouble(record).split(":")[0], *[""] * 5]
+        return [_trouble(record).split(":")[0], *[""] * 6]
     quartiles = f"{1e3 * record['q1']:.4g} to {1e3 * record['q3']:.4g}"
     times = [f"{1e3 * record['median']:.4g}", quartiles, f"{1e3 * record['min']:.4g}"]
-    return [*times, str(record["calls"]), f"{record['error']:.0e}", f"{record['others']:.2f}"]
+    trips = [1e9 * trip for trip in record.get("round_trips", []) if trip is not None]
+    trips = f"{min(trips):.0f} to {max(trips):.0f}" if trips else "-"
+    return [*times, str(record["calls"]), f"{record['error']:.0e}", f"{record['others']:.2f}", trips]
 
 
 def _ratio(dense, record):

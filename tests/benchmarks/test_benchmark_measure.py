@@ -81,6 +81,12 @@ def test_disturbed_turns_are_repeated_and_the_best_counts(team):
     assert [command for _, command in team.asked].count("turn") == 6
 
 
+def test_the_round_trip_before_each_turn_is_noted(team):
+    trips = iter([9e-8, 5e-7, None])
+    (found,) = measure.measure(problem("ours", rounds=3), team, round_trip=lambda: next(trips))
+    assert found["round_trips"] == [9e-8, 5e-7, None]
+
+
 def test_what_is_expected_is_computed_once_for_a_pattern_and_removed(team, tmp_path):
     measure.measure(problem("keras", "ours"), team)
     assert [peer for peer, command in team.asked if command == "expect"] == ["reference"]

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import made_up
@@ -16,6 +17,27 @@ def test_the_machine_can_do_something(by, monkeypatch):
     assert found["by"] == by and set(found["bandwidth"]) == {"1", "2"}
     assert all(rate > 1e8 for curve in found["bandwidth"].values() for _, rate in curve)
     assert dict(map(tuple, found["flops"]))[2] > 1e8
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot choose its processors here")
+def test_round_trip_between_two_processors():
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("there is no C++ compiler")
+    usable = os.sched_getaffinity(0)
+    with roofline.Program() as program:
+        if len(usable) > 1:
+            assert 1e-9 < program.round_trip() < 1e-3
+        try:
+            os.sched_setaffinity(0, {min(usable)})
+            assert program.round_trip() is None
+        finally:
+            os.sched_setaffinity(0, usable)
+
+
+def test_no_compiler_no_round_trip(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with roofline.Program() as program:
+        assert program.round_trip() is None
 
 
 def test_bandwidth_between_sizes():

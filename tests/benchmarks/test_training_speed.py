@@ -84,3 +84,12 @@ def test_block_shapes_are_compared(capsys):
     printed = capsys.readouterr().out
     for shape in [*block_shapes.RELATIVE_COST, *block_shapes.OTHER_SHAPES]:
         assert str(shape) in printed
+
+
+def test_small_batches_are_compared_with_keras(capsys):
+    break_even = importlib.import_module("benchmarks.break_even")
+    break_even.main(["--units", "20", "--batches", "2", "--rounds", "1", "--cells", "gru"])
+    printed = capsys.readouterr().out
+    assert "training" in printed and "forward" in printed
+    with pytest.raises(SystemExit):
+        break_even.main(["--rounds", "0"])

@@ -71,8 +71,8 @@ struct ShapeKernels {
   void (*outer)(const Outer*, int64_t begin, int64_t end);
 };
 
-// What one step of a cell reads and writes, element by element. `n` floats, a multiple of 16; pointers of one struct do not overlap except
-// where said. `lanes`: null, or 16 ints, -1 where the step counts and 0 where the states are carried over (panel layout only).
+// What one step of a cell reads and writes, element by element. `n` floats, a multiple of 16; pointers of one struct do not overlap, but
+// that states may be written where they were read. `lanes`: null, or 16 ints, -1 where the step counts and 0 where the states are carried over (panel layout only).
 struct CellForward {
   float* gates;      // slot s at gates + s * stride; in: sums; out: activated
   int64_t stride;

@@ -40,7 +40,9 @@ Plan::Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots,
       type_(static_cast<int>(packed.weights)),
       gates_(gate_end - gate_begin),
       columns_(packed.columns()),
-      rows_(packed.rows()) {
+      rows_(packed.rows()),
+      slot_features_(slot_features),
+      slots_(slots + gate_begin) {
   const int64_t gate_blocks = int64_t{columns_} * rows_;
   const int32_t *all = packed.blocks, *all_end = all + packed.live;
   const int32_t* begin = std::lower_bound(all, all_end, gate_begin * gate_blocks);
@@ -107,13 +109,20 @@ std::vector<int> Plan::cut_rows(int parts) const {
   return cut(weight, parts, 1);
 }
 
-void Plan::multiply(int begin, int end, const float* in, float* out) const {
-  for (int g = 0; g < gates_; ++g) kernels_->panel_forward[type_](&forward_, g * columns_ + begin, g * columns_ + end, in, out);
+// From there `feature_` leads to the place. As an integer, for no such address may exist.
+float* Plan::origin(float* out, int gate, Place place, int lanes) const {
+  const int64_t floats = lanes * (slots_[gate] * (place.stride - slot_features_) - place.first);
+  return reinterpret_cast<float*>(reinterpret_cast<uintptr_t>(out) + static_cast<uintptr_t>(floats) * sizeof(float));
 }
 
-void Plan::multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride) const {
+void Plan::multiply(int begin, int end, const float* in, float* out, Place place) const {
   for (int g = 0; g < gates_; ++g)
-    kernels_->row_forward[type_](&forward_, g * columns_ + begin, g * columns_ + end, samples, in, in_stride, out, out_stride);
+    kernels_->panel_forward[type_](&forward_, g * columns_ + begin, g * columns_ + end, in, origin(out, g, place, kLanes));
+}
+
+void Plan::multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride, Place place) const {
+  for (int g = 0; g < gates_; ++g)
+    kernels_->row_forward[type_](&forward_, g * columns_ + begin, g * columns_ + end, samples, in, in_stride, origin(out, g, place, 1), out_stride);
 }
 
 }  // namespace ksr

@@ -30,9 +30,16 @@ struct Packed {
 // The place of the first block number that is out of range or not above the one before it; -1 if all are right. Everything below relies on it.
 int64_t first_bad_block(const Packed& packed);
 
-// The gates [gate_begin, gate_end) of a kernel, ready to run. Gate g writes the features from slots[g] * slot_features on.
+// Where products write: feature f of slot s, times the lanes of a panel, at s * stride + f - first.
+struct Place {
+  int64_t stride, first;
+};
+
+// The gates [gate_begin, gate_end) of a kernel, ready to run. Gate g writes the features from slots[g] * slot_features on, unless
+// a product is told another place.
 class Plan {
  public:
+  // `slots` must live as long as the plan.
   Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots, int slot_features, bool transposed_too);
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
@@ -58,13 +65,20 @@ class Plan {
   std::vector<int> cut_rows(int parts) const;
 
   // out += kernel^T in for columns [begin, end) of every gate, panels.
-  void multiply(int begin, int end, const float* in, float* out) const;
-  void multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride) const;
+  void multiply(int begin, int end, const float* in, float* out) const { multiply(begin, end, in, out, {slot_features_, 0}); }
+  void multiply(int begin, int end, const float* in, float* out, Place place) const;
+  void multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride) const {
+    multiply_rows(begin, end, samples, in, in_stride, out, out_stride, {slot_features_, 0});
+  }
+  void multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride, Place place) const;
 
  private:
   const ShapeKernels* kernels_;
   int type_, gates_, columns_, rows_;
-  int64_t live_, begin_block_;
+  int64_t slot_features_, live_, begin_block_;
+  const int* slots_;  // of these gates
+
+  float* origin(float* out, int gate, Place place, int lanes) const;
   Forward forward_;
   Side backward_;
   std::vector<Entry> row_entries_;
