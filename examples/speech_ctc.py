@@ -1,0 +1,232 @@
+"""A speech recogniser: deep recurrent layers of two directions with CTC, dense and pruned in blocks while they train.
+
+    python examples/speech_ctc.py --quick                 half a minute, to see it work; its error rates mean nothing
+    python examples/speech_ctc.py --cells gru             one kind of layer, one seed
+    python examples/speech_ctc.py --seeds 3               the table with mean and spread
+    python examples/speech_ctc.py --data FOLDER           recordings of your own, SPEAKER/CHAPTER/*.trans.txt with wav or flac beside it
+
+It is the setting of Narang, Undersander and Diamos 2017 (arXiv 1711.02782), in small. Numbers and words are spoken by espeak-ng (on Debian: apt
+install espeak-ng), with noise; the voices and the sentences of the test are not heard in training. Finished models are kept in --output and not
+trained again, so a run that was stopped goes on where it was.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import statistics
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from speech_audio import recorded, spoken
+from speech_data import Speech
+from speech_measure import draw_utterance, milliseconds_per_step
+from speech_training import CELLS, Recipe, trained, weights
+
+import keras_sparse_rnn as ksr
+
+console = Console(width=None if sys.stdout.isatty() else 140)
+UTTERANCES, QUICK_UTTERANCES = (8000, 400), (192, 32)
+LEARNING_RATES = {"rnn": 1e-3, "gru": 3e-3}
+UNITS = {"rnn": 384, "gru": 256}
+
+
+def parse(arguments=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small models, few steps, few sentences: shows that everything works")
+    parser.add_argument("--data", metavar="FOLDER", help="recordings in the layout of LibriSpeech (default: speech made with espeak-ng)")
+    parser.add_argument("--cells", nargs="+", choices=list(CELLS), help="kinds of layers (default: rnn gru, with --quick rnn)")
+    parser.add_argument("--units", type=int, help="of each direction of a layer (default: 384 for rnn, 256 for gru, with --quick 32)")
+    parser.add_argument("--steps", type=int, help="of training (default: 800, with --quick 20)")
+    parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
+    parser.add_argument("--blocks", nargs="+", type=_block, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
+    parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
+    output = {"type": pathlib.Path, "default": pathlib.Path("speech_ctc"), "metavar": "FOLDER"}
+    parser.add_argument("--output", **output, help="for features, models and pictures (default: speech_ctc)")
+    options = parser.parse_args(arguments)
+    options.cells = options.cells or (["rnn"] if options.quick else list(CELLS))
+    options.blocks = options.blocks or ([(4, 4)] if options.quick else [(4, 4), (16, 16)])
+    options.steps = (20 if options.quick else 800) if options.steps is None else options.steps
+    return options
+
+
+def check(options):
+    """Raises a `ValueError` for what would fail only after minutes of training."""
+    ksr.patterns.check_sparsity(options.sparsity, "--sparsity")
+    for name, least in (("units", 1), ("steps", 20), ("seeds", 1), ("larger", 1)):
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise ValueError(f"`--{name}` must be at least {least}. Received: {value}")
+    for block in options.blocks:
+        ksr.patterns.check_block_shape(block, "--blocks")
+        for cell in options.cells:
+            units = units_of(options, cell)
+            ksr.patterns.check_block_fits(block, (units, units), "the recurrent kernel")
+
+
+def units_of(options, cell):
+    """The units of the dense network."""
+    return options.units or (32 if options.quick else UNITS[cell])
+
+
+def load(options):
+    """The speech that is learnt and tested."""
+    if options.data is not None:
+        utterances, source = recorded(options.data), options.data
+    else:
+        utterances, source = spoken(*(QUICK_UTTERANCES if options.quick else UTTERANCES)), "espeak-ng"
+    options.output.mkdir(parents=True, exist_ok=True)
+    return Speech(*utterances, options.output / "features", console, source)
+
+
+def recipes(options, cell, seed, letters):
+    """Titles and `Recipe`s of all models of one cell and one seed; the first one is dense, the second dense and small, the last one wide."""
+    dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=LEARNING_RATES[cell], seed=seed)
+    if options.quick:
+        # So short a training cannot tell which kernel matters more: every gate gets the same sparsity.
+        dense = dataclasses.replace(dense, layers=1, batch=8, scope="gate")
+    pruned = dataclasses.replace(dense, sparsity=options.sparsity)
+    small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)))
+    result = {f"dense {dense.units}": dense, f"dense {small.units}, as many weights": small}
+    for block in options.blocks:
+        result[f"pruned, {block[0]} x {block[1]}"] = dataclasses.replace(pruned, block_shape=block)
+    block = options.blocks[-1]
+    wide = dataclasses.replace(dense, units=round(options.larger * dense.units), block_shape=block)
+    wide = dataclasses.replace(wide, sparsity=parity(wide, letters, weights(dense, letters)))
+    result[f"pruned, {block[0]} x {block[1]}: {wide.units}"] = wide
+    return result
+
+
+def nearest_units(recipe, letters, count):
+    """The units of the dense network whose weights come nearest to `count`."""
+    return min(range(1, recipe.units + 1), key=lambda units: abs(weights(recipe, letters, units) - count))
+
+
+def parity(recipe, letters, count):
+    """The least sparsity, in thousandths, at which a network has at most `count` weights; one block of each kernel is allowed for."""
+    blocks = 2 * recipe.layers * 2 * recipe.block_shape[0] * recipe.block_shape[1]
+    return next(one / 1000 for one in range(1000) if weights(recipe, letters, sparsity=one / 1000) + blocks <= count)
+
+
+def main(arguments=None):
+    """Trains, measures and prints; returns the exit status."""
+    tf.get_logger().setLevel("ERROR")  # every model is traced anew, and is meant to
+    options = parse(arguments)
+    try:
+        check(options)
+        speech = load(options)
+        introduce(options, speech)
+        runs = {cell: [] for cell in options.cells}
+        for seed in range(1, options.seeds + 1):
+            for cell in options.cells:
+                asked = recipes(options, cell, seed, len(speech.letters))
+                runs[cell].append({title: trained(recipe, speech, options.output, console) for title, recipe in asked.items()})
+    except (ValueError, OSError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        return 2
+    times = {cell: milliseconds_per_step(of_cell[0], speech, rounds=2 if options.quick else 7) for cell, of_cell in runs.items()}
+    for cell, of_cell in runs.items():
+        console.print(table(cell, of_cell, times[cell]))
+    write_results(options, speech, runs, times)
+    draw(options, speech, runs)
+    return 0
+
+
+def introduce(options, speech):
+    """Says what is going to happen."""
+    training, test = speech.hours
+    console.print(
+        f"Speech: {speech.source}; {len(speech.training):,} utterances of {speech.speakers[0]} voices to learn ({training:.2f} hours), "
+        f"{len(speech.test):,} of {speech.speakers[1]} voices held out ({test:.2f} hours); {len(speech.letters)} letters.\n"
+        + (f"{speech.too_short} utterances have too few frames for their letters and are left out.\n" if speech.too_short else "")
+        + f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)} and {' and '.join(options.cells)}: train it dense, small and dense, pruned to "
+        f"{100 * options.sparsity:g} % in blocks of {' and '.join(f'{r} x {c}' for r, c in options.blocks)}, "
+        f"and one of {options.larger:g} times the units pruned to the size of the dense one.\n"
+    )
+
+
+def table(cell, runs, times):
+    """The table of one kind of layer: a line for each model."""
+    seeds = f"{len(runs)} seeds, mean ± standard deviation" if len(runs) > 1 else "1 seed"
+    result = Table(title=f"{CELLS[cell].__name__}, {seeds}")
+    result.add_column("")
+    for heading in ("character error rate", "against dense", "weights", "sparsity", "training, minutes", "ms a step"):
+        result.add_column(heading, justify="right")
+    rates = {title: [run[title].cer for run in runs] for title in runs[0]}
+    dense = statistics.mean(next(iter(rates.values())))
+    for title, values in rates.items():
+        one = runs[0][title]
+        minutes = statistics.mean(run[title].seconds for run in runs) / 60
+        against = "" if one.recipe == next(iter(runs[0].values())).recipe else f"{100 * (statistics.mean(values) / max(dense, 1e-9) - 1):+.1f} %"
+        result.add_row(
+            title, spread(values), against, f"{one.parameters:,}", f"{100 * one.sparsity:.1f} %", f"{minutes:.1f}", f"{times[title]:.0f}"
+        )
+    result.add_row("Keras's own layers, dense", "", "", "", "", "", f"{times['keras']:.0f}")
+    return result
+
+
+def spread(values):
+    """Mean and, of several, the standard deviation, in per cent."""
+    return f"{100 * statistics.mean(values):.2f}" + (f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else "") + " %"
+
+
+def write_results(options, speech, runs, times):
+    """Writes every figure of the tables to `results.json`, so that they can be checked and drawn again."""
+    skipped = ("loss", "sparsities", "path", "heard")
+
+    def figures(one):
+        return {name: value for name, value in dataclasses.asdict(one).items() if name not in skipped}
+
+    results = {
+        "speech": {
+            "source": speech.source,
+            "utterances": [len(speech.training), len(speech.test)],
+            "voices": speech.speakers,
+            "hours": speech.hours,
+            "letters": "".join(speech.letters),
+            "digest": speech.digest,
+        },
+        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": len(os.sched_getaffinity(0))},
+        "milliseconds_per_step": times,
+        "models": {cell: [{title: figures(one) for title, one in run.items()} for run in of_cell] for cell, of_cell in runs.items()},
+    }
+    path = options.output / "results.json"
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(results, indent=1))
+    os.replace(draft, path)
+    console.print(f"Figures: {path}")
+
+
+def draw(options, speech, runs):
+    """Writes the pictures."""
+    for cell, (first, *_) in runs.items():
+        curves = {title: {"loss": one.loss, "sparsity": one.sparsities} for title, one in first.items()}
+        ksr.plot.curves(curves, options.output / f"training-{cell}.png", loss="nats per letter")
+        shown = {title: one for title, one in first.items() if title != list(first)[1]}
+        draw_utterance(shown, speech, options.output / f"utterance-{cell}.png")
+    console.print(f"Pictures: {', '.join(str(path) for path in sorted(options.output.glob('*.png')))}")
+
+
+def _block(text):
+    try:
+        rows, columns = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a block is ROWSxCOLUMNS, such as 16x16; received {text!r}") from None
+    return rows, columns
+
+
+if __name__ == "__main__":
+    sys.exit(main())
