@@ -28,12 +28,14 @@ class RecurrentCell:
         layer: the `keras.layers.RNN` around it.
         cell: the layer that owns the kernels, with its number in a stack of cells.
         number: which one of the stack it is; 0 for a cell of its own.
+        repeated: whether it is in a `TimeDistributed`.
     """
 
     name: str
     layer: keras.layers.RNN
     cell: keras.Layer
     number: int
+    repeated: bool
 
     def kernels(self):
         """`(kernel [inputs, gates * units], recurrent_kernel [units, gates * units])`, arrays, dead blocks zero."""
@@ -74,7 +76,8 @@ def _records(found):
         name = name if taken[name] == 1 else f"{name}#{taken[name]}"
         if not chain[-1].built:
             raise ValueError(f"The model must be built before its states are looked at: {name} has no weights yet. Call the model on a batch first.")
-        records.append(RecurrentCell(name, layer, chain[-1], stack.index(chain[-1]) if stack else 0))
+        repeated = any(isinstance(one, keras.layers.TimeDistributed) for one in chain)
+        records.append(RecurrentCell(name, layer, chain[-1], stack.index(chain[-1]) if stack else 0, repeated))
     return records
 
 
@@ -103,7 +106,8 @@ class Recorder:
         self.model, self.cells = model, cells
         # A `partial`, because TensorFlow counts the tracings of a method over all recorders and warns of many.
         traced = tf.function(functools.partial(self._run), autograph=False, reduce_retracing=True)
-        self._traced = self._run if model.run_eagerly else traced
+        # TimeDistributed calls its layer once for each step where it knows how many there are: always, outside a graph.
+        self._traced = self._run if model.run_eagerly or any(cell.repeated for cell in cells) else traced
 
     def measure(self, data, batch_size=32, batches=None):
         """Runs over `data` (see `data.input_batches`).
@@ -167,10 +171,10 @@ def _observed(layer, records, graph):
     run = layer.inner_loop
 
     def inner_loop(sequences, initial_state, mask, training=False):
-        if tf.compat.v1.get_default_graph() is not graph:
+        if tf.compat.v1.get_default_graph() is not graph or _vectorized(sequences):
             raise ValueError(
-                f"The states of {layer.name!r} cannot be recorded: it runs in a loop of TensorFlow's, such as TimeDistributed over a number of steps that is "
-                "not fixed. Give `data` of one shape, or compile the model with run_eagerly=True."
+                f"The states of {layer.name!r} cannot be recorded: the model calls it in a loop of TensorFlow's (tf.while_loop, tf.map_fn, tf.vectorized_map), whose "
+                "rounds cannot be seen from outside."
             )
         with _all_states_returned(layer) as split:
             last, outputs, states = run(sequences=sequences, initial_state=initial_state, mask=mask, training=training)
@@ -187,6 +191,11 @@ def _observed(layer, records, graph):
     own = {"inner_loop": inner_loop, **({"use_cudnn": False} if hasattr(layer, "use_cudnn") else {})}
     with _attributes(layer, **own):
         yield
+
+
+def _vectorized(tensor):
+    """Whether a tensor is of one round of `tf.vectorized_map`, which traces the round in the graph around it, for a number that is a placeholder."""
+    return not tf.executing_eagerly() and any(operation.type == "PlaceholderWithDefault" for operation in tensor.graph.get_operations())
 
 
 @contextlib.contextmanager

@@ -156,6 +156,32 @@ def test_subclassed_models_nested_inputs_and_layers_that_are_called_twice(x):
     np.testing.assert_allclose(timed.covariance, looping.covariance(hidden), atol=1e-6)
 
 
+@pytest.mark.parametrize("mapped", [tf.vectorized_map, tf.map_fn])
+def test_layers_in_loops_of_tensorflow_are_refused_in_words(mapped, x):
+    class Mapped(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.rnn = keras.layers.SimpleRNN(5, name="rnn", unroll=True)
+
+        def call(self, pictures):
+            return mapped(lambda one: self.rnn.call(one), pictures)
+
+    model, pictures = Mapped(), x[:, None, :2]
+    model.rnn.build((7, 2, 3))
+    model.built = True
+    with pytest.raises(ValueError, match="The states of 'rnn' cannot be recorded: the model calls it in a loop of TensorFlow's"):
+        analyze(model, pictures)
+
+
+def test_time_distributed_over_any_number_of_steps():
+    inputs = keras.Input((None, 4, 3))
+    model = keras.Model(inputs, keras.layers.TimeDistributed(keras.layers.SimpleRNN(5, name="rnn"))(inputs))
+    batches = [np.random.default_rng(steps).normal(size=(2, steps, 4, 3)).astype("float32") for steps in (2, 3, 4)]
+    (found,) = analyze(model, iter(batches))
+    hidden, _ = looping.states_of("simple_rnn", model.get_weights(), np.concatenate([batch.reshape(-1, 4, 3) for batch in batches]))
+    np.testing.assert_allclose(found.covariance, looping.covariance(hidden), atol=1e-6)
+
+
 class Batches(keras.utils.PyDataset):
     def __init__(self, x):
         super().__init__()
@@ -271,6 +297,8 @@ def test_models_without_states_are_refused_in_words(make_model, x):
         def call(self, x):
             return self.rnn.cell(x[:, 0], [keras.ops.zeros((7, 5))])[0]
 
+    with pytest.raises(ValueError, match="must be built before its states are looked at: rnn has no weights yet"):
+        analyze(keras.Sequential([keras.layers.SimpleRNN(5, name="rnn")]), x)
     model = Idle()
     model.rnn.build((7, 4, 3))
     model(x)
