@@ -76,6 +76,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if min([*options.units, *options.batches, options.rounds]) < 1:
         parser.error(f"--units, --batches and --rounds must be at least 1. Received: {options.units}, {options.batches}, {options.rounds}")
+    tf.get_logger().setLevel("ERROR")  # it takes the many functions for one that is traced again and again
     cases = [(cell, units, batch) for cell in options.cells for units in options.units for batch in options.batches]
     console = Console()
     table = Table(title=f"Times faster than Keras's layer, by sparsity; the report warns below {BREAK_EVEN:.0%} in batches of fewer than 16")

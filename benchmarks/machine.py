@@ -71,10 +71,12 @@ def version(package):
 
 
 def commit():
-    """The commit of the checkout, with `-dirty` where it is changed; None outside git."""
+    """The commit of the checkout, with `-dirty` where sources of the package or of the benchmarks are changed; None outside git."""
     try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout.strip()
+        run = functools.partial(subprocess.run, cwd=CHECKOUT, check=True, capture_output=True, text=True)
+        name = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
+        changed = run(["git", "status", "--porcelain", "--", "keras_sparse_rnn", "benchmarks/*.py", "benchmarks/*.cc"]).stdout.strip()
+        return f"{name}-dirty" if changed else name
     except (OSError, subprocess.CalledProcessError):
         return None
 
