@@ -82,20 +82,25 @@ void test_block_numbers() {
   }
 }
 
-Case large(int64_t batch) { return Case(ksr::Cell::kLstm, batch, 12, 100, 200, kShapes[2], kShapes[3], 0.9, true, true, false); }
+Case large(int64_t batch, ksr::Cell cell = ksr::Cell::kLstm, int64_t time = 12) {
+  return Case(cell, batch, time, 100, 200, kShapes[2], kShapes[3], 0.9, true, true, false);
+}
+
+void test_threads(Case one) {
+  ksr::set_num_threads(1);
+  one.run(false);
+  const auto alone = one.results();
+  for (int threads : {2, 3, 4}) {
+    ksr::set_num_threads(threads);
+    one.run(false);
+    expect(one.results() == alone, "results with other numbers of threads", threads, 1);
+  }
+}
 
 void test_threads() {
-  for (int64_t batch : {2, 16, 33}) {
-    Case one = large(batch);
-    ksr::set_num_threads(1);
-    one.run(false);
-    const auto alone = one.results();
-    for (int threads : {2, 3, 4}) {
-      ksr::set_num_threads(threads);
-      one.run(false);
-      expect(one.results() == alone, "results with other numbers of threads", threads, 1);
-    }
-  }
+  for (int64_t batch : {2, 16, 33}) test_threads(large(batch));
+  // Long enough for a second chunk of projected steps, in which threads write where the others have read.
+  for (ksr::Cell cell : {ksr::Cell::kLstm, ksr::Cell::kGruResetAfter, ksr::Cell::kGruResetBefore}) test_threads(large(3, cell, 50));
   ksr::set_num_threads(2);
   Case first = large(16), second = large(33);
   first.run(true);
