@@ -25,6 +25,7 @@ OWN_ARGUMENTS = ("block_shape", "recurrent_block_shape", "sparsity", "storage", 
 # Arguments that a config would carry as text: passed as the objects that they are, so that unregistered ones survive.
 KERNELS = ("kernel", "recurrent_kernel")
 LIVE_ARGUMENTS = ("activation", "initializer", "regularizer", "constraint")
+REGULARIZERS = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
 
 
 class Transfer(NamedTuple):
@@ -117,6 +118,10 @@ def transfers(old, new):
     pairs = [pair for index, pattern in enumerate(patterns(old)) for pair in _kernel_transfers(old, new, index, pattern)]
     if old.use_bias:
         pairs.append(Transfer(old.bias if isinstance(old, keras.layers.Dense) else old.cell.bias, _bias(new)))
+    for name in REGULARIZERS:
+        regularizers = getattr(old, name, None), getattr(new, name, None)
+        if isinstance(regularizers[0], keras.Layer):
+            pairs.extend(Transfer(*variables) for variables in zip(*(one.variables for one in regularizers)))
     if isinstance(old, keras.layers.RNN):
         pairs.append(Transfer(old.cell.seed_generator.state, new.cell.seed_generator.state))
         pairs.extend(Transfer(*states) for states in zip(old.states or (), new.states or ()))
@@ -204,7 +209,14 @@ def _parent_config(layer):
     config = {name: value for name, value in layer.get_config().items() if name not in OWN_ARGUMENTS}
     for name in config:
         if name.endswith(LIVE_ARGUMENTS) and hasattr(layer, name):
-            config[name] = getattr(layer, name)
+            config[name] = _copy_if_trained(getattr(layer, name))
     if isinstance(layer, keras.layers.RNN):
         config.update(forgotten_arguments(layer))
     return config
+
+
+def _copy_if_trained(argument):
+    """Arguments are shared between twins. One with weights of its own, such as `regularizers.TrainableModuli`, is copied: each twin trains its own."""
+    if not isinstance(argument, keras.Layer):
+        return argument
+    return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(argument))
