@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_sparse_rnn import schedules
-from keras_sparse_rnn.schedules import Constant, PolynomialDecay, Schedule, ThresholdRamp, TfmotSchedule
+from keras_sparse_rnn.schedules import Constant, PiecewiseLinear, PolynomialDecay, Schedule, ThresholdRamp, TfmotSchedule
 
 
 def test_the_cubic_schedule_has_the_figures_of_its_formula():
@@ -21,6 +21,32 @@ def test_the_cubic_schedule_has_the_figures_of_its_formula():
 def test_constant_is_there_from_its_first_step():
     schedule = Constant(0.7, 50)
     assert [schedule(step) for step in (0, 49, 50, 51)] == [0.0, 0.0, 0.7, 0.7]
+
+
+def test_straight_lines_between_points():
+    schedule = PiecewiseLinear([(10, 0.25), (20, 1.0), (30, 1.0), (30, 0.5), (35, 0.0)])
+    steps = (0, 10, 12, 20, 29, 30, 32, 35, 1000)
+    assert [schedule(step) for step in steps] == pytest.approx([0.25, 0.25, 0.4, 1.0, 1.0, 0.5, 0.3, 0.0, 0.0])
+    assert (schedule.begin_step, schedule.end_step) == (10, 35)
+    assert PiecewiseLinear([(7, 2)])(0) == PiecewiseLinear([(7, 2)])(8) == 2
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    assert again.get_config() == schedule.get_config() and [again(step) for step in steps] == [schedule(step) for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([], "`points` must be a list of pairs (step, value). Received: points=[]"),
+        ([(1, 2, 3)], "`points` must be a list of pairs (step, value). Received: points=[(1, 2, 3)]"),
+        ([(-1, 1.0)], "`points[0][0]` must be an integer of at least 0. Received: points[0][0]=-1"),
+        ([(1, -1.0)], "`points[0][1]` must be a number of at least 0. Received: points[0][1]=-1.0"),
+        ([(5, 1.0), (4, 0.0)], "`points[1][0]` must not lie before `points[0][0]`. Received: points[0][0]=5, points[1][0]=4"),
+    ],
+)
+def test_points_are_checked(points, message):
+    with pytest.raises(ValueError) as error:
+        PiecewiseLinear(points)
+    assert str(error.value) == message
 
 
 def test_masks_are_due_at_the_beginning_in_every_window_and_at_the_end():

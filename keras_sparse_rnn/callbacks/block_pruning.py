@@ -160,8 +160,7 @@ class BlockPruning(keras.callbacks.Callback):
         for kernel in self._kernels():
             kernel.install(self.model, self, training)
         if self.model.compiled:
-            add_logs = training.in_fit and self.model.distribute_strategy.num_replicas_in_sync == 1
-            PrunedTrainFunction.join(self, add_logs)
+            PrunedTrainFunction.join(self, training.adds_logs)
 
     def on_train_batch_begin(self, batch, logs=None):
         self.begin()

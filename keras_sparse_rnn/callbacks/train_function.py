@@ -23,7 +23,7 @@ class PrunedTrainFunction:
     def __init__(self, function, training, add_logs):
         self.function, self.training, self.add_logs = function, training, add_logs
         self.callbacks = []
-        self.called = False
+        self.called = self.masks = False
 
     def __call__(self, iterator):
         if self.training.is_over():
@@ -55,23 +55,29 @@ class PrunedTrainFunction:
         return model.train_function
 
     @classmethod
-    def join(cls, callback, add_logs):
-        """Puts `callback` into the training function of its model, and has that traced anew: it knows no masks yet."""
+    def join(cls, callback, add_logs, masks=True):
+        """Puts `callback` into the training function of its model. If it brings masks, that is traced anew: it knows none yet."""
         training = callback.training
-        current = training.model.train_function
+        model, current = training.model, training.model.train_function
         fresh = isinstance(current, cls) and not current.called and current.training.is_same(training)
         if not fresh:
-            training.model.make_train_function(force=True)
-            current = training.model.train_function = cls(training.model.train_function, training, add_logs)
+            model.make_train_function(force=isinstance(current, cls))
+            current = cls(model.train_function, training, add_logs)
+        if masks and not current.masks:
+            model.make_train_function(force=True)
+            current.function, current.masks = model.train_function, True
+        model.train_function = current
         if callback not in current.callbacks:
             current.callbacks.append(callback)
+        return current
 
     @classmethod
     def leave(cls, callback):
-        """Makes the model trace its training function anew when it is needed again: the one it has holds masks."""
+        """Takes the callbacks out of the training function. One that holds masks is made and traced anew when it is needed again."""
         model = callback.training.model
-        if isinstance(model.train_function, cls) and callback in model.train_function.callbacks:
-            model.train_function = None
+        current = model.train_function
+        if isinstance(current, cls) and callback in current.callbacks:
+            model.train_function = None if current.masks else current.function
 
 
 def sparsity_logs(callbacks):

@@ -21,6 +21,11 @@ class Training:
         """Whether it is a `fit`."""
         return self.params is not None
 
+    @property
+    def adds_logs(self):
+        """Whether the training function may add to the logs: with several replicas, Keras takes only what they return."""
+        return self.in_fit and self.model.distribute_strategy.num_replicas_in_sync == 1
+
     def is_same(self, other):
         """Whether it is the same `fit`, or both are loops of one's own with the same model."""
         return other is not None and self.model is other.model and self.params is other.params

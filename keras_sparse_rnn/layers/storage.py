@@ -10,7 +10,7 @@ A kernel that is all zero or a multiple of the identity is what an initializer g
 so that it can learn. (`BlockPruning` always leaves a block, so it never makes a kernel all zero.)
 
 Regularisers and constraints mean what they mean in Keras in both storages: they see the dense kernel `[inputs, gates * units]`. In packed storage
-it is unpacked for them, except for L1 and L2, which sum over weights and so may see the packed ones.
+it is unpacked for them, except for L1 and L2, which sum over weights and so may see the packed ones, and for a GroupLasso of the same blocks.
 """
 
 import functools
@@ -21,6 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sparse_rnn import ops
+from keras_sparse_rnn.regularizers import Regularizer
+from keras_sparse_rnn.regularizers.gates import SeesGates
 
 SUMS_OVER_WEIGHTS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 
@@ -210,6 +212,11 @@ def has_padding(grid):
     return grid.inputs % grid.block_shape[0] != 0 or grid.units % grid.block_shape[1] != 0
 
 
+def _seeing_gates(function, kernel, grid):
+    """What a regularizer or constraint makes of a dense `kernel`. Those of this package are told its gates, which a tensor does not tell."""
+    return function(kernel, gates=grid.gates) if isinstance(function, SeesGates) else function(kernel)
+
+
 class DenseRegularizer:
     """Shows a regularizer of the dense kernel the dense kernel."""
 
@@ -219,7 +226,9 @@ class DenseRegularizer:
         self.grid = grid
 
     def __call__(self, values):
-        return self.regularizer(ops.unpack(tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks), self.grid))
+        values, blocks = tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks)
+        packed = self.regularizer.of_packed(values, blocks, self.grid) if isinstance(self.regularizer, Regularizer) else None
+        return _seeing_gates(self.regularizer, ops.unpack(values, blocks, self.grid), self.grid) if packed is None else packed
 
 
 class PackedConstraint:
@@ -239,7 +248,7 @@ class PackedConstraint:
     def __call__(self, values):
         values, blocks = tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks)
         if self.constraint is not None:
-            return ops.pack(self.constraint(ops.unpack(values, blocks, self.grid)), blocks, self.grid)
+            return ops.pack(_seeing_gates(self.constraint, ops.unpack(values, blocks, self.grid), self.grid), blocks, self.grid)
         return tf.where(self._inside(blocks), values, tf.zeros_like(values))
 
     def _inside(self, blocks):

@@ -7,8 +7,8 @@ below the other are added first, which is quick along whole rows, and what is le
 import numpy as np
 import tensorflow as tf
 
-# Squares of float32 weights below 1e-19 would be zero. Scaled by this, those of weights from 1e-30 to 1e5 can be added in any block.
-SCALE = 2.0**40
+# Squares of float32 weights below 1e-19 would be zero. Scaled by this, those of weights from 1e-30 to 1e4 can be added in any block.
+SCALE = 2.0**44
 
 
 def block_norms(kernel, grid):
@@ -19,16 +19,21 @@ def block_norms(kernel, grid):
         grid: the `BlockGrid` that cuts it.
     """
     height, width = grid.block_shape
-    kernel = _padded(kernel, grid)
     if grid.block_shape == (1, 1):
         return tf.abs(kernel)
-    scale = tf.constant(SCALE if kernel.dtype == tf.float32 else 1.0, kernel.dtype)
-    sums = tf.square(kernel * scale)
+    scale = _scale(kernel.dtype)
+    sums = tf.square(_padded(kernel, grid) * scale)
     if height > 1:
         sums = tf.reduce_sum(tf.reshape(sums, (grid.rows, height, -1)), axis=1)
     if width > 1:
         sums = tf.reduce_sum(tf.reshape(sums, (-1, width)), axis=1)
     return tf.reshape(tf.sqrt(sums) / scale, (grid.rows, grid.gates * grid.columns))
+
+
+def packed_norms(values):
+    """The l2 norm of each block of packed `values` `[live, block rows, block columns]`: `[live]`."""
+    scale = _scale(values.dtype)
+    return tf.sqrt(tf.reduce_sum(tf.square(values * scale), axis=(1, 2))) / scale
 
 
 def scale_blocks(kernel, factors, grid):
@@ -54,6 +59,10 @@ def scale_blocks(kernel, factors, grid):
 def block_sizes(grid):
     """How many weights each block has, int64 array `[block rows, gates * block columns]`: fewer at partial edges."""
     return np.reshape(grid.elements.transpose(2, 0, 1), (grid.rows, -1))
+
+
+def _scale(dtype):
+    return tf.constant(SCALE if dtype == tf.float32 else 1.0, dtype)
 
 
 def _padded(kernel, grid):

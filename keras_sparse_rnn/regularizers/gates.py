@@ -14,6 +14,10 @@ CELLS = {"lstm_cell": 4, "gru_cell": 3, "simple_rnn_cell": 1, "dense": 1, "block
 POSSIBLE = (1, 3, 4)
 
 
+class SeesGates:
+    """A regularizer or a constraint that may be told how many gates a kernel has: it is called as `self(kernel, gates=4)`, or as Keras does."""
+
+
 def check_gates(gates):
     """Returns `gates`, or raises a `ValueError`."""
     if gates is None:

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_sparse_rnn.patterns import check_block_shape
-from keras_sparse_rnn.regularizers.blocks import block_norms, block_sizes, scale_blocks
+from keras_sparse_rnn.regularizers.blocks import block_norms, block_sizes, packed_norms, scale_blocks
 from keras_sparse_rnn.regularizers.gates import grid_of
 from keras_sparse_rnn.regularizers.regularizer import Regularizer, working_dtype
 
@@ -25,7 +25,7 @@ class GroupLasso(Regularizer):
     exact zeros. To have the penalty while pruning runs and not afterwards (the authors' GLP), add `callbacks.StrengthSchedule(until=schedule)`.
 
     Each gate is cut by itself, as everywhere in this package; at edges that do not divide there are partial blocks, with their own `N_b`. Norms are
-    computed in float32 (in float64 for float64 weights) and are right for weights from 1e-30 to 1e5.
+    computed in float32 (in float64 for float64 weights) and are right for weights from 1e-30 to 1e4.
 
     >>> lasso = GroupLasso(0.5, block_shape=(2, 2))
     >>> kernel = tf.constant([[3.0, 4.0, 0.0], [0.0, 0.0, 0.0]])        # a block of norm 5, of 4 weights; a partial one of zeros
@@ -49,19 +49,39 @@ class GroupLasso(Regularizer):
 
     def penalty(self, kernel, gates):
         grid = grid_of(kernel.shape, gates, self.block_shape, self)
-        sizes = tf.constant(block_sizes(grid) ** 0.5, kernel.dtype)
+        sizes = block_sizes(grid)
+        return _sum_of_norms(kernel, sizes, lambda w: block_norms(w, grid), lambda w, factors: scale_blocks(w, factors, grid))
 
-        @tf.custom_gradient
-        def sum_of_norms(weights):
-            norms = block_norms(weights, grid)
-
-            def gradient(upstream):
-                return scale_blocks(weights, upstream * tf.math.divide_no_nan(sizes, norms), grid)
-
-            return tf.reduce_sum(sizes * norms), gradient
-
-        return sum_of_norms(kernel)
+    def of_packed(self, values, blocks, grid):
+        if grid.block_shape != self.block_shape or self.gates not in (None, grid.gates):
+            return None
+        sizes = tf.gather(tf.constant(grid.elements.ravel()), blocks)
+        values = tf.cast(values, working_dtype(values.dtype))
+        return self._scaled(_sum_of_norms(values, sizes, packed_norms, lambda w, factors: w * factors[:, None, None]))
 
     def get_config(self):
         config = super().get_config()
         return {"strength": config["strength"], "block_shape": list(self.block_shape), "gates": config["gates"]}
+
+
+def _sum_of_norms(weights, sizes, norms_of, scaled):
+    """The sum of the norms of all blocks, times the roots of their sizes, with a gradient that is zero at blocks of zeros.
+
+    Args:
+        weights: tensor of any shape.
+        sizes: how many weights each block has; an array or tensor of the shape of the norms.
+        norms_of: function of the weights, the norm of each block.
+        scaled: function of the weights and a factor for each block, the weights multiplied by them.
+    """
+    roots = tf.sqrt(tf.cast(sizes, weights.dtype))
+
+    @tf.custom_gradient
+    def total(weights):
+        norms = norms_of(weights)
+
+        def gradient(upstream):
+            return scaled(weights, upstream * tf.math.divide_no_nan(roots, norms))
+
+        return tf.reduce_sum(roots * norms), gradient
+
+    return total(weights)

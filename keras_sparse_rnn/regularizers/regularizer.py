@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
-from keras_sparse_rnn.regularizers.gates import check_gates, find_gates
+from keras_sparse_rnn.regularizers.gates import SeesGates, check_gates, find_gates
 from keras_sparse_rnn.schedules.schedule import check_number
 
 
-class Regularizer(keras.regularizers.Regularizer):
+class Regularizer(SeesGates, keras.regularizers.Regularizer):
     """A penalty `strength * penalty(kernel, gates)` on a kernel `[inputs, gates * units]`.
 
     A subclass defines `penalty`, takes `strength` as an argument, and registers itself with `keras.saving.register_keras_serializable`. One
@@ -29,11 +29,7 @@ class Regularizer(keras.regularizers.Regularizer):
     def __init__(self, strength, gates=None):
         self._strength = float(check_number(strength, "strength", least=0))
         self.gates = check_gates(gates)
-        # float64, so that it is the number that was given. Layers may be made anywhere, also while a graph is traced.
-        with tf.init_scope():
-            self.strength = keras.Variable(
-                lambda shape, dtype: tf.constant(self._strength, dtype), (), "float64", trainable=False, autocast=False, name="strength"
-            )
+        self.strength = strength_variable(self._strength)
 
     def __call__(self, kernel, gates=None):
         """The penalty of one kernel, a scalar of the kernel's dtype (of float32 for a kernel of half precision).
@@ -55,11 +51,27 @@ class Regularizer(keras.regularizers.Regularizer):
         """
         raise NotImplementedError
 
+    def of_packed(self, values, blocks, grid):
+        """The penalty, times the strength, of a packed kernel; `None` if it takes the dense one to compute it, which is then given.
+
+        Args:
+            values: float tensor `[live, block rows, block columns]`, zero where a partial block lies outside the kernel.
+            blocks: int32 `[live]`, the numbers of the blocks.
+            grid: the `BlockGrid` of the kernel.
+        """
+        return None
+
     def get_config(self):
         return {"strength": self._strength, "gates": self.gates}
 
     def _scaled(self, penalty):
         return tf.cast(self.strength, penalty.dtype) * penalty
+
+
+def strength_variable(strength):
+    """A scalar variable of the value `strength`, in float64 so that it is the number that was given."""
+    with tf.init_scope():  # layers may be made anywhere, also while a graph is traced
+        return keras.Variable(lambda shape, dtype: tf.constant(strength, dtype), (), "float64", trainable=False, autocast=False, name="strength")
 
 
 def working_dtype(dtype):

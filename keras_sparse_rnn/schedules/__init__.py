@@ -8,6 +8,8 @@ no state, so a resumed run goes on where it was, and a picture of it can be draw
 - `ThresholdRamp`: a threshold that rises, and each block whose largest weight is below it goes. The sparsity follows
   from the weights, kernel by kernel, so kernels that need more weights keep more. Its slopes are best computed from a
   dense model that was trained before: `from_dense`.
+- `PiecewiseLinear`: straight lines between points. What `callbacks.StrengthSchedule` multiplies the strength of
+  regularizers with.
 
 Any `PruningSchedule` of tensorflow-model-optimization can be used in their place; `get` wraps it.
 
@@ -17,12 +19,13 @@ Any `PruningSchedule` of tensorflow-model-optimization can be used in their plac
 """
 
 from keras_sparse_rnn.schedules.constant import Constant
+from keras_sparse_rnn.schedules.piecewise_linear import PiecewiseLinear
 from keras_sparse_rnn.schedules.polynomial_decay import PolynomialDecay
 from keras_sparse_rnn.schedules.schedule import Schedule
 from keras_sparse_rnn.schedules.tfmot_schedule import TfmotSchedule, is_tfmot
 from keras_sparse_rnn.schedules.threshold_ramp import ThresholdRamp
 
-__all__ = ["Constant", "PolynomialDecay", "Schedule", "TfmotSchedule", "ThresholdRamp", "get"]
+__all__ = ["Constant", "PiecewiseLinear", "PolynomialDecay", "Schedule", "TfmotSchedule", "ThresholdRamp", "get"]
 
 
 def get(schedule, name="schedule"):

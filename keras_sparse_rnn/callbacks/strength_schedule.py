@@ -1,0 +1,172 @@
+"""The strength of regularizers as a function of the step."""
+
+import numbers
+import weakref
+
+import keras
+
+from keras_sparse_rnn import schedules
+from keras_sparse_rnn.callbacks.configs import deserialize_schedule, serialize_schedule
+from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction
+from keras_sparse_rnn.callbacks.training import Training
+from keras_sparse_rnn.schedules.schedule import check_step
+from keras_sparse_rnn.selection import to_numpy
+
+# What a strength is without a schedule, while one is at work: also for the next training if one has broken off.
+_unscaled = weakref.WeakKeyDictionary()
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
+class StrengthSchedule(keras.callbacks.Callback):
+    """Multiplies the strength of all regularizers and proximal constraints of this package with a factor that depends on the step.
+
+    Group lasso while block pruning runs, and none afterwards, which is the GLP of Narang, Undersander and Diamos 2017 (arXiv 1711.02782):
+
+        lasso = ksr.regularizers.GroupLasso(1e-5, block_shape=(16, 16))                         # in the layers: recurrent_regularizer=lasso, ...
+        schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
+        model.fit(..., callbacks=[BlockPruning(schedule, (16, 16)), StrengthSchedule(until=schedule)])
+
+    The factor is a function of `optimizer.iterations`, the number of updates made so far, so a run that is resumed goes on where it was. It is set
+    before each step: with `until=schedule`, the step after the one at which the last mask is taken is the first without penalty. Nothing is
+    traced anew. If hooks come only every N steps (`steps_per_execution=N`), the factor stands still for these. When training ends, or breaks off,
+    the strengths are what they were; checkpoints and configs never hold a strength that is scaled.
+
+    Whatever has a `strength` that is a scalar `keras.Variable`, and is the regularizer or the constraint of a variable of the model, alone or
+    inside another one, takes part. Proximal constraints without a `learning_rate` of their own are given that of the optimizer.
+
+    `logs` get `"strength_factor"`. The loss that is logged has the penalty in it, so it falls when the factor does; so does `val_loss`.
+
+    Without `fit`, call the hooks yourself, as with `BlockPruning`.
+
+    Args:
+        schedule: a schedule of `keras_sparse_rnn.schedules` whose value is the factor, such as a `PiecewiseLinear`.
+        until: instead: the factor is 1 before this step and 0 from it on. A step, or a schedule: its `end_step`.
+            Without either of the two, the factor is always 1.
+
+    Raises:
+        ValueError: an argument is wrong; or, when training begins, the model is not compiled or has nothing with a strength, or two of these
+            callbacks take part.
+    """
+
+    def __init__(self, schedule=None, *, until=None):
+        super().__init__()
+        if schedule is not None and until is not None:
+            raise ValueError(f"`schedule` or `until` must be None: each says what the factor is. Received: schedule={schedule!r}, until={until!r}")
+        if schedule is not None and isinstance(schedules.get(schedule), schedules.ThresholdRamp):
+            raise ValueError(f"`schedule` must be one whose value is a factor, which a ThresholdRamp's is not. Received: schedule={schedule!r}")
+        self._end = None if until is None else _end_of(until)
+        self.schedule = schedule
+        self.until = self._end if isinstance(until, numbers.Integral) else until
+        self.factor = 1.0
+        self.training = None
+        self._scaled = []
+        self._at_work = False
+
+    def on_train_begin(self, logs=None):
+        """Finds what has a strength."""
+        self.leave()
+        if getattr(self.model, "optimizer", None) is None:
+            raise ValueError("The model must be compiled before strengths are scheduled: the schedule counts the steps of `model.optimizer`.")
+        self.training = Training(self.model, self.params)
+        scaled = adjustable(self.model)
+        if not scaled:
+            raise ValueError(
+                "The model must have a regularizer or a constraint with a `strength`, such as ksr.regularizers.GroupLasso, in its layers. "
+                f"Received: the model {self.model.name!r}, which has none"
+            )
+        if self.model.compiled:
+            function = PrunedTrainFunction.join(self, self.training.adds_logs, masks=False)
+            if any(isinstance(one, StrengthSchedule) and one is not self for one in function.callbacks):
+                function.callbacks.remove(self)
+                raise ValueError("Only one StrengthSchedule may take part in a training: it schedules all strengths. Received: two")
+        for one in scaled:
+            _unscaled.setdefault(one, float(to_numpy(one.strength)))
+            if hasattr(one, "follow"):
+                one.follow(self.model.optimizer)
+        self._scaled, self._at_work, self.factor = scaled, True, 1.0
+        self._set(1.0)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.begin()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if logs is not None:
+            logs["strength_factor"] = self.factor
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["strength_factor"] = self.factor
+
+    def on_train_end(self, logs=None):
+        self.leave()
+
+    def begin(self):
+        """Sets the strengths for the step that follows."""
+        if self._at_work:
+            factor = self.factor_at(int(to_numpy(self.model.optimizer.iterations)))
+            if factor != self.factor:
+                self._set(factor)
+
+    def update(self):
+        """Nothing is due after a step."""
+
+    def leave(self):
+        """Makes the strengths what they were. To be called by hand if a training that has broken off is followed by a loop of one's own."""
+        if self._at_work:
+            self._set(1.0)
+            for one in self._scaled:
+                _unscaled.pop(one, None)
+            PrunedTrainFunction.leave(self)
+        self._scaled, self._at_work = [], False
+
+    def factor_at(self, step):
+        """What strengths are multiplied with in the step after `step` updates."""
+        if self._end is not None:
+            return 1.0 if step < self._end else 0.0
+        return 1.0 if self.schedule is None else float(schedules.get(self.schedule)(step))
+
+    def named_kernels(self):
+        """None: it prunes nothing."""
+        return []
+
+    def _set(self, factor):
+        for one in self._scaled:
+            one.strength.assign(factor * _unscaled[one])
+        self.factor = factor
+
+    def get_config(self):
+        until = self.until if self.until is None or isinstance(self.until, int) else serialize_schedule(self.until)
+        return {"schedule": None if self.schedule is None else serialize_schedule(self.schedule), "until": until}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{name: deserialize_schedule(value) if isinstance(value, dict) else value for name, value in config.items()})
+
+
+def adjustable(model):
+    """Whatever has a `strength` among the regularizers and constraints of the variables of `model`, each once."""
+    found, seen = [], set()
+
+    def visit(one):
+        if one is None or id(one) in seen or isinstance(one, type) or not callable(one):
+            return
+        seen.add(id(one))
+        if isinstance(getattr(one, "strength", None), keras.Variable):
+            found.append(one)
+        for inside in vars(one).values() if hasattr(one, "__dict__") else ():
+            visit(inside)
+
+    for variable in model.weights:
+        visit(variable.regularizer)
+        visit(variable.constraint)
+    return found
+
+
+def _end_of(until):
+    """The step at which `until`, a step or a schedule, ends."""
+    if isinstance(until, (numbers.Integral, dict)):
+        return check_step(until, "until")
+    end = schedules.get(until, "until").end_step
+    if end is None:
+        raise ValueError(f"`until` must be a step, or a schedule that ends. Received: until={until!r}, which never ends")
+    return end
