@@ -1,0 +1,184 @@
+"""Path integration: a recurrent network is told where it starts and how fast it moves, and says, as place cells do, where it is.
+
+    python examples/navigation.py --quick           to see it work; its errors mean nothing
+    python examples/navigation.py                   eight regularisers, pruned to 90 % and to 98 %, and trained again; five seeds
+    python examples/navigation.py --blocks          blocks of 16 x 16: do neurons that are ordered along a manifold make better ones?
+
+The task, the regularisers and the pruning of the moduli paper (Mackey et al. 2024, arXiv 2406.06290), scaled to two cores. Finished networks are
+kept in --output and not trained again, so a run that was stopped goes on where it was; the seeds are the outer loop, so what is there is
+comparable at any time. docs/navigation.md says what came out.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from navigation_plots import draw
+from navigation_regularizers import NAMES
+from navigation_training import Recipe, test_walks, trained
+from navigation_world import PlaceCells, World, centimetres
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+console = Console(width=None if sys.stdout.isatty() else 120)
+QUICK_WORLD = World(side=0.8, steps=8, cells=64)
+QUICK_RECIPE = Recipe(units=32, steps=40, batch=16, masks=4)
+# What --blocks compares: the title of each row and how it differs from plain block pruning.
+BLOCKS = {
+    "moduli, neurons in order": {"regularizer": "torus", "placement": "lattice"},
+    "moduli, neurons at random": {"regularizer": "torus"},
+    "no regulariser": {},
+    "single weights": {"block_shape": (1, 1)},
+    "a priori, from the order alone": {"regularizer": "torus", "placement": "lattice", "start": "a priori"},
+}
+
+
+def parse(arguments=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small network, few steps, one seed: shows that everything works")
+    parser.add_argument("--blocks", action="store_true", help="the second table: blocks of 16 x 16 of the recurrent layer")
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"these regularisers, of: {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--seeds", type=int, help="how many seeds (default: 5, with --quick 1)")
+    output = {"type": pathlib.Path, "default": pathlib.Path("navigation"), "metavar": "FOLDER"}
+    parser.add_argument("--output", **output, help="for networks, results and pictures (default: navigation)")
+    options = parser.parse_args(arguments)
+    if options.seeds is None:
+        options.seeds = 1 if options.quick else 5
+    return options
+
+
+def check(options):
+    """Raises a `ValueError` for what would fail only after minutes of training."""
+    if options.seeds < 1:
+        raise ValueError(f"`--seeds` must be at least 1. Received: {options.seeds}")
+    if options.blocks and options.only:
+        raise ValueError("`--only` chooses rows of the first table and does not go with `--blocks`")
+    if options.output.exists() and not options.output.is_dir():
+        raise ValueError(f"`--output` must be a folder. Received: {options.output}, which is a file")
+
+
+def plan(options, seed):
+    """The networks of one seed: dict of `(row, column)` to `Recipe`, in the order in which they are trained."""
+    common = dataclasses.replace(QUICK_RECIPE if options.quick else Recipe(), seed=seed)
+    recipes = {("dense", "error"): common}
+    if options.blocks:
+        for sparsity in (0.9,) if options.quick else (0.9, 0.95):
+            pruned = dataclasses.replace(common, sparsity=sparsity, pruned="recurrent", block_shape=(16, 16))
+            for row, changes in BLOCKS.items():
+                recipes[row, f"{100 * sparsity:g} %"] = dataclasses.replace(pruned, **changes)
+        return recipes
+    rows = options.only or (("torus", "none") if options.quick else NAMES)
+    for sparsity in (0.9,) if options.quick else (0.9, 0.98):
+        for row in rows:
+            recipes[row, f"{100 * sparsity:g} %"] = dataclasses.replace(common, sparsity=sparsity, regularizer=row)
+    for row in rows:
+        recipes[row, "90 %, trained again"] = dataclasses.replace(recipes[row, "90 %"], start="again")
+    return recipes
+
+
+def main(arguments=None):
+    """Trains, prints and draws; returns the exit status."""
+    options = parse(arguments)
+    world = QUICK_WORLD if options.quick else World()
+    try:
+        check(options)
+        options.output.mkdir(parents=True, exist_ok=True)
+        introduce(world, plan(options, 1), options)
+        runs = {}
+        for seed in range(1, options.seeds + 1):
+            for place, recipe in plan(options, seed).items():
+                runs.setdefault(place, []).append(trained(recipe, world, options.output, console))
+                write_results(options, world, runs)
+    except (ValueError, OSError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        return 2
+    console.print(table(runs))
+    pictures = [] if options.blocks else draw({place: values[0] for place, values in runs.items()}, options.output)
+    console.print(f"Results and pictures: {', '.join(map(str, [results_path(options), *pictures]))}")
+    return 0
+
+
+def introduce(world, recipes, options):
+    """Says what is about to happen, and what errors to compare with."""
+    marks = landmarks(world)
+    console.print(
+        f"A box of {world.side:g} m, {world.cells} place cells, {world.steps} steps of {1000 * world.interval:g} ms. Errors to compare with: "
+        f"{marks['cells']:.1f} cm, the activity of the cells themselves decoded; {marks['start']:.1f} cm, staying where one began; {marks['centre']:.1f} cm, always "
+        f"the centre.\nNow, for {options.seeds} seed{'s' * (options.seeds > 1)}: train {len(recipes)} networks of {next(iter(recipes.values())).units} units.\n"
+    )
+
+
+def landmarks(world):
+    """Errors to compare with, in centimetres: of the place cells' own activity, of staying at the start and of saying the centre."""
+    test, cells = test_walks(world), PlaceCells(world, 1)
+    return {
+        "cells": centimetres(cells.decode(cells(test.position)), test.position),
+        "start": centimetres(test.start[:, None], test.position),
+        "centre": centimetres(np.zeros(2), test.position),
+    }
+
+
+def table(runs):
+    """Mean and spread of the decoding errors: a row for each network, a column for each way to prune it."""
+    seeds = max(map(len, runs.values()))
+    counted = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "1 seed"
+    result = Table(title=f"Decoding error, centimetres; {counted}")
+    rows, columns = (list(dict.fromkeys(place[axis] for place in runs if place[0] != "dense")) for axis in (0, 1))
+    result.add_column("")
+    for column in columns:
+        result.add_column(column, justify="right")
+    result.add_row("dense, not pruned", spread(runs["dense", "error"]))
+    result.add_section()
+    for row in rows:
+        result.add_row(row, *(spread(runs.get((row, column), [])) for column in columns))
+    return result
+
+
+def spread(runs):
+    """Mean error and, of several, the standard deviation."""
+    errors = [one.error for one in runs]
+    if not errors:
+        return ""
+    return f"{statistics.mean(errors):.1f}" + (f" ± {statistics.stdev(errors):.1f}" if len(errors) > 1 else "")
+
+
+def results_path(options):
+    """Where the figures are written."""
+    return options.output / ("navigation_blocks.json" if options.blocks else "navigation.json")
+
+
+def write_results(options, world, runs):
+    """Writes every figure of the table, so that it can be checked and drawn again; whole or not at all."""
+    results = {
+        "world": dataclasses.asdict(world),
+        "landmarks": landmarks(world),
+        "recipe": dataclasses.asdict(runs["dense", "error"][0].recipe),
+        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+        "runs": [_figures(place, one) for place, values in runs.items() for one in values],
+    }
+    draft = results_path(options).with_suffix(".draft")
+    draft.write_text(json.dumps(results, indent=1))
+    os.replace(draft, results_path(options))
+
+
+def _figures(place, one):
+    """One run as JSON takes it: what differs from the dense recipe of its seed stands in its name."""
+    row, column = place
+    keys = {"row": row, "column": column, "seed": one.recipe.seed, "strength": one.recipe.strength if one.recipe.regularizer != "none" else 0.0}
+    return {**keys, "error": one.error, "last": one.last, "live": one.live, "seconds": round(one.seconds, 1)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
