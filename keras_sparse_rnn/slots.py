@@ -8,7 +8,7 @@ import numpy as np
 
 
 def first_moment(optimizer, variable):
-    """The running mean of the gradients of `variable`, float64 of its shape, up to a factor, sign included; None if there is none."""
+    """The running mean of the gradients of `variable`, float64 of its shape, up to a factor, which may be negative; None if there is none."""
     return _slot(optimizer, variable, ("_momentums", "momentums"))
 
 

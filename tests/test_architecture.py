@@ -15,7 +15,7 @@ import keras_sparse_rnn
 PACKAGE = pathlib.Path(keras_sparse_rnn.__file__).parent
 CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
-    {"patterns", "manifolds", "selectors", "slots"},
+    {"patterns", "manifolds", "selectors", "slots", "gradients"},
     {"selection"},
     {"schedules"},
     {"regularizers", "ops"},

@@ -11,13 +11,13 @@ from keras_sparse_rnn.callbacks.configs import (
     serialize_schedule,
     serialize_selector,
 )
-from keras_sparse_rnn.callbacks.masks import MaskedKernel
-from keras_sparse_rnn.callbacks.pruning_group import PruningGroup
+from keras_sparse_rnn.callbacks.groups import find_groups
+from keras_sparse_rnn.callbacks.regrowth import Regrowth
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
 from keras_sparse_rnn.callbacks.training import Training
-from keras_sparse_rnn.patterns import SCOPES, check_block_fits, check_block_shape, check_choice
+from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.selection import as_selectors, find_kernels, matches, short_names, to_numpy
+from keras_sparse_rnn.selection import as_selectors, short_names, to_numpy
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -29,7 +29,7 @@ class BlockPruning(keras.callbacks.Callback):
 
     At `begin_step` of the schedule, then once in every `frequency` steps, and at its `end_step`, the callback scores
     the blocks of each gate, drops those of least magnitude until the sparsity of that step is reached, and zeroes
-    them. A block that is dropped stays zero. If hooks come only every N steps (`steps_per_execution=N`), it acts at
+    them. A block that is dropped stays zero, unless there is `regrowth`. If hooks come only every N steps (`steps_per_execution=N`), it acts at
     the first one after each of these steps, on the sparsity of that step.
 
     The mask is a constraint on the layer's own kernel variable, put in place when training begins and taken off when
@@ -71,6 +71,7 @@ class BlockPruning(keras.callbacks.Callback):
             `"model"`.
         keep_diagonal: never prune the blocks that touch the diagonal of a gate of a recurrent kernel. They count in
             the sparsity.
+        regrowth: a `Regrowth`, with which dead blocks may come back; `None`: what is dropped stays zero.
         layers: which layers are pruned: `None` for all recurrent ones, or names, types or predicates (see
             `selection`). `Dense` layers are pruned only if they are selected here.
 
@@ -96,6 +97,7 @@ class BlockPruning(keras.callbacks.Callback):
         scope="gate",
         keep_diagonal=False,
         layers=None,
+        regrowth=None,
     ):
         super().__init__()
         self.block_shape = check_block_shape(block_shape)
@@ -118,12 +120,15 @@ class BlockPruning(keras.callbacks.Callback):
             as_selectors(layers)
         if not isinstance(keep_diagonal, bool):
             raise ValueError(f"`keep_diagonal` must be True or False. Received: keep_diagonal={keep_diagonal!r}")
+        if not isinstance(regrowth, Regrowth | None):
+            raise ValueError(f"`regrowth` must be a Regrowth or None. Received: regrowth={regrowth!r}")
         self.schedule = schedule
         self.frequency = check_step(frequency, "frequency", least=1)
         self.criterion = criterion
         self.scope = check_choice(scope, SCOPES, "scope")
         self.keep_diagonal = keep_diagonal
         self.layers = layers
+        self.regrowth = regrowth
         self._criterion = None
         self._groups = []
         self.training = None
@@ -150,7 +155,7 @@ class BlockPruning(keras.callbacks.Callback):
                 "The model must be compiled before it is pruned: the schedule counts the steps of `model.optimizer`."
             )
         criterion = criteria.get(self.criterion)
-        groups = self._find_groups(criterion)
+        groups = find_groups(self, criterion)
         criterion.begin(self.model)
         for group in groups:
             group.check()
@@ -224,6 +229,8 @@ class BlockPruning(keras.callbacks.Callback):
                 kernel.restore()
             PrunedTrainFunction.leave(self)
             self._criterion.end(self.training.model)
+            if self.regrowth is not None:
+                self.regrowth.end()
             self.params = None
         self._at_work = False
 
@@ -247,34 +254,6 @@ class BlockPruning(keras.callbacks.Callback):
             self.leave()
             raise
 
-    def _find_groups(self, criterion):
-        """The kernels of the model, each in the group of its schedule."""
-        mapping = self.schedule if isinstance(self.schedule, dict) else {None: self.schedule}
-        layers = list(mapping) if isinstance(self.schedule, dict) else self.layers
-        kernels = find_kernels(self.model, layers)
-        frozen = ", ".join(dict.fromkeys(kernel.path for kernel in kernels if not kernel.variable.trainable))
-        kernels = [kernel for kernel in kernels if kernel.variable.trainable]
-        if not kernels:
-            raise ValueError(
-                f"`layers` must have a trainable layer that can be pruned. Received: only frozen ones, {frozen}"
-            )
-        if frozen:
-            warnings.warn(
-                f"These selected layers are frozen (trainable=False) and are not pruned: {frozen}", stacklevel=2
-            )
-        for kernel in kernels:
-            if kernel.role == "recurrent_kernel" or isinstance(kernel.cell, keras.layers.Dense):
-                check_block_fits(self.block_shape, (kernel.inputs, kernel.units), kernel.name)
-        groups = []
-        for selector, schedule in mapping.items():
-            own = [kernel for kernel in kernels if selector is None or matches(selector, kernel)]
-            kernels = [kernel for kernel in kernels if kernel not in own]
-            masked = [MaskedKernel(kernel, self.block_shape, self.keep_diagonal) for kernel in own]
-            if masked:
-                schedule = schedules.get(schedule)
-                groups.append(PruningGroup(schedule, masked, criterion, self.scope, self.frequency, self.model))
-        return groups
-
     def get_config(self):
         return {
             "schedule": serialize_schedule(self.schedule),
@@ -284,6 +263,7 @@ class BlockPruning(keras.callbacks.Callback):
             "scope": self.scope,
             "keep_diagonal": self.keep_diagonal,
             "layers": serialize_selector(self.layers),
+            "regrowth": self.regrowth and keras.saving.serialize_keras_object(self.regrowth),
         }
 
     @classmethod
@@ -291,5 +271,6 @@ class BlockPruning(keras.callbacks.Callback):
         config = dict(config)
         config["schedule"] = deserialize_schedule(config["schedule"])
         config["layers"] = deserialize_selector(config.get("layers"))
+        config["regrowth"] = keras.saving.deserialize_keras_object(config.get("regrowth"))
         config["criterion"] = criteria.deserialize(config.get("criterion", "max"))
         return cls(**config)

@@ -63,6 +63,7 @@ class MaskedKernel:
         diagonal = keep_diagonal and kernel.role == "recurrent_kernel"
         self.protected = self.grid.live(_diagonal(self.grid)) if diagonal else np.zeros(self.grid.shape, bool)
         self.constraint = None
+        self.newborn = None
         self._averages = lambda: []
 
     def check_free(self, owner, training):
@@ -106,8 +107,15 @@ class MaskedKernel:
         return self.grid.live(weights)
 
     def apply(self, live):
-        """Makes `live` the mask, and zeroes the other blocks of the weights and their moving averages."""
+        """Makes `live` the mask, and zeroes the other blocks of the weights and their moving averages.
+
+        Where there is `newborn`, an array of the kernel's shape, the blocks that have come back begin with its values.
+        """
         keep = self.grid.expand(live)
+        if self.newborn is not None:
+            back, variable = keep & ~self.grid.expand(self.live), self.kernel.variable
+            variable.assign(np.where(back, self.newborn, to_numpy(variable)))
+            self.newborn = None
         self.live = live
         self.constraint.mask.assign(keep)
         for variable in [self.kernel.variable, *self._averages()]:

@@ -144,17 +144,19 @@ class PruningGroup:
                 live = self._keep(self._gather(scores, indices), self._gather(masks, indices), indices, sparsity)
             except ValueError as error:
                 raise ValueError(f"{name} cannot be pruned. {error}") from None
-            for index in indices:
-                part = masks[index[0]][index[1]]
-                masks[index[0]][index[1]] = live[: part.size].reshape(part.shape)
-                live = live[part.size :]
+            self._scatter(masks, indices, live)
         return masks
 
     def _keep(self, scores, live, indices, sparsity):
-        protected = self._gather([kernel.protected for kernel in self.kernels], indices)
-        owners = self._gather([np.full(k.grid.shape, number) for number, k in enumerate(self.kernels)], indices)
+        protected, owners = self._protected(indices), self._owners(indices)
         elements = self._gather(self._elements(), indices)
         return keep_largest(scores, elements, sparsity, live=live, protected=protected, owners=owners)
+
+    def _protected(self, indices):
+        return self._gather([kernel.protected for kernel in self.kernels], indices)
+
+    def _owners(self, indices):
+        return self._gather([np.full(k.grid.shape, number) for number, k in enumerate(self.kernels)], indices)
 
     def _above(self, scores, point):
         """The masks of the blocks that reach the threshold, and the numbers of the kernels in which that were none."""
@@ -218,3 +220,11 @@ class PruningGroup:
     @staticmethod
     def _gather(arrays, indices):
         return np.concatenate([np.ravel(arrays[number][gates]) for number, gates in indices])
+
+    @staticmethod
+    def _scatter(arrays, indices, values):
+        """The inverse of `_gather`: writes `values` into `arrays`."""
+        for number, gates in indices:
+            part = arrays[number][gates]
+            arrays[number][gates] = values[: part.size].reshape(part.shape)
+            values = values[part.size :]

@@ -119,7 +119,7 @@ def test_what_taylor_refuses(make_model, data):
         Taylor(one for one in batches(data))
     with pytest.raises(ValueError, match="`batches` must be an integer of at least 1. Received: batches=0"):
         Taylor([data], 0)
-    with pytest.raises(ValueError, match="`data` of the criterion Taylor must have at least one batch. Received: none"):
+    with pytest.raises(ValueError, match="`data` must have at least one batch to take gradients of. Received: none"):
         scores(Taylor([]), make_model())
     lossless = keras.Sequential(make_model().layers[1:])
     lossless.build((None, 3, 5))

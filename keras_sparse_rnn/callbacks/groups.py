@@ -1,0 +1,45 @@
+"""Which kernels of a model a `BlockPruning` prunes, each in the group of its schedule."""
+
+import warnings
+
+import keras
+
+from keras_sparse_rnn import schedules
+from keras_sparse_rnn.callbacks.masks import MaskedKernel
+from keras_sparse_rnn.callbacks.pruning_group import PruningGroup
+from keras_sparse_rnn.callbacks.regrowth import RegrowingGroup
+from keras_sparse_rnn.patterns import check_block_fits
+from keras_sparse_rnn.selection import find_kernels, matches
+
+
+def find_groups(pruning, criterion):
+    """The `PruningGroup`s of the callback `pruning` and the model that it was given; `criterion` scores their blocks.
+
+    Raises:
+        ValueError: the model has nothing that can be pruned as the callback says.
+
+    Warns:
+        UserWarning: selected layers are frozen.
+    """
+    mapping = pruning.schedule if isinstance(pruning.schedule, dict) else {None: pruning.schedule}
+    layers = list(mapping) if isinstance(pruning.schedule, dict) else pruning.layers
+    kernels = find_kernels(pruning.model, layers)
+    frozen = ", ".join(dict.fromkeys(kernel.path for kernel in kernels if not kernel.variable.trainable))
+    kernels = [kernel for kernel in kernels if kernel.variable.trainable]
+    if not kernels:
+        raise ValueError(f"`layers` must have a trainable layer that can be pruned. Received: only frozen ones, {frozen}")
+    if frozen:
+        warnings.warn(f"These selected layers are frozen (trainable=False) and are not pruned: {frozen}", stacklevel=2)
+    for kernel in kernels:
+        if kernel.role == "recurrent_kernel" or isinstance(kernel.cell, keras.layers.Dense):
+            check_block_fits(pruning.block_shape, (kernel.inputs, kernel.units), kernel.name)
+    groups = []
+    for selector, schedule in mapping.items():
+        own = [kernel for kernel in kernels if selector is None or matches(selector, kernel)]
+        kernels = [kernel for kernel in kernels if kernel not in own]
+        masked = [MaskedKernel(kernel, pruning.block_shape, pruning.keep_diagonal) for kernel in own]
+        if masked:
+            arguments = schedules.get(schedule), masked, criterion, pruning.scope, pruning.frequency, pruning.model
+            regrowing = pruning.regrowth is not None
+            groups.append(RegrowingGroup(*arguments, pruning.regrowth) if regrowing else PruningGroup(*arguments))
+    return groups
