@@ -285,7 +285,7 @@ def keep_largest(scores, elements, sparsity, *, live=None, protected=None, owner
     dropped = order[goal - (np.cumsum(elements[order]) - elements[order]) > tolerance]
     if goal - elements[order].sum() - elements[last].sum() > tolerance:
         raise ValueError(
-            "`keep_diagonal` protects more than the sparsity allows: "
+            "`keep_diagonal` and `minimum_density` protect more than the sparsity allows: "
             f"{np.count_nonzero(protected & live)} of {live.size} blocks are kept. Received: sparsity={sparsity}"
         )
     live = live.copy()

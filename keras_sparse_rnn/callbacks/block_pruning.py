@@ -15,7 +15,7 @@ from keras_sparse_rnn.callbacks.groups import find_groups
 from keras_sparse_rnn.callbacks.regrowth import Regrowth
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
 from keras_sparse_rnn.callbacks.training import Training
-from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice
+from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice, check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selection import as_selectors, short_names, to_numpy
 
@@ -71,6 +71,8 @@ class BlockPruning(keras.callbacks.Callback):
             `"model"`.
         keep_diagonal: never prune the blocks that touch the diagonal of a gate of a recurrent kernel. They count in
             the sparsity.
+        minimum_density: the fraction of its blocks that every gate keeps whatever the scope: the best ones. They count in the
+            sparsity.
         regrowth: a `Regrowth`, with which dead blocks may come back; `None`: what is dropped stays zero.
         layers: which layers are pruned: `None` for all recurrent ones, or names, types or predicates (see
             `selection`). `Dense` layers are pruned only if they are selected here.
@@ -96,6 +98,7 @@ class BlockPruning(keras.callbacks.Callback):
         criterion="max",
         scope="gate",
         keep_diagonal=False,
+        minimum_density=0.0,
         layers=None,
         regrowth=None,
     ):
@@ -127,6 +130,7 @@ class BlockPruning(keras.callbacks.Callback):
         self.criterion = criterion
         self.scope = check_choice(scope, SCOPES, "scope")
         self.keep_diagonal = keep_diagonal
+        self.minimum_density = check_sparsity(minimum_density, "minimum_density")
         self.layers = layers
         self.regrowth = regrowth
         self._criterion = None
@@ -262,6 +266,7 @@ class BlockPruning(keras.callbacks.Callback):
             "criterion": criteria.serialize(self.criterion),
             "scope": self.scope,
             "keep_diagonal": self.keep_diagonal,
+            "minimum_density": self.minimum_density,
             "layers": serialize_selector(self.layers),
             "regrowth": self.regrowth and keras.saving.serialize_keras_object(self.regrowth),
         }

@@ -39,7 +39,10 @@ def find_groups(pruning, criterion):
         kernels = [kernel for kernel in kernels if kernel not in own]
         masked = [MaskedKernel(kernel, pruning.block_shape, pruning.keep_diagonal) for kernel in own]
         if masked:
-            arguments = schedules.get(schedule), masked, criterion, pruning.scope, pruning.frequency, pruning.model
-            regrowing = pruning.regrowth is not None
-            groups.append(RegrowingGroup(*arguments, pruning.regrowth) if regrowing else PruningGroup(*arguments))
+            options = {"scope": pruning.scope, "frequency": pruning.frequency, "floor": pruning.minimum_density}
+            arguments = schedules.get(schedule), masked, criterion, pruning.model
+            if pruning.regrowth is None:
+                groups.append(PruningGroup(*arguments, **options))
+            else:
+                groups.append(RegrowingGroup(*arguments, regrowth=pruning.regrowth, **options))
     return groups

@@ -1,5 +1,6 @@
 """The kernels that follow one schedule, and the masks that it asks for."""
 
+import math
 import warnings
 
 import numpy as np
@@ -16,14 +17,15 @@ class PruningGroup:
         schedule: a `Schedule`.
         kernels: list of `MaskedKernel`.
         criterion: the `Criterion` that scores the blocks.
+        model: the model that they are in.
         scope: `"gate"`, `"kernel"` or `"model"`: over what the sparsity is reached, and weights are compared.
         frequency: steps between two masks.
-        model: the model that they are in.
+        floor: the fraction of its blocks that each gate keeps.
     """
 
-    def __init__(self, schedule, kernels, criterion, scope, frequency, model):
-        self.schedule, self.kernels, self.criterion = schedule, kernels, criterion
-        self.scope, self.frequency, self.model = scope, frequency, model
+    def __init__(self, schedule, kernels, criterion, model, *, scope, frequency, floor):
+        self.schedule, self.kernels, self.criterion, self.model = schedule, kernels, criterion, model
+        self.scope, self.frequency, self.floor = scope, frequency, floor
         self.point = None
         self._told = set()
 
@@ -148,12 +150,22 @@ class PruningGroup:
         return masks
 
     def _keep(self, scores, live, indices, sparsity):
-        protected, owners = self._protected(indices), self._owners(indices)
+        protected, owners = self._protected(scores, live, indices), self._owners(indices)
         elements = self._gather(self._elements(), indices)
         return keep_largest(scores, elements, sparsity, live=live, protected=protected, owners=owners)
 
-    def _protected(self, indices):
-        return self._gather([kernel.protected for kernel in self.kernels], indices)
+    def _protected(self, scores, live, indices):
+        """Which of the blocks at `indices` must not be dropped: those of the diagonal, and the best live ones of each gate, up to the floor."""
+        protected = self._gather([kernel.protected for kernel in self.kernels], indices)
+        if self.floor:
+            start = 0
+            for number, gates in indices:
+                for part in np.empty(self.kernels[number].grid.shape)[gates]:
+                    own = slice(start, start + part.size)
+                    ranked = np.argsort(np.where(live[own], scores[own], -np.inf), kind="stable")[::-1]
+                    protected[own.start + ranked[: math.ceil(self.floor * part.size)]] = True
+                    start += part.size
+        return protected
 
     def _owners(self, indices):
         return self._gather([np.full(k.grid.shape, number) for number, k in enumerate(self.kernels)], indices)
@@ -162,7 +174,9 @@ class PruningGroup:
         """The masks of the blocks that reach the threshold, and the numbers of the kernels in which that were none."""
         masks, held = [], set()
         for number, (kernel, threshold) in enumerate(zip(self.kernels, self._thresholds(point))):
-            mask = kernel.live & (kernel.protected | (scores[number] >= threshold.reshape(-1, 1, 1)))
+            whole = [(number, slice(None))]
+            protected = self._protected(self._gather(scores, whole), self._gather([k.live for k in self.kernels], whole), whole)
+            mask = kernel.live & (protected.reshape(kernel.grid.shape) | (scores[number] >= threshold.reshape(-1, 1, 1)))
             owners = kernel.grid.gates if self.scope == "gate" else 1
             candidates = np.where(kernel.live, scores[number], -1.0).reshape(owners, -1)
             largest = candidates.shape[1] - 1 - candidates[:, ::-1].argmax(axis=1)

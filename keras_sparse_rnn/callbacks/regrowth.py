@@ -92,8 +92,8 @@ class Regrowth:
 class RegrowingGroup(PruningGroup):
     """A `PruningGroup` in which blocks come back by a `regrowth`. Masks are taken until the later of the schedule's end and the regrowth's."""
 
-    def __init__(self, schedule, kernels, criterion, scope, frequency, model, regrowth):
-        super().__init__(schedule, kernels, criterion, scope, frequency, model)
+    def __init__(self, schedule, kernels, criterion, model, *, regrowth, **options):
+        super().__init__(schedule, kernels, criterion, model, **options)
         self.regrowth = regrowth
         self.until = schedule.end_step if regrowth.until is None else regrowth.until
         self._exchanged = self._due = None
@@ -144,7 +144,7 @@ class RegrowingGroup(PruningGroup):
         worth = [k.grid.split(g**2).sum(axis=(3, 4)) / k.grid.elements for k, g in zip(self.kernels, gradients)]
         for _, indices in self._parts():
             scored, wanted, live, elements = (self._gather(a, indices) for a in (scores, worth, masks, self._elements()))
-            kept = _without_lowest(scored, elements, live, share, self._protected(indices), self._owners(indices))
+            kept = _without_lowest(scored, elements, live, share, self._protected(scored, live, indices), self._owners(indices))
             asked, dropped = self._sparsity(point) * elements.sum(), elements[live & ~kept].sum()
             room = min(elements[~kept].sum() - asked, dropped + elements.max() / 2)
             self._scatter(masks, indices, _with_largest(wanted, elements, kept, room))

@@ -72,7 +72,7 @@ def test_bad_arguments(arguments, message):
         ({"layers": "lstm"}, "`layers` must match layers of the model; 'lstm' matches none. It has: rnn, thin, head"),
         (
             {"schedule": Constant(0.9, 2), "block_shape": (2, 2), "keep_diagonal": True},
-            "rnn/gru_cell/recurrent_kernel, gate z, cannot be pruned. `keep_diagonal` protects more than the sparsity allows: "
+            "rnn/gru_cell/recurrent_kernel, gate z, cannot be pruned. `keep_diagonal` and `minimum_density` protect more than the sparsity allows: "
             "6 of 36 blocks are kept. Received: sparsity=0.9",
         ),
         (

@@ -105,7 +105,7 @@ def test_protected_blocks_are_kept_and_too_many_are_an_error():
     with pytest.raises(ValueError) as error:
         drop(np.ones(8, bool), scores, elements, protected, 0.8)
     assert str(error.value) == (
-        "`keep_diagonal` protects more than the sparsity allows: 3 of 8 blocks are kept. Received: sparsity=0.8"
+        "`keep_diagonal` and `minimum_density` protect more than the sparsity allows: 3 of 8 blocks are kept. Received: sparsity=0.8"
     )
 
 
