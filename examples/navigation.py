@@ -34,13 +34,16 @@ from rich.table import Table
 console = Console(width=None if sys.stdout.isatty() else 120)
 QUICK_WORLD = World(side=0.8, steps=8, cells=64)
 QUICK_RECIPE = Recipe(units=32, steps=40, batch=16, masks=4)
-# What --blocks compares: the title of each row and how it differs from plain block pruning.
+# What --blocks compares: the title of each row and how it differs from plain block pruning. The last ones are not pruned but sparse from the start.
+ORDERED = {"regularizer": "torus", "placement": "lattice"}
 BLOCKS = {
-    "moduli, neurons in order": {"regularizer": "torus", "placement": "lattice"},
+    "moduli, neurons in order": ORDERED,
     "moduli, neurons at random": {"regularizer": "torus"},
     "no regulariser": {},
-    "single weights": {"block_shape": (1, 1)},
-    "a priori, from the order alone": {"regularizer": "torus", "placement": "lattice", "start": "a priori"},
+    "no regulariser, single weights": {"block_shape": (1, 1)},
+    "a priori, by the order": {**ORDERED, "start": "a priori"},
+    "a priori, by the order, no penalty": {**ORDERED, "start": "a priori", "strength": 0.0},
+    "a priori, at random, no penalty": {**ORDERED, "regularizer": "permuted", "start": "a priori", "strength": 0.0},
 }
 
 
@@ -74,17 +77,22 @@ def plan(options, seed):
     common = dataclasses.replace(QUICK_RECIPE if options.quick else Recipe(), seed=seed)
     recipes = {("dense", "error"): common}
     if options.blocks:
-        for sparsity in (0.9,) if options.quick else (0.9, 0.95):
-            pruned = dataclasses.replace(common, sparsity=sparsity, pruned="recurrent", block_shape=(16, 16))
+        for sparsity in (0.9,) if options.quick else (0.95, 0.9):
+            pruned = dataclasses.replace(common, sparsity=sparsity, pruned="recurrent", block_shape=(4, 4) if options.quick else (16, 16))
             for row, changes in BLOCKS.items():
-                recipes[row, f"{100 * sparsity:g} %"] = dataclasses.replace(pruned, **changes)
+                recipe = dataclasses.replace(pruned, **changes)
+                again = f"{100 * sparsity:g} %, a mask from the start"
+                if recipe.start == "dense":
+                    recipes[row, f"{100 * sparsity:g} %, pruned"] = recipe
+                    recipe = dataclasses.replace(recipe, start="again")
+                recipes[row, again] = recipe
         return recipes
-    rows = options.only or (("torus", "none") if options.quick else NAMES)
-    for sparsity in (0.9,) if options.quick else (0.9, 0.98):
-        for row in rows:
-            recipes[row, f"{100 * sparsity:g} %"] = dataclasses.replace(common, sparsity=sparsity, regularizer=row)
-    for row in rows:
-        recipes[row, "90 %, trained again"] = dataclasses.replace(recipes[row, "90 %"], start="again")
+    columns = {"90 %": {"sparsity": 0.9}, "90 %, trained again": {"sparsity": 0.9, "start": "again"}, "98 %": {"sparsity": 0.98}}
+    if options.quick:
+        del columns["98 %"]
+    for column, changes in columns.items():
+        for row in options.only or (("torus", "none") if options.quick else NAMES):
+            recipes[row, column] = dataclasses.replace(common, regularizer=row, **changes)
     return recipes
 
 

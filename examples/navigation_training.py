@@ -20,7 +20,6 @@ PRUNED = {"all": ["encoder", "rnn", "decoder"], "recurrent": [lambda layer: geta
 TEST_WALKS = 500
 TEST_SEED = 10**6
 TOGETHER = 10
-UNIFORM = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # between -1 / sqrt(inputs) and 1 / sqrt(inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +68,7 @@ class Recipe:
         blocks = "" if self.block_shape == (1, 1) else f"-{self.block_shape[0]}x{self.block_shape[1]}"
         where = "" if self.pruned == "all" else "-recurrent"
         placement = "" if self.placement == "random" else f"-{self.placement}"
+        placement += "" if self.strength else "-free"
         start = "" if self.start == "dense" else f"-{self.start.replace(' ', '-')}"
         return f"{self.regularizer}{placement}-{100 * self.sparsity:g}%{where}{blocks}{start}-{self.seed}"
 
@@ -81,20 +81,25 @@ def build(recipe, world, cells):
     velocity = keras.Input((world.steps, 2), name="velocity")
     start = keras.Input((2,), name="start")
     activity = keras.layers.Rescaling(world.cells, offset=-1.0)(cells(start))
-    state = keras.layers.Dense(recipe.units, use_bias=False, kernel_initializer=UNIFORM, name="encoder")(activity)
+    state = keras.layers.Dense(recipe.units, use_bias=False, kernel_initializer=_uniform(), name="encoder")(activity)
     rnn = keras.layers.SimpleRNN(
         recipe.units,
         activation="relu",
         use_bias=False,
         return_sequences=True,
         kernel_initializer=keras.initializers.RandomUniform(-(recipe.units**-0.5), recipe.units**-0.5),
-        recurrent_initializer=UNIFORM,
+        recurrent_initializer=_uniform(),
         recurrent_regularizer=regularizer(recipe),
         name="rnn",
     )
     x = rnn(velocity, initial_state=state)
-    scores = keras.layers.Dense(world.cells, use_bias=False, kernel_initializer=UNIFORM, name="decoder")(x)
+    scores = keras.layers.Dense(world.cells, use_bias=False, kernel_initializer=_uniform(), name="decoder")(x)
     return keras.Model([velocity, start], scores, name="navigation")
+
+
+def _uniform():
+    """Weights between -1 / sqrt(inputs) and 1 / sqrt(inputs). An initializer draws its seed when it is made, so each kernel has one of its own."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 def kernels(model):

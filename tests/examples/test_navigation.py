@@ -63,6 +63,16 @@ def test_place_cells_are_copied_with_their_centres():
     np.testing.assert_array_equal(again.centres, cells.centres)
 
 
+def test_the_seed_alone_decides_the_first_weights():
+    weights = []
+    for seed in (4, 4, 5):
+        keras.utils.set_random_seed(seed)
+        weights.append(navigation_training.build(RECIPE, WORLD, navigation_world.PlaceCells(WORLD, 3)).get_weights())
+    for one, same, other in zip(*weights):
+        np.testing.assert_array_equal(one, same)
+        assert (one != other).any()
+
+
 @pytest.mark.parametrize("name", navigation_regularizers.NAMES)
 def test_every_regularizer_penalises_the_recurrent_kernel_alone(name):
     recipe = dataclasses.replace(RECIPE, regularizer=name)
