@@ -43,7 +43,7 @@ def parse(arguments=None):
     parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: pydoc_data.topics, Python's own help)")
     parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 128)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the LSTM's weights to prune (default: 0.9)")
-    parser.add_argument("--blocks", nargs="+", type=_block, default=[(16, 16), (1, 16)], metavar="RxC", help="block shapes (default: 16x16 1x16)")
+    parser.add_argument("--blocks", nargs="+", type=block_shape, default=[(16, 16), (1, 16)], metavar="RxC", help="block shapes (default: 16x16 1x16)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
     output = {"type": pathlib.Path, "default": pathlib.Path("char_lm"), "metavar": "FOLDER"}
     parser.add_argument("--output", **output, help="for models and pictures (default: char_lm)")
@@ -230,7 +230,7 @@ def processor():
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _block(text):
+def block_shape(text):
     try:
         rows, columns = (int(part) for part in text.lower().split("x"))
     except ValueError:

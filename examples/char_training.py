@@ -31,7 +31,11 @@ class Recipe:
         block_shape: `(rows, columns)` that are pruned together.
         ramp: where the pruning begins and ends, as fractions of `steps`.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
-        criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`.
+        criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`, or `"fisher"` for `ksr.criteria.Fisher`.
+        lasso: strength of a group lasso on both kernels while the ramp rises (GLP).
+        regrowth: share of the live weights that are exchanged at first, as in `ksr.callbacks.Regrowth`; up to three quarters of the steps.
+        start: the name of the model whose weights it starts from; random ones if empty.
+        label: stands in the name, before the seed, where recipes differ in more than units, sparsity and block shape.
         seed: of the weights and of the order of the text.
     """
 
@@ -46,19 +50,25 @@ class Recipe:
     ramp: tuple = (0.1, 0.4)
     scope: str = "model"
     criterion: str = "l2"
+    lasso: float = 0.0
+    regrowth: float = 0.0
+    start: str = ""
+    label: str = ""
     seed: int = 1
 
     def name(self):
         """A short name that tells the models of one run apart."""
         kind = "dense" if not self.sparsity else f"{100 * self.sparsity:g}%-{self.block_shape[0]}x{self.block_shape[1]}"
-        return f"lstm{self.units}-{kind}-seed{self.seed}"
+        label = self.label and f"-{self.label}"
+        return f"lstm{self.units}-{kind}{label}-seed{self.seed}"
 
 
-def build(characters, units, dropout=0.0, batch=None, stateful=False):
-    """A language model: characters int32 `[batch, time]` to logits `[batch, time, characters]`."""
+def build(characters, units, dropout=0.0, batch=None, stateful=False, regularizer=None):
+    """A language model: characters int32 `[batch, time]` to logits `[batch, time, characters]`; `regularizer` is that of the LSTM's kernels."""
+    regularizers = {"kernel_regularizer": regularizer, "recurrent_regularizer": regularizer}
     inputs = keras.Input((None,), batch_size=batch, dtype="int32", name="characters")
     x = keras.layers.Embedding(characters, EMBEDDING, name="embedding")(inputs)
-    x = keras.layers.LSTM(units, return_sequences=True, stateful=stateful, name="lstm")(x)
+    x = keras.layers.LSTM(units, return_sequences=True, stateful=stateful, **regularizers, name="lstm")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
     return keras.Model(inputs, keras.layers.Dense(characters, name="logits")(x), name="char_lm")
 
@@ -142,7 +152,10 @@ def trained(recipe, text, folder, console):
             console.print(f"{recipe.name()}: taken from {path}")
             return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
-    model = build(len(text.characters), recipe.units, recipe.dropout)
+    lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape) if recipe.lasso else None
+    model = build(len(text.characters), recipe.units, recipe.dropout, regularizer=lasso)
+    if recipe.start:
+        model.set_weights(keras.models.load_model(folder / f"{recipe.start}.keras").get_weights())
     # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
     model = ksr.substitute(model, block_shape=recipe.block_shape, storage="masked")
     begin = time.perf_counter()
@@ -179,12 +192,27 @@ def _fit(model, recipe, text, console):
         begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
         schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
         pruning = ksr.callbacks.BlockPruning(
-            schedule, recipe.block_shape, frequency=max(1, recipe.steps // 50), criterion=recipe.criterion, scope=recipe.scope
+            schedule,
+            recipe.block_shape,
+            frequency=max(1, recipe.steps // 50),
+            criterion=ksr.criteria.Fisher() if recipe.criterion == "fisher" else recipe.criterion,
+            scope=recipe.scope,
+            regrowth=_regrowth(recipe, text),
         )
         callbacks.insert(0, pruning)
+        if recipe.lasso:
+            callbacks.append(ksr.callbacks.StrengthSchedule(until=schedule))
     data = Windows(text.train, recipe.batch, recipe.window, recipe.steps, recipe.seed)
     model.fit(data, callbacks=callbacks, verbose=0, shuffle=False)
     return curve
+
+
+def _regrowth(recipe, text):
+    """Masked layers compute no gradients of dead blocks, so it has a batch of its own for them."""
+    if not recipe.regrowth:
+        return None
+    data = Windows(text.train, 2 * recipe.batch, recipe.window, steps=1, seed=0)
+    return ksr.callbacks.Regrowth(recipe.regrowth, until=3 * recipe.steps // 4, data=data)
 
 
 class _Bar(keras.callbacks.Callback):

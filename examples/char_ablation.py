@@ -1,0 +1,162 @@
+"""What brings a coarsely pruned character language model nearer to the dense one: one lever at a time, then the winners together.
+
+    python examples/char_ablation.py --quick                  a minute, to see it work; its accuracy means nothing
+    python examples/char_ablation.py                          LSTM-512 at 90 % in 16 x 16, every row, one seed
+    python examples/char_ablation.py --seeds 3 --only dense plain best
+    python examples/char_ablation.py --block 1x16             another block shape
+
+Finished models are kept in --output and not trained again, so a run that was stopped goes on where it was, and more rows, seeds or blocks
+can be added later. The table is printed, and written to `ablation.json` with every figure in it.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+from char_lm import block_shape
+from char_text import Text
+from char_training import EMBEDDING, Recipe, build, equal_units, trained
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import keras_sparse_rnn as ksr
+
+console = Console(width=None if sys.stdout.isatty() else 120)
+
+PLAIN = {"dropout": 0.2}
+BEST = {"dropout": 0.2, "start": "dense", "ramp": (0.02, 0.3), "criterion": "fisher"}
+# What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from.
+ROWS = {
+    "dense": {"dropout": 0.5, "sparsity": 0.0},
+    "dense, twice": {"dropout": 0.5, "sparsity": 0.0, "start": "dense"},
+    "as many parameters": {"dropout": 0.0, "sparsity": 0.0, "equal": True},
+    "plain": PLAIN,
+    "late ramp": {**PLAIN, "ramp": (0.2, 0.6)},
+    "gates alike": {**PLAIN, "scope": "gate"},
+    "GLP": {**PLAIN, "lasso": 3e-6},
+    "Fisher": {**PLAIN, "criterion": "fisher"},
+    "from dense": {**PLAIN, "start": "dense", "ramp": (0.02, 0.4)},
+    "best": BEST,
+    "best, less dropout": {**BEST, "dropout": 0.1},
+    "best, more dropout": {**BEST, "dropout": 0.4},
+    "best, late ramp": {**BEST, "ramp": (0.02, 0.6)},
+    "best, GLP": {**BEST, "lasso": 2e-6},
+    "best, regrowth": {**BEST, "regrowth": 0.3},
+}
+
+
+def parse(arguments=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small model and few steps: shows that everything works")
+    parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: pydoc_data.topics, Python's own help)")
+    parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 64)")
+    parser.add_argument("--sparsity", type=float, default=0.9, help="of the pruned models (default: 0.9)")
+    parser.add_argument("--block", type=block_shape, default=(16, 16), metavar="RxC", help="block shape (default: 16x16)")
+    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW", help=f"rows to make (default: all): {', '.join(ROWS)}")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
+    output = {"type": pathlib.Path, "default": pathlib.Path("char_ablation"), "metavar": "FOLDER"}
+    parser.add_argument("--output", **output, help="for models and the table (default: char_ablation)")
+    options = parser.parse_args(arguments)
+    if options.units is None:
+        options.units = 64 if options.quick else 512
+    return options
+
+
+def recipe_of(row, options, seed, text):
+    """The `Recipe` of a row for one seed."""
+    changes = dict(ROWS[row])
+    if changes.pop("equal", False):
+        changes["units"] = equal_units(len(text.characters), live_parameters(options, text))
+    if changes.get("start"):
+        changes["start"] = recipe_of(changes["start"], options, seed, text).name()
+    label = "" if row == "dense" else row.replace(",", "").replace(" ", "-")
+    common = Recipe(units=options.units, sparsity=options.sparsity, block_shape=options.block, label=label, seed=seed)
+    if changes.get("sparsity") == 0:
+        changes["block_shape"] = Recipe.block_shape  # one dense model serves all block shapes
+    if options.quick:
+        # So short a training forgets nothing, and cannot tell which kernel matters more.
+        changes.update(steps=120, dropout=0.0, scope="gate")
+    return dataclasses.replace(common, **changes)
+
+
+def live_parameters(options, text):
+    """How many parameters of the pruned model are not zero, to within half a block."""
+    count = build(len(text.characters), options.units).count_params()
+    return count - round(options.sparsity * 4 * options.units * (options.units + EMBEDDING))
+
+
+def made(options, text):
+    """Trains what is missing: `{row: [Trained, one for each seed]}`. A row that others start from comes before them."""
+    rows = [row for row in ROWS if row in (options.only or ROWS)]
+    results = {row: [] for row in rows}
+    for seed in range(1, options.seeds + 1):
+        for row in rows:
+            source = ROWS[row].get("start")
+            if source:
+                trained(recipe_of(source, options, seed, text), text, options.output, console)
+            results[row].append(trained(recipe_of(row, options, seed, text), text, options.output, console))
+    return results
+
+
+def table(results, options):
+    """Bits of each row, against the dense model of the same seeds where there is one, and what the row changes."""
+    shape = f"{options.block[0]} x {options.block[1]}"
+    result = Table(title=f"LSTM-{options.units}, {100 * options.sparsity:g} % in {shape}, seeds: {options.seeds}")
+    for title in ("", "bits per character", "against dense", "parameters", "minutes"):
+        result.add_column(title, justify="left" if not title else "right")
+    result.add_column("what it changes")
+    dense = [one.bits for one in results.get("dense", ())]
+    for row, runs in results.items():
+        bits = [one.bits for one in runs]
+        mean = f"{statistics.mean(bits):.3f}" + (f" ± {statistics.stdev(bits):.3f}" if len(bits) > 1 else "")
+        against = f"{100 * (statistics.mean(bits) / statistics.mean(dense) - 1):+.1f} %" if dense and row != "dense" else ""
+        minutes = statistics.mean(one.seconds for one in runs) / 60
+        changes = ", ".join(f"{name}={value}" for name, value in ROWS[row].items())
+        result.add_row(row, mean, against, f"{runs[0].parameters:,}", f"{minutes:.1f}", changes)
+    return result
+
+
+def write(results, options, text):
+    """Writes every figure to `ablation.json`, beside those of other block shapes."""
+    path = options.output / "ablation.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    figures = ("bits", "parameters", "sparsity", "seconds")
+    for row, runs in results.items():
+        for one in runs:
+            known[one.recipe.name()] = {"recipe": dataclasses.asdict(one.recipe), **{name: getattr(one, name) for name in figures}}
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(known, indent=1))
+    os.replace(draft, path)
+    console.print(f"Figures: {path}")
+
+
+def main(arguments=None):
+    """Trains, prints and writes; returns the exit status."""
+    options = parse(arguments)
+    try:
+        ksr.patterns.check_sparsity(options.sparsity, "--sparsity")
+        ksr.patterns.check_block_fits(options.block, (options.units, options.units), "the recurrent kernel")
+        if options.seeds < 1:
+            raise ValueError(f"`--seeds` must be at least 1. Received: {options.seeds}")
+        text = Text(options.text)
+        options.output.mkdir(parents=True, exist_ok=True)
+        results = made(options, text)
+    except (ValueError, OSError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        return 2
+    console.print(table(results, options))
+    write(results, options, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
