@@ -124,7 +124,7 @@ class BlockSparseRNN:
         """Runs all steps. Called by Keras, which prepares the states before and stores them afterwards."""
         if keras.tree.is_nested(mask):
             mask = mask[0]
-        kernels = self._packed_kernels()
+        kernels = self._packed_kernels(training)
         if training and self._needs_step_loop():
             with _kernels_lent_to(self.cell, kernels, self.compute_dtype):
                 return keras.layers.RNN.inner_loop(self, sequences, initial_state, mask, training=training)
@@ -212,22 +212,19 @@ class BlockSparseRNN:
         seed = None if self.cell.seed is None else (self.cell.seed, index)
         blocks = storages.random_blocks(grid, live, seed)
         if self.storage == "masked":
-            # Without autocast: kernels are computed with in float32 also under mixed precision.
-            initializer = storages.masked_initializer(initializer, grid, blocks)
-            return add_weight(name=name, shape=shape, initializer=initializer, autocast=False, **kept)
+            return storages.add_masked_weight(add_weight, name, grid, blocks, shape=shape, initializer=initializer, **kept)
         options = {"initializer": initializer, "weights": self.weights_choice, **kept}
         storages.add_packed_weights(self.cell, add_weight, name, grid, blocks, **options)
         return None
 
-    def _packed_kernels(self):
+    def _packed_kernels(self, training):
         """The kernel and the recurrent kernel as `ops.PackedKernel`s."""
         dtype = self._op_dtype()
         if self.storage == "packed":
             return [storages.packed_kernel(self.cell, name, grid, dtype, self.weights_choice) for name, grid in zip(WEIGHTS, self._grids)]
         native = self.kernel_choice != "reference"
         native = native and not ops.why_not_native(self.op, dtype=dtype, **self._op_options())
-        pack = storages.pack_live if native else storages.pack_all
-        return [pack(tf.cast(getattr(self.cell, name), dtype), grid) for name, grid in zip(WEIGHTS, self._grids)]
+        return [storages.masked_kernel(getattr(self.cell, name), grid, dtype, native, training) for name, grid in zip(WEIGHTS, self._grids)]
 
 
 @contextlib.contextmanager

@@ -86,8 +86,7 @@ class BlockSparseDense(keras.layers.Dense):
             )
         blocks = storages.random_blocks(grid, live, None)
         if self.storage == "masked":
-            initializer = storages.masked_initializer(initializer, grid, blocks)
-            return super().add_weight(*args, name=name, initializer=initializer, autocast=False, **options)
+            return storages.add_masked_weight(super().add_weight, name, grid, blocks, initializer=initializer, **options)
         options.pop("shape")
         options.update(initializer=initializer, weights=self.weights_choice)
         storages.add_packed_weights(self, super().add_weight, name, grid, blocks, **options)
@@ -101,7 +100,7 @@ class BlockSparseDense(keras.layers.Dense):
 
     def call(self, inputs, training=None):
         dtype = self._op_dtype()
-        packed = self._packed_kernel(dtype)
+        packed = self._packed_kernel(dtype, training)
         outputs = ops.block_sparse_matmul(tf.cast(inputs, dtype), packed, kernel=self.kernel_choice)
         if self.bias is not None:
             outputs += tf.cast(self.bias, dtype)
@@ -143,9 +142,9 @@ class BlockSparseDense(keras.layers.Dense):
     def _op_dtype(self):
         return "float64" if self.compute_dtype == "float64" else "float32"
 
-    def _packed_kernel(self, dtype):
+    def _packed_kernel(self, dtype, training):
         (grid,) = self._grids
         if self.storage == "packed":
             return storages.packed_kernel(self, "kernel", grid, dtype, self.weights_choice)
         native = self.kernel_choice != "reference" and not ops.why_not_native(self.op, dtype=dtype)
-        return (storages.pack_live if native else storages.pack_all)(tf.cast(self.kernel, dtype), grid)
+        return storages.masked_kernel(self.kernel, grid, dtype, native, training)

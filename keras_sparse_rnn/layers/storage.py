@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers.adapters import DenseRegularizer, MaskedRegularizer, PackedConstraint
 from keras_sparse_rnn.regularizers import Regularizer
-from keras_sparse_rnn.regularizers.gates import SeesGates
 
 SUMS_OVER_WEIGHTS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 
@@ -156,6 +156,24 @@ def masked_initializer(initializer, grid, blocks):
     return initial_kernel
 
 
+def add_masked_weight(add_weight, name, grid, blocks, *, initializer, **options):
+    """Creates the dense variable of a masked kernel, of which only the blocks numbered `blocks` are not zero, and returns it."""
+    initializer = masked_initializer(initializer, grid, blocks)
+    # Without autocast: kernels are computed with in float32 also under mixed precision.
+    variable = add_weight(name=name, initializer=initializer, autocast=False, **options)
+    if isinstance(variable.regularizer, Regularizer):
+        variable.regularizer = MaskedRegularizer(variable.regularizer, grid)
+    return variable
+
+
+def masked_kernel(variable, grid, dtype, native, training):
+    """Packs a masked kernel for one call: its live blocks in a native op, else all of them."""
+    packed = (pack_live if native else pack_all)(tf.cast(variable, dtype), grid)
+    if training and isinstance(variable.regularizer, MaskedRegularizer):
+        variable.regularizer.remember(packed)
+    return packed
+
+
 def is_initial(kernel):
     """Whether a dense `kernel` is all zero or a multiple of the identity: one value on the diagonal, nothing beside it. A bool tensor."""
     diagonal = tf.linalg.diag_part(kernel)
@@ -210,52 +228,3 @@ def pack_all(kernel, grid):
 def has_padding(grid):
     """Whether the grid has partial blocks, of which a part lies outside the kernel."""
     return grid.inputs % grid.block_shape[0] != 0 or grid.units % grid.block_shape[1] != 0
-
-
-def _seeing_gates(function, kernel, grid):
-    """What a regularizer or constraint makes of a dense `kernel`. Those of this package are told its gates, which a tensor does not tell."""
-    return function(kernel, gates=grid.gates) if isinstance(function, SeesGates) else function(kernel)
-
-
-class DenseRegularizer:
-    """Shows a regularizer of the dense kernel the dense kernel."""
-
-    def __init__(self, regularizer, blocks, grid):
-        self.regularizer = regularizer
-        self.blocks = blocks
-        self.grid = grid
-
-    def __call__(self, values):
-        values, blocks = tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks)
-        packed = self.regularizer.of_packed(values, blocks, self.grid) if isinstance(self.regularizer, Regularizer) else None
-        return _seeing_gates(self.regularizer, ops.unpack(values, blocks, self.grid), self.grid) if packed is None else packed
-
-
-class PackedConstraint:
-    """Applies a constraint of the dense kernel to packed values, and keeps the padding of partial blocks zero whatever an optimiser does.
-
-    Args:
-        constraint: of the dense kernel `[inputs, gates * units]`, or None.
-        blocks: the variable of the block numbers.
-        grid: the `BlockGrid` of the kernel.
-    """
-
-    def __init__(self, constraint, blocks, grid):
-        self.constraint = constraint
-        self.blocks = blocks
-        self.grid = grid
-
-    def __call__(self, values):
-        values, blocks = tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks)
-        if self.constraint is not None:
-            return ops.pack(_seeing_gates(self.constraint, ops.unpack(values, blocks, self.grid), self.grid), blocks, self.grid)
-        return tf.where(self._inside(blocks), values, tf.zeros_like(values))
-
-    def _inside(self, blocks):
-        """Which of the values lie in the kernel, bool `[live, block rows, block columns]`."""
-        grid, (height, width) = self.grid, self.grid.block_shape
-        first_row = blocks % grid.rows * height
-        first_column = blocks // grid.rows % grid.columns * width
-        rows = first_row[:, None] + tf.range(height) < grid.inputs
-        columns = first_column[:, None] + tf.range(width) < grid.units
-        return rows[:, :, None] & columns[:, None, :]

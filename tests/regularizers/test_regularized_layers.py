@@ -129,3 +129,31 @@ def test_one_of_your_own_sees_the_gates(storage):
     np.testing.assert_allclose(layer.losses, [0.5 * recurrent.max(axis=(0, 2)).sum()], rtol=1e-6)
     with pytest.raises(NotImplementedError):
         Regularizer(1.0)(np.zeros((2, 2)))
+
+
+def test_masked_layers_are_regularized_by_the_blocks_that_they_pack(monkeypatch):
+    """In a training step, and only there; with the loss and gradient of the dense kernel."""
+    seen = []
+    of_packed = GroupLasso.of_packed
+    monkeypatch.setattr(GroupLasso, "of_packed", lambda self, *args: seen.append(self.block_shape) or of_packed(self, *args))
+    weights = []
+    for shape in (SHAPE, (2, 5)):
+        keras.utils.set_random_seed(3)
+        lasso = GroupLasso(0.3, SHAPE)
+        options = {"sparsity": 0.4, "storage": "masked", "kernel_regularizer": lasso}
+        rnn = ksr.layers.BlockSparseGRU(7, SHAPE, recurrent_regularizer=lasso, **options)
+        model = keras.Sequential([keras.Input((3, 5)), rnn, ksr.layers.BlockSparseDense(7, SHAPE, **options)])
+        if shape != SHAPE:
+            for variable in model.trainable_variables:
+                variable.regularizer = getattr(variable.regularizer, "regularizer", None)  # the dense form
+        model.compile(keras.optimizers.SGD(0.05), "mse", steps_per_execution=2)
+        x, y = data()[0], np.zeros((16, 7))
+        loss = model.evaluate(x, y, verbose=0)
+        assert not seen
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+        np.testing.assert_allclose(model.losses, [lasso(v) for v in model.trainable_variables if v.name.endswith("kernel")], rtol=1e-6)
+        weights.append([loss, *model.get_weights()])
+        assert seen == ([SHAPE] * len(seen) if shape == SHAPE else []) and bool(seen) == (shape == SHAPE)
+        seen.clear()
+    for packed, dense in zip(*weights):
+        np.testing.assert_allclose(packed, dense, atol=1e-6)
