@@ -59,3 +59,36 @@ def test_geometry_is_drawn_layer_by_layer(tmp_path):
     weights = figure.axes[2].collections[0].get_array()
     assert 0.98 * 12 * 36 <= weights.sum() <= 12 * 36
     assert len(ksr.plot.geometry(analysis[1]).axes) == 3
+
+
+def test_neurons_are_drawn_with_their_strongest_weights(tmp_path):
+    generator = np.random.default_rng(0)
+    moduli = ksr.regularizers.Moduli(ksr.manifolds.Torus(), seed=0)
+    kernel = np.zeros((20, 60))
+    kernel[3, 3] = 9.0  # of a neuron with itself: not drawn
+    rows, columns = generator.permutation(20)[:7], generator.permutation(20)[:7] + 20
+    columns += rows + 20 == columns
+    kernel[rows, np.minimum(columns, 39)] = generator.uniform(1, 2, 7)
+    kernel[rows, np.minimum(columns, 39) + 20] = 0.1
+    figure = ksr.plot.neurons(moduli, kernel, tmp_path / "neurons.png", lines=5)
+    assert (tmp_path / "neurons.png").stat().st_size > 1000
+    (axis,) = figure.axes
+    assert axis.get_title() == "Torus: 20 neurons, the 5 strongest of 15 weights"
+    halves = np.array(axis.collections[0].get_segments())
+    assert halves.shape == (10, 2, 2)
+    strongest = np.argsort(-kernel[:, 20:40], axis=None)[:5]
+    places = moduli.places(20)[0]
+    np.testing.assert_allclose(halves[:5, 0], places[strongest // 20])
+    np.testing.assert_allclose(halves[5:, 0], places[strongest % 20])
+    distances = np.diag(moduli.manifold.distances(halves[:5, 0], halves[5:, 0]))
+    np.testing.assert_allclose(np.linalg.norm(halves[:, 1] - halves[:, 0], axis=1), np.tile(distances / 2, 2), atol=1e-9)
+    np.testing.assert_allclose(axis.collections[1].get_offsets(), places)
+
+
+@pytest.mark.parametrize("manifold", ["Circle", "KleinBottle", "Sphere", "Sphere3"])
+def test_neurons_of_other_manifolds_are_drawn(manifold):
+    moduli = ksr.regularizers.Moduli(getattr(ksr.manifolds, manifold)(), seed=0, separate=True, gates=2)
+    kernel = keras.Variable(np.random.default_rng(0).normal(size=(9, 14)))
+    figure = ksr.plot.neurons(moduli, kernel, title="mine")
+    assert figure.axes[0].get_title() == "mine" and len(figure.axes[0].collections) == 3
+    figure.canvas.draw()

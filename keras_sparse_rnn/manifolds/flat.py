@@ -26,6 +26,8 @@ class Torus(Manifold):
         dimensions: how many circles.
     """
 
+    side = SIDE
+
     def __init__(self, dimensions=2):
         self.dimensions = check_dimensions(dimensions)
 
@@ -37,6 +39,9 @@ class Torus(Manifold):
 
     def distance(self, a, b):
         return root(sum_of_squares([around(difference, SIDE) for difference in differences(a, b)]))
+
+    def chart(self, points):
+        return np.mod(points[:, :3], SIDE)
 
     def image(self, a, b):
         return a + np.mod(b - a + SIDE / 2, SIDE) - SIDE / 2
@@ -56,6 +61,8 @@ class KleinBottle(Manifold):
 
     The lattice has columns of equal spacing, in each of which the points stand evenly and centred, so that it meets itself turned over.
     """
+
+    side = SIDE
 
     def points(self, count, seed):
         return SIDE * np.random.default_rng(seed).random((count, 2))

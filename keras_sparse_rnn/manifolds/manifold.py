@@ -18,7 +18,12 @@ class Manifold:
                 return tf.abs(a - tf.transpose(b))
 
     `get_config` returns the arguments of the constructor, as with any Keras object.
+
+    Attributes:
+        side: for pictures, of one that is drawn unrolled: coordinates of `chart` run from 0 to this.
     """
+
+    side = None
 
     def points(self, count, seed):
         """`count` points at random: a float array `[count, coordinates]`, the same for the same `seed`."""
@@ -83,16 +88,16 @@ class Manifold:
         rows = max(1, STRIP // len(b))
         return np.concatenate([np.asarray(self.distance(a[first : first + rows], b)) for first in range(0, len(a), rows)])
 
-    def image(self, a, b):
-        """For pictures: where the points `b` lie when each is seen from its point in `a`, arrays `[count, coordinates]`.
+    def chart(self, points):
+        """For pictures: two or three coordinates of each point, float array `[count, 2 or 3]` (or 1). By default the first ones."""
+        return points[:, :3]
 
-        On a manifold that is drawn unrolled, the image of `b` nearest to `a`, which may lie beyond the edge of the drawing.
+    def image(self, a, b):
+        """For pictures: where `b` lies seen from `a`, row by row, both and the result in coordinates of `chart`.
+
+        On a manifold that is drawn unrolled, it is the image of `b` nearest to `a`, which may lie beyond the edge.
         """
         return b
-
-    def chart(self, points):
-        """For pictures: two or three coordinates of each point, float array `[count, 2 or 3]`. By default the first ones."""
-        return points[:, :3]
 
     def get_config(self):
         return {}

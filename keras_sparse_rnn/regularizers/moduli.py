@@ -91,7 +91,7 @@ class Moduli(Regularizer):
         self._matrices = {}
 
     def penalty(self, kernel, gates):
-        inputs, units, gates = self._sizes(kernel.shape, gates)
+        inputs, units, gates = self.sizes(kernel.shape, gates)
         sizes = tf.reduce_sum(tf.abs(tf.reshape(kernel, (inputs, gates, units))), axis=1)
         return tf.reduce_sum(sizes * self._tensor(inputs, units, kernel.dtype)) / (inputs * gates * units)
 
@@ -138,6 +138,22 @@ class Moduli(Regularizer):
         cheapness[np.lexsort((chance, -means.ravel()))] = np.arange(means.size)
         live = keep_largest(cheapness.reshape(grid.shape), grid.elements, sparsity)
         return np.repeat(live, BlockGrid(inputs, units, gates, block_shape).gates, axis=0)
+
+    def sizes(self, shape, gates=None):
+        """`(inputs, units, gates)` of a kernel of `shape`; `gates` is taken if the constructor was given none."""
+        if len(shape) != 2:
+            raise ValueError(f"{type(self).__name__} takes kernels [inputs, gates * units]. Received: a kernel of shape {tuple(shape)}")
+        inputs, columns = shape
+        gates = self.gates or gates
+        if gates is None and self.separate:
+            raise ValueError(
+                f"`gates` must be given with separate=True, for the shape {tuple(shape)} of the kernel does not tell it: "
+                "4 for an LSTM, 3 for a GRU, 1 for any other layer. Received: gates=None"
+            )
+        gates = gates or (1 if columns % inputs else columns // inputs)
+        if columns % gates:
+            raise ValueError(f"`gates` of {type(self).__name__} must divide the columns of the kernel. Received: gates={gates}, a kernel of shape {tuple(shape)}")
+        return inputs, self._square(inputs, columns // gates), gates
 
     def get_config(self):
         return {
@@ -188,21 +204,6 @@ class Moduli(Regularizer):
     def _known_sizes(self):
         """`(inputs, units)` of the kernels that have been penalised."""
         return {key[:2] for key in self._matrices}
-
-    def _sizes(self, shape, gates):
-        """`(inputs, units, gates)` of a kernel of `shape`."""
-        if len(shape) != 2:
-            raise ValueError(f"{type(self).__name__} takes kernels [inputs, gates * units]. Received: a kernel of shape {tuple(shape)}")
-        inputs, columns = shape
-        if gates is None and self.separate:
-            raise ValueError(
-                f"`gates` must be given with separate=True, for the shape {tuple(shape)} of the kernel does not tell it: "
-                "4 for an LSTM, 3 for a GRU, 1 for any other layer. Received: gates=None"
-            )
-        gates = gates or (1 if columns % inputs else columns // inputs)
-        if columns % gates:
-            raise ValueError(f"`gates` of {type(self).__name__} must divide the columns of the kernel. Received: gates={gates}, a kernel of shape {tuple(shape)}")
-        return inputs, self._square(inputs, columns // gates), gates
 
     def _square(self, inputs, units):
         if units != inputs and not self.separate:

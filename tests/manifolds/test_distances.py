@@ -132,4 +132,5 @@ def test_the_image_for_pictures_is_at_the_distance(seed, manifold):
     image = manifold.image(a, b)
     np.testing.assert_allclose(np.diag(manifold.distances(image, b)), 0, atol=2e-7)
     if not isinstance(manifold, Sphere):
+        assert (manifold.chart(a) == a).all()
         np.testing.assert_allclose(np.linalg.norm(image - a, axis=1), np.diag(manifold.distances(a, b)), atol=1e-9)
