@@ -43,6 +43,31 @@ def milliseconds_per_step(models, speech, rounds=7):
     return {title: statistics.median(values[1:]) for title, values in times.items()}
 
 
+def draw_curves(models, path, smooth=25):
+    """Draws the loss of training, averaged over `smooth` steps, and the sparsity.
+
+    Args:
+        models: mapping of titles to `Trained`.
+        path: a file to write.
+        smooth: an integer.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    upper, lower = figure.subplots(2, height_ratios=[3, 1], sharex=True)
+    for title, one in models.items():
+        window = min(smooth, len(one.loss))
+        averaged = np.convolve(one.loss, np.ones(window) / window, mode="valid")
+        (line,) = upper.semilogy(np.arange(window - 1, len(one.loss)), averaged, label=title, linewidth=1.2)
+        lower.plot(one.sparsities, color=line.get_color(), linewidth=1.2)
+    upper.set(ylabel="training loss, nats a letter\n(with the penalty, while there is one)")
+    lower.set(xlabel="training step", ylabel="sparsity", ylim=(-0.03, 1))
+    for axis in (upper, lower):
+        axis.grid(alpha=0.25)
+    figure.legend(fontsize=8, loc="outside upper center", ncols=3)
+    figure.savefig(path, dpi=110)
+
+
 def draw_utterance(models, speech, path):
     """Draws an utterance of the test, and when each model hears which letter.
 

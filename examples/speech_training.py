@@ -33,7 +33,7 @@ class Recipe:
         sparsity: of the recurrent layers' kernels at the end; 0 trains a dense model.
         block_shape: `(rows, columns)` that are pruned together.
         ramp: where the pruning begins and ends, as fractions of `steps`.
-        lasso: strength of a group lasso on these kernels, in the same blocks.
+        lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning ends.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
         criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`.
         seed: of the weights and of the order of the batches.
@@ -42,12 +42,12 @@ class Recipe:
     cell: str = "gru"
     layers: int = 3
     units: int = 256
-    steps: int = 1000
+    steps: int = 1500
     batch: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 8e-3
     sparsity: float = 0.0
     block_shape: tuple = (16, 16)
-    ramp: tuple = (0.1, 0.4)
+    ramp: tuple = (0.2, 0.6)
     lasso: float = 0.0
     scope: str = "model"
     criterion: str = "l2"
@@ -249,6 +249,8 @@ def _fit(model, recipe, speech, console):
             schedule, recipe.block_shape, frequency=max(1, recipe.steps // 50), criterion=recipe.criterion, scope=recipe.scope
         )
         callbacks.insert(0, pruning)
+        if recipe.lasso:
+            callbacks.insert(1, ksr.callbacks.StrengthSchedule(until=schedule))
     with curve.progress:
         model.fit(speech.batches(recipe.batch, recipe.steps, recipe.seed), callbacks=callbacks, verbose=0, shuffle=False)
     return curve

@@ -64,17 +64,17 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["speech"]["voices"] == [10, 1]
     (run,) = results["models"]["rnn"]
-    dense, small, pruned, wide = run.values()
+    dense, small, pruned, lasso, wide = run.values()
     assert dense["sparsity"] == 0
     assert abs(small["parameters"] - pruned["parameters"]) < 200
-    assert pruned["sparsity"] == pytest.approx(0.9, abs=0.01)
+    assert pruned["sparsity"] == pytest.approx(lasso["sparsity"]) == pytest.approx(0.9, abs=0.01)
     assert dense["parameters"] * 0.95 < wide["parameters"] <= dense["parameters"]
     assert all(one["cer"] > 0 for one in run.values())
     assert set(results["milliseconds_per_step"]["rnn"]) == {*run, "keras"}
     capsys.readouterr()
     monkeypatch.setattr(speech_ctc, "milliseconds_per_step", lambda models, *_, **__: dict.fromkeys([*models, "keras"], 1.0))
     assert speech_ctc.main(arguments) == 0
-    assert printed(capsys).count("taken from") == 4
+    assert printed(capsys).count("taken from") == 5
     assert json.loads((tmp_path / "results.json").read_text())["models"] == results["models"]
 
 
