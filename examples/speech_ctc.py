@@ -37,10 +37,10 @@ import keras_sparse_rnn as ksr
 
 console = Console(width=None if sys.stdout.isatty() else 140)
 UTTERANCES, QUICK_UTTERANCES = (8000, 400), (192, 32)
-# Of the group lasso: the penalty then is about as large as the loss, some nats an utterance, when pruning begins.
+# Of the group lasso: a penalty of three to four nats an utterance at first. Not tuned.
 STRENGTHS = {"rnn": 3e-5, "gru": 3e-5}
-# What served the pruned networks best in a few trial runs; see docs/speech.md.
-LEARNING_RATES = {"rnn": 2e-3, "gru": 8e-3}
+# For dense networks and for pruned ones: what served each best in a few trial runs (docs/speech.md); those of the SimpleRNN are hardly tuned.
+LEARNING_RATES = {"rnn": (1e-3, 1e-3), "gru": (3e-3, 8e-3)}
 UNITS = {"rnn": 384, "gru": 256}
 
 
@@ -96,18 +96,19 @@ def load(options):
 
 def recipes(options, cell, seed, letters):
     """Titles and `Recipe`s of all models of one cell and one seed; the first one is dense, the second dense and small, the last one wide."""
-    dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=LEARNING_RATES[cell], seed=seed)
+    rate, pruned_rate = LEARNING_RATES[cell]
+    dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=rate, seed=seed)
     if options.quick:
         # So short a training cannot tell which kernel matters more: every gate gets the same sparsity.
         dense = dataclasses.replace(dense, layers=1, batch=8, scope="gate")
-    pruned = dataclasses.replace(dense, sparsity=options.sparsity)
+    pruned = dataclasses.replace(dense, sparsity=options.sparsity, learning_rate=pruned_rate)
     small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)))
     result = {f"dense {dense.units}": dense, f"dense {small.units}, as many weights": small}
     for title, strength in (("pruned", 0.0), ("lasso while pruned", STRENGTHS[cell])):
         for block in options.blocks:
             result[f"{title}, {block[0]} x {block[1]}"] = dataclasses.replace(pruned, block_shape=block, lasso=strength)
     block = options.blocks[-1]
-    wide = dataclasses.replace(dense, units=round(options.larger * dense.units), block_shape=block)
+    wide = dataclasses.replace(dense, units=round(options.larger * dense.units), block_shape=block, learning_rate=pruned_rate)
     wide = dataclasses.replace(wide, sparsity=parity(wide, letters, weights(dense, letters)))
     result[f"pruned, {block[0]} x {block[1]}: {wide.units}"] = wide
     return result
