@@ -138,7 +138,7 @@ def main(arguments=None):
         trained[name] = kernel
     draw({f"|w|, {name}": (np.abs(kernel), "magma", None) for name, kernel in trained.items()}, options.out / "moduli-trained.png")
     after = runs["lattice, in patches"]()
-    ksr.plot.neurons(after, trained["lattice, in patches"], options.out / "moduli-neurons.png")
+    ksr.plot.neurons(after, trained["lattice, in patches"], options.out / "moduli-neurons.png", lines=800)
     (options.out / "moduli_blocks.json").write_text(json.dumps({"blocks": rows, "trained": results}, indent=1) + "\n")
 
 

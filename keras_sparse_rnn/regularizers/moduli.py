@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_sparse_rnn.manifolds import Manifold
 from keras_sparse_rnn.patterns import BlockGrid, check_choice, keep_largest
 from keras_sparse_rnn.regularizers.inhibitors import check_inhibitor
-from keras_sparse_rnn.regularizers.regularizer import Regularizer
+from keras_sparse_rnn.regularizers.regularizer import Regularizer, working_dtype
 
 PLACEMENTS = ("random", "lattice")
 ORDERS = (None, "patches")
@@ -94,6 +94,17 @@ class Moduli(Regularizer):
         inputs, units, gates = self.sizes(kernel.shape, gates)
         sizes = tf.reduce_sum(tf.abs(tf.reshape(kernel, (inputs, gates, units))), axis=1)
         return tf.reduce_sum(sizes * self._tensor(inputs, units, kernel.dtype)) / (inputs * gates * units)
+
+    def of_packed(self, values, blocks, grid):
+        inputs, units, gates = self.sizes(grid.kernel_shape, grid.gates)
+        dtype = working_dtype(values.dtype)
+        key = inputs, units, dtype, grid.block_shape
+        if key not in self._matrices:
+            one_gate = BlockGrid(inputs, units, 1, grid.block_shape)
+            with tf.init_scope():
+                self._matrices[key] = tf.constant(one_gate.split(self._inhibition(inputs, units)).reshape(-1, *grid.block_shape), dtype)
+        inhibition = tf.gather(self._matrices[key], blocks % (grid.columns * grid.rows))
+        return self._scaled(tf.reduce_sum(tf.abs(tf.cast(values, dtype)) * inhibition) / (inputs * gates * units))
 
     def places(self, inputs, units=None):
         """Where the neurons of rows and of columns are: two float arrays, `[inputs, coordinates]` and `[units, coordinates]`.

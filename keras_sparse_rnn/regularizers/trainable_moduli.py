@@ -55,6 +55,9 @@ class TrainableModuli(Moduli, keras.layers.Layer):
         self._check_shape(inputs, inputs if units is None else units)
         return self.source_places.numpy().astype("float64"), self.target_places.numpy().astype("float64")
 
+    def of_packed(self, values, blocks, grid):
+        return None
+
     def get_config(self):
         config = Moduli.get_config(self)
         del config["permuted"]

@@ -26,6 +26,9 @@ def test_single_weights_are_the_best_and_random_places_the_worst():
 
 def test_the_quick_run_writes_its_pictures_and_figures(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(moduli_blocks, "MANIFOLDS", (Torus(),))
+    missed, kernel = moduli_blocks.train(None, 64, 5, seed=0)  # once: four of them take long to trace
+    assert kernel.shape == (64, 64) and 50 < missed < 500
+    monkeypatch.setattr(moduli_blocks, "train", lambda regularizer, units, steps, seed: (missed, kernel))
     moduli_blocks.main(["--quick", "--seeds", "1", "--out", str(tmp_path)])
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"moduli-order.png", "moduli-trained.png", "moduli-neurons.png", "moduli_blocks.json"}

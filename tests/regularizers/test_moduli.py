@@ -148,6 +148,20 @@ def test_fit_pulls_at_dear_weights(layer, storage):
     assert np.abs(weights()[~dear]).mean() > 0.85 * np.abs(before[~dear]).mean()
 
 
+@pytest.mark.parametrize("block_shape", [(4, 4), (3, 5), (1, 16)])
+@pytest.mark.parametrize("inputs, units", [(11, 11), (7, 12)])
+def test_the_penalty_of_a_packed_kernel_is_that_of_the_dense_one(inputs, units, block_shape):
+    moduli = Moduli(Torus(), strength=0.3, seed=0, separate=inputs != units, gates=3)
+    block = ksr.patterns.Block(block_shape)
+    grid = block.grid((inputs, 3 * units), 3)
+    kernel = random_kernel(inputs, 3 * units)
+    kernel *= grid.expand(block.keep(grid, kernel, 0.6))
+    values, blocks = grid.pack(kernel)
+    packed = moduli.of_packed(tf.constant(values), tf.constant(blocks), grid)
+    assert float(packed) == pytest.approx(float(moduli(kernel)), rel=1e-9)
+    assert moduli.block_mask(0.5, (2, 2)).shape == (1, -(-units // 2), -(-inputs // 2))
+
+
 @pytest.mark.parametrize("options", [{"seed": 3}, {}, {"permuted": True}, {"placement": "lattice", "order": "patches"}], ids=repr)
 def test_a_saved_model_is_loaded_with_the_same_places(tmp_path, options):
     model = small_model(Moduli(Torus(3), beyond_two, 0.2, **options), keras.layers.SimpleRNN, 60)

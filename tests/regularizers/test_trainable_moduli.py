@@ -15,8 +15,8 @@ def seeded():
     keras.utils.set_random_seed(3)
 
 
-def small_model(regularizer, **options):
-    model = keras.Sequential([keras.Input((2, 5)), keras.layers.GRU(11, recurrent_regularizer=regularizer, unroll=True)])
+def small_model(regularizer, layer=keras.layers.GRU, **options):
+    model = keras.Sequential([keras.Input((2, 5)), layer(11, recurrent_regularizer=regularizer, unroll=True)])
     model.compile(keras.optimizers.Adam(0.05), "mse", **{"run_eagerly": True, **options})
     return model
 
@@ -65,10 +65,10 @@ def test_gradients_of_the_places_are_those_of_finite_differences(inhibitor):
 @pytest.mark.parametrize("options", [{}, {"run_eagerly": False, "jit_compile": True}], ids=repr)
 def test_fit_moves_neurons_to_where_strong_weights_are_cheap(options):
     moduli = TrainableModuli(Torus(), strength=10.0, seed=0)
-    model = small_model(moduli, **options)
+    model = small_model(moduli, keras.layers.SimpleRNN, **options)
     start = moduli.matrix(11)
     model.fit(*data(), batch_size=16, epochs=15, verbose=0)
-    sizes = np.abs(model.layers[0].cell.recurrent_kernel.numpy()).reshape(11, 3, 11).sum(axis=1)
+    sizes = np.abs(model.layers[0].cell.recurrent_kernel.numpy())
     assert any(variable is moduli.source_places for variable in model.trainable_weights)
     assert any(variable is moduli.source_places for variable in model.optimizer._trainable_variables)
     assert (moduli.matrix(11) * sizes).mean() < 0.8 * (start * sizes).mean()
@@ -115,3 +115,16 @@ def test_an_instance_serves_one_kernel():
         "TrainableModuli serves one kernel, here of (inputs, units) = (5, 5); another needs an instance of its own. Received: (6, 6)"
     )
     assert moduli.block_mask(0.5, (2, 2)).shape == (1, 3, 3)
+
+
+def test_its_strength_can_be_scheduled():
+    moduli = TrainableModuli(Torus(), strength=0.5, seed=0)
+    model = small_model(moduli)
+    model.fit(*data(), verbose=0, callbacks=[ksr.callbacks.StrengthSchedule(until=1)])
+    before = moduli.source_places.numpy()
+    model.optimizer.learning_rate.assign(0.0)
+    strengths = []
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: strengths.append(float(moduli.strength.value)))
+    model.fit(*data(), verbose=0, callbacks=[ksr.callbacks.StrengthSchedule(until=1), watch])
+    assert strengths == [0.0] and float(moduli.strength.value) == 0.5
+    np.testing.assert_array_equal(moduli.source_places, before)
