@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_sparse_rnn.regularizers.regularizer import Regularizer
+from keras_sparse_rnn.regularizers.regularizer import Regularizer, working_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -31,6 +31,10 @@ class L1(Regularizer):
 
     def penalty(self, kernel, gates):
         return tf.reduce_mean(tf.abs(kernel))
+
+    def of_packed(self, values, blocks, grid):
+        total = tf.reduce_sum(tf.abs(tf.cast(values, working_dtype(values.dtype))))
+        return self._scaled(total / (grid.inputs * grid.gates * grid.units))
 
     def get_config(self):
         return {"strength": super().get_config()["strength"]}

@@ -159,7 +159,23 @@ def test_the_penalty_of_a_packed_kernel_is_that_of_the_dense_one(inputs, units, 
     values, blocks = grid.pack(kernel)
     packed = moduli.of_packed(tf.constant(values), tf.constant(blocks), grid)
     assert float(packed) == pytest.approx(float(moduli(kernel)), rel=1e-9)
+    assert float(L1(0.3).of_packed(tf.constant(values), None, grid)) == pytest.approx(float(L1(0.3)(kernel)), rel=1e-9)
     assert moduli.block_mask(0.5, (2, 2)).shape == (1, -(-units // 2), -(-inputs // 2))
+
+
+def test_a_masked_layer_is_trained_as_a_keras_layer_is():
+    """In a graph its penalty is that of the blocks that it has packed."""
+    kernels = []
+    for layer in (ksr.layers.BlockSparseSimpleRNN, keras.layers.SimpleRNN):
+        keras.utils.set_random_seed(0)
+        options = {"block_shape": (4, 4), "storage": "masked"} if layer is ksr.layers.BlockSparseSimpleRNN else {}
+        model = keras.Sequential([keras.Input((2, 5)), layer(11, recurrent_regularizer=Moduli(Torus(), strength=1.0, seed=0), unroll=True, **options)])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        for one, variable in enumerate(model.weights[:3]):
+            variable.assign(np.random.default_rng(one).normal(size=variable.shape))
+        model.fit(*data(), batch_size=4, shuffle=False, verbose=0)
+        kernels.append(model.layers[0].cell.recurrent_kernel.numpy())
+    np.testing.assert_allclose(*kernels, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("options", [{"seed": 3}, {}, {"permuted": True}, {"placement": "lattice", "order": "patches"}], ids=repr)
