@@ -23,7 +23,7 @@ LAYERS = [
     {"layers"},
     {"substitution", "geometry"},
     {"criteria"},
-    {"callbacks", "export", "report", "plot"},
+    {"callbacks", "export", "reordering", "report", "plot"},
     {"cli"},
 ]
 HEAVY = ("tensorflow_model_optimization", "tf_keras", "ai_edge_litert", "rich", "matplotlib")
@@ -103,7 +103,7 @@ def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("name", ["callbacks", "constraints", "criteria", "export", "geometry", "layers", "manifolds", "ops", "patterns", "plot", "regularizers", "report", "schedules", "substitute", "to_dense"])
+@pytest.mark.parametrize("name", ["callbacks", "constraints", "criteria", "export", "geometry", "layers", "manifolds", "ops", "patterns", "plot", "regularizers", "reorder_units", "report", "schedules", "substitute", "to_dense"])
 def test_public_names(name):
     """These names are a contract."""
     assert name in keras_sparse_rnn.__all__
