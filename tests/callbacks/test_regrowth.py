@@ -103,6 +103,21 @@ def test_layers_of_masked_storage_regrow_by_the_gradients_of_data(make_model, da
             np.testing.assert_array_equal(live, other[name.replace("gru_cell", list(other)[0].split("/")[1])])
 
 
+def test_a_second_fit_goes_on_where_the_first_one_was(make_model, data):
+    """Compiled, in one go and in two: the same masks and weights."""
+    ends = []
+    for parts in ((4,), (2, 2)):
+        keras.utils.set_random_seed(3)
+        model = make_model("gru", optimizer=keras.optimizers.Adam(0.01), run_eagerly=False)
+        for epochs in parts:
+            pruning = BlockPruning(PolynomialDecay(0.1, 0.6, 1, 8), BLOCK, frequency=2, regrowth=Regrowth(0.5, until=17))
+            model.fit(*data, batch_size=8, shuffle=False, epochs=epochs, verbose=0, callbacks=[pruning])
+        ends.append((pruning.masks, model.get_weights()))
+    (masks, weights), (others, other_weights) = ends
+    assert all(np.array_equal(live, others[name]) for name, live in masks.items())
+    assert all(np.array_equal(a, b) for a, b in zip(weights, other_weights))
+
+
 def test_the_gradients_of_data_change_nothing_else(make_model, data):
     model = make_model("gru", optimizer="adam", metrics=["mae"])
     model.train_on_batch(data[0][:8], data[1][:8])
