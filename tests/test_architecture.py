@@ -108,3 +108,9 @@ def test_public_names(name):
     """These names are a contract."""
     assert name in keras_sparse_rnn.__all__
     assert getattr(keras_sparse_rnn, name).__doc__
+
+
+def test_no_two_files_of_the_tests_have_one_name():
+    """They are imported by their names alone: the second would get the contents of the first."""
+    names = [path.name for path in (CHECKOUT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert not {name for name in names if names.count(name) > 1}

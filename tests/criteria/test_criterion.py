@@ -116,7 +116,7 @@ def test_a_name_stands_for_a_magnitude(criterion, make_model):
     np.testing.assert_array_equal(scores, Block(SHAPE, criterion).scores(grid, kernel.numpy()))
 
 
-@pytest.mark.parametrize("criterion", ["l2", criteria.Magnitude("mean"), criteria.Fisher(), ByNumber(-1.0)], ids=str)
+@pytest.mark.parametrize("criterion", ["l2", criteria.Magnitude("mean"), criteria.Fisher(), ByNumber(-1.0)], ids=["name", "magnitude", "fisher", "own"])
 def test_a_callback_is_saved_with_its_criterion(criterion):
     pruning = BlockPruning(Constant(0.5, 2), SHAPE, criterion=criterion)
     again = BlockPruning.from_config(pruning.get_config())

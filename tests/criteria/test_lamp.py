@@ -18,7 +18,7 @@ def scores(criterion, model):
 
 
 @pytest.mark.parametrize("over", ["gate", "kernel"])
-@pytest.mark.parametrize("inner", ["l2", "mean", criteria.Magnitude("max")], ids=str)
+@pytest.mark.parametrize("inner", ["l2", "mean", criteria.Magnitude("max")], ids=["l2", "mean", "max"])
 def test_a_score_is_divided_by_those_not_below_it(inner, over, make_model):
     model = make_model()
     plain, found = scores(criteria.get(inner), model), scores(LAMP(inner, over), model)
@@ -73,7 +73,7 @@ def test_it_passes_on_what_it_is_told(make_model):
     assert diary.told == ["begin", "prepare", "end"]
 
 
-@pytest.mark.parametrize("inner", ["l2", criteria.Fisher()], ids=str)
+@pytest.mark.parametrize("inner", ["l2", criteria.Fisher()], ids=["l2", "fisher"])
 def test_it_is_saved_with_what_it_divides(inner):
     pruning = BlockPruning(Constant(0.5, 1), criterion=LAMP(inner, over="kernel"))
     again = BlockPruning.from_config(pruning.get_config()).criterion

@@ -38,7 +38,7 @@ def angle(factor):
 LOOPS = [angle(5), angle(5), angle(10), torus, torus, torus, klein, math.dist]
 
 
-@pytest.mark.parametrize("manifold, loop", list(zip(ALL, LOOPS)), ids=repr)
+@pytest.mark.parametrize("manifold, loop", list(zip(ALL, LOOPS)), ids=list(map(repr, ALL)))
 def test_distances_are_those_of_the_definition(manifold, loop):
     a, b = manifold.points(31, 0), manifold.points(23, 1)
     expected = [[loop(p, q) for q in b.tolist()] for p in a.tolist()]

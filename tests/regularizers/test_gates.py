@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from problems import CELLS, group_lasso
+from lasso_by_hand import CELLS, group_lasso
 
 from keras_sparse_rnn.regularizers import GroupLasso
 from keras_sparse_rnn.regularizers.gates import find_gates, grid_of

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from problems import blocks_of, group_lasso, random_kernel
+from lasso_by_hand import blocks_of, group_lasso, random_kernel
 
 from keras_sparse_rnn.regularizers import GroupLasso
 

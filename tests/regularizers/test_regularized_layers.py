@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from problems import CELLS, group_lasso
+from lasso_by_hand import CELLS, group_lasso
 
 import keras_sparse_rnn as ksr
 from keras_sparse_rnn.regularizers import GroupLasso, Regularizer
