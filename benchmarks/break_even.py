@@ -78,7 +78,7 @@ def main(arguments=None):
         parser.error(f"--units, --batches and --rounds must be at least 1. Received: {options.units}, {options.batches}, {options.rounds}")
     tf.get_logger().setLevel("ERROR")  # it takes the many functions for one that is traced again and again
     cases = [(cell, units, batch) for cell in options.cells for units in options.units for batch in options.batches]
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     table = Table(title=f"Times faster than Keras's layer, by sparsity; the report warns below {BREAK_EVEN:.0%} in batches of fewer than 16")
     for title in ("cell", "H", "batch", "", *(f"{sparsity:.0%}" for sparsity in SPARSITIES)):
         table.add_column(title, justify="right")

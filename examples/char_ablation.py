@@ -44,6 +44,7 @@ ROWS = {
     "GLP": {**PLAIN, "lasso": 3e-6},
     "Fisher": {**PLAIN, "criterion": "fisher"},
     "from dense": {**PLAIN, "start": "dense", "ramp": (0.02, 0.4)},
+    "from dense, Fisher": {**BEST, "ramp": (0.02, 0.4)},
     "best": BEST,
     "best, less dropout": {**BEST, "dropout": 0.1},
     "best, more dropout": {**BEST, "dropout": 0.4},
