@@ -33,11 +33,13 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 
 PLAIN = {"dropout": 0.2}
 BEST = {"dropout": 0.2, "start": "dense", "ramp": (0.02, 0.3), "criterion": "fisher"}
-# What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from.
+# What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from; `equal` takes as many units as
+# give a dense model the parameters of a pruned one; `wide` takes twice the units, pruned to the parameters of the dense model.
 ROWS = {
     "dense": {"dropout": 0.5, "sparsity": 0.0},
     "dense, twice": {"dropout": 0.5, "sparsity": 0.0, "start": "dense"},
     "as many parameters": {"dropout": 0.0, "sparsity": 0.0, "equal": True},
+    "as many parameters, twice": {"dropout": 0.0, "sparsity": 0.0, "equal": True, "start": "as many parameters"},
     "plain": PLAIN,
     "late ramp": {**PLAIN, "ramp": (0.2, 0.6)},
     "gates alike": {**PLAIN, "scope": "gate"},
@@ -50,7 +52,11 @@ ROWS = {
     "best, more dropout": {**BEST, "dropout": 0.4},
     "best, late ramp": {**BEST, "ramp": (0.02, 0.6)},
     "best, GLP": {**BEST, "lasso": 2e-6},
+    "best, LAMP": {**BEST, "criterion": "lamp-fisher"},
+    "best, units in order": {**BEST, "reorder": True},
+    "best, units in order, LAMP": {**BEST, "criterion": "lamp-fisher", "reorder": True},
     "best, regrowth": {**BEST, "regrowth": 0.3},
+    "wider": {"dropout": 0.5, "ramp": (0.05, 0.3), "criterion": "fisher", "wide": True},
 }
 
 
@@ -77,6 +83,8 @@ def recipe_of(row, options, seed, text):
     changes = dict(ROWS[row])
     if changes.pop("equal", False):
         changes["units"] = equal_units(len(text.characters), live_parameters(options, text))
+    if changes.pop("wide", False):
+        changes.update(units=2 * options.units, sparsity=sparsity_to_match(2 * options.units, options, text))
     if changes.get("start"):
         changes["start"] = recipe_of(changes["start"], options, seed, text).name()
     label = "" if row == "dense" else row.replace(",", "").replace(" ", "-")
@@ -93,6 +101,12 @@ def live_parameters(options, text):
     """How many parameters of the pruned model are not zero, to within half a block."""
     count = build(len(text.characters), options.units).count_params()
     return count - round(options.sparsity * 4 * options.units * (options.units + EMBEDDING))
+
+
+def sparsity_to_match(units, options, text):
+    """The sparsity, in thousandths, at which an LSTM of `units` has as many parameters as the dense model."""
+    wide, dense = (build(len(text.characters), one).count_params() for one in (units, options.units))
+    return round((wide - dense) / (4 * units * (units + EMBEDDING)), 3)
 
 
 def made(options, text):

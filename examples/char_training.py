@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import keras_sparse_rnn as ksr
 
 EMBEDDING = 64
+CRITERIA = {"fisher": ksr.criteria.Fisher(), "lamp-fisher": ksr.criteria.LAMP(ksr.criteria.Fisher())}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +32,11 @@ class Recipe:
         block_shape: `(rows, columns)` that are pruned together.
         ramp: where the pruning begins and ends, as fractions of `steps`.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
-        criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`, or `"fisher"` for `ksr.criteria.Fisher`.
+        criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`, or a key of `CRITERIA`.
         lasso: strength of a group lasso on both kernels while the ramp rises (GLP).
         regrowth: share of the live weights that are exchanged at first, as in `ksr.callbacks.Regrowth`; up to three quarters of the steps.
         start: the name of the model whose weights it starts from; random ones if empty.
+        reorder: whether the units of that model are put into the order of their importance first.
         label: stands in the name, before the seed, where recipes differ in more than units, sparsity and block shape.
         seed: of the weights and of the order of the text.
     """
@@ -53,6 +55,7 @@ class Recipe:
     lasso: float = 0.0
     regrowth: float = 0.0
     start: str = ""
+    reorder: bool = False
     label: str = ""
     seed: int = 1
 
@@ -155,7 +158,7 @@ def trained(recipe, text, folder, console):
     lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape) if recipe.lasso else None
     model = build(len(text.characters), recipe.units, recipe.dropout, regularizer=lasso)
     if recipe.start:
-        model.set_weights(keras.models.load_model(folder / f"{recipe.start}.keras").get_weights())
+        model.set_weights(_start(recipe, folder).get_weights())
     # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
     model = ksr.substitute(model, block_shape=recipe.block_shape, storage="masked")
     begin = time.perf_counter()
@@ -178,6 +181,14 @@ def trained(recipe, text, folder, console):
     return Trained(recipe, path, **known)
 
 
+def _start(recipe, folder):
+    """The model that it starts from, with its optimizer, which knows what each weight is worth."""
+    model = keras.models.load_model(folder / f"{recipe.start}.keras")
+    if recipe.reorder:
+        ksr.reorder_units(model, criterion=ksr.criteria.Fisher())
+    return model
+
+
 def _fit(model, recipe, text, console):
     rate = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
@@ -195,7 +206,7 @@ def _fit(model, recipe, text, console):
             schedule,
             recipe.block_shape,
             frequency=max(1, recipe.steps // 50),
-            criterion=ksr.criteria.Fisher() if recipe.criterion == "fisher" else recipe.criterion,
+            criterion=CRITERIA.get(recipe.criterion, recipe.criterion),
             scope=recipe.scope,
             regrowth=_regrowth(recipe, text),
         )

@@ -3,6 +3,7 @@
     python examples/navigation.py --quick           to see it work; its errors mean nothing
     python examples/navigation.py                   eight regularisers, pruned to 90 % and to 98 %, and trained again; five seeds
     python examples/navigation.py --blocks          blocks of 16 x 16: do neurons that are ordered along a manifold make better ones?
+    python examples/navigation.py --tune            each regulariser at several strengths, on a seed that the tables do not have
 
 The task, the regularisers and the pruning of the moduli paper (Mackey et al. 2024, arXiv 2406.06290), scaled to two cores. Finished networks are
 kept in --output and not trained again, so a run that was stopped goes on where it was; the seeds are the outer loop, so what is there is
@@ -34,6 +35,9 @@ from rich.table import Table
 console = Console(width=None if sys.stdout.isatty() else 120)
 QUICK_WORLD = World(side=0.8, steps=8, cells=64)
 QUICK_RECIPE = Recipe(units=32, steps=40, batch=16, masks=4)
+# What --tune tries, and what it found.
+TRIED = (0.1, 0.3, 0.03)
+STRENGTHS = {}
 # What --blocks compares: the title of each row and how it differs from plain block pruning. The last ones are not pruned but sparse from the start.
 ORDERED = {"regularizer": "torus", "placement": "lattice"}
 BLOCKS = {
@@ -52,13 +56,14 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small network, few steps, one seed: shows that everything works")
     parser.add_argument("--blocks", action="store_true", help="the second table: blocks of 16 x 16 of the recurrent layer")
+    parser.add_argument("--tune", action="store_true", help=f"strengths of {', '.join(map(str, TRIED))} at 90 %%, on seed 0")
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"these regularisers, of: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--seeds", type=int, help="how many seeds (default: 5, with --quick 1)")
     output = {"type": pathlib.Path, "default": pathlib.Path("navigation"), "metavar": "FOLDER"}
     parser.add_argument("--output", **output, help="for networks, results and pictures (default: navigation)")
     options = parser.parse_args(arguments)
     if options.seeds is None:
-        options.seeds = 1 if options.quick else 5
+        options.seeds = 1 if options.quick or options.tune else 5
     return options
 
 
@@ -66,8 +71,10 @@ def check(options):
     """Raises a `ValueError` for what would fail only after minutes of training."""
     if options.seeds < 1:
         raise ValueError(f"`--seeds` must be at least 1. Received: {options.seeds}")
-    if options.blocks and options.only:
-        raise ValueError("`--only` chooses rows of the first table and does not go with `--blocks`")
+    if options.blocks and (options.only or options.tune):
+        raise ValueError("`--only` and `--tune` are about the first table and do not go with `--blocks`")
+    if options.tune and options.seeds != 1:
+        raise ValueError(f"`--tune` has one seed, 0. Received: `--seeds {options.seeds}`")
     if options.output.exists() and not options.output.is_dir():
         raise ValueError(f"`--output` must be a folder. Received: {options.output}, which is a file")
 
@@ -76,6 +83,11 @@ def plan(options, seed):
     """The networks of one seed: dict of `(row, column)` to `Recipe`, in the order in which they are trained."""
     common = dataclasses.replace(QUICK_RECIPE if options.quick else Recipe(), seed=seed)
     recipes = {("dense", "error"): common}
+    if options.tune:
+        for strength in TRIED:
+            for row in options.only or [name for name in NAMES if name != "none"]:
+                recipes[row, f"strength {strength:g}"] = dataclasses.replace(common, regularizer=row, strength=strength, sparsity=0.9)
+        return recipes
     if options.blocks:
         for sparsity in (0.9,) if options.quick else (0.95, 0.9):
             pruned = dataclasses.replace(common, sparsity=sparsity, pruned="recurrent", block_shape=(4, 4) if options.quick else (16, 16))
@@ -92,7 +104,8 @@ def plan(options, seed):
         del columns["98 %"]
     for column, changes in columns.items():
         for row in options.only or (("torus", "none") if options.quick else NAMES):
-            recipes[row, column] = dataclasses.replace(common, regularizer=row, **changes)
+            strength = STRENGTHS.get(row, Recipe.strength)
+            recipes[row, column] = dataclasses.replace(common, regularizer=row, strength=strength, **changes)
     return recipes
 
 
@@ -105,7 +118,7 @@ def main(arguments=None):
         options.output.mkdir(parents=True, exist_ok=True)
         introduce(world, plan(options, 1), options)
         runs = {}
-        for seed in range(1, options.seeds + 1):
+        for seed in [0] if options.tune else range(1, options.seeds + 1):
             for place, recipe in plan(options, seed).items():
                 runs.setdefault(place, []).append(trained(recipe, world, options.output, console))
                 write_results(options, world, runs)
@@ -113,7 +126,7 @@ def main(arguments=None):
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         return 2
     console.print(table(runs))
-    pictures = [] if options.blocks else draw({place: values[0] for place, values in runs.items()}, options.output)
+    pictures = [] if options.blocks or options.tune else draw({place: values[0] for place, values in runs.items()}, options.output)
     console.print(f"Results and pictures: {', '.join(map(str, [results_path(options), *pictures]))}")
     return 0
 
@@ -164,7 +177,8 @@ def spread(runs):
 
 def results_path(options):
     """Where the figures are written."""
-    return options.output / ("navigation_blocks.json" if options.blocks else "navigation.json")
+    part = "_blocks" if options.blocks else "_strengths" if options.tune else ""
+    return options.output / f"navigation{part}.json"
 
 
 def write_results(options, world, runs):

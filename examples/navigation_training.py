@@ -68,7 +68,7 @@ class Recipe:
         blocks = "" if self.block_shape == (1, 1) else f"-{self.block_shape[0]}x{self.block_shape[1]}"
         where = "" if self.pruned == "all" else "-recurrent"
         placement = "" if self.placement == "random" else f"-{self.placement}"
-        placement += "" if self.strength else "-free"
+        placement += "" if self.strength == Recipe.strength else f"-{self.strength:g}"
         start = "" if self.start == "dense" else f"-{self.start.replace(' ', '-')}"
         return f"{self.regularizer}{placement}-{100 * self.sparsity:g}%{where}{blocks}{start}-{self.seed}"
 

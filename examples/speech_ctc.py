@@ -95,20 +95,24 @@ def load(options):
 
 
 def recipes(options, cell, seed, letters):
-    """Titles and `Recipe`s of all models of one cell and one seed; the first one is dense, the second dense and small, the last one wide."""
+    """Titles and `Recipe`s of all models of one cell and one seed; the first one is dense, the second dense and small, the last one wide.
+
+    The pruned ones start from the dense one, so the small one is trained for as many steps as both together.
+    """
     rate, pruned_rate = LEARNING_RATES[cell]
     dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=rate, seed=seed)
     if options.quick:
         # So short a training cannot tell which kernel matters more: every gate gets the same sparsity.
-        dense = dataclasses.replace(dense, layers=1, batch=8, scope="gate")
-    pruned = dataclasses.replace(dense, sparsity=options.sparsity, learning_rate=pruned_rate)
-    small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)))
-    result = {f"dense {dense.units}": dense, f"dense {small.units}, as many weights": small}
+        dense = dataclasses.replace(dense, layers=1, batch=8, scope="gate", criterion="l2")
+    pruned = dataclasses.replace(dense, start=dense.name(), sparsity=options.sparsity, learning_rate=pruned_rate)
+    small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), steps=2 * dense.steps)
+    again = dataclasses.replace(dense, start=dense.name())
+    result = {f"dense {dense.units}": dense, f"dense {small.units}, as many weights": small, f"dense {dense.units}, trained again": again}
     for title, strength in (("pruned", 0.0), ("lasso while pruned", STRENGTHS[cell])):
         for block in options.blocks:
             result[f"{title}, {block[0]} x {block[1]}"] = dataclasses.replace(pruned, block_shape=block, lasso=strength)
     block = options.blocks[-1]
-    wide = dataclasses.replace(dense, units=round(options.larger * dense.units), block_shape=block, learning_rate=pruned_rate)
+    wide = dataclasses.replace(dense, units=round(options.larger * dense.units), block_shape=block, ramp=(0.05, 0.3), learning_rate=pruned_rate)
     wide = dataclasses.replace(wide, sparsity=parity(wide, letters, weights(dense, letters)))
     result[f"pruned, {block[0]} x {block[1]}: {wide.units}"] = wide
     return result

@@ -35,7 +35,8 @@ class Recipe:
         ramp: where the pruning begins and ends, as fractions of `steps`.
         lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning ends.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
-        criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`.
+        criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`, or `"fisher"` for `ksr.criteria.Fisher`.
+        start: the name of the model whose weights it starts from; random ones if empty.
         seed: of the weights and of the order of the batches.
     """
 
@@ -47,16 +48,18 @@ class Recipe:
     learning_rate: float = 8e-3
     sparsity: float = 0.0
     block_shape: tuple = (16, 16)
-    ramp: tuple = (0.2, 0.6)
+    ramp: tuple = (0.02, 0.3)
     lasso: float = 0.0
     scope: str = "model"
-    criterion: str = "l2"
+    criterion: str = "fisher"
+    start: str = ""
     seed: int = 1
 
     def name(self):
         """A short name that tells the models of one run apart."""
         kind = "dense" if not self.sparsity else f"{100 * self.sparsity:.3g}%-{self.block_shape[0]}x{self.block_shape[1]}"
-        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}-seed{self.seed}"
+        again = "-again" if self.start and not self.sparsity else ""
+        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}{again}-seed{self.seed}"
 
 
 def build(recipe, letters):
@@ -205,8 +208,11 @@ def trained(recipe, speech, folder, console):
             console.print(f"{recipe.name()}: taken from {path}")
             return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
+    model = build(recipe, len(speech.letters))
+    if recipe.start:
+        model.set_weights(keras.models.load_model(folder / f"{recipe.start}.keras", compile=False).get_weights())
     # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
-    model = masked(build(recipe, len(speech.letters)), recipe)
+    model = masked(model, recipe)
     begin = time.perf_counter()
     curve = _fit(model, recipe, speech, console)
     seconds = time.perf_counter() - begin
@@ -245,9 +251,9 @@ def _fit(model, recipe, speech, console):
     if recipe.sparsity:
         begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
         schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
-        pruning = ksr.callbacks.BlockPruning(
-            schedule, recipe.block_shape, frequency=max(1, recipe.steps // 50), criterion=recipe.criterion, scope=recipe.scope
-        )
+        criterion = ksr.criteria.Fisher() if recipe.criterion == "fisher" else recipe.criterion
+        frequency = max(1, recipe.steps // 50)
+        pruning = ksr.callbacks.BlockPruning(schedule, recipe.block_shape, frequency=frequency, criterion=criterion, scope=recipe.scope)
         callbacks.insert(0, pruning)
         if recipe.lasso:
             callbacks.insert(1, ksr.callbacks.StrengthSchedule(until=schedule))

@@ -31,8 +31,8 @@ class MaskedRegularizer:
     for a tenth of the time at 90 %.
 
     The layer calls `remember` when it packs in a training call. In a graph, the next penalty of the same graph is computed from these blocks, and its
-    gradient joins theirs before it is written into a dense one. Elsewhere, and for regularizers of other blocks, the dense kernel is seen.
-    So call the layer under the gradient tape under which its losses are computed, as `fit` does.
+    gradient joins theirs before it is written into a dense one. Elsewhere, and for regularizers of blocks that do not divide the layer's, the dense
+    kernel is seen. So call the layer under the gradient tape under which its losses are computed, as `fit` does.
 
     Args:
         regularizer: a `Regularizer`.

@@ -30,10 +30,48 @@ def block_norms(kernel, grid):
     return tf.reshape(tf.sqrt(sums) / scale, (grid.rows, grid.gates * grid.columns))
 
 
-def packed_norms(values):
-    """The l2 norm of each block of packed `values` `[live, block rows, block columns]`: `[live]`."""
+def packed_norms(values, block_shape):
+    """The l2 norm of each part of packed blocks, `[live, rows of parts, columns of parts]`.
+
+    Args:
+        values: tensor `[live, block rows, block columns]`.
+        block_shape: `(rows, columns)` of a part, which divide those of a block.
+    """
+    height, width = block_shape
+    rows, columns = values.shape[1] // height, values.shape[2] // width
     scale = _scale(values.dtype)
-    return tf.sqrt(tf.reduce_sum(tf.square(values * scale), axis=(1, 2))) / scale
+    sums = tf.square(values * scale)
+    if height > 1:
+        sums = tf.reduce_sum(tf.reshape(sums, (-1, height, columns * width)), axis=1)
+    if width > 1:
+        sums = tf.reduce_sum(tf.reshape(sums, (-1, width)), axis=1)
+    return tf.reshape(tf.sqrt(sums) / scale, (-1, rows, columns))
+
+
+def scale_packed(values, factors):
+    """The packed blocks `values` `[live, block rows, block columns]` with each part multiplied by its factor `[live, rows, columns of parts]`."""
+    rows, columns = factors.shape[1:]
+    height, width = values.shape[1] // rows, values.shape[2] // columns
+    if width > 1:
+        factors = tf.repeat(factors, width, axis=2)
+    strips = tf.reshape(values, (-1, rows, height, columns * width))
+    return tf.reshape(strips * factors[:, :, None, :], tf.shape(values))
+
+
+def parts_of_blocks(grid, block_shape):
+    """How many weights each part of each block of `grid` has, int64 array `[count, rows of parts, columns of parts]`: fewer at partial edges.
+
+    Args:
+        grid: a `BlockGrid`.
+        block_shape: `(rows, columns)` of a part, which divide those of a block.
+    """
+    (height, width), (tall, wide) = block_shape, grid.block_shape
+    rows, columns = (
+        np.clip(total - part * np.arange(count * block // part), 0, part).reshape(count, -1)
+        for total, part, count, block in ((grid.inputs, height, grid.rows, tall), (grid.units, width, grid.columns, wide))
+    )
+    sizes = columns[:, None, None, :] * rows[:, :, None]  # [columns of blocks, rows of blocks, rows of parts, columns of parts]
+    return np.ascontiguousarray(np.broadcast_to(sizes, (grid.gates, *sizes.shape))).reshape(grid.count, *sizes.shape[2:])
 
 
 def scale_blocks(kernel, factors, grid):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_sparse_rnn.patterns import check_block_shape
-from keras_sparse_rnn.regularizers.blocks import block_norms, block_sizes, packed_norms, scale_blocks
+from keras_sparse_rnn.regularizers.blocks import block_norms, block_sizes, packed_norms, parts_of_blocks, scale_blocks, scale_packed
 from keras_sparse_rnn.regularizers.gates import grid_of
 from keras_sparse_rnn.regularizers.regularizer import Regularizer, working_dtype
 
@@ -53,11 +53,12 @@ class GroupLasso(Regularizer):
         return _sum_of_norms(kernel, sizes, lambda w: block_norms(w, grid), lambda w, factors: scale_blocks(w, factors, grid))
 
     def of_packed(self, values, blocks, grid):
-        if grid.block_shape != self.block_shape or self.gates not in (None, grid.gates):
+        (height, width), (tall, wide) = self.block_shape, grid.block_shape
+        if tall % height or wide % width or self.gates not in (None, grid.gates):
             return None
-        sizes = tf.gather(tf.constant(grid.elements.ravel()), blocks)
+        sizes = tf.gather(tf.constant(parts_of_blocks(grid, self.block_shape)), blocks)
         values = tf.cast(values, working_dtype(values.dtype))
-        return self._scaled(_sum_of_norms(values, sizes, packed_norms, lambda w, factors: w * factors[:, None, None]))
+        return self._scaled(_sum_of_norms(values, sizes, lambda w: packed_norms(w, self.block_shape), scale_packed))
 
     def get_config(self):
         config = super().get_config()

@@ -17,6 +17,7 @@ training_speed = importlib.import_module("benchmarks.training_speed")
 TINY = ["--units", "20", "--batch", "3", "--time", "5", "--steps", "40", "--block-shape", "4", "4"]
 
 
+@pytest.mark.slow
 def test_three_ways_are_measured_and_drawn(tmp_path, capsys):
     files = ["--output", str(tmp_path / "speed.json"), "--picture", str(tmp_path / "speed.png")]
     training_speed.main([*TINY, *files])

@@ -77,10 +77,10 @@ def whole():
 @pytest.mark.parametrize(
     ("step", "before", "name"),
     [
-        (1, True, "count"),
-        (10, False, "count"),
+        pytest.param(1, True, "count", marks=pytest.mark.slow),
+        pytest.param(10, False, "count", marks=pytest.mark.slow),
         (7, True, "threshold"),
-        (10, True, "threshold"),
+        pytest.param(10, True, "threshold", marks=pytest.mark.slow),
         (10, False, "threshold"),
     ],
 )

@@ -122,7 +122,8 @@ def test_arrows_go_to_the_nearest_image():
     "arguments, message",
     [
         (["--seeds", "0"], "`--seeds` must be at least 1. Received: 0"),
-        (["--blocks", "--only", "circle"], "`--only` chooses rows of the first table and does not go with `--blocks`"),
+        (["--blocks", "--only", "circle"], "`--only` and `--tune` are about the first table and do not go with `--blocks`"),
+        (["--tune", "--seeds", "2"], "`--tune` has one seed, 0. Received: `--seeds 2`"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_trained(arguments, message, tmp_path, capsys):
@@ -144,6 +145,14 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
         run.pop("seconds")
     assert first == second
     assert {path.name for path in tmp_path.glob("*.png")} == {"paths.png", "rates.png", "neurons.png"}
+
+
+def test_strengths_are_tried_on_a_seed_that_the_tables_do_not_have():
+    tuned = navigation.plan(navigation.parse(["--tune", "--only", "torus", "l1"]), 0)
+    assert {(one.regularizer, one.strength) for one in tuned.values() if one.sparsity} == {(n, s) for n in ("torus", "l1") for s in navigation.TRIED}
+    assert len({one.name() for one in tuned.values()}) == len(tuned)
+    tables = [recipe for arguments in ([], ["--blocks"]) for seed in (1, 5) for recipe in navigation.plan(navigation.parse(arguments), seed).values()]
+    assert 0 not in {one.seed for one in tables}
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ import speech_audio  # noqa: E402
 import speech_ctc  # noqa: E402
 import speech_data  # noqa: E402
 import speech_features  # noqa: E402
+import speech_measure  # noqa: E402
 import speech_training  # noqa: E402
 
 RATE = 16_000
@@ -56,25 +57,34 @@ def printed(capsys):
     return " ".join(capsys.readouterr().out.split())
 
 
+def test_steps_of_all_kinds_are_timed(recordings, tmp_path):
+    training, test = speech_audio.recorded(recordings)
+    speech = speech_data.Speech(training, test, tmp_path, speech_ctc.console, "tones")
+    recipe = speech_training.Recipe(cell="rnn", layers=1, units=16, steps=20, batch=4, learning_rate=1e-3)
+    models = {"dense": speech_training.trained(recipe, speech, tmp_path, speech_ctc.console)}
+    times = speech_measure.milliseconds_per_step(models, speech, rounds=2)
+    assert set(times) == {"dense", "keras"} and min(times.values()) > 0
+
+
 def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     """Quick models of every kind, the tables' figures, the pictures; a second run finds all of it done."""
+    monkeypatch.setattr(speech_ctc, "milliseconds_per_step", lambda models, *_, **__: dict.fromkeys([*models, "keras"], 1.0))
     arguments = ["--quick", "--data", str(recordings), "--output", str(tmp_path)]
     assert speech_ctc.main(arguments) == 0
     assert {path.name for path in tmp_path.glob("*.png")} == {"training-rnn.png", "utterance-rnn.png"}
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["speech"]["voices"] == [10, 1]
     (run,) = results["models"]["rnn"]
-    dense, small, pruned, lasso, wide = run.values()
-    assert dense["sparsity"] == 0
+    dense, small, again, pruned, lasso, wide = run.values()
+    assert dense["sparsity"] == again["sparsity"] == 0
     assert abs(small["parameters"] - pruned["parameters"]) < 200
     assert pruned["sparsity"] == pytest.approx(lasso["sparsity"]) == pytest.approx(0.9, abs=0.01)
     assert dense["parameters"] * 0.95 < wide["parameters"] <= dense["parameters"]
     assert all(one["cer"] > 0 for one in run.values())
     assert set(results["milliseconds_per_step"]["rnn"]) == {*run, "keras"}
     capsys.readouterr()
-    monkeypatch.setattr(speech_ctc, "milliseconds_per_step", lambda models, *_, **__: dict.fromkeys([*models, "keras"], 1.0))
     assert speech_ctc.main(arguments) == 0
-    assert printed(capsys).count("taken from") == 5
+    assert printed(capsys).count("taken from") == 6
     assert json.loads((tmp_path / "results.json").read_text())["models"] == results["models"]
 
 

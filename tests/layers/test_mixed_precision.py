@@ -1,6 +1,7 @@
 """Training under float16 and bfloat16 policies: the kernels are computed with in float32, the rest of the model in the policy's dtype."""
 
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from keras_sparse_rnn import callbacks, layers, ops, schedules, substitute, to_d
 
 POLICIES = ["mixed_float16", "mixed_bfloat16"]
 STORAGES = ["packed", "masked"]
+QUICK = [("lstm", "packed", "mixed_float16"), ("gru", "masked", "mixed_bfloat16")]
 UNITS, TIME, FEATURES = 24, 7, 5
 
 
@@ -46,9 +48,10 @@ def losses_of_training(cell, storage, dtype):
     return losses
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("storage", STORAGES)
-@pytest.mark.parametrize("cell", PARENTS)
+@pytest.mark.parametrize(
+    "cell, storage, policy",
+    [pytest.param(*each, marks=() if each in QUICK else pytest.mark.slow) for each in itertools.product(PARENTS, STORAGES, POLICIES)],
+)
 def test_fit_learns_what_float32_learns(cell, storage, policy):
     expected, received = (losses_of_training(cell, storage, dtype) for dtype in ("float32", policy))
     assert received[-1] < 0.5 * received[0]

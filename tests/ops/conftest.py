@@ -17,12 +17,25 @@ def available_cpus():
     return found
 
 
-@pytest.fixture(params=available_cpus())
-def cpu(request):
-    """Runs a test once on every instruction set that the processor has."""
+CPUS = available_cpus()
+
+
+def _set(request):
     ops.set_cpu(request.param)
     yield request.param
     ops.set_cpu(None)
+
+
+@pytest.fixture(params=CPUS)
+def every_cpu(request):
+    """Runs a test once on every instruction set that the processor has."""
+    yield from _set(request)
+
+
+@pytest.fixture(params=[*CPUS[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in CPUS[1:])])
+def cpu(request):
+    """The same, in the quick suite on the best one only."""
+    yield from _set(request)
 
 
 @pytest.fixture

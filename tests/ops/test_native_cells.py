@@ -7,7 +7,7 @@ from problems import SHAPES, Problem, assert_native_is_right
 
 from keras_sparse_rnn import ops
 
-pytestmark = pytest.mark.usefixtures("cpu")
+every_cpu, cpu = (pytest.mark.usefixtures(name) for name in ("every_cpu", "cpu"))
 
 VARIANTS = [
     ("lstm", {}),
@@ -21,6 +21,7 @@ variants = pytest.mark.parametrize("cell, options", VARIANTS, ids=lambda v: "-".
 
 @variants
 @pytest.mark.parametrize("block_shape", SHAPES, ids=str)
+@every_cpu
 def test_every_block_shape(cell, options, block_shape):
     """Each shape once in either kernel, beside another one, so that the two kernels are padded differently."""
     other = SHAPES[(SHAPES.index(block_shape) + 3) % len(SHAPES)]
@@ -32,6 +33,7 @@ def test_every_block_shape(cell, options, block_shape):
 @variants
 @pytest.mark.parametrize("batch", [1, 3, 7, 8, 17, 33])
 @pytest.mark.parametrize("time", [1, 2, 7])
+@cpu
 def test_every_size(cell, options, batch, time):
     assert_native_is_right(Problem(cell, batch, time, 5, 19, (8, 8), (16, 16), options=options))
     assert_native_is_right(Problem(cell, batch, time, 19, 5, (3, 5), (4, 4), training=False, options=options))
@@ -40,6 +42,7 @@ def test_every_size(cell, options, batch, time):
 @variants
 @pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("bias", [False, True])
+@cpu
 def test_every_density(cell, options, density, bias):
     """No live block at all, mostly empty rows and columns, and all alive."""
     for batch in (1, 17):
@@ -50,6 +53,7 @@ def test_every_density(cell, options, density, bias):
 @pytest.mark.parametrize("go_backwards", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("batch", [3, 17])
+@cpu
 def test_masks(cell, options, go_backwards, training, batch):
     """Gaps at random, a sample that counts from its third step, one that ends early, one that never counts."""
     problem = Problem(
@@ -62,6 +66,7 @@ def test_masks(cell, options, go_backwards, training, batch):
 
 
 @variants
+@every_cpu
 def test_long_sequences(cell, options):
     """Longer than a chunk, in both layouts, with a chunk cut short at the end."""
     assert_native_is_right(Problem(cell, 1, 67, 6, 7, training=False, options=options))
@@ -70,6 +75,7 @@ def test_long_sequences(cell, options):
 
 @variants
 @pytest.mark.parametrize("batch, time", [(0, 3), (3, 0), (17, 0), (0, 0)])
+@cpu
 def test_empty(cell, options, batch, time):
     """Without samples or steps there are no outputs, the states stay, and the kernels' gradients are zero."""
     problem = Problem(cell, batch, time, options=options)
@@ -82,6 +88,7 @@ def test_empty(cell, options, batch, time):
 
 @pytest.mark.parametrize("batch", [3, 17])
 @variants
+@cpu
 def test_nan_stays_in_its_sample(cell, options, batch):
     """A NaN and an infinity in x reach what depends on them and nothing else, padding and other samples in the same vector included."""
     problem = Problem(cell, batch, 5, 6, 7, (4, 4), (4, 4), 1.0, training=False, options=options)
@@ -95,6 +102,7 @@ def test_nan_stays_in_its_sample(cell, options, batch):
 
 
 @variants
+@cpu
 def test_padding_has_no_gradient(cell, options):
     """Whatever lies in partial blocks outside the kernel gets a gradient of exactly zero."""
     _, gradients = Problem(cell, 5, 4, 6, 7, (4, 4), (3, 5), 1.0, options=options).run("native")
@@ -104,6 +112,7 @@ def test_padding_has_no_gradient(cell, options):
         assert padding.any() and not gradients[name][padding].any()
 
 
+@every_cpu
 def test_tanh_to_the_last_bits():
     """A cell with weight one and no recurrence is tanh itself."""
     x = np.concatenate([np.linspace(-12, 12, 4001), np.logspace(-30, 1, 2000), [np.inf, -np.inf, 0.0, np.nan]]).astype(np.float32)

@@ -169,11 +169,11 @@ def test_settings(monkeypatch):
 
 @pytest.mark.parametrize("variable, value, expression", [
     ("KERAS_SPARSE_RNN_THREADS", "5", "ops.num_threads() == 5"),
-    ("KERAS_SPARSE_RNN_THREADS", "1000", "ops.num_threads() == 256"),
-    ("KERAS_SPARSE_RNN_THREADS", "0", "1 <= ops.num_threads() <= 256"),
-    ("KERAS_SPARSE_RNN_THREADS", "many", "1 <= ops.num_threads() <= 256"),
+    pytest.param("KERAS_SPARSE_RNN_THREADS", "1000", "ops.num_threads() == 256", marks=pytest.mark.slow),
+    pytest.param("KERAS_SPARSE_RNN_THREADS", "0", "1 <= ops.num_threads() <= 256", marks=pytest.mark.slow),
+    pytest.param("KERAS_SPARSE_RNN_THREADS", "many", "1 <= ops.num_threads() <= 256", marks=pytest.mark.slow),
     ("KERAS_SPARSE_RNN_CPU", "plain", "ops.cpu() == 'plain'"),
-    ("KERAS_SPARSE_RNN_CPU", "no such", "ops.cpu() in ops.loader.CPUS"),
+    pytest.param("KERAS_SPARSE_RNN_CPU", "no such", "ops.cpu() in ops.loader.CPUS", marks=pytest.mark.slow),
 ])
 def test_environment(variable, value, expression, tmp_path):
     script = f"from keras_sparse_rnn import ops; assert {expression}"

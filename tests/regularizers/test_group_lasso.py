@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from lasso_by_hand import blocks_of, group_lasso, random_kernel
 
+from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.regularizers import GroupLasso
 
 
@@ -28,6 +29,23 @@ def test_it_is_the_sum_of_norms_of_the_blocks_of_each_gate(inputs, units, gates,
     expected, expected_gradient = group_lasso(kernel, gates, block_shape, 0.3)
     np.testing.assert_allclose(penalty, expected, rtol=1e-13)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-12, atol=1e-15)
+
+
+@hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
+@hypothesis.given(st.integers(1, 13), st.integers(1, 11), st.sampled_from([1, 3]), *[st.tuples(st.integers(1, 3), st.integers(1, 3))] * 2, st.data())
+def test_packed_blocks_have_the_penalty_and_gradient_of_their_parts(inputs, units, gates, part, times, data):
+    """Blocks of a layer that hold several of the lasso's, some of them partial, others outside the kernel."""
+    grid = BlockGrid(inputs, units, gates, (part[0] * times[0], part[1] * times[1]))
+    live = np.array(data.draw(st.lists(st.booleans(), min_size=grid.count, max_size=grid.count)))
+    kernel = random_kernel(inputs, gates * units) * grid.expand(live)
+    values, blocks = grid.pack(kernel, np.flatnonzero(live))
+    values, lasso = tf.constant(values), GroupLasso(0.7, part)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        penalty = lasso.of_packed(values, tf.constant(blocks), grid)
+    expected, gradient = group_lasso(kernel, gates, part, 0.7)
+    assert float(penalty) == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(tape.gradient(penalty, values), grid.pack(gradient, np.flatnonzero(live))[0], atol=1e-9)
 
 
 def test_the_gradient_is_that_of_finite_differences():

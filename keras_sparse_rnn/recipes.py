@@ -1,0 +1,60 @@
+"""What has worked, ready to use: how to prune, when, by what, and with which learning rate."""
+
+import keras
+
+from keras_sparse_rnn import callbacks, criteria, schedules
+from keras_sparse_rnn.patterns import check_block_shape, check_sparsity
+from keras_sparse_rnn.schedules.schedule import check_number, check_step
+
+WARMUP = 0.05
+RAMP = 0.02, 0.3
+
+
+class PruneTrained:
+    """Prunes a model that has been trained dense, and trains it on for `steps`: the recipe that costs the least accuracy in coarse blocks.
+
+        model.fit(x, y, epochs=10)                                                              # dense
+        recipe = ksr.recipes.PruneTrained(steps=2500, learning_rate=8e-3, sparsity=0.9, block_shape=(16, 16))
+        model.compile(keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0), loss)
+        model.fit(x, y, epochs=10, callbacks=recipe.callbacks)
+
+    Four things make the difference, in this order (docs/results.md has the figures):
+
+    - blocks are compared by `criteria.Fisher`, `mean w**2 v` with the optimizer's `v`, across all kernels and gates (`scope="model"`);
+    - the weights that are pruned have been trained: the first blocks to go are chosen by weights that mean something;
+    - pruning ends early, at 30 % of the steps, so that most of the training happens at the final sparsity;
+    - the learning rate is rewound to its peak, warmed up, and brought to zero along a cosine.
+
+    Give `steps` about as many as the dense training had. A pruned model overfits less than a dense one, so give it less dropout; half of it, to
+    begin with. Convert the model by `ksr.substitute(model, storage="masked")` first, and its training gets faster as the pruning goes on.
+
+    Args:
+        steps: of the optimizer, in all epochs together.
+        learning_rate: the peak. That of the dense training is a good start; pruned models often take two or three times as much.
+        sparsity: fraction of the weights to prune, in [0, 1).
+        block_shape: `(rows, columns)` that are pruned together, in the kernel of one gate.
+        layers: which layers, as in `callbacks.BlockPruning`; `None`: all recurrent ones.
+
+    Attributes:
+        learning_rate: a Keras learning-rate schedule, for an optimizer that keeps squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
+        schedule: the schedule of the sparsity.
+        callbacks: a list, for `fit`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None):
+        steps = check_step(steps, "steps", least=20)
+        peak = check_number(learning_rate, "learning_rate", least=0, open_below=True)
+        check_sparsity(sparsity)
+        check_block_shape(block_shape)
+        warmup = round(WARMUP * steps)
+        self.learning_rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0, decay_steps=steps - warmup, warmup_target=peak, warmup_steps=warmup
+        )
+        begin, end = (max(1, round(part * steps)) for part in RAMP)
+        self.schedule = schedules.PolynomialDecay(0.0, sparsity, begin, end)
+        frequency = max(1, steps // 50)
+        pruning = callbacks.BlockPruning(self.schedule, block_shape, frequency=frequency, criterion=criteria.Fisher(), scope="model", layers=layers)
+        self.callbacks = [pruning]
