@@ -37,7 +37,7 @@ QUICK_WORLD = World(side=0.8, steps=8, cells=64)
 QUICK_RECIPE = Recipe(units=32, steps=40, batch=16, masks=4)
 # What --tune tries, and what it found.
 TRIED = (0.1, 0.3, 0.03)
-STRENGTHS = {}
+STRENGTHS = {"torus": 0.3, "klein": 0.3, "permuted": 0.3}
 # What --blocks compares: the title of each row and how it differs from plain block pruning. The last ones are not pruned but sparse from the start.
 ORDERED = {"regularizer": "torus", "placement": "lattice"}
 BLOCKS = {

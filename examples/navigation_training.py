@@ -10,6 +10,7 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from navigation_regularizers import regularizer
 from navigation_world import PlaceCells, World, centimetres, walks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -244,9 +245,11 @@ def _fit(model, recipe, world, cells, console):
     model.compile(optimizer, cross_entropy, steps_per_execution=TOGETHER)
     curve = _Curve(recipe, console)
     data = _training_walks(world, recipe.steps * recipe.batch, recipe.seed)
-    inputs = [data.velocity, data.start]
-    callbacks = [*_pruning(recipe), curve]
-    model.fit(inputs, data.position, batch_size=recipe.batch, shuffle=False, callbacks=callbacks, verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices(((data.velocity, data.start), data.position)).batch(recipe.batch)
+    # Nothing here has to be tuned, and on a single processor the tuner can take half a minute to stop.
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    model.fit(batches.with_options(untuned), callbacks=[*_pruning(recipe), curve], verbose=0)
     return curve
 
 

@@ -16,9 +16,9 @@ if keras.backend.backend() != "tensorflow":
         f"Received: {keras.backend.backend()}"
     )
 
-from keras_sparse_rnn import callbacks, constraints, criteria, export, geometry, layers, manifolds, ops, patterns, plot, regularizers, schedules
+from keras_sparse_rnn import callbacks, constraints, criteria, export, geometry, layers, manifolds, ops, patterns, plot, recipes, regularizers, schedules
 from keras_sparse_rnn.reordering import reorder_units
 from keras_sparse_rnn.report import report
 from keras_sparse_rnn.substitution import substitute, to_dense
 
-__all__ = ["callbacks", "constraints", "criteria", "export", "geometry", "layers", "manifolds", "ops", "patterns", "plot", "regularizers", "reorder_units", "report", "schedules", "substitute", "to_dense"]
+__all__ = ["callbacks", "constraints", "criteria", "export", "geometry", "layers", "manifolds", "ops", "patterns", "plot", "recipes", "regularizers", "reorder_units", "report", "schedules", "substitute", "to_dense"]

@@ -24,6 +24,7 @@ LAYERS = [
     {"substitution", "geometry"},
     {"criteria"},
     {"callbacks", "export", "reordering", "report", "plot"},
+    {"recipes"},
     {"cli"},
 ]
 HEAVY = ("tensorflow_model_optimization", "tf_keras", "ai_edge_litert", "rich", "matplotlib")

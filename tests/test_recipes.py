@@ -1,0 +1,49 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_sparse_rnn as ksr
+from keras_sparse_rnn.recipes import PruneTrained
+
+
+def test_steps_are_divided_as_described():
+    recipe = PruneTrained(steps=1000, learning_rate=0.3, sparsity=0.75, block_shape=(4, 8), layers="encoder")
+    rates = [float(recipe.learning_rate(step)) for step in (0, 25, 50, 525, 1000)]
+    np.testing.assert_allclose(rates, [0, 0.15, 0.3, 0.15, 0], atol=1e-6)
+    assert [recipe.schedule(step) for step in (19, 20, 300, 1000)] == [0.0, 0.0, 0.75, 0.75]
+    (pruning,) = recipe.callbacks
+    config = ksr.callbacks.BlockPruning(
+        recipe.schedule, (4, 8), frequency=20, criterion=ksr.criteria.Fisher(), scope="model", layers="encoder"
+    ).get_config()
+    assert pruning.get_config() == config
+
+
+def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
+    keras.utils.set_random_seed(0)
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(256, 6, 4)).astype("float32")
+    y = x.sum(axis=(1, 2))[:, None] / 3
+    model = keras.Sequential([keras.Input((6, 4)), keras.layers.GRU(32), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.fit(x, y, epochs=8, verbose=0)
+    recipe = PruneTrained(steps=80, learning_rate=0.01, sparsity=0.75, block_shape=(4, 4))
+    model.compile(keras.optimizers.Adam(recipe.learning_rate), "mse")
+    losses = model.fit(x, y, epochs=10, callbacks=recipe.callbacks, verbose=0).history["loss"]
+    kernels = [keras.ops.convert_to_numpy(one) for one in (model.layers[0].cell.kernel, model.layers[0].cell.recurrent_kernel)]
+    assert 1 - sum(map(np.count_nonzero, kernels)) / sum(one.size for one in kernels) == pytest.approx(0.75, abs=0.005)
+    assert losses[-1] < 0.1
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"steps": 19}, "`steps` must be an integer of at least 20. Received: steps=19"),
+        ({"learning_rate": 0}, "`learning_rate` must be a number above 0. Received: learning_rate=0"),
+        ({"sparsity": 90}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90"),
+        ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError) as error:
+        PruneTrained(**{"steps": 100, "learning_rate": 1e-3, **arguments})
+    assert str(error.value) == message
