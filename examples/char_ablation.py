@@ -21,8 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from char_lm import block_shape
+from char_network import equal_units, kernel_weights, total
 from char_text import Text
-from char_training import EMBEDDING, Recipe, build, equal_units, trained
+from char_training import Recipe, trained
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -31,7 +32,7 @@ import keras_sparse_rnn as ksr
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 
-PLAIN = {"dropout": 0.2}
+PLAIN = {"dropout": 0.2, "ramp": (0.1, 0.4), "criterion": "l2"}
 BEST = {"dropout": 0.2, "start": "dense", "ramp": (0.02, 0.3), "criterion": "fisher"}
 # What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from; `equal` takes as many units as
 # give a dense model the parameters of a pruned one; `wide` takes twice the units, pruned to the parameters of the dense model.
@@ -87,7 +88,7 @@ def recipe_of(row, options, seed, text):
         changes.update(units=2 * options.units, sparsity=sparsity_to_match(2 * options.units, options, text))
     if changes.get("start"):
         changes["start"] = recipe_of(changes["start"], options, seed, text).name()
-    label = "" if row == "dense" else row.replace(",", "").replace(" ", "-")
+    label = "" if row in ("dense", "best") else row.replace(",", "").replace(" ", "-")
     common = Recipe(units=options.units, sparsity=options.sparsity, block_shape=options.block, label=label, seed=seed)
     if changes.get("sparsity") == 0:
         changes["block_shape"] = Recipe.block_shape  # one dense model serves all block shapes
@@ -99,14 +100,13 @@ def recipe_of(row, options, seed, text):
 
 def live_parameters(options, text):
     """How many parameters of the pruned model are not zero, to within half a block."""
-    count = build(len(text.characters), options.units).count_params()
-    return count - round(options.sparsity * 4 * options.units * (options.units + EMBEDDING))
+    return total(len(text.characters), options.units) - round(options.sparsity * kernel_weights(options.units))
 
 
 def sparsity_to_match(units, options, text):
     """The sparsity, in thousandths, at which an LSTM of `units` has as many parameters as the dense model."""
-    wide, dense = (build(len(text.characters), one).count_params() for one in (units, options.units))
-    return round((wide - dense) / (4 * units * (units + EMBEDDING)), 3)
+    wide, dense = (total(len(text.characters), one) for one in (units, options.units))
+    return round((wide - dense) / kernel_weights(units), 3)
 
 
 def made(options, text):

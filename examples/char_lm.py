@@ -1,8 +1,9 @@
-"""A character language model: trained dense, pruned in blocks while it trains, swapped for block-sparse layers, written for LiteRT.
+"""A character language model: trained dense, pruned in blocks while it trains on, swapped for block-sparse layers, written for LiteRT.
 
     python examples/char_lm.py --quick            one minute, to see it work; its accuracy means nothing
     python examples/char_lm.py                    LSTM-512 at 90 %, one seed
     python examples/char_lm.py --seeds 3          the table with mean and spread
+    python examples/char_lm.py --sweep --seeds 3  block shapes, sparsities, group lasso, LSTM-256 and GRU-256: a second table, and a picture
 
 The text is Python's own help, or your own with --text FILE. Finished models are kept in --output and not trained again, so a run that was
 stopped goes on where it was.
@@ -24,8 +25,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from char_measure import STEPS, largest_difference, microseconds_per_step, sample
+from char_network import CELLS, equal_units, recurrent
+from char_sweep import run as sweep
 from char_text import Text
-from char_training import Recipe, equal_units, trained
+from char_training import Recipe, trained
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -40,6 +43,8 @@ def parse(arguments=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small model and few steps: shows that everything works")
+    parser.add_argument("--sweep", action="store_true", help="the second table instead")
+    parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), help="of the second table (default: lstm gru)")
     parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: pydoc_data.topics, Python's own help)")
     parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 128)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the LSTM's weights to prune (default: 0.9)")
@@ -67,6 +72,7 @@ def check(options):
 def recipes(options, seed):
     """The dense recipe, that of the dense model of equal parameter count (but for its units), and one for each block shape.
 
+    A pruned model starts from the dense one, as `ksr.recipes.PruneTrained` has it; so the small one is trained for as many steps as both together.
     The fewer weights, the less dropout: what served each best in a few trial runs.
     """
     common = Recipe(seed=seed, units=options.units)
@@ -75,7 +81,9 @@ def recipes(options, seed):
         # So short a training forgets nothing, and cannot tell which kernel matters more: every gate gets the same sparsity.
         common, dropouts = dataclasses.replace(common, steps=300, scope="gate"), (0.0, 0.0, 0.0)
     dense, equal, pruned = (dataclasses.replace(common, dropout=dropout) for dropout in dropouts)
-    return dense, equal, [dataclasses.replace(pruned, sparsity=options.sparsity, block_shape=block) for block in options.blocks]
+    equal = dataclasses.replace(equal, steps=2 * common.steps)
+    pruned = dataclasses.replace(pruned, start=dense.name(), sparsity=options.sparsity)
+    return dense, equal, [dataclasses.replace(pruned, block_shape=block) for block in options.blocks]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +103,9 @@ def main(arguments=None):
         check(options)
         text = Text(options.text)
         options.output.mkdir(parents=True, exist_ok=True)
+        if options.sweep:
+            sweep(options, text, console)
+            return 0
         runs = [run_seed(options, text, seed) for seed in range(1, options.seeds + 1)]
     except (ValueError, OSError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
@@ -112,7 +123,7 @@ def run_seed(options, text, seed):
     if seed == 1:
         console.print(
             f"Text: {text.source}, {text.length:,} characters without repeats, {len(text.characters)} different; the last tenth is held out.\n"
-            f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)}: train LSTM-{dense_recipe.units} dense, "
+            f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)}: train LSTM-{dense_recipe.units} dense, from there "
             f"prune it to {100 * options.sparsity:g} % in blocks of {' and '.join(f'{r} x {c}' for r, c in options.blocks)}, "
             f"train a dense one with as few parameters. Then swap the layers, export, measure.\n"
         )
@@ -128,7 +139,7 @@ def deploy(pruned, text, folder):
     model = pruned.model()
     sparse = ksr.substitute(model)
     ksr.report(sparse, console)
-    speeds = microseconds_per_step({"keras": model.get_layer("lstm"), "sparse": sparse.get_layer("lstm")})
+    speeds = microseconds_per_step({"keras": recurrent(model), "sparse": recurrent(sparse)})
     litert = ksr.export.export_litert(sparse, pruned.path.with_suffix(".tflite"), batch_size=1, steps=STEPS)
     return Deployed(largest_difference(model, sparse, text), speeds["keras"], speeds["sparse"], litert)
 

@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from char_training import EMBEDDING, build
+from char_network import EMBEDDING, build, recurrent
 
 import keras_sparse_rnn as ksr
 
@@ -47,8 +47,8 @@ def largest_difference(model, other, text):
 
 def sample(model, text, length=400, temperature=0.7, prompt="The ", seed=0):
     """Text that the model writes, one character after the other, in block-sparse layers that keep their state from call to call."""
-    lstm = next(layer for layer in model.layers if layer.name == "lstm")
-    writer = build(len(text.characters), lstm.units, batch=1, stateful=True)
+    layer = recurrent(model)
+    writer = build(len(text.characters), layer.units, batch=1, stateful=True, cell=layer.name)
     writer.set_weights(model.get_weights())
     writer = ksr.substitute(writer)
     step = tf.function(lambda code: writer(code, training=False)[0, -1])

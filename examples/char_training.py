@@ -1,4 +1,4 @@
-"""The recipe of the character language model: its network, its training, its score."""
+"""The recipe of the character language model and its training."""
 
 import dataclasses
 import json
@@ -9,12 +9,12 @@ import time
 
 import keras
 import numpy as np
+from char_network import bits_per_character, build, live_fraction, parameters, recurrent
 from char_text import Windows
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import keras_sparse_rnn as ksr
 
-EMBEDDING = 64
 CRITERIA = {"fisher": ksr.criteria.Fisher(), "lamp-fisher": ksr.criteria.LAMP(ksr.criteria.Fisher())}
 
 
@@ -23,17 +23,19 @@ class Recipe:
     """How one model is trained; everything that a result depends on.
 
     Args:
-        units: of the LSTM.
+        cell: `"lstm"` or `"gru"`.
+        units: of the recurrent layer.
         steps: batches in all.
         batch, window: sequences in a batch, characters in a sequence.
         learning_rate: at the peak; warmed up over the first 5 % of the steps, then brought to zero along a cosine.
-        dropout: of the LSTM's output while training.
-        sparsity: of the LSTM's kernels at the end; 0 trains a dense model.
+        dropout: of the recurrent layer's output while training.
+        sparsity: of the recurrent layer's kernels at the end; 0 trains a dense model.
         block_shape: `(rows, columns)` that are pruned together.
         ramp: where the pruning begins and ends, as fractions of `steps`.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
         criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`, or a key of `CRITERIA`.
-        lasso: strength of a group lasso on both kernels while the ramp rises (GLP).
+        lasso: strength of a group lasso on both kernels, in the same blocks.
+        lasso_stays: whether it stays after the ramp (GL); otherwise it is there while the ramp rises (GLP).
         regrowth: share of the live weights that are exchanged at first, as in `ksr.callbacks.Regrowth`; up to three quarters of the steps.
         start: the name of the model whose weights it starts from; random ones if empty.
         reorder: whether the units of that model are put into the order of their importance first.
@@ -41,6 +43,7 @@ class Recipe:
         seed: of the weights and of the order of the text.
     """
 
+    cell: str = "lstm"
     units: int = 512
     steps: int = 2500
     batch: int = 32
@@ -49,10 +52,11 @@ class Recipe:
     dropout: float = 0.0
     sparsity: float = 0.0
     block_shape: tuple = (16, 16)
-    ramp: tuple = (0.1, 0.4)
+    ramp: tuple = (0.02, 0.3)
     scope: str = "model"
-    criterion: str = "l2"
+    criterion: str = "fisher"
     lasso: float = 0.0
+    lasso_stays: bool = False
     regrowth: float = 0.0
     start: str = ""
     reorder: bool = False
@@ -63,47 +67,7 @@ class Recipe:
         """A short name that tells the models of one run apart."""
         kind = "dense" if not self.sparsity else f"{100 * self.sparsity:g}%-{self.block_shape[0]}x{self.block_shape[1]}"
         label = self.label and f"-{self.label}"
-        return f"lstm{self.units}-{kind}{label}-seed{self.seed}"
-
-
-def build(characters, units, dropout=0.0, batch=None, stateful=False, regularizer=None):
-    """A language model: characters int32 `[batch, time]` to logits `[batch, time, characters]`; `regularizer` is that of the LSTM's kernels."""
-    regularizers = {"kernel_regularizer": regularizer, "recurrent_regularizer": regularizer}
-    inputs = keras.Input((None,), batch_size=batch, dtype="int32", name="characters")
-    x = keras.layers.Embedding(characters, EMBEDDING, name="embedding")(inputs)
-    x = keras.layers.LSTM(units, return_sequences=True, stateful=stateful, **regularizers, name="lstm")(x)
-    x = keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
-    return keras.Model(inputs, keras.layers.Dense(characters, name="logits")(x), name="char_lm")
-
-
-def parameters(model):
-    """The weights that are not zero by pruning: all of the model's, less the zeros of its kernels."""
-    return sum(int(np.count_nonzero(w)) if "kernel" in w.path else w.shape.num_elements() for w in model.weights)
-
-
-def live_fraction(lstm):
-    """The fraction of the weights of both kernels of a Keras LSTM that are not zero."""
-    kernels = [keras.ops.convert_to_numpy(kernel) for kernel in (lstm.cell.kernel, lstm.cell.recurrent_kernel)]
-    return sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels)
-
-
-def equal_units(characters, count):
-    """The units of the dense model whose parameter count comes nearest to `count`."""
-
-    def total(units):
-        return characters * EMBEDDING + 4 * units * (units + EMBEDDING + 1) + (units + 1) * characters
-
-    return min(range(1, 4096), key=lambda units: abs(total(units) - count))
-
-
-def bits_per_character(model, text):
-    """The mean of `-log2 p` over the held-out windows, each read from a state of zero."""
-    inputs, targets = text.evaluation()
-    losses = [
-        keras.losses.sparse_categorical_crossentropy(targets[i : i + 32], model(inputs[i : i + 32]), from_logits=True)
-        for i in range(0, len(inputs), 32)
-    ]
-    return float(np.concatenate(losses).mean() / np.log(2))
+        return f"{self.cell}{self.units}-{kind}{label}-seed{self.seed}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +79,7 @@ class Trained:
         path: of the saved model, a plain Keras one.
         bits: per character of held-out text.
         parameters: that are not zero.
-        sparsity: of the LSTM's kernels.
+        sparsity: of the recurrent layer's kernels.
         seconds: of training.
         loss, sparsities: bits per character of the batch and sparsity, for each step.
     """
@@ -156,11 +120,13 @@ def trained(recipe, text, folder, console):
             return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
     lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape) if recipe.lasso else None
-    model = build(len(text.characters), recipe.units, recipe.dropout, regularizer=lasso)
+    model = build(len(text.characters), recipe.units, recipe.dropout, regularizer=lasso, cell=recipe.cell)
     if recipe.start:
         model.set_weights(_start(recipe, folder).get_weights())
     # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
-    model = ksr.substitute(model, block_shape=recipe.block_shape, storage="masked")
+    # Blocks of single weights would cost more than they spare; and a small dense model may have fewer units than a block has rows.
+    block_shape = (16, 16) if recipe.block_shape == (1, 1) else recipe.block_shape
+    model = ksr.substitute(model, block_shape=tuple(min(size, recipe.units) for size in block_shape), storage="masked")
     begin = time.perf_counter()
     curve = _fit(model, recipe, text, console)
     seconds = time.perf_counter() - begin
@@ -168,7 +134,7 @@ def trained(recipe, text, folder, console):
     known = {
         "bits": bits_per_character(model, text),
         "parameters": parameters(model),
-        "sparsity": 1.0 - live_fraction(model.get_layer("lstm")),
+        "sparsity": 1.0 - live_fraction(recurrent(model)),
         "seconds": seconds,
         "loss": curve.loss,
         "sparsities": curve.sparsity,
@@ -189,32 +155,37 @@ def _start(recipe, folder):
     return model
 
 
-def _fit(model, recipe, text, console):
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=recipe.steps // 20,
-        decay_steps=recipe.steps - recipe.steps // 20,
+def rate_of(recipe):
+    """The learning rate over the steps."""
+    warmup = recipe.steps // 20
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0, decay_steps=recipe.steps - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
     )
-    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+def callbacks_of(recipe, text):
+    """What prunes the model while it trains: no callback, one, or two."""
+    if not recipe.sparsity:
+        return []
+    begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
+    schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
+    pruning = ksr.callbacks.BlockPruning(
+        schedule,
+        recipe.block_shape,
+        frequency=max(1, recipe.steps // 50),
+        criterion=CRITERIA.get(recipe.criterion, recipe.criterion),
+        scope=recipe.scope,
+        regrowth=_regrowth(recipe, text),
+    )
+    glp = recipe.lasso and not recipe.lasso_stays
+    return [pruning, ksr.callbacks.StrengthSchedule(until=schedule)] if glp else [pruning]
+
+
+def _fit(model, recipe, text, console):
+    model.compile(keras.optimizers.Adam(rate_of(recipe), clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     curve = _Curve()
-    callbacks = [_Bar(recipe.name(), recipe.steps, console), curve]
-    if recipe.sparsity:
-        begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
-        schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
-        pruning = ksr.callbacks.BlockPruning(
-            schedule,
-            recipe.block_shape,
-            frequency=max(1, recipe.steps // 50),
-            criterion=CRITERIA.get(recipe.criterion, recipe.criterion),
-            scope=recipe.scope,
-            regrowth=_regrowth(recipe, text),
-        )
-        callbacks.insert(0, pruning)
-        if recipe.lasso:
-            callbacks.append(ksr.callbacks.StrengthSchedule(until=schedule))
     data = Windows(text.train, recipe.batch, recipe.window, recipe.steps, recipe.seed)
-    model.fit(data, callbacks=callbacks, verbose=0, shuffle=False)
+    model.fit(data, callbacks=[*callbacks_of(recipe, text), _Bar(recipe.name(), recipe.steps, console), curve], verbose=0, shuffle=False)
     return curve
 
 

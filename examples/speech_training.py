@@ -249,7 +249,7 @@ def _fit(model, recipe, speech, console):
     curve = _Curve(recipe.name(), recipe.steps, letters, console)
     callbacks = [curve]
     if recipe.sparsity:
-        begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
+        begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
         schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
         criterion = ksr.criteria.Fisher() if recipe.criterion == "fisher" else recipe.criterion
         frequency = max(1, recipe.steps // 50)

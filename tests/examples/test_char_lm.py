@@ -6,10 +6,13 @@ import sys
 import numpy as np
 import pytest
 
+import keras_sparse_rnn as ksr
+
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import char_lm  # noqa: E402
+import char_network  # noqa: E402
 import char_text  # noqa: E402
 import char_training  # noqa: E402
 
@@ -72,10 +75,21 @@ def test_bad_arguments_are_refused_before_anything_is_trained(arguments, message
     assert not (tmp_path / "out").exists()
 
 
-def test_equal_units_is_the_nearest_parameter_count():
+@pytest.mark.parametrize("cell", char_network.CELLS)
+def test_equal_units_is_the_nearest_parameter_count(cell):
     for units in (3, 64, 170):
-        model = char_training.build(50, units)
-        assert char_training.equal_units(50, model.count_params()) == units
+        model = char_network.build(50, units, cell=cell)
+        assert char_network.total(50, units, cell) == model.count_params()
+        assert char_network.equal_units(50, model.count_params(), cell) == units
+
+
+def test_pruning_is_that_of_the_recipe_of_the_package():
+    _, _, (recipe, _) = char_lm.recipes(char_lm.parse([]), seed=3)
+    ours = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape)
+    pruning, *others = char_training.callbacks_of(recipe, text=None)
+    assert not others
+    assert pruning.get_config() == ours.callbacks[0].get_config()
+    assert char_training.rate_of(recipe).get_config() == ours.learning_rate.get_config()
 
 
 @pytest.mark.slow

@@ -1,0 +1,139 @@
+"""What block shape, sparsity and method cost a character language model: `python examples/char_lm.py --sweep`."""
+
+import dataclasses
+import json
+import os
+import statistics
+
+from char_network import equal_units, kernel_weights, total
+from char_training import Recipe, trained
+from rich.table import Table
+
+SHAPES = (1, 1), (4, 4), (8, 8), (16, 16), (32, 32), (1, 16)
+SPARSITIES = 0.8, 0.9, 0.95
+LASSO = 2e-6
+DENSE, SMALL, WIDE, MAGNITUDE = "dense", "dense, as many parameters", "wider, pruned to the dense one's parameters", "by magnitude, 1 x 1"
+COMMON = Recipe(units=256, steps=1250)
+DROPOUTS = {DENSE: 0.5, SMALL: 0.0, WIDE: 0.5}
+PRUNED_DROPOUT = 0.2
+
+
+def shapes_and_sparsities(quick):
+    """What is swept."""
+    return (((4, 4), (1, 4)), (0.8, 0.9)) if quick else (SHAPES, SPARSITIES)
+
+
+def recipes(cell, seed, characters, quick=False):
+    """Every model of one cell and seed: dict of `(row, sparsity)` to `Recipe`, None for the sparsity of a model that has its own.
+
+    All but the dense model and the small ones start from the dense model, or have as many steps as both together. A group lasso, which stays (GL)
+    or goes when pruning ends (GLP), is tried at the middle sparsity alone.
+    """
+    shapes, sparsities = shapes_and_sparsities(quick)
+    common = dataclasses.replace(COMMON, cell=cell, seed=seed)
+    if quick:
+        common = dataclasses.replace(common, units=24, steps=40, batch=8, window=16, scope="gate")
+    middle = sparsities[len(sparsities) // 2]
+    dense = dataclasses.replace(common, dropout=DROPOUTS[DENSE])
+    result = {(DENSE, None): dense}
+    pruned = dataclasses.replace(common, start=dense.name(), dropout=PRUNED_DROPOUT)
+    twice = dataclasses.replace(common, steps=2 * common.steps)
+    for sparsity in sparsities:
+        count = total(characters, common.units, cell) - round(sparsity * kernel_weights(common.units, cell))
+        small = equal_units(characters, count, cell)
+        result[SMALL, sparsity] = dataclasses.replace(twice, units=small, dropout=DROPOUTS[SMALL])
+        for shape in shapes:
+            one = dataclasses.replace(pruned, sparsity=sparsity, block_shape=shape)
+            result[f"pruned, {shape[0]} x {shape[1]}", sparsity] = one
+            if sparsity == middle:
+                result[f"GLP, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, label="GLP")
+                result[f"GL, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, lasso_stays=True, label="GL")
+        result[MAGNITUDE, sparsity] = dataclasses.replace(pruned, sparsity=sparsity, block_shape=(1, 1), criterion="l2", label="magnitude")
+    wide = 2 * common.units
+    surplus = total(characters, wide, cell) - total(characters, common.units, cell)
+    sparsity = round(surplus / kernel_weights(wide, cell), 3)
+    block = (4, 4) if quick else (16, 16)
+    result[WIDE, None] = dataclasses.replace(twice, units=wide, sparsity=sparsity, block_shape=block, dropout=DROPOUTS[WIDE])
+    return result
+
+
+def run(options, text, console):
+    """Trains what is missing, seed by seed, and prints, writes and draws what is there."""
+    results = {}
+    for seed in range(1, options.seeds + 1):
+        for cell in options.cells:
+            for place, recipe in recipes(cell, seed, len(text.characters), options.quick).items():
+                one = trained(recipe, text, options.output, console)
+                results.setdefault((cell, *place), []).append(one)
+    for cell in options.cells:
+        console.print(table(cell, results, options))
+    write(results, options)
+    draw(results, options)
+    console.print(f"Figures and pictures: {', '.join(str(path) for path in sorted(options.output.glob('sweep*')))}")
+
+
+def table(cell, results, options):
+    """Bits per character over rows and sparsities, and how far above the dense model."""
+    own = {place[1:]: [one.bits for one in runs] for place, runs in results.items() if place[0] == cell}
+    units = results[cell, DENSE, None][0].recipe.units
+    sparsities = shapes_and_sparsities(options.quick)[1]
+    counted = f"{options.seeds} seeds, mean ± standard deviation" if options.seeds > 1 else "1 seed"
+    result = Table(title=f"{cell.upper()}-{units}, bits per character; {counted}")
+    for heading in ("", *(f"{100 * sparsity:g} %" for sparsity in sparsities)):
+        result.add_column(heading, justify="right" if heading else "left")
+    dense = statistics.mean(own[DENSE, None])
+    result.add_row(DENSE, spread(own[DENSE, None]), *[""] * (len(sparsities) - 1))
+    result.add_row(WIDE, spread(own[WIDE, None], dense), *[""] * (len(sparsities) - 1))
+    result.add_section()
+    for row in dict.fromkeys(row for row, sparsity in own if sparsity is not None):
+        result.add_row(row, *(spread(own.get((row, sparsity), []), dense) for sparsity in sparsities))
+    return result
+
+
+def spread(bits, dense=None):
+    """Mean, the standard deviation of several, and how far that is from `dense`."""
+    if not bits:
+        return ""
+    mean = statistics.mean(bits)
+    deviation = f" ± {statistics.stdev(bits):.3f}" if len(bits) > 1 else ""
+    return f"{mean:.3f}{deviation}" + (f" ({100 * (mean / dense - 1):+.1f} %)" if dense else "")
+
+
+def write(results, options):
+    """Writes every figure to `sweep.json`, whole or not at all."""
+    figures = ("bits", "parameters", "sparsity", "seconds")
+    runs = [
+        {"cell": cell, "row": row, "recipe": dataclasses.asdict(one.recipe), **{name: getattr(one, name) for name in figures}}
+        for (cell, row, _), models in results.items()
+        for one in models
+    ]
+    draft = options.output / "sweep.draft"
+    draft.write_text(json.dumps(runs, indent=1))
+    os.replace(draft, options.output / "sweep.json")
+
+
+def draw(results, options):
+    """Draws bits over sparsity, a line for each block shape, beside the dense model and those of as many parameters."""
+    from matplotlib.figure import Figure
+
+    shapes, sparsities = shapes_and_sparsities(options.quick)
+    figure = Figure(figsize=(5 * len(options.cells), 4), layout="constrained")
+    for axes, cell in zip(figure.subplots(1, len(options.cells), squeeze=False)[0], options.cells):
+
+        def bits(row, sparsity):
+            return [one.bits for one in results[cell, row, sparsity]]
+
+        ticks = range(len(sparsities))
+        rows = {f"{shape[0]} x {shape[1]}": f"pruned, {shape[0]} x {shape[1]}" for shape in shapes}
+        for number, (label, row) in enumerate({**rows, SMALL: SMALL}.items()):
+            values = [bits(row, sparsity) for sparsity in sparsities]
+            errors = [statistics.stdev(one) if len(one) > 1 else 0 for one in values]
+            style = {"color": "black", "linestyle": ":"} if row == SMALL else {"color": f"C{number}"}
+            axes.errorbar(ticks, [statistics.mean(one) for one in values], errors, label=label, marker="o", markersize=3, capsize=2, **style)
+        axes.axhline(statistics.mean(bits(DENSE, None)), color="black", label=DENSE)
+        axes.set_xticks(ticks, [f"{100 * sparsity:g} %" for sparsity in sparsities])
+        axes.set(title=f"{cell.upper()}-{results[cell, DENSE, None][0].recipe.units}", xlabel="weights pruned", ylabel="bits per character")
+    axes.legend(fontsize=8)
+    draft = options.output / "sweep.draft.png"
+    figure.savefig(draft, dpi=130)
+    os.replace(draft, options.output / "sweep.png")

@@ -1,0 +1,45 @@
+import json
+import pathlib
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
+
+import char_lm  # noqa: E402
+import char_network  # noqa: E402
+import char_sweep  # noqa: E402
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_models_have_names_of_their_own_and_the_parameters_that_rows_say(cell):
+    recipes = char_sweep.recipes(cell, seed=2, characters=90)
+    assert len({one.name() for one in recipes.values()}) == len(recipes)
+    shapes, sparsities = char_sweep.shapes_and_sparsities(quick=False)
+    assert sum(row.startswith("pruned") for row, _ in recipes) == len(shapes) * len(sparsities)
+    dense = char_network.total(90, recipes[char_sweep.DENSE, None].units, cell)
+    wide = recipes[char_sweep.WIDE, None]
+    live = char_network.total(90, wide.units, cell) - wide.sparsity * char_network.kernel_weights(wide.units, cell)
+    assert live == pytest.approx(dense, rel=0.01)
+    for sparsity in sparsities:
+        small = recipes[char_sweep.SMALL, sparsity]
+        assert small.steps == 2 * recipes["pruned, 16 x 16", sparsity].steps
+        count = dense - sparsity * char_network.kernel_weights(recipes[char_sweep.DENSE, None].units, cell)
+        assert char_network.total(90, small.units, cell) == pytest.approx(count, rel=0.02)
+
+
+@pytest.mark.slow
+def test_quick_sweep_is_written_and_drawn_and_goes_on_where_it_was(tmp_path, capsys):
+    words = np.random.default_rng(0).choice(["sun", "moon", "rises", "and", "the", "sets"], (300, 12))
+    (tmp_path / "story.txt").write_text("\n\n".join(" ".join(line) for line in words))
+    arguments = ["--sweep", "--quick", "--cells", "gru", "--text", str(tmp_path / "story.txt"), "--output", str(tmp_path)]
+    assert char_lm.main(arguments) == 0
+    runs = json.loads((tmp_path / "sweep.json").read_text())
+    assert len(runs) == len(char_sweep.recipes("gru", 1, 90, quick=True))
+    assert all(run["sparsity"] == pytest.approx(run["recipe"]["sparsity"], abs=0.03) for run in runs)
+    assert matplotlib.image.imread(tmp_path / "sweep.png").shape[:2] == (520, 650)
+    assert "GRU-24, bits per character; 1 seed" in capsys.readouterr().out
+    assert char_lm.main(arguments) == 0
+    assert capsys.readouterr().out.count("taken from") == len(runs)
