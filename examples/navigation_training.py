@@ -249,7 +249,7 @@ def _fit(model, recipe, world, cells, console):
     # Nothing here has to be tuned, and on a single processor the tuner can take half a minute to stop.
     untuned = tf.data.Options()
     untuned.autotune.enabled = False
-    model.fit(batches.with_options(untuned), callbacks=[*_pruning(recipe), curve], verbose=0)
+    model.fit(batches.with_options(untuned), shuffle=False, callbacks=[*_pruning(recipe), curve], verbose=0)
     return curve
 
 
