@@ -98,8 +98,8 @@ def build(recipe, world, cells):
     return keras.Model([velocity, start], scores, name="navigation")
 
 
-def _uniform():
-    """Weights between -1 / sqrt(inputs) and 1 / sqrt(inputs). An initializer draws its seed when it is made, so each kernel has one of its own."""
+def _uniform():  # an initializer draws its seed when it is made, so each kernel has one of its own
+    """Weights between -1 / sqrt(inputs) and 1 / sqrt(inputs)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
@@ -246,9 +246,8 @@ def _fit(model, recipe, world, cells, console):
     curve = _Curve(recipe, console)
     data = _training_walks(world, recipe.steps * recipe.batch, recipe.seed)
     batches = tf.data.Dataset.from_tensor_slices(((data.velocity, data.start), data.position)).batch(recipe.batch)
-    # Nothing here has to be tuned, and on a single processor the tuner can take half a minute to stop.
     untuned = tf.data.Options()
-    untuned.autotune.enabled = False
+    untuned.autotune.enabled = False  # there is nothing to tune, and on a single processor the tuner can take half a minute to stop
     model.fit(batches.with_options(untuned), shuffle=False, callbacks=[*_pruning(recipe), curve], verbose=0)
     return curve
 
