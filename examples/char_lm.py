@@ -159,7 +159,7 @@ def table(runs, deployed):
     result.add_row("  against as many parameters", "", "", *(f"{100 * (mean / equal - 1):+.1f} %" for mean in means[2:]))
     result.add_row("sparsity of the LSTM", *(f"{100 * column[0].sparsity:.1f} %" for column in columns))
     result.add_row("parameters", *(f"{column[0].parameters:,}" for column in columns))
-    result.add_row("training, minutes", *(f"{statistics.mean(one.seconds for one in column) / 60:.1f}" for column in columns))
+    result.add_row("training, minutes (pruned: after the dense)", *(f"{statistics.mean(one.seconds for one in column) / 60:.1f}" for column in columns))
     result.add_section()
     for label, cell in DEPLOYED_ROWS.items():
         result.add_row(label, "", "", *map(cell, deployed))
