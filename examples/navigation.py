@@ -174,7 +174,8 @@ def spread(runs, seeds):
     if not errors:
         return ""
     deviation = f" ± {statistics.stdev(errors):.1f}" if len(errors) > 1 else ""
-    return f"{statistics.mean(errors):.1f}{deviation}" + (f" ({len(errors)} seeds)" if len(errors) < seeds else "")
+    fewer = f" ({len(errors)} seed{'s' * (len(errors) > 1)})" if len(errors) < seeds else ""
+    return f"{statistics.mean(errors):.1f}{deviation}{fewer}"
 
 
 def results_path(options):
