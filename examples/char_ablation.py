@@ -21,7 +21,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from char_lm import block_shape
-from char_network import equal_units, kernel_weights, total
+from char_measure import spread
+from char_network import equal_sparsity, equal_units, total
 from char_text import Text
 from char_training import Recipe, trained
 from rich.console import Console
@@ -81,11 +82,11 @@ def parse(arguments=None):
 
 def recipe_of(row, options, seed, text):
     """The `Recipe` of a row for one seed."""
-    changes = dict(ROWS[row])
+    changes, characters = dict(ROWS[row]), len(text.characters)
     if changes.pop("equal", False):
-        changes["units"] = equal_units(len(text.characters), live_parameters(options, text))
+        changes["units"] = equal_units(characters, total(characters, options.units, sparsity=options.sparsity))
     if changes.pop("wide", False):
-        changes.update(units=2 * options.units, sparsity=sparsity_to_match(2 * options.units, options, text))
+        changes.update(units=2 * options.units, sparsity=equal_sparsity(characters, 2 * options.units, total(characters, options.units)))
     if changes.get("start"):
         changes["start"] = recipe_of(changes["start"], options, seed, text).name()
     label = "" if row in ("dense", "best") else row.replace(",", "").replace(" ", "-")
@@ -96,17 +97,6 @@ def recipe_of(row, options, seed, text):
         # So short a training forgets nothing, and cannot tell which kernel matters more.
         changes.update(steps=120, dropout=0.0, scope="gate")
     return dataclasses.replace(common, **changes)
-
-
-def live_parameters(options, text):
-    """How many parameters of the pruned model are not zero, to within half a block."""
-    return total(len(text.characters), options.units) - round(options.sparsity * kernel_weights(options.units))
-
-
-def sparsity_to_match(units, options, text):
-    """The sparsity, in thousandths, at which an LSTM of `units` has as many parameters as the dense model."""
-    wide, dense = (total(len(text.characters), one) for one in (units, options.units))
-    return round((wide - dense) / kernel_weights(units), 3)
 
 
 def made(options, text):
@@ -132,11 +122,10 @@ def table(results, options):
     dense = [one.bits for one in results.get("dense", ())]
     for row, runs in results.items():
         bits = [one.bits for one in runs]
-        mean = f"{statistics.mean(bits):.3f}" + (f" ± {statistics.stdev(bits):.3f}" if len(bits) > 1 else "")
         against = f"{100 * (statistics.mean(bits) / statistics.mean(dense) - 1):+.1f} %" if dense and row != "dense" else ""
         minutes = statistics.mean(one.seconds for one in runs) / 60
         changes = ", ".join(f"{name}={value}" for name, value in ROWS[row].items())
-        result.add_row(row, mean, against, f"{runs[0].parameters:,}", f"{minutes:.1f}", changes)
+        result.add_row(row, spread(bits), against, f"{runs[0].parameters:,}", f"{minutes:.1f}", changes)
     return result
 
 

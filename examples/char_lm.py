@@ -24,7 +24,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import keras
 import numpy as np
 import tensorflow as tf
-from char_measure import STEPS, largest_difference, microseconds_per_step, sample
+from char_measure import STEPS, largest_difference, microseconds_per_step, sample, spread
 from char_network import CELLS, equal_units, recurrent
 from char_sweep import run as sweep
 from char_text import Text
@@ -186,11 +186,6 @@ DEPLOYED_ROWS = {
     "largest error: substitute": lambda one: f"{one.difference:.1e}",
     "  LiteRT": lambda one: f"{one.litert.largest_error:.1e}",
 }
-
-
-def spread(values):
-    """Mean and, of several, the standard deviation."""
-    return f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
 
 
 def write_results(options, text, runs, deployed):

@@ -1,4 +1,4 @@
-"""What the finished model is worth: time per step, largest difference, a sample of its text."""
+"""What finished models are worth: bits of several, time per step, largest difference, a sample of text."""
 
 import statistics
 import time
@@ -11,6 +11,15 @@ from char_network import EMBEDDING, build, recurrent
 import keras_sparse_rnn as ksr
 
 STEPS = 100
+
+
+def spread(bits, dense=None):
+    """Mean, the standard deviation of several, and how far that is from `dense`."""
+    if not bits:
+        return ""
+    mean = statistics.mean(bits)
+    deviation = f" ± {statistics.stdev(bits):.3f}" if len(bits) > 1 else ""
+    return f"{mean:.3f}{deviation}" + (f" ({100 * (mean / dense - 1):+.1f} %)" if dense else "")
 
 
 def microseconds_per_step(layers, rounds=12, calls=10):

@@ -42,15 +42,21 @@ def kernel_weights(units, cell="lstm"):
     return GATES[cell] * units * (units + EMBEDDING)
 
 
-def total(characters, units, cell="lstm"):
-    """How many parameters the dense model has."""
+def total(characters, units, cell="lstm", sparsity=0.0):
+    """How many parameters the model has, less the zeros of its kernels; to within half a block."""
     biases = GATES[cell] * units * (2 if cell == "gru" else 1)  # Keras's GRU has two, one of which the reset gate acts on
-    return characters * EMBEDDING + kernel_weights(units, cell) + biases + (units + 1) * characters
+    live = kernel_weights(units, cell) - round(sparsity * kernel_weights(units, cell))
+    return characters * EMBEDDING + live + biases + (units + 1) * characters
 
 
 def equal_units(characters, count, cell="lstm"):
     """The units of the dense model whose parameter count comes nearest to `count`."""
     return min(range(1, 4096), key=lambda units: abs(total(characters, units, cell) - count))
+
+
+def equal_sparsity(characters, units, count, cell="lstm"):
+    """The sparsity, in thousandths, at which a model of `units` has `count` parameters."""
+    return round((total(characters, units, cell) - count) / kernel_weights(units, cell), 3)
 
 
 def bits_per_character(model, text):

@@ -5,7 +5,8 @@ import json
 import os
 import statistics
 
-from char_network import equal_units, kernel_weights, total
+from char_measure import spread
+from char_network import equal_sparsity, equal_units, total
 from char_training import Recipe, trained
 from rich.table import Table
 
@@ -39,8 +40,7 @@ def recipes(cell, seed, characters, quick=False):
     pruned = dataclasses.replace(common, start=dense.name(), dropout=PRUNED_DROPOUT)
     twice = dataclasses.replace(common, steps=2 * common.steps)
     for sparsity in sparsities:
-        count = total(characters, common.units, cell) - round(sparsity * kernel_weights(common.units, cell))
-        small = equal_units(characters, count, cell)
+        small = equal_units(characters, total(characters, common.units, cell, sparsity), cell)
         result[SMALL, sparsity] = dataclasses.replace(twice, units=small, dropout=DROPOUTS[SMALL])
         for shape in shapes:
             one = dataclasses.replace(pruned, sparsity=sparsity, block_shape=shape)
@@ -50,8 +50,7 @@ def recipes(cell, seed, characters, quick=False):
                 result[f"GL, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, lasso_stays=True, label="GL")
         result[MAGNITUDE, sparsity] = dataclasses.replace(pruned, sparsity=sparsity, block_shape=(1, 1), criterion="l2", label="magnitude")
     wide = 2 * common.units
-    surplus = total(characters, wide, cell) - total(characters, common.units, cell)
-    sparsity = round(surplus / kernel_weights(wide, cell), 3)
+    sparsity = equal_sparsity(characters, wide, total(characters, common.units, cell), cell)
     block = (4, 4) if quick else (16, 16)
     result[WIDE, None] = dataclasses.replace(twice, units=wide, sparsity=sparsity, block_shape=block, dropout=DROPOUTS[WIDE])
     return result
@@ -88,15 +87,6 @@ def table(cell, results, options):
     for row in dict.fromkeys(row for row, sparsity in own if sparsity is not None):
         result.add_row(row, *(spread(own.get((row, sparsity), []), dense) for sparsity in sparsities))
     return result
-
-
-def spread(bits, dense=None):
-    """Mean, the standard deviation of several, and how far that is from `dense`."""
-    if not bits:
-        return ""
-    mean = statistics.mean(bits)
-    deviation = f" ± {statistics.stdev(bits):.3f}" if len(bits) > 1 else ""
-    return f"{mean:.3f}{deviation}" + (f" ({100 * (mean / dense - 1):+.1f} %)" if dense else "")
 
 
 def write(results, options):

@@ -155,14 +155,6 @@ def _start(recipe, folder):
     return model
 
 
-def rate_of(recipe):
-    """The learning rate over the steps."""
-    warmup = recipe.steps // 20
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0, decay_steps=recipe.steps - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
-    )
-
-
 def callbacks_of(recipe, text):
     """What prunes the model while it trains: no callback, one, or two."""
     if not recipe.sparsity:
@@ -182,7 +174,8 @@ def callbacks_of(recipe, text):
 
 
 def _fit(model, recipe, text, console):
-    model.compile(keras.optimizers.Adam(rate_of(recipe), clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
+    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     curve = _Curve()
     data = Windows(text.train, recipe.batch, recipe.window, recipe.steps, recipe.seed)
     model.fit(data, callbacks=[*callbacks_of(recipe, text), _Bar(recipe.name(), recipe.steps, console), curve], verbose=0, shuffle=False)

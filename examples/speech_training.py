@@ -238,12 +238,7 @@ def trained(recipe, speech, folder, console):
 
 
 def _fit(model, recipe, speech, console):
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=recipe.steps // 20,
-        decay_steps=recipe.steps - recipe.steps // 20,
-    )
+    rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
     model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), ctc)
     letters = np.mean([len(codes) for _, codes in speech.training])
     curve = _Curve(recipe.name(), recipe.steps, letters, console)

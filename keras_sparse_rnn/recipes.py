@@ -3,11 +3,25 @@
 import keras
 
 from keras_sparse_rnn import callbacks, criteria, schedules
-from keras_sparse_rnn.patterns import check_block_shape, check_sparsity
+from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_number, check_step
 
 WARMUP = 0.05
 RAMP = 0.02, 0.3
+
+
+def warm_cosine(steps, learning_rate):
+    """A learning rate that rises to `learning_rate` over the first 5 % of the steps and falls to zero along a cosine: a Keras schedule.
+
+    Raises:
+        ValueError: `steps` is no integer of at least 20, or `learning_rate` no number above 0.
+    """
+    steps = check_step(steps, "steps", least=20)
+    peak = check_number(learning_rate, "learning_rate", least=0, open_below=True)
+    warmup = round(WARMUP * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0, decay_steps=steps - warmup, warmup_target=peak, warmup_steps=warmup
+    )
 
 
 class PruneTrained:
@@ -45,16 +59,9 @@ class PruneTrained:
     """
 
     def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None):
-        steps = check_step(steps, "steps", least=20)
-        peak = check_number(learning_rate, "learning_rate", least=0, open_below=True)
-        check_sparsity(sparsity)
-        check_block_shape(block_shape)
-        warmup = round(WARMUP * steps)
-        self.learning_rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0, decay_steps=steps - warmup, warmup_target=peak, warmup_steps=warmup
-        )
+        self.learning_rate = warm_cosine(steps, learning_rate)
         begin, end = (max(1, round(part * steps)) for part in RAMP)
-        self.schedule = schedules.PolynomialDecay(0.0, sparsity, begin, end)
+        self.schedule = schedules.PolynomialDecay(0.0, check_sparsity(sparsity), begin, end)
         frequency = max(1, steps // 50)
         pruning = callbacks.BlockPruning(self.schedule, block_shape, frequency=frequency, criterion=criteria.Fisher(), scope="model", layers=layers)
         self.callbacks = [pruning]

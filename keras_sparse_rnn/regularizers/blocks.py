@@ -18,16 +18,7 @@ def block_norms(kernel, grid):
         kernel: float32 or float64 tensor `[inputs, gates * units]`.
         grid: the `BlockGrid` that cuts it.
     """
-    height, width = grid.block_shape
-    if grid.block_shape == (1, 1):
-        return tf.abs(kernel)
-    scale = _scale(kernel.dtype)
-    sums = tf.square(_padded(kernel, grid) * scale)
-    if height > 1:
-        sums = tf.reduce_sum(tf.reshape(sums, (grid.rows, height, -1)), axis=1)
-    if width > 1:
-        sums = tf.reduce_sum(tf.reshape(sums, (-1, width)), axis=1)
-    return tf.reshape(tf.sqrt(sums) / scale, (grid.rows, grid.gates * grid.columns))
+    return tf.reshape(_norms(_padded(kernel, grid), grid.block_shape), (grid.rows, grid.gates * grid.columns))
 
 
 def packed_norms(values, block_shape):
@@ -38,14 +29,7 @@ def packed_norms(values, block_shape):
         block_shape: `(rows, columns)` of a part, which divide those of a block.
     """
     height, width = block_shape
-    rows, columns = values.shape[1] // height, values.shape[2] // width
-    scale = _scale(values.dtype)
-    sums = tf.square(values * scale)
-    if height > 1:
-        sums = tf.reduce_sum(tf.reshape(sums, (-1, height, columns * width)), axis=1)
-    if width > 1:
-        sums = tf.reduce_sum(tf.reshape(sums, (-1, width)), axis=1)
-    return tf.reshape(tf.sqrt(sums) / scale, (-1, rows, columns))
+    return tf.reshape(_norms(values, block_shape), (-1, values.shape[1] // height, values.shape[2] // width))
 
 
 def scale_packed(values, factors):
@@ -66,12 +50,8 @@ def parts_of_blocks(grid, block_shape):
         block_shape: `(rows, columns)` of a part, which divide those of a block.
     """
     (height, width), (tall, wide) = block_shape, grid.block_shape
-    rows, columns = (
-        np.clip(total - part * np.arange(count * block // part), 0, part).reshape(count, -1)
-        for total, part, count, block in ((grid.inputs, height, grid.rows, tall), (grid.units, width, grid.columns, wide))
-    )
-    sizes = columns[:, None, None, :] * rows[:, :, None]  # [columns of blocks, rows of blocks, rows of parts, columns of parts]
-    return np.ascontiguousarray(np.broadcast_to(sizes, (grid.gates, *sizes.shape))).reshape(grid.count, *sizes.shape[2:])
+    inside = grid.split(np.ones(grid.kernel_shape, np.int8))
+    return inside.reshape(grid.count, tall // height, height, wide // width, width).sum(axis=(2, 4), dtype=np.int64)
 
 
 def scale_blocks(kernel, factors, grid):
@@ -99,8 +79,18 @@ def block_sizes(grid):
     return np.reshape(grid.elements.transpose(2, 0, 1), (grid.rows, -1))
 
 
-def _scale(dtype):
-    return tf.constant(SCALE if dtype == tf.float32 else 1.0, dtype)
+def _norms(weights, block_shape):
+    """The l2 norms of blocks of `weights` `[..., columns]`, whose rows follow each other, in any shape that has as many."""
+    height, width = block_shape
+    if block_shape == (1, 1):
+        return tf.abs(weights)
+    scale = tf.constant(SCALE if weights.dtype == tf.float32 else 1.0, weights.dtype)
+    sums = tf.square(weights * scale)
+    if height > 1:
+        sums = tf.reduce_sum(tf.reshape(sums, (-1, height, weights.shape[-1])), axis=1)
+    if width > 1:
+        sums = tf.reduce_sum(tf.reshape(sums, (-1, width)), axis=1)
+    return tf.sqrt(sums) / scale
 
 
 def _padded(kernel, grid):

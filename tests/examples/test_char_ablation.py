@@ -38,7 +38,7 @@ def test_as_many_parameters_are_those_of_the_pruned_model(story):
     text, options = Text(story), char_ablation.parse(["--units", "96"])
     units = char_ablation.recipe_of("as many parameters", options, 1, text).units
     model = char_network.build(len(text.characters), units)
-    assert abs(model.count_params() / char_ablation.live_parameters(options, text) - 1) < 0.03
+    assert abs(model.count_params() / char_network.total(len(text.characters), options.units, sparsity=options.sparsity) - 1) < 0.03
 
 
 @pytest.mark.slow

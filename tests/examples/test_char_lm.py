@@ -3,6 +3,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -83,13 +84,16 @@ def test_equal_units_is_the_nearest_parameter_count(cell):
         assert char_network.equal_units(50, model.count_params(), cell) == units
 
 
-def test_pruning_is_that_of_the_recipe_of_the_package():
+def test_training_is_that_of_the_recipe_of_the_package(monkeypatch):
     _, _, (recipe, _) = char_lm.recipes(char_lm.parse([]), seed=3)
     ours = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape)
     pruning, *others = char_training.callbacks_of(recipe, text=None)
     assert not others
     assert pruning.get_config() == ours.callbacks[0].get_config()
-    assert char_training.rate_of(recipe).get_config() == ours.learning_rate.get_config()
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(2, 2)])
+    monkeypatch.setattr(model, "fit", lambda *args, **kwargs: None)
+    char_training._fit(model, recipe, char_text.Text(None), char_lm.console)
+    assert model.optimizer._learning_rate.get_config() == ours.learning_rate.get_config()
 
 
 @pytest.mark.slow
