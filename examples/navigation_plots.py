@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 from navigation_regularizers import moduli
-from navigation_training import kernels, test_walks
+from navigation_training import kernels
+from navigation_world import test_walks
 
 SIDE = 10.0  # of the torus and the Klein bottle
 

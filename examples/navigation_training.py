@@ -1,7 +1,6 @@
 """The recipe of the navigation network: its layers, its training, its pruning, its score."""
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -12,14 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 from navigation_regularizers import regularizer
-from navigation_world import PlaceCells, World, centimetres, walks
+from navigation_world import TEST_WALKS, PlaceCells, World, centimetres, test_walks, training_walks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import keras_sparse_rnn as ksr
 
 PRUNED = {"all": ["encoder", "rnn", "decoder"], "recurrent": [lambda layer: getattr(layer, "name", "") == "rnn"]}
-TEST_WALKS = 500
-TEST_SEED = 10**6
 TOGETHER = 10
 
 
@@ -31,7 +28,7 @@ class Recipe:
         units: of the recurrent layer.
         steps: batches in all.
         batch: walks in a batch.
-        learning_rate: of AdamW, constant.
+        learning_rate: of AdamW, constant; of a network that starts trained, the peak.
         weight_decay: of AdamW.
         regularizer: of the recurrent kernel, a name of `navigation_regularizers.REGULARIZERS`.
         strength: of the regularizer.
@@ -41,8 +38,9 @@ class Recipe:
         block_shape: `(rows, columns)` that are pruned together.
         ramp: where the pruning begins and ends, as fractions of `steps`; linear in between.
         masks: how many there are, and so how often one is taken.
-        start: `"dense"`; `"a priori"`, from the blocks that the regularizer's geometry names before training; or `"again"`, the stability test,
-            with the final mask of the network that was pruned from dense, and new random weights.
+        start: `"dense"`; `"a priori"`, from the blocks that the regularizer's geometry names before training; `"again"`, the stability test,
+            with the final mask of the network that was pruned from dense, and new random weights; or `"trained"`, from the finished dense
+            network of the seed, by `ksr.recipes.PruneTrained`, whose ramp, masks and learning rates take the place of those above.
         seed: of weights, place cells, walks and places of the neurons.
     """
 
@@ -64,14 +62,15 @@ class Recipe:
 
     def name(self):
         """A short name that tells the networks of one run apart."""
+        start = "" if self.start == "dense" else f"-{self.start.replace(' ', '-')}"
         if not self.sparsity:
-            return f"dense-{self.regularizer}-{self.seed}"
+            return f"dense-{self.regularizer}{start}-{self.seed}"
         blocks = "" if self.block_shape == (1, 1) else f"-{self.block_shape[0]}x{self.block_shape[1]}"
         where = "" if self.pruned == "all" else "-recurrent"
         placement = "" if self.placement == "random" else f"-{self.placement}"
         placement += "" if self.strength == Recipe.strength else f"-{self.strength:g}"
-        start = "" if self.start == "dense" else f"-{self.start.replace(' ', '-')}"
-        return f"{self.regularizer}{placement}-{100 * self.sparsity:g}%{where}{blocks}{start}-{self.seed}"
+        early = "" if self.ramp == Recipe.ramp else f"-until-{100 * self.ramp[1]:g}%"
+        return f"{self.regularizer}{placement}-{100 * self.sparsity:g}%{where}{blocks}{early}{start}-{self.seed}"
 
 
 def build(recipe, world, cells):
@@ -173,6 +172,8 @@ def trained(recipe, world, folder, console):
     keras.utils.set_random_seed(recipe.seed + (1000 if recipe.start == "again" else 0))
     cells = PlaceCells(world, recipe.seed)
     model = build(recipe, world, cells)
+    if recipe.start == "trained":
+        model.set_weights(_dense(recipe, world, folder, console).model().get_weights())
     for name, live in pattern.items():
         _thin(kernels(model)[name], live)
     # The same variables in layers with native kernels, which train several times faster than Keras's own.
@@ -205,20 +206,9 @@ def decoding_error(model, cells):
     return centimetres(decoded, test.position), centimetres(decoded[:, -1], test.position[:, -1])
 
 
-@functools.lru_cache(maxsize=2)
-def test_walks(world):
-    """The walks of all tests in this world."""
-    return walks(world, TEST_WALKS, TEST_SEED)
-
-
-@functools.lru_cache(maxsize=1)
-def _training_walks(world, count, seed):
-    return walks(world, count, [seed, 1])
-
-
 def _pattern(recipe, world, folder, console):
     """Which weights live before the first step, for each kernel that does not start dense."""
-    if recipe.start == "dense":
+    if recipe.start in ("dense", "trained"):
         return {}
     if recipe.start == "a priori":
         # The kernel from the inputs stays dense, and the recurrent one gets what the others have left of both together.
@@ -231,6 +221,11 @@ def _pattern(recipe, world, folder, console):
     return {name: kernel.numpy() != 0 for name, kernel in kernels(first.model()).items()}
 
 
+def _dense(recipe, world, folder, console):
+    same = ("units", "steps", "batch", "learning_rate", "weight_decay", "masks", "seed")
+    return trained(Recipe(**{name: getattr(recipe, name) for name in same}), world, folder, console)
+
+
 def _thin(kernel, live):
     """Zeroes the weights that do not live, and scales the others so that the kernel's sum of squares stays what a dense one's is."""
     kernel.assign(np.where(live, kernel.numpy() / np.sqrt(live.mean()), 0).astype("float32"))
@@ -241,10 +236,11 @@ def _fit(model, recipe, world, cells, console):
     def cross_entropy(positions, scores):
         return keras.ops.mean(keras.ops.categorical_crossentropy(cells(positions), scores, from_logits=True))
 
-    optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay, clipnorm=1.0)
+    rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate) if recipe.start == "trained" else recipe.learning_rate
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0)
     model.compile(optimizer, cross_entropy, steps_per_execution=TOGETHER)
     curve = _Curve(recipe, console)
-    data = _training_walks(world, recipe.steps * recipe.batch, recipe.seed)
+    data = training_walks(world, recipe.steps * recipe.batch, recipe.seed)
     batches = tf.data.Dataset.from_tensor_slices(((data.velocity, data.start), data.position)).batch(recipe.batch)
     untuned = tf.data.Options()
     untuned.autotune.enabled = False  # there is nothing to tune, and on a single processor the tuner can take half a minute to stop
@@ -256,6 +252,8 @@ def _pruning(recipe):
     """The callback that prunes, or that only holds the zeros that are there from the start; none if the network stays dense."""
     if not recipe.sparsity:
         return []
+    if recipe.start == "trained":
+        return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, PRUNED[recipe.pruned]).callbacks
     begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
     schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end, power=1)
     if recipe.start != "dense":

@@ -1,9 +1,13 @@
 """A square box, the walks of an animal through it, and the place cells that say where it is."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
+
+TEST_WALKS = 500
+TEST_SEED = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +83,18 @@ def walks(world, count, seed):
         velocities[:, step] = (reached - position) / world.interval
         positions[:, step] = position = reached
     return Walks(start, velocities, positions)
+
+
+@functools.lru_cache(maxsize=2)
+def test_walks(world):
+    """The walks of all tests in this world."""
+    return walks(world, TEST_WALKS, TEST_SEED)
+
+
+@functools.lru_cache(maxsize=1)
+def training_walks(world, count, seed):
+    """`count` walks that no test has."""
+    return walks(world, count, [seed, 1])
 
 
 @keras.saving.register_keras_serializable(package="navigation")

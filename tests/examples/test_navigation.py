@@ -102,6 +102,24 @@ def test_all_four_kernels_are_pruned_together_and_the_mask_outlives_new_weights(
         assert (before != after).any()
 
 
+def test_the_recipe_starts_from_the_dense_network_of_its_seed(tmp_path, monkeypatch):
+    dense = navigation_training.trained(RECIPE, WORLD, tmp_path, navigation.console)
+    begins = []
+    fit = navigation_training._fit
+
+    def spied(model, *others):
+        begins.append([weights.numpy() for weights in navigation_training.kernels(model).values()])
+        return fit(model, *others)
+
+    monkeypatch.setattr(navigation_training, "_fit", spied)
+    recipe = dataclasses.replace(RECIPE, start="trained", sparsity=0.9, pruned="recurrent", block_shape=(4, 4), ramp=(0.0, 0.5))
+    pruned = navigation_training.trained(recipe, WORLD, tmp_path, navigation.console)
+    (begin,) = begins
+    for before, trained in zip(begin, navigation_training.kernels(dense.model()).values()):
+        np.testing.assert_array_equal(before, trained.numpy())
+    assert pruned.live["recurrent"] + pruned.live["inputs"] <= 0.15 * 24 * 26
+
+
 def test_a_priori_blocks_are_those_of_the_geometry(tmp_path):
     changes = {"units": 32, "sparsity": 0.75, "block_shape": (8, 8), "pruned": "recurrent", "start": "a priori", "regularizer": "torus"}
     recipe = dataclasses.replace(RECIPE, placement="lattice", **changes)
@@ -151,6 +169,8 @@ def test_strengths_are_tried_on_a_seed_that_the_tables_do_not_have():
     tuned = navigation.plan(navigation.parse(["--tune", "--only", "torus", "l1"]), 0)
     assert {(one.regularizer, one.strength) for one in tuned.values() if one.sparsity} == {(n, s) for n in ("torus", "l1") for s in navigation.TRIED}
     assert len({one.name() for one in tuned.values()}) == len(tuned)
+    names = [recipe.name() for recipe in navigation.plan(navigation.parse(["--blocks"]), 1).values()]
+    assert len(set(names)) == len(names)
     tables = [recipe for arguments in ([], ["--blocks"]) for seed in (1, 5) for recipe in navigation.plan(navigation.parse(arguments), seed).values()]
     assert 0 not in {one.seed for one in tables}
 
@@ -160,4 +180,4 @@ def test_quick_blocks(tmp_path, capsys):
     assert navigation.main(["--quick", "--blocks", "--output", str(tmp_path)]) == 0
     assert "a priori" in capsys.readouterr().out
     rows = {run["row"] for run in json.loads((tmp_path / "navigation_blocks.json").read_text())["runs"]}
-    assert rows == {"dense", *navigation.BLOCKS}
+    assert rows == {"dense", "dense, trained on", *navigation.BLOCKS}
