@@ -31,7 +31,7 @@ from rich.table import Table
 from speech_audio import recorded, spoken
 from speech_data import Speech
 from speech_measure import draw_curves, draw_utterance, milliseconds_per_step
-from speech_training import CELLS, Recipe, trained, weights
+from speech_training import CELLS, Recipe, keep_memory, trained, weights
 
 import keras_sparse_rnn as ksr
 
@@ -51,7 +51,7 @@ def parse(arguments=None):
     parser.add_argument("--data", metavar="FOLDER", help="recordings in the layout of LibriSpeech (default: speech made with espeak-ng)")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), help="kinds of layers (default: rnn gru, with --quick rnn)")
     parser.add_argument("--units", type=int, help="of each direction of a layer (default: 384 for rnn, 256 for gru, with --quick 32)")
-    parser.add_argument("--steps", type=int, help="of training (default: 1500, with --quick 20)")
+    parser.add_argument("--steps", type=int, help="of training (default: 1600, with --quick 20)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=_block, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
     parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
@@ -61,7 +61,7 @@ def parse(arguments=None):
     options = parser.parse_args(arguments)
     options.cells = options.cells or (["rnn"] if options.quick else list(CELLS))
     options.blocks = options.blocks or ([(4, 4)] if options.quick else [(4, 4), (16, 16)])
-    options.steps = (20 if options.quick else 1500) if options.steps is None else options.steps
+    options.steps = (20 if options.quick else 1600) if options.steps is None else options.steps
     return options
 
 
@@ -97,7 +97,7 @@ def load(options):
 def recipes(options, cell, seed, letters):
     """Titles and `Recipe`s of all models of one cell and one seed; the first one is dense, the second dense and small, the last one wide.
 
-    The pruned ones start from the dense one, so the small one is trained for as many steps as both together.
+    The pruned ones start from the dense one, so the small one and the wide one are trained for as many steps as both together.
     """
     rate, pruned_rate = LEARNING_RATES[cell]
     dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=rate, seed=seed)
@@ -112,8 +112,7 @@ def recipes(options, cell, seed, letters):
         for block in options.blocks:
             result[f"{title}, {block[0]} x {block[1]}"] = dataclasses.replace(pruned, block_shape=block, lasso=strength)
     block = options.blocks[-1]
-    wide = dataclasses.replace(dense, units=round(options.larger * dense.units), block_shape=block, ramp=(0.05, 0.3), learning_rate=pruned_rate)
-    wide = dataclasses.replace(wide, sparsity=parity(wide, letters, weights(dense, letters)))
+    wide = dataclasses.replace(pruned, units=round(options.larger * dense.units), steps=2 * dense.steps, block_shape=block, start="")
     result[f"pruned, {block[0]} x {block[1]}: {wide.units}"] = wide
     return result
 
@@ -123,15 +122,10 @@ def nearest_units(recipe, letters, count):
     return min(range(1, recipe.units + 1), key=lambda units: abs(weights(recipe, letters, units) - count))
 
 
-def parity(recipe, letters, count):
-    """The least sparsity, in thousandths, at which a network has at most `count` weights; one block of each kernel is allowed for."""
-    blocks = 2 * recipe.layers * 2 * recipe.block_shape[0] * recipe.block_shape[1]
-    return next(one / 1000 for one in range(1000) if weights(recipe, letters, sparsity=one / 1000) + blocks <= count)
-
-
 def main(arguments=None):
     """Trains, measures and prints; returns the exit status."""
     tf.get_logger().setLevel("ERROR")  # every model is traced anew, and is meant to
+    keep_memory()
     options = parse(arguments)
     try:
         check(options)
@@ -162,7 +156,7 @@ def introduce(options, speech):
         + (f"{speech.too_short} utterances have too few frames for their letters and are left out.\n" if speech.too_short else "")
         + f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)} and {' and '.join(options.cells)}: train it dense, small and dense, pruned to "
         f"{100 * options.sparsity:g} % in blocks of {' and '.join(f'{r} x {c}' for r, c in options.blocks)}, the same with a group lasso while it is "
-        f"pruned, and one of {options.larger:g} times the units pruned to the size of the dense one.\n"
+        f"pruned, and one of {options.larger:g} times the units pruned as much.\n"
     )
 
 

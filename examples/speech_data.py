@@ -5,6 +5,8 @@ import tensorflow as tf
 from speech_features import MELS, STACK, digest, features
 
 FEATURES = STACK * MELS
+STRETCH = 0.15
+SILENCED, WIDEST = 2, 8
 
 
 class Speech:
@@ -24,12 +26,12 @@ class Speech:
         training, test: lists of `(features, classes)`, float16 `[frames, FEATURES]` and int32 `[letters]`.
         texts: of the test.
         too_short: how many training utterances were left out.
-        digest: names everything that these utterances and features depend on.
+        digest: names everything that these utterances, their features and what is altered in them depend on.
     """
 
     def __init__(self, training, test, folder, console, source):
         self.source = source
-        self.digest = digest([[one.key(), one.text] for one in (*training, *test)])
+        self.digest = digest([STRETCH, SILENCED, WIDEST, [[one.key(), one.text] for one in (*training, *test)]])
         self.letters = sorted(set("".join(one.text for one in (*training, *test))))
         self.texts = [one.text for one in test]
         self.speakers = [len({one.speaker for one in part}) for part in (training, test)]
@@ -58,12 +60,16 @@ class Speech:
         return "".join(self.letters[code - 1] for code in codes if code)
 
     def batches(self, size, steps, seed):
-        """`steps` batches of training utterances: a `tf.data.Dataset` of what `collate` returns, the same for the same seed."""
+        """`steps` batches of altered training utterances: a `tf.data.Dataset` of what `collate` returns, the same for the same seed."""
         order = batch_order([len(frames) for frames, _ in self.training], size, steps, seed)
         signature = (tf.TensorSpec((None, None, FEATURES), tf.float32), tf.TensorSpec((None, None), tf.int32))
-        dataset = tf.data.Dataset.from_generator(
-            lambda: (collate([self.training[one] for one in batch]) for batch in order), output_signature=signature
-        )
+
+        def made():
+            generator = np.random.default_rng([seed, 1])
+            for batch in order:
+                yield collate([(altered(frames, generator), codes) for frames, codes in map(self.training.__getitem__, batch)])
+
+        dataset = tf.data.Dataset.from_generator(made, output_signature=signature)
         return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
 
     def evaluation(self, size):
@@ -71,6 +77,31 @@ class Speech:
         order = np.argsort([len(frames) for frames, _ in self.test], kind="stable")
         for batch in np.split(order, range(size, len(order), size)):
             yield batch, collate([self.test[one] for one in batch])
+
+
+def altered(frames, generator):
+    """An utterance as another voice might have said it, through another channel.
+
+    Its bands are stretched by up to 15 % (vocal tract length perturbation, Jaitly and Hinton 2013), and two ranges of up to 8 of them are silenced
+    (SpecAugment, Park et al. 2019, arXiv 1904.08779; of its masks those over frequencies).
+
+    Args:
+        frames: float `[frames, FEATURES]`.
+        generator: `numpy.random.Generator`.
+
+    Returns:
+        float32 `[frames, FEATURES]`.
+    """
+    bands = frames.reshape(len(frames), STACK, MELS).astype(np.float32)
+    place = np.clip(np.arange(MELS) * generator.uniform(1 - STRETCH, 1 + STRETCH), 0, MELS - 1)
+    below = np.minimum(place.astype(int), MELS - 2)
+    share = (place - below).astype(np.float32)
+    bands = bands[..., below] * (1 - share) + bands[..., below + 1] * share
+    for _ in range(SILENCED):
+        width = generator.integers(WIDEST, endpoint=True)
+        first = generator.integers(MELS - width, endpoint=True)
+        bands[..., first : first + width] = 0
+    return bands.reshape(frames.shape)
 
 
 def collate(utterances):
