@@ -51,7 +51,7 @@ def parse(arguments=None):
     parser.add_argument("--data", metavar="FOLDER", help="recordings in the layout of LibriSpeech (default: speech made with espeak-ng)")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), help="kinds of layers (default: rnn gru, with --quick rnn)")
     parser.add_argument("--units", type=int, help="of each direction of a layer (default: 384 for rnn, 256 for gru, with --quick 32)")
-    parser.add_argument("--steps", type=int, help="of training (default: 1600, with --quick 20)")
+    parser.add_argument("--steps", type=int, help="of training the dense network; a pruned one has twice as many after that (default: 1600, with --quick 20)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=_block, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
     parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
@@ -97,22 +97,23 @@ def load(options):
 def recipes(options, cell, seed, letters):
     """Titles and `Recipe`s of all models of one cell and one seed; the first one is dense, the second dense and small, the last one wide.
 
-    The pruned ones start from the dense one, so the small one and the wide one are trained for as many steps as both together.
+    The pruned ones start from the dense one and train on for twice its steps, which takes no longer; so does the dense one that is trained again. The
+    small one and the wide one start from random weights and have the steps of both together.
     """
     rate, pruned_rate = LEARNING_RATES[cell]
     dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=rate, seed=seed)
     if options.quick:
         # So short a training cannot tell which kernel matters more: every gate gets the same sparsity.
         dense = dataclasses.replace(dense, layers=1, batch=8, scope="gate", criterion="l2")
-    pruned = dataclasses.replace(dense, start=dense.name(), sparsity=options.sparsity, learning_rate=pruned_rate)
-    small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), steps=2 * dense.steps)
-    again = dataclasses.replace(dense, start=dense.name())
+    again = dataclasses.replace(dense, start=dense.name(), steps=2 * dense.steps)
+    pruned = dataclasses.replace(again, sparsity=options.sparsity, learning_rate=pruned_rate)
+    small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), steps=3 * dense.steps)
     result = {f"dense {dense.units}": dense, f"dense {small.units}, as many weights": small, f"dense {dense.units}, trained again": again}
     for title, strength in (("pruned", 0.0), ("lasso while pruned", STRENGTHS[cell])):
         for block in options.blocks:
             result[f"{title}, {block[0]} x {block[1]}"] = dataclasses.replace(pruned, block_shape=block, lasso=strength)
     block = options.blocks[-1]
-    wide = dataclasses.replace(pruned, units=round(options.larger * dense.units), steps=2 * dense.steps, block_shape=block, start="")
+    wide = dataclasses.replace(pruned, units=round(options.larger * dense.units), steps=3 * dense.steps, block_shape=block, start="")
     result[f"pruned, {block[0]} x {block[1]}: {wide.units}"] = wide
     return result
 
