@@ -39,8 +39,8 @@ console = Console(width=None if sys.stdout.isatty() else 140)
 UTTERANCES, QUICK_UTTERANCES = (8000, 400), (192, 32)
 # Of the group lasso: a penalty of three to four nats an utterance at first. Not tuned.
 STRENGTHS = {"rnn": 3e-5, "gru": 3e-5}
-# For dense networks and for pruned ones: what served each best in a few trial runs (docs/speech.md); those of the SimpleRNN are hardly tuned.
-LEARNING_RATES = {"rnn": (1e-3, 1e-3), "gru": (3e-3, 8e-3)}
+# Of trial runs (docs/speech.md); that of the SimpleRNN is hardly tuned.
+LEARNING_RATES = {"rnn": 1e-3, "gru": 3e-3}
 UNITS = {"rnn": 384, "gru": 256}
 
 
@@ -100,13 +100,12 @@ def recipes(options, cell, seed, letters):
     The pruned ones start from the dense one and train on for twice its steps, which takes no longer; so does the dense one that is trained again. The
     small one and the wide one start from random weights and have the steps of both together.
     """
-    rate, pruned_rate = LEARNING_RATES[cell]
-    dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=rate, seed=seed)
+    dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=LEARNING_RATES[cell], seed=seed)
     if options.quick:
         # So short a training cannot tell which kernel matters more: every gate gets the same sparsity.
         dense = dataclasses.replace(dense, layers=1, batch=8, scope="gate", criterion="l2")
     again = dataclasses.replace(dense, start=dense.name(), steps=2 * dense.steps)
-    pruned = dataclasses.replace(again, sparsity=options.sparsity, learning_rate=pruned_rate)
+    pruned = dataclasses.replace(again, sparsity=options.sparsity)
     small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), steps=3 * dense.steps)
     result = {f"dense {dense.units}": dense, f"dense {small.units}, as many weights": small, f"dense {dense.units}, trained again": again}
     for title, strength in (("pruned", 0.0), ("lasso while pruned", STRENGTHS[cell])):

@@ -59,7 +59,7 @@ class Recipe:
     units: int = 256
     steps: int = 1600
     batch: int = 16
-    learning_rate: float = 8e-3
+    learning_rate: float = 3e-3
     sparsity: float = 0.0
     block_shape: tuple = (16, 16)
     ramp: tuple = (0.02, 0.3)
