@@ -10,7 +10,7 @@ import time
 import keras
 import numpy as np
 from char_network import bits_per_character, build, live_fraction, parameters, recurrent
-from char_text import Windows
+from char_text import windows
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import keras_sparse_rnn as ksr
@@ -177,7 +177,7 @@ def _fit(model, recipe, text, console):
     rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
     model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     curve = _Curve()
-    data = Windows(text.train, recipe.batch, recipe.window, recipe.steps, recipe.seed)
+    data = windows(text.train, recipe.batch, recipe.window, recipe.steps, recipe.seed)
     model.fit(data, callbacks=[*callbacks_of(recipe, text), _Bar(recipe.name(), recipe.steps, console), curve], verbose=0, shuffle=False)
     return curve
 
@@ -186,7 +186,7 @@ def _regrowth(recipe, text):
     """Masked layers compute no gradients of dead blocks, so it has a batch of its own for them."""
     if not recipe.regrowth:
         return None
-    data = Windows(text.train, 2 * recipe.batch, recipe.window, steps=1, seed=0)
+    data = windows(text.train, 2 * recipe.batch, recipe.window, steps=1, seed=0)
     return ksr.callbacks.Regrowth(recipe.regrowth, until=3 * recipe.steps // 4, data=data)
 
 

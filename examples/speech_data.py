@@ -70,7 +70,9 @@ class Speech:
                 yield collate([(altered(frames, generator), codes) for frames, codes in map(self.training.__getitem__, batch)])
 
         dataset = tf.data.Dataset.from_generator(made, output_signature=signature)
-        return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
+        untuned = tf.data.Options()
+        untuned.autotune.enabled = False  # there is nothing to tune, and the tuner can take a minute to stop
+        return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4).with_options(untuned)
 
     def evaluation(self, size):
         """Batches of `(numbers, collated)` over the test, like lengths together."""

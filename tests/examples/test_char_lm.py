@@ -36,7 +36,7 @@ def test_repeated_paragraphs_count_once(story):
 
 def test_targets_are_the_inputs_one_character_later(story):
     text = char_text.Text(story)
-    inputs, targets = char_text.Windows(text.train, batch=3, window=17, steps=5, seed=1)[4]
+    inputs, targets = list(char_text.windows(text.train, batch=3, window=17, steps=5, seed=1).as_numpy_iterator())[4]
     assert inputs.shape == targets.shape == (3, 17)
     np.testing.assert_array_equal(inputs[:, 1:], targets[:, :-1])
     assert text.decode(inputs[0]) in text.decode(text.train)
