@@ -3,7 +3,6 @@
 import statistics
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 from char_network import EMBEDDING, build, recurrent

@@ -6,6 +6,7 @@ import pydoc_data.topics
 
 import numpy as np
 import tensorflow as tf
+from untuned import untuned
 
 EVALUATION_WINDOW = 256
 
@@ -73,9 +74,7 @@ def windows(codes, batch, window, steps, seed):
         taken = tf.gather(codes, places[:, None] + np.arange(window + 1))
         return taken[:, :-1], taken[:, 1:]
 
-    untuned = tf.data.Options()
-    untuned.autotune.enabled = False  # there is nothing to tune, and the tuner can take a minute to stop
-    return tf.data.Dataset.from_tensor_slices(starts).map(made).prefetch(2).with_options(untuned)
+    return untuned(tf.data.Dataset.from_tensor_slices(starts).map(made).prefetch(2))
 
 
 def _topics():

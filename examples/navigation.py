@@ -100,10 +100,11 @@ def plan(options, seed):
         for sparsity in (0.9,) if options.quick else (0.95, 0.9):
             for row, changes in BLOCKS.items():
                 recipe = dataclasses.replace(common, sparsity=sparsity, **changes)
-                if recipe.start in ("dense", "trained"):
+                if recipe.start != "a priori":
                     recipes[row, f"{100 * sparsity:g} %, pruned"] = recipe
+                if recipe.start == "dense":
                     recipe = dataclasses.replace(recipe, start="again")
-                if changes.get("start") != "trained":
+                if recipe.start != "trained":
                     recipes[row, f"{100 * sparsity:g} %, a mask from the start"] = recipe
         return recipes
     columns = {"90 %": {"sparsity": 0.9}, "90 %, trained again": {"sparsity": 0.9, "start": "again"}, "98 %": {"sparsity": 0.98}}

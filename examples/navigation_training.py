@@ -13,6 +13,7 @@ import tensorflow as tf
 from navigation_regularizers import regularizer
 from navigation_world import TEST_WALKS, PlaceCells, World, centimetres, test_walks, training_walks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from untuned import untuned
 
 import keras_sparse_rnn as ksr
 
@@ -242,9 +243,7 @@ def _fit(model, recipe, world, cells, console):
     curve = _Curve(recipe, console)
     data = training_walks(world, recipe.steps * recipe.batch, recipe.seed)
     batches = tf.data.Dataset.from_tensor_slices(((data.velocity, data.start), data.position)).batch(recipe.batch)
-    untuned = tf.data.Options()
-    untuned.autotune.enabled = False  # there is nothing to tune, and on a single processor the tuner can take half a minute to stop
-    model.fit(batches.with_options(untuned), shuffle=False, callbacks=[*_pruning(recipe), curve], verbose=0)
+    model.fit(untuned(batches), shuffle=False, callbacks=[*_pruning(recipe), curve], verbose=0)
     return curve
 
 

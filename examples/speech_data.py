@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 from speech_features import MELS, STACK, digest, features
+from untuned import untuned
 
 FEATURES = STACK * MELS
 STRETCH = 0.15
@@ -70,9 +71,7 @@ class Speech:
                 yield collate([(altered(frames, generator), codes) for frames, codes in map(self.training.__getitem__, batch)])
 
         dataset = tf.data.Dataset.from_generator(made, output_signature=signature)
-        untuned = tf.data.Options()
-        untuned.autotune.enabled = False  # there is nothing to tune, and the tuner can take a minute to stop
-        return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4).with_options(untuned)
+        return untuned(dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4))
 
     def evaluation(self, size):
         """Batches of `(numbers, collated)` over the test, like lengths together."""

@@ -24,13 +24,14 @@ GATES = {"rnn": 1, "gru": 3}
 def keep_memory():
     """Asks the C library to keep what is freed, for batches of another length than the last need all of their tensors anew.
 
-    Otherwise much of it goes back to the system each time, and comes back page by page: half of the time of a step. Only glibc takes these settings.
+    Otherwise much of it goes back to the system at each step, and comes back page by page. Only glibc takes these settings.
     """
-    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
         return
     arenas, trim, top, map_above = -8, -1, -2, -3  # M_ARENA_MAX and so on, of malloc.h
     for setting, value in ((arenas, 1), (trim, 2**31 - 1), (top, 2**28), (map_above, 2**25)):
-        ctypes.CDLL(None).mallopt(setting, value)
+        mallopt(setting, value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,19 +257,21 @@ def _fit(model, recipe, speech, console):
     model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), ctc)
     letters = np.mean([len(codes) for _, codes in speech.training])
     curve = _Curve(recipe.name(), recipe.steps, letters, console)
-    callbacks = [curve]
-    if recipe.sparsity:
-        begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
-        schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
-        criterion = ksr.criteria.Fisher() if recipe.criterion == "fisher" else recipe.criterion
-        frequency = max(1, recipe.steps // 50)
-        pruning = ksr.callbacks.BlockPruning(schedule, recipe.block_shape, frequency=frequency, criterion=criterion, scope=recipe.scope)
-        callbacks.insert(0, pruning)
-        if recipe.lasso:
-            callbacks.insert(1, ksr.callbacks.StrengthSchedule(until=schedule))
     with curve.progress:
-        model.fit(speech.batches(recipe.batch, recipe.steps, recipe.seed), callbacks=callbacks, verbose=0, shuffle=False)
+        model.fit(speech.batches(recipe.batch, recipe.steps, recipe.seed), callbacks=[*_pruning(recipe), curve], verbose=0, shuffle=False)
     return curve
+
+
+def _pruning(recipe):
+    """The callbacks that prune; the pruning itself is that of `ksr.recipes.PruneTrained`."""
+    if not recipe.sparsity:
+        return []
+    begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
+    schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
+    criterion = ksr.criteria.Fisher() if recipe.criterion == "fisher" else recipe.criterion
+    frequency = max(1, recipe.steps // 50)
+    pruning = ksr.callbacks.BlockPruning(schedule, recipe.block_shape, frequency=frequency, criterion=criterion, scope=recipe.scope)
+    return [pruning, ksr.callbacks.StrengthSchedule(until=schedule)] if recipe.lasso else [pruning]
 
 
 class _Curve(keras.callbacks.Callback):

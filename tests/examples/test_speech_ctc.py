@@ -3,7 +3,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import wave
 
 import keras
 import numpy as np
@@ -16,41 +15,12 @@ sys.path.insert(0, str(EXAMPLES))
 import speech_audio  # noqa: E402
 import speech_ctc  # noqa: E402
 import speech_data  # noqa: E402
-import speech_features  # noqa: E402
 import speech_measure  # noqa: E402
 import speech_training  # noqa: E402
 
-RATE = 16_000
+import keras_sparse_rnn as ksr  # noqa: E402
+
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="the program espeak-ng is not installed")
-
-
-def write_wav(path, samples, rate=RATE, channels=1):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((32767 * samples).astype("<i2").tobytes())
-
-
-def tones(text, pitch, generator):
-    """Each letter a tone of its own for 0.12 seconds, in a little noise."""
-    time = np.arange(int(0.12 * RATE)) / RATE
-    letters = [np.sin(2 * np.pi * pitch * (200 + 150 * (ord(letter) - ord("`"))) * time) for letter in text]
-    return 0.5 * np.concatenate(letters) + 0.01 * generator.normal(size=len(text) * len(time)).clip(-3, 3)
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    """Eleven speakers of different pitch who whistle words, in the layout of LibriSpeech. One of them is held out."""
-    folder, generator = tmp_path_factory.mktemp("recordings"), np.random.default_rng(0)
-    for speaker in range(11):
-        chapter = folder / f"s{speaker:02}" / "7"
-        texts = ["".join(generator.choice(list("abc"), generator.integers(3, 7))) for _ in range(9)]
-        for number, text in enumerate(texts):
-            write_wav(chapter / f"{speaker}-7-{number}.wav", tones(text, 0.9 + 0.02 * speaker, generator))
-        (chapter / f"{speaker}-7.trans.txt").write_text("".join(f"{speaker}-7-{number} {text.upper()}\n" for number, text in enumerate(texts)))
-    return folder
 
 
 def printed(capsys):
@@ -80,6 +50,7 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     assert abs(small["parameters"] - pruned["parameters"]) < 200
     for one in (pruned, lasso, wide):
         assert one["sparsity"] == pytest.approx(0.9, abs=0.01)
+    assert pruned["sparsity"] == pytest.approx(lasso["sparsity"])
     assert pruned["parameters"] < wide["parameters"] < dense["parameters"]
     assert all(one["cer"] > 0 for one in run.values())
     assert set(results["milliseconds_per_step"]["rnn"]) == {*run, "keras"}
@@ -87,18 +58,6 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     assert speech_ctc.main(arguments) == 0
     assert printed(capsys).count("taken from") == 6
     assert json.loads((tmp_path / "results.json").read_text())["models"] == results["models"]
-
-
-@needs_espeak
-def test_spoken_test_shares_neither_voice_nor_sentence_with_the_training():
-    training, test = speech_audio.spoken(60, 30, words=(1, 1))
-    assert not {one.speaker for one in training} & {one.speaker for one in test}
-    assert not {one.text for one in training} & {one.text for one in test}
-    assert (training, test) == speech_audio.spoken(60, 30, words=(1, 1))
-    samples, rate = test[3].read()
-    np.testing.assert_array_equal(samples, test[3].read()[0])
-    assert 0.2 < len(samples) / rate < 3
-    assert 0 < np.abs(samples).max() < 4
 
 
 def test_missing_espeak_is_named_with_what_to_install(monkeypatch, tmp_path, capsys):
@@ -110,40 +69,6 @@ def test_missing_espeak_is_named_with_what_to_install(monkeypatch, tmp_path, cap
         "brew install espeak-ng (macOS), dnf install espeak-ng (Fedora). Or give recordings of your own: --data FOLDER"
     )
     assert not (tmp_path / "out").exists()
-
-
-def test_held_out_speakers_and_their_words_are_not_trained_on(recordings):
-    training, test = speech_audio.recorded(recordings)
-    assert {one.speaker for one in test} == {"s00"}
-    assert not {one.speaker for one in training} & {one.speaker for one in test}
-    assert not {one.text for one in training} & {one.text for one in test}
-
-
-def test_a_single_speaker_has_a_tenth_of_the_recordings_held_out(tmp_path):
-    for number in range(20):
-        write_wav(tmp_path / "me" / "1" / f"{number}.wav", np.zeros(900))
-    (tmp_path / "me" / "1" / "me.trans.txt").write_text("".join(f"{number} word {number}\n" for number in range(20)))
-    training, test = speech_audio.recorded(tmp_path)
-    assert [one.text for one in test] == ["word 0", "word 10"]
-    assert len(training) == 18
-
-
-@pytest.mark.parametrize(
-    "line, message",
-    [
-        ("x1 HELLO", "Received: {path} with 'x1', which has no recording"),
-        ("x0", "Received: {path} with 'x0', which has no words"),
-    ],
-)
-def test_transcripts_without_recordings_or_words_are_refused(line, message, tmp_path):
-    path = tmp_path / "s" / "c" / "c.trans.txt"
-    write_wav(path.parent / "x0.wav", np.zeros(900))
-    path.write_text(line + "\n")
-    with pytest.raises(ValueError) as error:
-        speech_audio.recorded(tmp_path)
-    assert str(error.value) == (
-        "Each line of a transcript must be the name of a recording beside it, .wav or .flac, a space, and what is said. " + message.format(path=path)
-    )
 
 
 def test_folder_without_transcripts_is_refused(tmp_path, capsys):
@@ -167,76 +92,6 @@ def test_bad_arguments_are_refused_before_anything_is_made(arguments, message, t
     assert speech_ctc.main([*arguments, "--output", str(tmp_path / "out")]) == 2
     assert printed(capsys) == f"error: {message}"
     assert not (tmp_path / "out").exists()
-
-
-def test_recordings_of_a_low_rate_are_refused(tmp_path):
-    write_wav(tmp_path / "low.wav", np.zeros(900), rate=8000)
-    with pytest.raises(ValueError) as error:
-        speech_audio.Recorded("a", "s", tmp_path / "low.wav").read()
-    assert str(error.value).startswith("A recording must have at least 16000 samples a second, and one sample. Received: ")
-
-
-def test_channels_are_averaged(tmp_path):
-    both = np.array([[0.5, -0.25], [0.25, 0.25], [0.0, 0.125]])
-    write_wav(tmp_path / "stereo.wav", both, channels=2)
-    samples, _ = speech_audio.Recorded("a", "s", tmp_path / "stereo.wav").read()
-    np.testing.assert_allclose(samples, both.mean(axis=1), atol=1e-4)
-
-
-def test_a_tone_stands_in_the_band_of_its_frequency():
-    """And the gain of a recording changes nothing."""
-    time = np.arange(RATE) / RATE
-    sweep = np.concatenate([np.sin(2 * np.pi * frequency * time) for frequency in (300, 3000)]).astype(np.float32)
-    found = speech_features.log_mel(sweep, RATE).reshape(-1, speech_features.MELS)
-    frequencies = np.fft.rfftfreq(512, 1 / RATE)
-    peaks = frequencies[speech_features.mel_filters(RATE, 512).argmax(axis=0)]
-    assert abs(peaks[found[20].argmax()] - 300) < 60
-    assert abs(peaks[found[-20].argmax()] - 3000) < 200
-    np.testing.assert_allclose(speech_features.log_mel(0.01 * sweep, RATE), speech_features.log_mel(sweep, RATE), atol=0.01)
-
-
-def test_features_are_computed_once_and_again_where_the_sound_has_changed(recordings, tmp_path, monkeypatch):
-    monkeypatch.setattr(speech_features, "SHARD", 4)
-    utterances = speech_audio.recorded(recordings)[1][:7]
-    first = speech_features.features(utterances, tmp_path, speech_ctc.console)
-    assert [len(one) > 0 for one in first] == [True] * 7
-    kept = sorted(tmp_path.iterdir())
-    assert len(kept) == 2
-    monkeypatch.setattr(speech_features, "log_mel", lambda samples, rate: np.zeros((1, speech_data.FEATURES), np.float16))
-    for one, other in zip(first, speech_features.features(utterances, tmp_path, speech_ctc.console)):
-        np.testing.assert_array_equal(one, other)
-    kept[0].unlink()
-    changed = speech_features.features(utterances, tmp_path, speech_ctc.console)
-    assert sum(not one.any() for one in changed) in (3, 4)
-    assert sorted(tmp_path.iterdir()) == kept
-
-
-def test_altered_utterances_are_stretched_in_bands_and_silenced_in_few(monkeypatch):
-    frames = np.random.default_rng(0).normal(1, 0.1, (9, speech_data.FEATURES)).astype(np.float16)
-    kept = frames.copy()
-    for seed in range(50):
-        bands = speech_data.altered(frames, np.random.default_rng(seed)).reshape(9, 2, 40)
-        silent = ~bands.any(axis=(0, 1))
-        assert (silent == ~bands.all(axis=(0, 1))).all()
-        assert silent.sum() <= 16
-        assert 0.5 < bands[..., ~silent].min() and bands.max() < 1.5
-    np.testing.assert_array_equal(bands, speech_data.altered(frames, np.random.default_rng(seed)).reshape(9, 2, 40))
-    np.testing.assert_array_equal(frames, kept)
-    monkeypatch.setattr(speech_data, "WIDEST", 0)
-    ramp = np.tile(np.arange(40.0), (1, 2))
-    np.testing.assert_allclose(np.diff(speech_data.altered(ramp, np.random.default_rng(1))[0, :30], n=2), 0, atol=1e-5)
-    monkeypatch.setattr(speech_data, "STRETCH", 0)
-    np.testing.assert_allclose(speech_data.altered(frames, np.random.default_rng(1)), frames)
-
-
-def test_batches_are_of_like_length_and_use_all_utterances():
-    lengths = np.random.default_rng(1).integers(10, 200, 331)
-    order = speech_data.batch_order(lengths, size=7, steps=47, seed=3)
-    assert len(set(np.concatenate(order))) == 47 * 7
-    spread = np.mean([np.ptp(lengths[batch]) for batch in order])
-    assert spread < np.ptp(lengths) / 5
-    np.testing.assert_array_equal(order, speech_data.batch_order(lengths, 7, 47, 3))
-    assert not np.array_equal(order, speech_data.batch_order(lengths, 7, 47, 4))
 
 
 def test_padding_changes_nothing():
@@ -278,21 +133,22 @@ def test_character_error_rate_weighs_utterances_by_their_letters():
     assert speech_training.character_error_rate(["ab", ""], ["ab", "abcdef"]) == 6 / 8
 
 
+def test_pruning_is_that_of_the_recipe_of_the_package():
+    recipes = speech_ctc.recipes(speech_ctc.parse([]), "gru", seed=3, letters=27)
+    recipe, lasso = recipes["pruned, 16 x 16"], recipes["lasso while pruned, 16 x 16"]
+    ours = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape)
+    (pruning,) = speech_training._pruning(recipe)
+    assert pruning.get_config() == ours.callbacks[0].get_config()
+    same, strength = speech_training._pruning(lasso)
+    assert same.get_config() == pruning.get_config()
+    assert isinstance(strength, ksr.callbacks.StrengthSchedule)
+
+
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
 def test_weights_are_counted_right(cell):
     recipe = speech_training.Recipe(cell=cell, layers=2, units=7)
     model = speech_training.build(recipe, letters=5)
     assert speech_training.weights(recipe, 5) == model.count_params() == speech_training.parameters(model)
-
-
-def test_letters_survive_the_round_trip(recordings, tmp_path):
-    training, test = speech_audio.recorded(recordings)
-    speech = speech_data.Speech(training[:9], test[:3], tmp_path, speech_ctc.console, "tones")
-    assert speech.letters == ["a", "b", "c"]
-    assert speech.decode(speech.encode("abca")) == "abca"
-    frames, targets = next(iter(speech.batches(4, 3, seed=1)))
-    assert frames.shape[0] == targets.shape[0] == 4
-    assert int(targets[0, 0]) == int(np.any(frames[0] != 0, axis=-1).sum())
 
 
 @needs_espeak
