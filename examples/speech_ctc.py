@@ -40,8 +40,10 @@ UTTERANCES, QUICK_UTTERANCES = (8000, 400), (192, 32)
 # Of the group lasso: a penalty of three to four nats an utterance at first. Not tuned.
 STRENGTHS = {"rnn": 3e-5, "gru": 3e-5}
 # Of trial runs (docs/speech.md); that of the SimpleRNN is hardly tuned.
-LEARNING_RATES = {"rnn": 1e-3, "gru": 3e-3}
-UNITS = {"rnn": 384, "gru": 256}
+LEARNING_RATES = {"rnn": 2e-3, "gru": 3e-3}
+# A GRU's reset gates would lose nearly everything if gates were compared with each other.
+SCOPES = {"rnn": "model", "gru": "gate"}
+FIRST, DENSE, SMALL = "dense, first training", "dense", "dense, as many weights as pruned"
 
 
 def parse(arguments=None):
@@ -50,8 +52,9 @@ def parse(arguments=None):
     parser.add_argument("--quick", action="store_true", help="small models, few steps, few sentences: shows that everything works")
     parser.add_argument("--data", metavar="FOLDER", help="recordings in the layout of LibriSpeech (default: speech made with espeak-ng)")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), help="kinds of layers (default: rnn gru, with --quick rnn)")
-    parser.add_argument("--units", type=int, help="of each direction of a layer (default: 384 for rnn, 256 for gru, with --quick 32)")
-    parser.add_argument("--steps", type=int, help="of training the dense network; a pruned one has twice as many after that (default: 1600, with --quick 20)")
+    parser.add_argument("--units", type=int, help="of each direction of a layer (default: 256, with --quick 32)")
+    steps = "of the first training; the second, dense or pruned, has twice as many (default: 1600, with --quick 20)"
+    parser.add_argument("--steps", type=int, help=steps)
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=_block, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
     parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
@@ -61,6 +64,7 @@ def parse(arguments=None):
     options = parser.parse_args(arguments)
     options.cells = options.cells or (["rnn"] if options.quick else list(CELLS))
     options.blocks = options.blocks or ([(4, 4)] if options.quick else [(4, 4), (16, 16)])
+    options.units = (32 if options.quick else 256) if options.units is None else options.units
     options.steps = (20 if options.quick else 1600) if options.steps is None else options.steps
     return options
 
@@ -70,18 +74,11 @@ def check(options):
     ksr.patterns.check_sparsity(options.sparsity, "--sparsity")
     for name, least in (("units", 1), ("steps", 20), ("seeds", 1), ("larger", 1)):
         value = getattr(options, name)
-        if value is not None and not value >= least:
+        if not value >= least:
             raise ValueError(f"`--{name}` must be at least {least}. Received: {value}")
     for block in options.blocks:
         ksr.patterns.check_block_shape(block, "--blocks")
-        for cell in options.cells:
-            units = units_of(options, cell)
-            ksr.patterns.check_block_fits(block, (units, units), "the recurrent kernel")
-
-
-def units_of(options, cell):
-    """The units of the dense network."""
-    return options.units or (32 if options.quick else UNITS[cell])
+        ksr.patterns.check_block_fits(block, (options.units, options.units), "the recurrent kernel")
 
 
 def load(options):
@@ -95,25 +92,28 @@ def load(options):
 
 
 def recipes(options, cell, seed, letters):
-    """Titles and `Recipe`s of all models of one cell and one seed; the first one is dense, the second dense and small, the last one wide.
+    """Titles and `Recipe`s of all models of one cell and one seed.
 
-    The pruned ones start from the dense one and train on for twice its steps, which takes no longer; so does the dense one that is trained again. The
-    small one and the wide one start from random weights and have the steps of both together.
+    All have the same steps in all. The dense network is trained, and trained on for twice the steps with its learning rate rewound; the pruned ones
+    start from its first training and prune in the second. The small one and the wide one start from random weights.
     """
-    dense = Recipe(cell=cell, units=units_of(options, cell), steps=options.steps, learning_rate=LEARNING_RATES[cell], seed=seed)
+    first = Recipe(cell=cell, units=options.units, steps=options.steps, learning_rate=LEARNING_RATES[cell], seed=seed)
+    if options.quick:
+        first = dataclasses.replace(first, layers=1, batch=8)
+    dense = dataclasses.replace(first, start=first.name(), steps=2 * first.steps)
+    pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope=SCOPES[cell])
     if options.quick:
         # So short a training cannot tell which kernel matters more: every gate gets the same sparsity.
-        dense = dataclasses.replace(dense, layers=1, batch=8, scope="gate", criterion="l2")
-    again = dataclasses.replace(dense, start=dense.name(), steps=2 * dense.steps)
-    pruned = dataclasses.replace(again, sparsity=options.sparsity)
-    small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), steps=3 * dense.steps)
-    result = {f"dense {dense.units}": dense, f"dense {small.units}, as many weights": small, f"dense {dense.units}, trained again": again}
+        pruned = dataclasses.replace(pruned, scope="gate", criterion="l2")
+    units = nearest_units(first, letters, weights(pruned, letters))
+    result = {FIRST: first, DENSE: dense, SMALL: dataclasses.replace(first, units=units, steps=3 * first.steps)}
     for title, strength in (("pruned", 0.0), ("lasso while pruned", STRENGTHS[cell])):
         for block in options.blocks:
             result[f"{title}, {block[0]} x {block[1]}"] = dataclasses.replace(pruned, block_shape=block, lasso=strength)
     block = options.blocks[-1]
-    wide = dataclasses.replace(pruned, units=round(options.larger * dense.units), steps=3 * dense.steps, block_shape=block, start="")
-    result[f"pruned, {block[0]} x {block[1]}: {wide.units}"] = wide
+    units = round(options.larger * first.units)
+    wide = dataclasses.replace(pruned, units=units, steps=3 * first.steps, block_shape=block, start="")
+    result[f"wide, pruned, {block[0]} x {block[1]}"] = wide
     return result
 
 
@@ -165,18 +165,16 @@ def table(cell, runs, times):
     seeds = f"{len(runs)} seeds, mean ± standard deviation" if len(runs) > 1 else "1 seed"
     result = Table(title=f"{CELLS[cell].__name__}, {seeds}")
     result.add_column("")
-    for heading in ("character error rate", "against dense", "weights", "sparsity", "training, minutes", "ms a step"):
+    for heading in ("units", "character error rate", "against dense", "weights", "sparsity", "training, minutes", "ms a step"):
         result.add_column(heading, justify="right")
-    rates = {title: [run[title].cer for run in runs] for title in runs[0]}
-    dense = statistics.mean(next(iter(rates.values())))
-    for title, values in rates.items():
-        one = runs[0][title]
-        minutes = statistics.mean(run[title].seconds for run in runs) / 60
-        against = "" if one.recipe == next(iter(runs[0].values())).recipe else f"{100 * (statistics.mean(values) / max(dense, 1e-9) - 1):+.1f} %"
-        result.add_row(
-            title, spread(values), against, f"{one.parameters:,}", f"{100 * one.sparsity:.1f} %", f"{minutes:.1f}", f"{times[title]:.0f}"
-        )
-    result.add_row("Keras's own layers, dense", "", "", "", "", "", f"{times['keras']:.0f}")
+    dense = statistics.mean(run[DENSE].cer for run in runs)
+    for title, one in runs[0].items():
+        rates = [run[title].cer for run in runs]
+        against = "" if title == DENSE else f"{100 * (statistics.mean(rates) / max(dense, 1e-9) - 1):+.1f} %"
+        minutes = f"{statistics.mean(run[title].seconds for run in runs) / 60:.1f}"
+        sparsity = f"{100 * one.sparsity:.1f} %"
+        result.add_row(title, f"{one.recipe.units}", spread(rates), against, f"{one.parameters:,}", sparsity, minutes, f"{times[title]:.0f}")
+    result.add_row("Keras's own layers, dense", f"{runs[0][DENSE].recipe.units}", *[""] * 5, f"{times['keras']:.0f}")
     return result
 
 
@@ -217,7 +215,7 @@ def draw(options, speech, runs):
     """Writes the pictures."""
     for cell, (first, *_) in runs.items():
         draw_curves(first, options.output / f"training-{cell}.png")
-        shown = {title: one for title, one in first.items() if title != list(first)[1]}
+        shown = {title: one for title, one in first.items() if title != SMALL}
         draw_utterance(shown, speech, options.output / f"utterance-{cell}.png")
     console.print(f"Pictures: {', '.join(str(path) for path in sorted(options.output.glob('*.png')))}")
 

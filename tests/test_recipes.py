@@ -6,14 +6,15 @@ import keras_sparse_rnn as ksr
 from keras_sparse_rnn.recipes import PruneTrained
 
 
-def test_steps_are_divided_as_described():
-    recipe = PruneTrained(steps=1000, learning_rate=0.3, sparsity=0.75, block_shape=(4, 8), layers="encoder")
+@pytest.mark.parametrize("options, scope", [({}, "model"), ({"scope": "gate"}, "gate")])
+def test_steps_are_divided_as_described(options, scope):
+    recipe = PruneTrained(steps=1000, learning_rate=0.3, sparsity=0.75, block_shape=(4, 8), layers="encoder", **options)
     rates = [float(recipe.learning_rate(step)) for step in (0, 25, 50, 525, 1000)]
     np.testing.assert_allclose(rates, [0, 0.15, 0.3, 0.15, 0], atol=1e-6)
     assert [recipe.schedule(step) for step in (19, 20, 300, 1000)] == [0.0, 0.0, 0.75, 0.75]
     (pruning,) = recipe.callbacks
     config = ksr.callbacks.BlockPruning(
-        recipe.schedule, (4, 8), frequency=20, criterion=ksr.criteria.Fisher(), scope="model", layers="encoder"
+        recipe.schedule, (4, 8), frequency=20, criterion=ksr.criteria.Fisher(), scope=scope, layers="encoder"
     ).get_config()
     assert pruning.get_config() == config
 
@@ -40,6 +41,7 @@ def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
         ({"steps": 19}, "`steps` must be an integer of at least 20. Received: steps=19"),
         ({"learning_rate": 0}, "`learning_rate` must be a number above 0. Received: learning_rate=0"),
         ({"sparsity": 90}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90"),
+        ({"scope": "layer"}, "`scope` must be 'gate', 'kernel' or 'model'. Received: scope='layer'"),
         ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
     ],
 )

@@ -45,8 +45,8 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["speech"]["voices"] == [10, 1]
     (run,) = results["models"]["rnn"]
-    dense, small, again, pruned, lasso, wide = run.values()
-    assert dense["sparsity"] == again["sparsity"] == 0
+    first, dense, small, pruned, lasso, wide = run.values()
+    assert first["sparsity"] == dense["sparsity"] == small["sparsity"] == 0
     assert abs(small["parameters"] - pruned["parameters"]) < 200
     for one in (pruned, lasso, wide):
         assert one["sparsity"] == pytest.approx(0.9, abs=0.01)
@@ -136,7 +136,7 @@ def test_character_error_rate_weighs_utterances_by_their_letters():
 def test_pruning_is_that_of_the_recipe_of_the_package():
     recipes = speech_ctc.recipes(speech_ctc.parse([]), "gru", seed=3, letters=27)
     recipe, lasso = recipes["pruned, 16 x 16"], recipes["lasso while pruned, 16 x 16"]
-    ours = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape)
+    ours = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, scope="gate")
     (pruning,) = speech_training._pruning(recipe)
     assert pruning.get_config() == ours.callbacks[0].get_config()
     same, strength = speech_training._pruning(lasso)
