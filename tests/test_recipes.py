@@ -41,7 +41,7 @@ def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
         ({"steps": 19}, "`steps` must be an integer of at least 20. Received: steps=19"),
         ({"learning_rate": 0}, "`learning_rate` must be a number above 0. Received: learning_rate=0"),
         ({"sparsity": 90}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90"),
-        ({"scope": "layer"}, "`scope` must be 'gate', 'kernel' or 'model'. Received: scope='layer'"),
+        ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model'. Received: scope='layer'"),
         ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
     ],
 )
