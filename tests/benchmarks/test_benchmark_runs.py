@@ -52,6 +52,7 @@ def test_all_modes(tmp_path, capfd):
 
 
 @NATIVE
+@pytest.mark.slow
 def test_a_second_run_has_nothing_to_do(tmp_path, capfd):
     pytest.importorskip("matplotlib")
     arguments = ["--peers", "ours", "--only", "steps"]
@@ -86,6 +87,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path, capsys):
     assert path.read_text() == "{}"
 
 
+@pytest.mark.slow
 def test_charts_and_tables_without_measuring(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     import made_up

@@ -79,6 +79,7 @@ def test_troubles_name_problem_case_and_reason(results):
     assert len(lines) == 2
 
 
+@pytest.mark.slow
 def test_all_charts_are_drawn_whole(results, tmp_path):
     pytest.importorskip("matplotlib")
     paths = charts.draw(results, tmp_path)

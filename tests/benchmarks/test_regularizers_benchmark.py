@@ -13,6 +13,7 @@ regularizers = importlib.import_module("benchmarks.regularizers")
 TINY = ["--units", "20", "--batch", "3", "--time", "4"]
 
 
+@pytest.mark.slow
 def test_layers_are_measured_and_added_up(tmp_path, capsys, monkeypatch):
     every = regularizers.variants()
     monkeypatch.setattr(regularizers, "variants", lambda: {name: every[name] for name in ("GroupLasso 4 x 4", "ProximalGroupLasso 16 x 16", "Moduli")})

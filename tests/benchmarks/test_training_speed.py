@@ -76,6 +76,7 @@ def test_turns_are_taken_one_after_the_other():
 
 
 @pytest.mark.skipif(ops.loader.problem() is not None, reason="the native library was not built")
+@pytest.mark.slow
 def test_block_shapes_are_compared(capsys):
     block_shapes = importlib.import_module("benchmarks.block_shapes")
     try:

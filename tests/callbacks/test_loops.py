@@ -88,6 +88,7 @@ print("mirrored is pruned")
 """
 
 
+@pytest.mark.slow
 def test_mirrored_on_two_devices(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", MIRRORED]

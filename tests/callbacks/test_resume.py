@@ -99,6 +99,7 @@ def test_resumed_under_several_steps_per_execution(whole, tmp_path):
     assert_same(resume_run.run(**arguments), whole("threshold", 3))
 
 
+@pytest.mark.slow
 def test_resumed_twice(whole, tmp_path):
     arguments = dict(schedule=resume_run.RAMP, backup_dir=tmp_path / "b", save_freq=1)
     for step in (4, 12):

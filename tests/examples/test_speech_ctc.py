@@ -27,6 +27,7 @@ def printed(capsys):
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_steps_of_all_kinds_are_timed(recordings, tmp_path):
     training, test = speech_audio.recorded(recordings)
     speech = speech_data.Speech(training, test, tmp_path, speech_ctc.console, "tones")
