@@ -14,7 +14,7 @@ from keras_sparse_rnn.regularizers import GroupLasso
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
 
 
@@ -32,10 +32,8 @@ def random_kernel(inputs, columns, seed=0):
     return np.random.default_rng(seed).normal(size=(inputs, columns))
 
 
-@pytest.mark.parametrize(
-    "inputs, units, gates, block_shape",
-    [(7, 5, 4, (1, 1)), (9, 6, 3, (1, 4)), (11, 11, 1, (3, 2)), (7, 5, 4, (3, 2)), (9, 6, 3, (5, 7)), (7, 5, 4, (40, 40))],
-)
+@pytest.mark.parametrize("block_shape", [(1, 1), (1, 4), (3, 2), (5, 7), (40, 40)])
+@pytest.mark.parametrize("inputs, units, gates", [(7, 5, 4), (9, 6, 3), (11, 11, 1)])
 @pytest.mark.parametrize("amount", [0.0, 0.2, 0.9, 9.0])
 def test_it_shrinks_each_block(inputs, units, gates, block_shape, amount):
     kernel = random_kernel(inputs, gates * units)

@@ -16,7 +16,7 @@ SHAPE = (4, 3)
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
 
 
