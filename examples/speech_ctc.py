@@ -104,7 +104,7 @@ def recipes(options, cell, seed, letters):
     pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope=SCOPES[cell])
     if options.quick:
         # So short a training cannot tell which kernel matters more: every gate gets the same sparsity.
-        pruned = dataclasses.replace(pruned, scope="gate", criterion="l2")
+        pruned = dataclasses.replace(pruned, scope="gate")
     units = nearest_units(first, letters, weights(pruned, letters))
     result = {FIRST: first, DENSE: dense, SMALL: dataclasses.replace(first, units=units, steps=3 * first.steps)}
     for title, strength in (("pruned", 0.0), ("lasso while pruned", STRENGTHS[cell])):

@@ -47,10 +47,8 @@ class Recipe:
         learning_rate: at the peak; warmed up over the first 5 % of the steps, then brought to zero along a cosine.
         sparsity: of the recurrent layers' kernels at the end; 0 trains a dense model.
         block_shape: `(rows, columns)` that are pruned together.
-        ramp: where the pruning begins and ends, as fractions of `steps`.
         lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning ends.
-        scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
-        criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`, or `"fisher"` for `ksr.criteria.Fisher`.
+        scope: `"gate"`, `"kernel"` or `"model"`, as in `ksr.recipes.PruneTrained`, by which it is pruned.
         start: the name of the model whose weights it starts from; random ones if empty.
         seed: of the weights and of the order of the batches.
     """
@@ -63,10 +61,8 @@ class Recipe:
     learning_rate: float = 3e-3
     sparsity: float = 0.0
     block_shape: tuple = (16, 16)
-    ramp: tuple = (0.02, 0.3)
     lasso: float = 0.0
     scope: str = "model"
-    criterion: str = "fisher"
     start: str = ""
     seed: int = 1
 
@@ -263,15 +259,12 @@ def _fit(model, recipe, speech, console):
 
 
 def _pruning(recipe):
-    """The callbacks that prune; the pruning itself is that of `ksr.recipes.PruneTrained`."""
+    """The callbacks that prune, and let a group lasso go when the pruning is done."""
     if not recipe.sparsity:
         return []
-    begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
-    schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
-    criterion = ksr.criteria.Fisher() if recipe.criterion == "fisher" else recipe.criterion
-    frequency = max(1, recipe.steps // 50)
-    pruning = ksr.callbacks.BlockPruning(schedule, recipe.block_shape, frequency=frequency, criterion=criterion, scope=recipe.scope)
-    return [pruning, ksr.callbacks.StrengthSchedule(until=schedule)] if recipe.lasso else [pruning]
+    pruning = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, scope=recipe.scope)
+    lasso = [ksr.callbacks.StrengthSchedule(until=pruning.schedule)] if recipe.lasso else []
+    return pruning.callbacks + lasso
 
 
 class _Curve(keras.callbacks.Callback):

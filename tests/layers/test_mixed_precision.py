@@ -17,6 +17,11 @@ QUICK = [("lstm", "packed", "mixed_float16"), ("gru", "masked", "mixed_bfloat16"
 UNITS, TIME, FEATURES = 24, 7, 5
 
 
+def combinations(*values, quick):
+    """Parameters of every combination; those that are not `quick` are slow."""
+    return [pytest.param(*each, marks=() if each in quick else pytest.mark.slow) for each in itertools.product(*values)]
+
+
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(3)
@@ -48,10 +53,7 @@ def losses_of_training(cell, storage, dtype):
     return losses
 
 
-@pytest.mark.parametrize(
-    "cell, storage, policy",
-    [pytest.param(*each, marks=() if each in QUICK else pytest.mark.slow) for each in itertools.product(PARENTS, STORAGES, POLICIES)],
-)
+@pytest.mark.parametrize("cell, storage, policy", combinations(PARENTS, STORAGES, POLICIES, quick=QUICK))
 def test_fit_learns_what_float32_learns(cell, storage, policy):
     expected, received = (losses_of_training(cell, storage, dtype) for dtype in ("float32", policy))
     assert received[-1] < 0.5 * received[0]
@@ -108,8 +110,7 @@ def test_the_native_ops_run_under_every_policy(storage, policy):
     assert ops.why_not_native("gru", dtype=model.layers[0].compute_dtype) is None
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("storage, policy", combinations(STORAGES, POLICIES, quick=[one[1:] for one in QUICK]))
 def test_a_model_of_mixed_precision_is_pruned_and_substituted_and_goes_back(storage, policy):
     layer = keras.layers.LSTM(UNITS, dtype=policy)
     model = keras.Sequential([keras.Input((TIME, FEATURES)), layer, keras.layers.Dense(1, dtype=policy)])

@@ -98,7 +98,7 @@ def test_encoder_and_decoder_with_states_handed_over():
     [
         ("packed", "float32", {"dropout": 0.1, "recurrent_dropout": 0.1}),
         ("masked", "mixed_float16", {"recurrent_dropout": 0.1}),
-        ("packed", "mixed_float16", {"dropout": 0.1}),
+        pytest.param("packed", "mixed_float16", {"dropout": 0.1}, marks=pytest.mark.slow),
         ("packed", "mixed_bfloat16", {}),
     ],
 )

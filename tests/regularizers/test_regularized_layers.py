@@ -57,7 +57,7 @@ def test_block_sparse_layers_have_the_loss_and_gradient_of_the_dense_form(kind, 
     model = keras.Sequential([keras.Input((3, 5)), layer])
     gates = CELLS[kind][1]
     np.testing.assert_allclose(model.losses, expected_losses(layer.dense_kernels(), gates), rtol=1e-5)
-    model.compile(keras.optimizers.SGD(0.01), lambda y, y_pred: 0.0 * y_pred)
+    model.compile(keras.optimizers.SGD(0.01), lambda y, y_pred: 0.0 * y_pred, run_eagerly=True)
     before = layer.dense_kernels()
     model.train_on_batch(data()[0][:2], np.zeros((2, 7)))
     for old, new, grid in zip(before, layer.dense_kernels(), layer.grids):

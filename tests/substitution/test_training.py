@@ -51,7 +51,7 @@ def train(model, x, y, epochs):
     return model.fit(x, y, batch_size=4, epochs=epochs, shuffle=False, verbose=0).history["loss"]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", [pytest.param(one, marks=pytest.mark.slow if one in ("nadam", "rmsprop") else ()) for one in OPTIMIZERS])
 def test_training_goes_on_as_if_nothing_had_happened(optimizer):
     recurrent = layers.Bidirectional(layers.LSTM(9, return_sequences=True)) if optimizer == "adam" else None
     model, x, y = model_and_data(recurrent)
@@ -86,7 +86,7 @@ def test_slots_are_packed_like_the_kernels():
         assert packed.any()
 
 
-@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, pytest.param(keras.optimizers.LossScaleOptimizer, marks=pytest.mark.slow)])
 def test_adafactor_goes_on_although_blocks_are_partial(wrap):
     model, x, y = model_and_data()
     keep_zeros(model)
