@@ -34,6 +34,7 @@ class Recipe:
         ramp: where the pruning begins and ends, as fractions of `steps`.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
         criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`, or a key of `CRITERIA`.
+        keep_diagonal: whether the blocks on the diagonal of each gate's recurrent kernel stay.
         lasso: strength of a group lasso on both kernels, in the same blocks.
         lasso_stays: whether it stays after the ramp (GL); otherwise it is there while the ramp rises (GLP).
         regrowth: share of the live weights that are exchanged at first, as in `ksr.callbacks.Regrowth`; up to three quarters of the steps.
@@ -55,6 +56,7 @@ class Recipe:
     ramp: tuple = (0.02, 0.3)
     scope: str = "model"
     criterion: str = "fisher"
+    keep_diagonal: bool = False
     lasso: float = 0.0
     lasso_stays: bool = False
     regrowth: float = 0.0
@@ -167,6 +169,7 @@ def callbacks_of(recipe, text):
         frequency=max(1, recipe.steps // 50),
         criterion=CRITERIA.get(recipe.criterion, recipe.criterion),
         scope=recipe.scope,
+        keep_diagonal=recipe.keep_diagonal,
         regrowth=_regrowth(recipe, text),
     )
     glp = recipe.lasso and not recipe.lasso_stays
