@@ -34,7 +34,8 @@ import keras_sparse_rnn as ksr
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 PLAIN = {"dropout": 0.2, "ramp": (0.1, 0.4), "criterion": "l2"}
-BEST = {"dropout": 0.2, "start": "dense", "ramp": (0.02, 0.3), "criterion": "fisher"}
+FRESH = {"dropout": 0.2, "ramp": (0.02, 0.3), "criterion": "fisher"}
+BEST = {**FRESH, "start": "dense"}
 # What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from; `equal` takes as many units as
 # give a dense model the parameters of a pruned one; `wide` takes twice the units, pruned to the parameters of the dense model.
 ROWS = {
@@ -53,6 +54,8 @@ ROWS = {
     "best, less dropout": {**BEST, "dropout": 0.1},
     "best, more dropout": {**BEST, "dropout": 0.4},
     "best, late ramp": {**BEST, "ramp": (0.02, 0.6)},
+    "best, from random weights": FRESH,
+    "best, from random weights, twice the steps": {**FRESH, "steps": 5000},
     "best, twice the steps": {**BEST, "steps": 5000},
     "best, rate not rewound": {**BEST, "learning_rate": 8e-4},
     "best, kernel by kernel": {**BEST, "scope": "kernel"},
