@@ -134,11 +134,14 @@ def test_character_error_rate_weighs_utterances_by_their_letters():
     assert speech_training.character_error_rate(["ab", ""], ["ab", "abcdef"]) == 6 / 8
 
 
-def test_group_lasso_comes_beside_the_same_pruning():
+def test_pruning_is_that_of_the_recipe_of_the_package():
     recipes = speech_ctc.recipes(speech_ctc.parse([]), "gru", seed=3, letters=27)
-    (pruning,) = speech_training._pruning(recipes["pruned, 16 x 16"])
-    same, strength = speech_training._pruning(recipes["lasso while pruned, 16 x 16"])
-    assert same.get_config() == pruning.get_config() and pruning.get_config()["scope"] == "gate"
+    recipe, lasso = recipes["pruned, 16 x 16"], recipes["lasso while pruned, 16 x 16"]
+    ours = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, scope="gate")
+    (pruning,) = speech_training._pruning(recipe)
+    assert pruning.get_config() == ours.callbacks[0].get_config()
+    same, strength = speech_training._pruning(lasso)
+    assert same.get_config() == pruning.get_config()
     assert isinstance(strength, ksr.callbacks.StrengthSchedule)
     assert speech_training._pruning(recipes["dense"]) == []
 

@@ -33,7 +33,7 @@ def test_saved_models_load_in_a_fresh_process(tmp_path):
     model = keras.Sequential(
         [keras.Input((TIME, INPUTS)), *model_of("packed").layers, *middle, *model_of("masked").layers]
     )
-    model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=True)  # tracing takes longer than a step
+    model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(inputs(), np.ones((5, TIME, 5)), verbose=0)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", inputs())

@@ -63,7 +63,7 @@ def test_to_dense_gives_the_dequantised_model(weights, tolerance):
 
 def test_a_compiled_and_trained_model():
     model = pruned_model()
-    model.compile(keras.optimizers.Adam(0.001), "mse", metrics=["mae"], run_eagerly=True)  # tracing takes longer than a step
+    model.compile(keras.optimizers.Adam(0.001), "mse", metrics=["mae"])
     model.fit(inputs(), np.ones((5, 8)), verbose=0)
     float_model = ksr.substitute(model, BLOCK, storage="masked")
     quantized = ksr.substitute(float_model, BLOCK, weights="int8")
