@@ -13,7 +13,8 @@ from rich.table import Table
 SHAPES = (1, 1), (4, 4), (8, 8), (16, 16), (32, 32), (1, 16)
 SPARSITIES = 0.8, 0.9, 0.95
 LASSO = 2e-6
-DENSE, SMALL, WIDE, MAGNITUDE = "dense", "dense, as many parameters", "wider, pruned to the dense one's parameters", "by magnitude, 1 x 1"
+START, DENSE, SMALL = "dense, what the pruned ones start from", "dense", "dense, as many parameters"
+WIDE, MAGNITUDE = "wider, pruned to the dense one's parameters", "by magnitude, 1 x 1"
 COMMON = Recipe(units=256, steps=1250)
 DROPOUTS = {DENSE: 0.5, SMALL: 0.0, WIDE: 0.5}
 PRUNED_DROPOUT = 0.2
@@ -27,20 +28,20 @@ def shapes_and_sparsities(quick):
 def recipes(cell, seed, characters, quick=False):
     """Every model of one cell and seed: dict of `(row, sparsity)` to `Recipe`, None for the sparsity of a model that has its own.
 
-    All but the dense model and the small ones start from the dense model, or have as many steps as both together. A group lasso, which stays (GL)
-    or goes when pruning ends (GLP), is tried at the middle sparsity alone.
+    The pruned ones start from a dense model of half the steps; all others have as many steps as both together. A group lasso, which stays (GL) or
+    goes when pruning ends (GLP), is tried at the middle sparsity alone.
     """
     shapes, sparsities = shapes_and_sparsities(quick)
     common = dataclasses.replace(COMMON, cell=cell, seed=seed)
     if quick:
         common = dataclasses.replace(common, units=24, steps=40, batch=8, window=16)
     middle = sparsities[len(sparsities) // 2]
+    twice = dataclasses.replace(common, steps=2 * common.steps)
     dense = dataclasses.replace(common, dropout=DROPOUTS[DENSE])
-    result = {(DENSE, None): dense}
+    result = {(DENSE, None): dataclasses.replace(twice, dropout=DROPOUTS[DENSE], label="twice"), (START, None): dense}
     # A GRU's reset gates would lose nearly everything if gates were compared with each other; and a quick training cannot tell which kernel matters.
     scope = "gate" if quick or cell == "gru" else "model"
     pruned = dataclasses.replace(common, start=dense.name(), dropout=PRUNED_DROPOUT, scope=scope)
-    twice = dataclasses.replace(common, steps=2 * common.steps)
     for sparsity in sparsities:
         small = equal_units(characters, total(characters, common.units, cell, sparsity), cell)
         result[SMALL, sparsity] = dataclasses.replace(twice, units=small, dropout=DROPOUTS[SMALL])
@@ -84,7 +85,8 @@ def table(cell, results, options):
         result.add_column(heading, justify="right" if heading else "left")
     dense = statistics.mean(own[DENSE, None])
     result.add_row(DENSE, spread(own[DENSE, None]), *[""] * (len(sparsities) - 1))
-    result.add_row(WIDE, spread(own[WIDE, None], dense), *[""] * (len(sparsities) - 1))
+    for row in (START, WIDE):
+        result.add_row(row, spread(own[row, None], dense), *[""] * (len(sparsities) - 1))
     result.add_section()
     for row in dict.fromkeys(row for row, sparsity in own if sparsity is not None):
         result.add_row(row, *(spread(own.get((row, sparsity), []), dense) for sparsity in sparsities))

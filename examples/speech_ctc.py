@@ -43,7 +43,7 @@ STRENGTHS = {"rnn": 3e-5, "gru": 3e-5}
 LEARNING_RATES = {"rnn": 2e-3, "gru": 3e-3}
 # A GRU's reset gates would lose nearly everything if gates were compared with each other.
 SCOPES = {"rnn": "model", "gru": "gate"}
-FIRST, DENSE, SMALL = "dense, first training", "dense", "dense, as many weights as pruned"
+DENSE, SMALL = "dense", "dense, as many weights as pruned"
 
 
 def parse(arguments=None):
@@ -53,8 +53,7 @@ def parse(arguments=None):
     parser.add_argument("--data", metavar="FOLDER", help="recordings in the layout of LibriSpeech (default: speech made with espeak-ng)")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), help="kinds of layers (default: rnn gru, with --quick rnn)")
     parser.add_argument("--units", type=int, help="of each direction of a layer (default: 256, with --quick 32)")
-    steps = "of the first training; the second, dense or pruned, has twice as many (default: 1600, with --quick 20)"
-    parser.add_argument("--steps", type=int, help=steps)
+    parser.add_argument("--steps", type=int, help="batches of each training (default: 4800, with --quick 40)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=_block, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
     parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
@@ -65,7 +64,7 @@ def parse(arguments=None):
     options.cells = options.cells or (["rnn"] if options.quick else list(CELLS))
     options.blocks = options.blocks or ([(4, 4)] if options.quick else [(4, 4), (16, 16)])
     options.units = (32 if options.quick else 256) if options.units is None else options.units
-    options.steps = (20 if options.quick else 1600) if options.steps is None else options.steps
+    options.steps = (40 if options.quick else 4800) if options.steps is None else options.steps
     return options
 
 
@@ -92,27 +91,19 @@ def load(options):
 
 
 def recipes(options, cell, seed, letters):
-    """Titles and `Recipe`s of all models of one cell and one seed.
-
-    All have the same steps in all. The dense network is trained, and trained on for twice the steps with its learning rate rewound; the pruned ones
-    start from its first training and prune in the second. The small one and the wide one start from random weights.
-    """
-    first = Recipe(cell=cell, units=options.units, steps=options.steps, learning_rate=LEARNING_RATES[cell], seed=seed)
+    """Titles and `Recipe`s of all models of one cell and one seed; all start from random weights and have as many steps."""
+    dense = Recipe(cell=cell, units=options.units, steps=options.steps, learning_rate=LEARNING_RATES[cell], seed=seed)
     if options.quick:
-        first = dataclasses.replace(first, layers=1, batch=8)
-    dense = dataclasses.replace(first, start=first.name(), steps=2 * first.steps)
-    pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope=SCOPES[cell])
-    if options.quick:
-        # So short a training cannot tell which kernel matters more: every gate gets the same sparsity.
-        pruned = dataclasses.replace(pruned, scope="gate")
-    units = nearest_units(first, letters, weights(pruned, letters))
-    result = {FIRST: first, DENSE: dense, SMALL: dataclasses.replace(first, units=units, steps=3 * first.steps)}
+        dense = dataclasses.replace(dense, layers=1, batch=8)
+    # So short a training as a quick one cannot tell which kernel matters more: every gate gets the same sparsity.
+    pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope="gate" if options.quick else SCOPES[cell])
+    small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)))
+    result = {DENSE: dense, SMALL: small}
     for title, strength in (("pruned", 0.0), ("lasso while pruned", STRENGTHS[cell])):
         for block in options.blocks:
             result[f"{title}, {block[0]} x {block[1]}"] = dataclasses.replace(pruned, block_shape=block, lasso=strength)
     block = options.blocks[-1]
-    units = round(options.larger * first.units)
-    wide = dataclasses.replace(pruned, units=units, steps=3 * first.steps, block_shape=block, start="")
+    wide = dataclasses.replace(pruned, units=round(options.larger * dense.units), block_shape=block)
     result[f"wide, pruned, {block[0]} x {block[1]}"] = wide
     return result
 

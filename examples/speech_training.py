@@ -49,28 +49,25 @@ class Recipe:
         block_shape: `(rows, columns)` that are pruned together.
         lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning ends.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `ksr.recipes.PruneTrained`, by which it is pruned.
-        start: the name of the model whose weights it starts from; random ones if empty.
         seed: of the weights and of the order of the batches.
     """
 
     cell: str = "gru"
     layers: int = 3
     units: int = 256
-    steps: int = 1600
+    steps: int = 4800
     batch: int = 16
     learning_rate: float = 3e-3
     sparsity: float = 0.0
     block_shape: tuple = (16, 16)
     lasso: float = 0.0
     scope: str = "model"
-    start: str = ""
     seed: int = 1
 
     def name(self):
         """A short name that tells the models of one run apart."""
         kind = "dense" if not self.sparsity else f"{100 * self.sparsity:.3g}%-{self.block_shape[0]}x{self.block_shape[1]}"
-        again = "-again" if self.start and not self.sparsity else ""
-        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}{again}-seed{self.seed}"
+        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}-seed{self.seed}"
 
 
 def build(recipe, letters):
@@ -220,8 +217,6 @@ def trained(recipe, speech, folder, console):
             return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
     model = build(recipe, len(speech.letters))
-    if recipe.start:
-        model.set_weights(keras.models.load_model(folder / f"{recipe.start}.keras", compile=False).get_weights())
     # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
     model = masked(model, recipe)
     begin = time.perf_counter()
