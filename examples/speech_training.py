@@ -67,7 +67,7 @@ class Recipe:
     def name(self):
         """A short name that tells the models of one run apart."""
         kind = "dense" if not self.sparsity else f"{100 * self.sparsity:.3g}%-{self.block_shape[0]}x{self.block_shape[1]}"
-        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}-seed{self.seed}"
+        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}-{self.steps}steps-seed{self.seed}"
 
 
 def build(recipe, letters):

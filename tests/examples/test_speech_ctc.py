@@ -46,19 +46,19 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["speech"]["voices"] == [10, 1]
     (run,) = results["models"]["rnn"]
-    dense, small, pruned, lasso, wide = run.values()
+    dense, small, pruned, lasso, wide, wide_lasso = run.values()
     assert dense["sparsity"] == small["sparsity"] == 0
     assert {one["recipe"]["steps"] for one in run.values()} == {40}
     assert abs(small["parameters"] - pruned["parameters"]) < 200
-    for one in (pruned, lasso, wide):
+    for one in (pruned, lasso, wide, wide_lasso):
         assert one["sparsity"] == pytest.approx(0.9, abs=0.01)
     assert pruned["sparsity"] == pytest.approx(lasso["sparsity"])
-    assert pruned["parameters"] < wide["parameters"] < dense["parameters"]
+    assert pruned["parameters"] < wide["parameters"] == wide_lasso["parameters"] < dense["parameters"]
     assert all(one["cer"] > 0 for one in run.values())
     assert set(results["milliseconds_per_step"]["rnn"]) == {*run, "keras"}
     capsys.readouterr()
     assert speech_ctc.main(arguments) == 0
-    assert printed(capsys).count("taken from") == 5
+    assert printed(capsys).count("taken from") == 6
     assert json.loads((tmp_path / "results.json").read_text())["models"] == results["models"]
 
 
@@ -133,6 +133,15 @@ def test_edit_distance(one, other, distance):
 
 def test_character_error_rate_weighs_utterances_by_their_letters():
     assert speech_training.character_error_rate(["ab", ""], ["ab", "abcdef"]) == 6 / 8
+
+
+def test_recipes_differ_in_what_their_titles_say():
+    recipes = speech_ctc.recipes(speech_ctc.parse([]), "gru", seed=3, letters=27)
+    assert len({one.name() for one in recipes.values()}) == len(recipes)
+    for title, one in recipes.items():
+        assert one.steps == (9600 if "twice the steps" in title else 4800)
+        assert one.units == (512 if "wide" in title else 78 if "as many" in title else 256)
+        assert bool(one.lasso) == ("lasso" in title) and bool(one.sparsity) == ("pruned" in title and "as many" not in title)
 
 
 def test_pruning_is_that_of_the_recipe_of_the_package():
