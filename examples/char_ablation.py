@@ -56,6 +56,7 @@ ROWS = {
     "best, late ramp": {**BEST, "ramp": (0.02, 0.6)},
     "best, from random weights": FRESH,
     "best, from random weights, twice the steps": {**FRESH, "steps": 5000},
+    "best, from random weights, twice the steps, stronger GLP": {**FRESH, "steps": 5000, "lasso": 1e-5},
     "best, twice the steps": {**BEST, "steps": 5000},
     "best, rate not rewound": {**BEST, "learning_rate": 8e-4},
     "best, kernel by kernel": {**BEST, "scope": "kernel"},
