@@ -40,7 +40,8 @@ class PruneTrained:
     - pruning ends early, at 30 % of the steps, so that most of the training happens at the final sparsity;
     - the learning rate is rewound to its peak, warmed up, and brought to zero along a cosine.
 
-    From random weights, with the steps of both trainings, it comes out alike or better, in less time; then there is no dense model to compare with.
+    From random weights, with the steps of both trainings and a `regularizers.GroupLasso` until the pruning ends, it comes out alike or better, in
+    less time (docs/pruning.md).
 
     Give `steps` about as many as the dense training had. A pruned model overfits less than a dense one, so give it less dropout; half of it, to
     begin with. Convert the model by `ksr.substitute(model, storage="masked")` first, and its training gets faster as the pruning goes on.
