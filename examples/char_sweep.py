@@ -37,11 +37,11 @@ def recipes(cell, seed, characters, quick=False):
         common = dataclasses.replace(common, units=24, steps=40, batch=8, window=16)
     middle = sparsities[len(sparsities) // 2]
     twice = dataclasses.replace(common, steps=2 * common.steps)
-    dense = dataclasses.replace(common, dropout=DROPOUTS[DENSE])
-    result = {(DENSE, None): dataclasses.replace(twice, dropout=DROPOUTS[DENSE], label="twice"), (START, None): dense}
+    start = dataclasses.replace(common, dropout=DROPOUTS[DENSE])
+    result = {(DENSE, None): dataclasses.replace(start, steps=twice.steps, label="twice"), (START, None): start}
     # A GRU's reset gates would lose nearly everything if gates were compared with each other; and a quick training cannot tell which kernel matters.
     scope = "gate" if quick or cell == "gru" else "model"
-    pruned = dataclasses.replace(common, start=dense.name(), dropout=PRUNED_DROPOUT, scope=scope)
+    pruned = dataclasses.replace(common, start=start.name(), dropout=PRUNED_DROPOUT, scope=scope)
     for sparsity in sparsities:
         small = equal_units(characters, total(characters, common.units, cell, sparsity), cell)
         result[SMALL, sparsity] = dataclasses.replace(twice, units=small, dropout=DROPOUTS[SMALL])

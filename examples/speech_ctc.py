@@ -110,6 +110,7 @@ def recipes(options, cell, seed, letters):
         lasso = dataclasses.replace(one, lasso=STRENGTHS[cell])
         result |= {f"pruned, {shape}": one, f"{LASSO}, {shape}": lasso}
         result[f"{LASSO}, {shape}, {TWICE}"] = dataclasses.replace(lasso, steps=2 * dense.steps)
+    # Of the last of the block shapes.
     wide = dataclasses.replace(one, units=round(options.larger * dense.units))
     result[f"wide, pruned, {shape}"] = wide
     result[f"wide, {LASSO}, {shape}"] = dataclasses.replace(wide, lasso=STRENGTHS[cell])
