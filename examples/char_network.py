@@ -8,15 +8,14 @@ CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 GATES = {"lstm": 4, "gru": 3}
 
 
-def build(characters, units, dropout=0.0, batch=None, stateful=False, regularizer=None, cell="lstm"):
+def build(characters, units, dropout=0.0, batch=None, stateful=False, cell="lstm"):
     """A language model: characters int32 `[batch, time]` to logits `[batch, time, characters]`.
 
-    `regularizer` is that of both kernels of the recurrent layer, whose name is that of its `cell`.
+    The recurrent layer has the name of its `cell`.
     """
-    regularizers = {"kernel_regularizer": regularizer, "recurrent_regularizer": regularizer}
     inputs = keras.Input((None,), batch_size=batch, dtype="int32", name="characters")
     x = keras.layers.Embedding(characters, EMBEDDING, name="embedding")(inputs)
-    x = CELLS[cell](units, return_sequences=True, stateful=stateful, **regularizers, name=cell)(x)
+    x = CELLS[cell](units, return_sequences=True, stateful=stateful, name=cell)(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
     return keras.Model(inputs, keras.layers.Dense(characters, name="logits")(x), name="char_lm")
 

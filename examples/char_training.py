@@ -121,8 +121,7 @@ def trained(recipe, text, folder, console):
             console.print(f"{recipe.name()}: taken from {path}")
             return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
-    lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape) if recipe.lasso else None
-    model = build(len(text.characters), recipe.units, recipe.dropout, regularizer=lasso, cell=recipe.cell)
+    model = build(len(text.characters), recipe.units, recipe.dropout, cell=recipe.cell)
     if recipe.start:
         model.set_weights(_start(recipe, folder).get_weights())
     # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
@@ -172,8 +171,10 @@ def callbacks_of(recipe, text):
         keep_diagonal=recipe.keep_diagonal,
         regrowth=_regrowth(recipe, text),
     )
-    glp = recipe.lasso and not recipe.lasso_stays
-    return [pruning, ksr.callbacks.StrengthSchedule(until=schedule)] if glp else [pruning]
+    if not recipe.lasso:
+        return [pruning]
+    lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape)
+    return [pruning, ksr.callbacks.StrengthSchedule(until=None if recipe.lasso_stays else schedule, regularizer=lasso)]
 
 
 def _fit(model, recipe, text, console):

@@ -77,10 +77,8 @@ def build(recipe, letters):
     """
     inputs = keras.Input((None, FEATURES), name="features")
     x = keras.layers.Masking(0.0, name="mask")(inputs)
-    lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape) if recipe.lasso else None
-    penalties = {"kernel_regularizer": lasso, "recurrent_regularizer": lasso}
     for number in range(1, recipe.layers + 1):
-        layer = CELLS[recipe.cell](recipe.units, return_sequences=True, name=f"layer{number}", **penalties)
+        layer = CELLS[recipe.cell](recipe.units, return_sequences=True, name=f"layer{number}")
         x = keras.layers.Bidirectional(layer, merge_mode="sum", name=f"both{number}")(x)
         x = keras.layers.LayerNormalization(name=f"normalization{number}")(x)
     logits = keras.layers.Dense(letters + 1, name="logits")(x)
@@ -223,20 +221,18 @@ def trained(recipe, speech, folder, console):
     curve = _fit(model, recipe, speech, console)
     seconds = time.perf_counter() - begin
     heard = transcribe(model, speech)
-    # Without the penalty, which has done its work.
-    plain = build(dataclasses.replace(recipe, lasso=0.0), len(speech.letters))
-    plain.set_weights(ksr.to_dense(model).get_weights())
+    model = ksr.to_dense(model)
     known = {
         "cer": character_error_rate(heard, speech.texts),
-        "parameters": parameters(plain),
-        "sparsity": sparsity_of(plain),
+        "parameters": parameters(model),
+        "sparsity": sparsity_of(model),
         "seconds": seconds,
         "heard": heard[:20],
         "loss": curve.loss,
         "sparsities": curve.sparsity,
     }
     with tempfile.TemporaryDirectory(dir=folder) as draft:
-        plain.save(pathlib.Path(draft, path.name))
+        model.save(pathlib.Path(draft, path.name))
         pathlib.Path(draft, record.name).write_text(json.dumps({"asked": asked, **known}))
         os.replace(pathlib.Path(draft, path.name), path)
         os.replace(pathlib.Path(draft, record.name), record)
@@ -257,9 +253,8 @@ def _pruning(recipe):
     """The callbacks that prune, and let a group lasso go when the pruning is done."""
     if not recipe.sparsity:
         return []
-    pruning = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, scope=recipe.scope)
-    lasso = [ksr.callbacks.StrengthSchedule(until=pruning.schedule)] if recipe.lasso else []
-    return pruning.callbacks + lasso
+    how = {"sparsity": recipe.sparsity, "block_shape": recipe.block_shape, "scope": recipe.scope, "lasso": recipe.lasso}
+    return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, **how).callbacks
 
 
 class _Curve(keras.callbacks.Callback):

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_sparse_rnn import callbacks, criteria, schedules
+from keras_sparse_rnn import callbacks, criteria, regularizers, schedules
 from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_number, check_step
 
@@ -28,20 +28,21 @@ class PruneTrained:
     """Prunes a model that has been trained dense, and trains it on for `steps`: the recipe that costs the least accuracy in coarse blocks.
 
         model.fit(x, y, epochs=10)                                                              # dense
-        recipe = ksr.recipes.PruneTrained(steps=2500, learning_rate=8e-3, sparsity=0.9, block_shape=(16, 16))
+        recipe = ksr.recipes.PruneTrained(steps=2500, learning_rate=8e-3, sparsity=0.9, block_shape=(16, 16), lasso=1e-5)
         model.compile(keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0), loss)
         model.fit(x, y, epochs=10, callbacks=recipe.callbacks)
 
-    Four things make the difference, in this order (docs/results.md has the figures):
+    Five things make the difference, in this order (docs/results.md has the figures):
 
     - blocks are compared by `criteria.Fisher`, `mean w**2 v` with the optimizer's `v`, across all kernels and gates (`scope="model"`); where the
       layers are GRUs, take `scope="gate"`: their reset gates would lose nearly everything, and with it more accuracy than the choice brings;
     - the weights that are pruned have been trained: the first blocks to go are chosen by weights that mean something;
     - pruning ends early, at 30 % of the steps, so that most of the training happens at the final sparsity;
+    - with `lasso`, a `regularizers.GroupLasso` makes blocks small before they go, until the pruning ends (GLP: Narang, Undersander and Diamos 2017,
+      arXiv 1711.02782);
     - the learning rate is rewound to its peak, warmed up, and brought to zero along a cosine.
 
-    From random weights, with the steps of both trainings and a `regularizers.GroupLasso` until the pruning ends, it comes out alike or better, in
-    less time (docs/pruning.md).
+    With the lasso it works as well from random weights, with the steps of both trainings, in less time (docs/pruning.md).
 
     Give `steps` about as many as the dense training had. A pruned model overfits less than a dense one, so give it less dropout; half of it, to
     begin with. Convert the model by `ksr.substitute(model, storage="masked")` first, and its training gets faster as the pruning goes on.
@@ -53,6 +54,8 @@ class PruneTrained:
         block_shape: `(rows, columns)` that are pruned together, in the kernel of one gate.
         layers: which layers, as in `callbacks.BlockPruning`; `None`: all recurrent ones.
         scope: what reaches the sparsity: `"model"` all kernels together, `"kernel"` each kernel, `"gate"` each gate of each kernel.
+        lasso: strength of the group lasso, per weight, on the kernels that are pruned; 0: none. It depends on the loss: 1e-5 was right beside the
+            mean cross-entropy of a character, 3e-4 beside the loss of whole utterances, and three times that did harm.
 
     Attributes:
         learning_rate: a Keras learning-rate schedule, for an optimizer that keeps squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
@@ -63,10 +66,13 @@ class PruneTrained:
         ValueError: an argument is out of its range.
     """
 
-    def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None, scope="model"):
+    def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None, scope="model", lasso=0.0):
         self.learning_rate = warm_cosine(steps, learning_rate)
         begin, end = (max(1, round(part * steps)) for part in RAMP)
         self.schedule = schedules.PolynomialDecay(0.0, check_sparsity(sparsity), begin, end)
         frequency = max(1, steps // 50)
         pruning = callbacks.BlockPruning(self.schedule, block_shape, frequency=frequency, criterion=criteria.Fisher(), scope=scope, layers=layers)
         self.callbacks = [pruning]
+        if check_number(lasso, "lasso", least=0):
+            penalty = regularizers.GroupLasso(lasso, block_shape)
+            self.callbacks.append(callbacks.StrengthSchedule(until=self.schedule, regularizer=penalty, layers=layers))

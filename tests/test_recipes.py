@@ -19,6 +19,13 @@ def test_steps_are_divided_as_described(options, scope):
     assert pruning.get_config() == config
 
 
+def test_a_lasso_is_there_until_the_pruning_ends():
+    recipe = PruneTrained(steps=1000, learning_rate=0.3, block_shape=(4, 8), layers="encoder", lasso=0.5)
+    _, strengths = recipe.callbacks
+    lasso = ksr.regularizers.GroupLasso(0.5, (4, 8))
+    assert strengths.get_config() == ksr.callbacks.StrengthSchedule(until=recipe.schedule, regularizer=lasso, layers="encoder").get_config()
+
+
 def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)
@@ -41,6 +48,7 @@ def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
         ({"steps": 19}, "`steps` must be an integer of at least 20. Received: steps=19"),
         ({"learning_rate": 0}, "`learning_rate` must be a number above 0. Received: learning_rate=0"),
         ({"sparsity": 90}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90"),
+        ({"lasso": -1e-5}, "`lasso` must be a number of at least 0. Received: lasso=-1e-05"),
         ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model'. Received: scope='layer'"),
         ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
     ],

@@ -6,11 +6,13 @@ import weakref
 import keras
 
 from keras_sparse_rnn import schedules
-from keras_sparse_rnn.callbacks.configs import deserialize_schedule, serialize_schedule
+from keras_sparse_rnn.callbacks.configs import deserialize_schedule, deserialize_selector, serialize_schedule, serialize_selector
+from keras_sparse_rnn.callbacks.placed_regularizer import PlacedRegularizer
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction
 from keras_sparse_rnn.callbacks.training import Training
+from keras_sparse_rnn.regularizers import Regularizer
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.selection import to_numpy
+from keras_sparse_rnn.selection import as_selectors, find_kernels, to_numpy
 
 # What a strength is without a schedule, while one is at work: also for the next training if one has broken off.
 _unscaled = weakref.WeakKeyDictionary()
@@ -22,9 +24,13 @@ class StrengthSchedule(keras.callbacks.Callback):
 
     Group lasso while block pruning runs, and none afterwards, which is the GLP of Narang, Undersander and Diamos 2017 (arXiv 1711.02782):
 
-        lasso = ksr.regularizers.GroupLasso(1e-5, block_shape=(16, 16))                         # in the layers: recurrent_regularizer=lasso, ...
+        lasso = ksr.regularizers.GroupLasso(1e-5, block_shape=(16, 16))
         schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
-        model.fit(..., callbacks=[BlockPruning(schedule, (16, 16)), StrengthSchedule(until=schedule)])
+        model.fit(..., callbacks=[BlockPruning(schedule, (16, 16)), StrengthSchedule(until=schedule, regularizer=lasso)])
+
+    `regularizer` is put on the kernels of a model as it is, for the time of the training, beside one that is there, and shown the gates of each
+    kernel; the model and its checkpoints know nothing of it. Without it, the strengths scheduled are those of the regularizers that the layers
+    were built with.
 
     The factor is a function of `optimizer.iterations`, the number of updates made so far, so a run that is resumed goes on where it was. It is set
     before each step: with `until=schedule`, the step after the one at which the last mask is taken is the first without penalty. Nothing is
@@ -42,14 +48,25 @@ class StrengthSchedule(keras.callbacks.Callback):
         schedule: a schedule of `keras_sparse_rnn.schedules` whose value is the factor, such as a `PiecewiseLinear`.
         until: instead: the factor is 1 before this step and 0 from it on. A step, or a schedule: its `end_step`.
             Without either of the two, the factor is always 1.
+        regularizer: a regularizer of this package, put on the kernels while the model trains. `None`: those of the layers are enough.
+        layers: the layers whose kernels it is put on, as in `BlockPruning`; `None`: all recurrent ones. Only with a `regularizer`.
 
     Raises:
-        ValueError: an argument is wrong; or, when training begins, the model is not compiled or has nothing with a strength, or two of these
-            callbacks take part.
+        ValueError: an argument is wrong; or, when training begins, the model is not compiled, has nothing with a strength, or no layer that
+            `layers` selects, or two of these callbacks take part.
     """
 
-    def __init__(self, schedule=None, *, until=None):
+    def __init__(self, schedule=None, *, until=None, regularizer=None, layers=None):
         super().__init__()
+        if not isinstance(regularizer, Regularizer | None) or isinstance(regularizer, keras.Layer):
+            raise ValueError(
+                "`regularizer` must be None or one of keras_sparse_rnn.regularizers without weights of its own. "
+                f"Received: regularizer={regularizer!r}"
+            )
+        if layers is not None:
+            as_selectors(layers)
+            if regularizer is None:
+                raise ValueError(f"`layers` must be None without a `regularizer`, which is put on them. Received: layers={layers!r}")
         if schedule is not None and until is not None:
             raise ValueError(f"`schedule` or `until` must be None: each says what the factor is. Received: schedule={schedule!r}, until={until!r}")
         if schedule is not None and isinstance(schedules.get(schedule), schedules.ThresholdRamp):
@@ -57,9 +74,10 @@ class StrengthSchedule(keras.callbacks.Callback):
         self._end = None if until is None else _end_of(until)
         self.schedule = schedule
         self.until = self._end if isinstance(until, numbers.Integral) else until
+        self.regularizer, self.layers = regularizer, layers
         self.factor = 1.0
         self.training = None
-        self._scaled = []
+        self._scaled, self._placed = [], []
         self._at_work = False
 
     def on_train_begin(self, logs=None):
@@ -68,17 +86,19 @@ class StrengthSchedule(keras.callbacks.Callback):
         if getattr(self.model, "optimizer", None) is None:
             raise ValueError("The model must be compiled before strengths are scheduled: the schedule counts the steps of `model.optimizer`.")
         self.training = Training(self.model, self.params)
-        scaled = adjustable(self.model)
-        if not scaled:
+        kernels = [] if self.regularizer is None else [one for one in find_kernels(self.model, self.layers) if one.variable.trainable]
+        if not kernels and not adjustable(self.model):
             raise ValueError(
-                "The model must have a regularizer or a constraint with a `strength`, such as ksr.regularizers.GroupLasso, in its layers. "
-                f"Received: the model {self.model.name!r}, which has none"
+                "The model must have a regularizer or a constraint with a `strength`, such as ksr.regularizers.GroupLasso, in its layers, or the "
+                f"callback a `regularizer` for them. Received: the model {self.model.name!r}, which has none"
             )
         if self.model.compiled:
-            function = PrunedTrainFunction.join(self, self.training.adds_logs, masks=False)
+            function = PrunedTrainFunction.join(self, self.training.adds_logs, anew=bool(kernels))
             if any(isinstance(one, StrengthSchedule) and one is not self for one in function.callbacks):
                 function.callbacks.remove(self)
                 raise ValueError("Only one StrengthSchedule may take part in a training: it schedules all strengths. Received: two")
+        self._placed = [PlacedRegularizer(self.regularizer, kernel) for kernel in kernels]
+        scaled = adjustable(self.model)
         for one in scaled:
             _unscaled.setdefault(one, float(to_numpy(one.strength)))
             if hasattr(one, "follow"):
@@ -116,8 +136,10 @@ class StrengthSchedule(keras.callbacks.Callback):
             self._set(1.0)
             for one in self._scaled:
                 _unscaled.pop(one, None)
+            for one in self._placed:
+                one.remove()
             PrunedTrainFunction.leave(self)
-        self._scaled, self._at_work = [], False
+        self._scaled, self._placed, self._at_work = [], [], False
 
     def factor_at(self, step):
         """What strengths are multiplied with in the step after `step` updates."""
@@ -136,11 +158,18 @@ class StrengthSchedule(keras.callbacks.Callback):
 
     def get_config(self):
         until = self.until if self.until is None or isinstance(self.until, int) else serialize_schedule(self.until)
-        return {"schedule": None if self.schedule is None else serialize_schedule(self.schedule), "until": until}
+        return {
+            "schedule": None if self.schedule is None else serialize_schedule(self.schedule),
+            "until": until,
+            "regularizer": keras.saving.serialize_keras_object(self.regularizer),
+            "layers": serialize_selector(self.layers),
+        }
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{name: deserialize_schedule(value) if isinstance(value, dict) else value for name, value in config.items()})
+        schedule, until = (deserialize_schedule(one) if isinstance(one, dict) else one for one in (config["schedule"], config["until"]))
+        regularizer = keras.saving.deserialize_keras_object(config["regularizer"])
+        return cls(schedule, until=until, regularizer=regularizer, layers=deserialize_selector(config["layers"]))
 
 
 def adjustable(model):

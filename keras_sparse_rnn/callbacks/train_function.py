@@ -23,7 +23,7 @@ class PrunedTrainFunction:
     def __init__(self, function, training, add_logs):
         self.function, self.training, self.add_logs = function, training, add_logs
         self.callbacks = []
-        self.called = self.masks = False
+        self.called = self.anew = False
 
     def __call__(self, iterator):
         if self.training.is_over():
@@ -55,17 +55,18 @@ class PrunedTrainFunction:
         return model.train_function
 
     @classmethod
-    def join(cls, callback, add_logs, masks=True):
-        """Puts `callback` into the training function of its model. If it brings masks, that is traced anew: it knows none yet."""
+    def join(cls, callback, add_logs, anew=True):
+        """Puts `callback` into the training function of its model; to be traced `anew` if the callback brings masks or regularizers, which it
+        does not know yet."""
         training = callback.training
         model, current = training.model, training.model.train_function
         fresh = isinstance(current, cls) and not current.called and current.training.is_same(training)
         if not fresh:
             model.make_train_function(force=isinstance(current, cls))
             current = cls(model.train_function, training, add_logs)
-        if masks and not current.masks:
+        if anew and not current.anew:
             model.make_train_function(force=True)
-            current.function, current.masks = model.train_function, True
+            current.function, current.anew = model.train_function, True
         model.train_function = current
         if callback not in current.callbacks:
             current.callbacks.append(callback)
@@ -73,11 +74,11 @@ class PrunedTrainFunction:
 
     @classmethod
     def leave(cls, callback):
-        """Takes the callbacks out of the training function. One that holds masks is made and traced anew when it is needed again."""
+        """Takes the callbacks out of the training function. One that was traced anew is made and traced again when it is needed again."""
         model = callback.training.model
         current = model.train_function
         if isinstance(current, cls) and callback in current.callbacks:
-            model.train_function = None if current.masks else current.function
+            model.train_function = None if current.anew else current.function
 
 
 def sparsity_logs(callbacks):

@@ -53,7 +53,7 @@ class MaskedRegularizer:
         penalty = None
         if packed is not None and packed.values.graph is tf.compat.v1.get_default_graph():
             penalty = self.regularizer.of_packed(packed.values, packed.blocks, self.grid)
-        return self.regularizer(kernel) if penalty is None else penalty
+        return self.regularizer(kernel, gates=self.grid.gates) if penalty is None else penalty
 
 
 class PackedConstraint:
