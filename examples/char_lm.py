@@ -37,6 +37,7 @@ from rich.table import Table
 import keras_sparse_rnn as ksr
 
 console = Console(width=None if sys.stdout.isatty() else 120)
+LASSO = 1e-5
 
 
 def parse(arguments=None):
@@ -72,8 +73,8 @@ def check(options):
 def recipes(options, seed):
     """The dense recipe, that of the dense model of equal parameter count (but for its units), and one for each block shape.
 
-    A pruned model starts from the dense one, as `ksr.recipes.PruneTrained` has it; so the small one is trained for as many steps as both together.
-    The fewer weights, the less dropout: what served each best in a few trial runs.
+    A pruned model starts from the dense one, with a group lasso, as `ksr.recipes.PruneTrained` has it; so the small one is trained for as many
+    steps as both together. The fewer weights, the less dropout: what served each best in a few trial runs.
     """
     common = Recipe(seed=seed, units=options.units)
     dropouts = (0.5, 0.0, 0.2)
@@ -82,7 +83,7 @@ def recipes(options, seed):
         common, dropouts = dataclasses.replace(common, steps=300, scope="gate"), (0.0, 0.0, 0.0)
     dense, equal, pruned = (dataclasses.replace(common, dropout=dropout) for dropout in dropouts)
     equal = dataclasses.replace(equal, steps=2 * common.steps)
-    pruned = dataclasses.replace(pruned, start=dense.name(), sparsity=options.sparsity)
+    pruned = dataclasses.replace(pruned, start=dense.name(), sparsity=options.sparsity, lasso=LASSO)
     return dense, equal, [dataclasses.replace(pruned, block_shape=block) for block in options.blocks]
 
 
