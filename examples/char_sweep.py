@@ -12,7 +12,7 @@ from rich.table import Table
 
 SHAPES = (1, 1), (4, 4), (8, 8), (16, 16), (32, 32), (1, 16)
 SPARSITIES = 0.8, 0.9, 0.95
-LASSO = 2e-6
+LASSO = 1e-5
 START, DENSE, SMALL = "dense, what the pruned ones start from", "dense", "dense, as many parameters"
 WIDE, MAGNITUDE = "wider, pruned to the dense one's parameters", "by magnitude, 1 x 1"
 COMMON = Recipe(units=256, steps=1250)
@@ -20,22 +20,26 @@ DROPOUTS = {DENSE: 0.5, SMALL: 0.0, WIDE: 0.5}
 PRUNED_DROPOUT = 0.2
 
 
-def shapes_and_sparsities(quick):
-    """What is swept."""
-    return (((4, 4), (1, 4)), (0.8, 0.9)) if quick else (SHAPES, SPARSITIES)
+def shapes_and_sparsities(cell, quick):
+    """What is swept: of a GRU the middle sparsity alone."""
+    shapes, sparsities = (((4, 4), (1, 4)), (0.8, 0.9)) if quick else (SHAPES, SPARSITIES)
+    return shapes, sparsities if cell == "lstm" else (_middle(sparsities),)
+
+
+def _middle(sparsities):
+    return sparsities[len(sparsities) // 2]
 
 
 def recipes(cell, seed, characters, quick=False):
     """Every model of one cell and seed: dict of `(row, sparsity)` to `Recipe`, None for the sparsity of a model that has its own.
 
-    The pruned ones start from a dense model of half the steps; all others have as many steps as both together. A group lasso, which stays (GL) or
-    goes when pruning ends (GLP), is tried at the middle sparsity alone.
+    The pruned ones start from a dense model of half the steps; all others have as many steps as both together. A group lasso, which goes when
+    pruning ends (GLP) or, in an LSTM, stays (GL), is tried at the middle sparsity alone.
     """
-    shapes, sparsities = shapes_and_sparsities(quick)
+    shapes, sparsities = shapes_and_sparsities(cell, quick)
     common = dataclasses.replace(COMMON, cell=cell, seed=seed)
     if quick:
         common = dataclasses.replace(common, units=24, steps=40, batch=8, window=16)
-    middle = sparsities[len(sparsities) // 2]
     twice = dataclasses.replace(common, steps=2 * common.steps)
     start = dataclasses.replace(common, dropout=DROPOUTS[DENSE])
     result = {(DENSE, None): dataclasses.replace(start, steps=twice.steps, label="twice"), (START, None): start}
@@ -48,8 +52,9 @@ def recipes(cell, seed, characters, quick=False):
         for shape in shapes:
             one = dataclasses.replace(pruned, sparsity=sparsity, block_shape=shape)
             result[f"pruned, {shape[0]} x {shape[1]}", sparsity] = one
-            if sparsity == middle:
+            if sparsity == _middle(sparsities):
                 result[f"GLP, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, label="GLP")
+            if sparsity == _middle(sparsities) and cell == "lstm":
                 result[f"GL, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, lasso_stays=True, label="GL")
         result[MAGNITUDE, sparsity] = dataclasses.replace(pruned, sparsity=sparsity, block_shape=(1, 1), criterion="l2", label="magnitude")
     wide = 2 * common.units
@@ -78,7 +83,7 @@ def table(cell, results, options):
     """Bits per character over rows and sparsities, and how far above the dense model."""
     own = {place[1:]: [one.bits for one in runs] for place, runs in results.items() if place[0] == cell}
     units = results[cell, DENSE, None][0].recipe.units
-    sparsities = shapes_and_sparsities(options.quick)[1]
+    _, sparsities = shapes_and_sparsities(cell, options.quick)
     counted = f"{options.seeds} seeds, mean ± standard deviation" if options.seeds > 1 else "1 seed"
     result = Table(title=f"{cell.upper()}-{units}, bits per character; {counted}")
     for heading in ("", *(f"{100 * sparsity:g} %" for sparsity in sparsities)):
@@ -107,12 +112,16 @@ def write(results, options):
 
 
 def draw(results, options):
-    """Draws bits over sparsity, a line for each block shape, beside the dense model and those of as many parameters."""
+    """Draws bits over sparsity, a line for each block shape, beside the dense model and those of as many parameters.
+
+    A cell of one sparsity is drawn only if there are no others.
+    """
     from matplotlib.figure import Figure
 
-    shapes, sparsities = shapes_and_sparsities(options.quick)
-    figure = Figure(figsize=(5 * len(options.cells), 4), layout="constrained")
-    for axes, cell in zip(figure.subplots(1, len(options.cells), squeeze=False)[0], options.cells):
+    swept = {cell: shapes_and_sparsities(cell, options.quick) for cell in options.cells}
+    swept = {cell: one for cell, one in swept.items() if len(one[1]) > 1} or swept
+    figure = Figure(figsize=(5 * len(swept), 4), layout="constrained")
+    for axes, (cell, (shapes, sparsities)) in zip(figure.subplots(1, len(swept), squeeze=False)[0], swept.items()):
 
         def bits(row, sparsity):
             return [one.bits for one in results[cell, row, sparsity]]

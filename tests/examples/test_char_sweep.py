@@ -17,7 +17,9 @@ import char_sweep  # noqa: E402
 def test_models_have_names_of_their_own_and_the_parameters_that_rows_say(cell):
     recipes = char_sweep.recipes(cell, seed=2, characters=90)
     assert len({one.name() for one in recipes.values()}) == len(recipes)
-    shapes, sparsities = char_sweep.shapes_and_sparsities(quick=False)
+    shapes, sparsities = char_sweep.shapes_and_sparsities(cell, quick=False)
+    assert sparsities == {"lstm": (0.8, 0.9, 0.95), "gru": (0.9,)}[cell]
+    assert {sparsity for row, sparsity in recipes if row.startswith("GLP")} == {0.9}
     assert sum(row.startswith("pruned") for row, _ in recipes) == len(shapes) * len(sparsities)
     dense = char_network.total(90, recipes[char_sweep.DENSE, None].units, cell)
     wide = recipes[char_sweep.WIDE, None]

@@ -19,10 +19,13 @@ needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="the
 
 @needs_espeak
 def test_spoken_test_shares_neither_voice_nor_sentence_with_the_training():
-    training, test = speech_audio.spoken(60, 30, words=(1, 1))
+    training, test = speech_audio.spoken(40, 10, aside=20, words=(1, 1))
     assert not {one.speaker for one in training} & {one.speaker for one in test}
     assert not {one.text for one in training} & {one.text for one in test}
-    assert (training, test) == speech_audio.spoken(60, 30, words=(1, 1))
+    assert (training, test) == speech_audio.spoken(40, 10, aside=20, words=(1, 1))
+    # What is set aside is what the test would begin with otherwise.
+    _, aside = speech_audio.spoken(0, 20, aside=0, words=(1, 1))
+    assert not {one.text for one in aside} & {one.text for one in training + test}
     samples, rate = test[3].read()
     np.testing.assert_array_equal(samples, test[3].read()[0])
     assert 0.2 < len(samples) / rate < 3
