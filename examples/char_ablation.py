@@ -20,11 +20,12 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from char_lm import block_shape
+from arguments import block_shape
 from char_measure import spread
 from char_network import equal_sparsity, equal_units, total
 from char_text import Text
 from char_training import Recipe, trained
+from files import write_json
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -147,9 +148,7 @@ def write(results, options, text):
     for row, runs in results.items():
         for one in runs:
             known[one.recipe.name()] = {"recipe": dataclasses.asdict(one.recipe), **{name: getattr(one, name) for name in figures}}
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(known, indent=1))
-    os.replace(draft, path)
+    write_json(path, known)
     console.print(f"Figures: {path}")
 
 

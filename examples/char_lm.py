@@ -11,7 +11,6 @@ stopped goes on where it was.
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
 import platform
@@ -24,11 +23,13 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import keras
 import numpy as np
 import tensorflow as tf
+from arguments import block_shape
 from char_measure import STEPS, largest_difference, microseconds_per_step, sample, spread
 from char_network import CELLS, equal_units, recurrent
 from char_sweep import run as sweep
 from char_text import Text
 from char_training import Recipe, trained
+from files import write_json
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -202,9 +203,7 @@ def write_results(options, text, runs, deployed):
         "deployed": [figures_of(one) for one in deployed],
     }
     path = options.output / "results.json"
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(results, indent=1))
-    os.replace(draft, path)
+    write_json(path, results)
     console.print(f"Figures: {path}")
 
 
@@ -235,14 +234,6 @@ def processor():
     information = pathlib.Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def block_shape(text):
-    try:
-        rows, columns = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a block is ROWSxCOLUMNS, such as 16x16; received {text!r}") from None
-    return rows, columns
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """What block shape, sparsity and method cost a character language model: `python examples/char_lm.py --sweep`."""
 
 import dataclasses
-import json
-import os
 import statistics
 
 from char_measure import spread
 from char_network import equal_sparsity, equal_units, total
 from char_training import Recipe, trained
+from files import whole, write_json
 from rich.table import Table
 
 SHAPES = (1, 1), (4, 4), (8, 8), (16, 16), (32, 32), (1, 16)
@@ -99,16 +98,14 @@ def table(cell, results, options):
 
 
 def write(results, options):
-    """Writes every figure to `sweep.json`, whole or not at all."""
+    """Writes every figure to `sweep.json`."""
     figures = ("bits", "parameters", "sparsity", "seconds")
     runs = [
         {"cell": cell, "row": row, "recipe": dataclasses.asdict(one.recipe), **{name: getattr(one, name) for name in figures}}
         for (cell, row, _), models in results.items()
         for one in models
     ]
-    draft = options.output / "sweep.draft"
-    draft.write_text(json.dumps(runs, indent=1))
-    os.replace(draft, options.output / "sweep.json")
+    write_json(options.output / "sweep.json", runs)
 
 
 def draw(results, options):
@@ -137,6 +134,5 @@ def draw(results, options):
         axes.set_xticks(ticks, [f"{100 * sparsity:g} %" for sparsity in sparsities])
         axes.set(title=f"{cell.upper()}-{results[cell, DENSE, None][0].recipe.units}", xlabel="weights pruned", ylabel="bits per character")
     axes.legend(fontsize=8)
-    draft = options.output / "sweep.draft.png"
-    figure.savefig(draft, dpi=130)
-    os.replace(draft, options.output / "sweep.png")
+    with whole(options.output / "sweep.png") as draft:
+        figure.savefig(draft, dpi=130)

@@ -1,16 +1,14 @@
 """The recipe of the character language model and its training."""
 
 import dataclasses
-import json
-import os
 import pathlib
-import tempfile
 import time
 
 import keras
 import numpy as np
 from char_network import bits_per_character, build, live_fraction, parameters, recurrent
 from char_text import windows
+from files import keep, record_of
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import keras_sparse_rnn as ksr
@@ -113,13 +111,11 @@ def trained(recipe, text, folder, console):
         `Trained`.
     """
     path = folder / f"{recipe.name()}.keras"
-    record = path.with_suffix(".json")
-    asked = json.loads(json.dumps({**dataclasses.asdict(recipe), "text": text.digest}))
-    if record.exists() and path.exists():
-        known = json.loads(record.read_text())
-        if known.pop("asked") == asked:
-            console.print(f"{recipe.name()}: taken from {path}")
-            return Trained(recipe, path, **known)
+    asked = {**dataclasses.asdict(recipe), "text": text.digest}
+    known = record_of(path, asked)
+    if known is not None:
+        console.print(f"{recipe.name()}: taken from {path}")
+        return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
     model = build(len(text.characters), recipe.units, recipe.dropout, cell=recipe.cell)
     if recipe.start:
@@ -140,11 +136,7 @@ def trained(recipe, text, folder, console):
         "loss": curve.loss,
         "sparsities": curve.sparsity,
     }
-    with tempfile.TemporaryDirectory(dir=folder) as draft:
-        model.save(pathlib.Path(draft, path.name))
-        pathlib.Path(draft, record.name).write_text(json.dumps({"asked": asked, **known}))
-        os.replace(pathlib.Path(draft, path.name), path)
-        os.replace(pathlib.Path(draft, record.name), record)
+    keep(path, model.save, asked, known)
     return Trained(recipe, path, **known)
 
 

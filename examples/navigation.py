@@ -12,7 +12,6 @@ comparable at any time. docs/navigation.md says what came out.
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
 import statistics
@@ -24,6 +23,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import keras
 import numpy as np
 import tensorflow as tf
+from files import write_json
 from navigation_plots import draw
 from navigation_regularizers import NAMES
 from navigation_training import Recipe, trained
@@ -202,9 +202,7 @@ def write_results(options, world, runs):
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
         "runs": [_figures(place, one) for place, values in runs.items() for one in values],
     }
-    draft = results_path(options).with_suffix(".draft")
-    draft.write_text(json.dumps(results, indent=1))
-    os.replace(draft, results_path(options))
+    write_json(results_path(options), results)
 
 
 def _figures(place, one):

@@ -1,15 +1,13 @@
 """The recipe of the navigation network: its layers, its training, its pruning, its score."""
 
 import dataclasses
-import json
-import os
 import pathlib
-import tempfile
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
+from files import keep, record_of
 from navigation_regularizers import regularizer
 from navigation_world import TEST_WALKS, PlaceCells, World, centimetres, test_walks, training_walks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -163,12 +161,10 @@ def trained(recipe, world, folder, console):
         `Trained`.
     """
     path = folder / f"{recipe.name()}.weights.h5"
-    record = folder / f"{recipe.name()}.json"
-    asked = json.loads(json.dumps({"recipe": dataclasses.asdict(recipe), "world": dataclasses.asdict(world)}))
-    if record.exists() and path.exists():
-        known = json.loads(record.read_text())
-        if known.pop("asked") == asked:
-            return Trained(recipe, world, path, **known)
+    asked = {"recipe": dataclasses.asdict(recipe), "world": dataclasses.asdict(world)}
+    known = record_of(path, asked)
+    if known is not None:
+        return Trained(recipe, world, path, **known)
     pattern = _pattern(recipe, world, folder, console)
     keras.utils.set_random_seed(recipe.seed + (1000 if recipe.start == "again" else 0))
     cells = PlaceCells(world, recipe.seed)
@@ -192,11 +188,7 @@ def trained(recipe, world, folder, console):
         "loss": curve.loss,
         "sparsities": curve.sparsity,
     }
-    with tempfile.TemporaryDirectory(dir=folder) as draft:
-        model.save_weights(pathlib.Path(draft, path.name))
-        pathlib.Path(draft, record.name).write_text(json.dumps({"asked": asked, **known}))
-        os.replace(pathlib.Path(draft, path.name), path)
-        os.replace(pathlib.Path(draft, record.name), record)
+    keep(path, model.save_weights, asked, known)
     return Trained(recipe, world, path, **known)
 
 

@@ -12,7 +12,6 @@ trained again, so a run that was stopped goes on where it was.
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
 import platform
@@ -25,6 +24,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import keras
 import numpy as np
 import tensorflow as tf
+from arguments import block_shape
+from files import write_json
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -56,7 +57,7 @@ def parse(arguments=None):
     parser.add_argument("--units", type=int, help="of each direction of a layer (default: 256, with --quick 32)")
     parser.add_argument("--steps", type=int, help="batches of each training (default: 4800, with --quick 40)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
-    parser.add_argument("--blocks", nargs="+", type=_block, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
+    parser.add_argument("--blocks", nargs="+", type=block_shape, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
     parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
     output = {"type": pathlib.Path, "default": pathlib.Path("speech_ctc"), "metavar": "FOLDER"}
@@ -209,9 +210,7 @@ def write_results(options, speech, runs, times):
         "models": {cell: [{title: figures(one) for title, one in run.items()} for run in of_cell] for cell, of_cell in runs.items()},
     }
     path = options.output / "results.json"
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(results, indent=1))
-    os.replace(draft, path)
+    write_json(path, results)
     console.print(f"Figures: {path}")
 
 
@@ -222,14 +221,6 @@ def draw(options, speech, runs):
         shown = {title: one for title, one in first.items() if not title.startswith(SMALL)}
         draw_utterance(shown, speech, options.output / f"utterance-{cell}.png")
     console.print(f"Pictures: {', '.join(str(path) for path in sorted(options.output.glob('*.png')))}")
-
-
-def _block(text):
-    try:
-        rows, columns = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a block is ROWSxCOLUMNS, such as 16x16; received {text!r}") from None
-    return rows, columns
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
 
 import numpy as np
+from files import whole
 from rich.progress import track
 
 MELS = 40
@@ -83,10 +83,8 @@ def digest(key):
 
 
 def _write(path, arrays):
-    with tempfile.TemporaryDirectory(dir=path.parent) as draft:
-        draft = pathlib.Path(draft, path.name)
+    with whole(path) as draft:
         np.savez(draft, frames=np.concatenate(arrays), lengths=[len(one) for one in arrays])
-        os.replace(draft, path)
 
 
 def _read(path):

@@ -2,16 +2,14 @@
 
 import ctypes
 import dataclasses
-import json
-import os
 import pathlib
 import sys
-import tempfile
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
+from files import keep, record_of
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from speech_data import FEATURES
 
@@ -206,13 +204,11 @@ def trained(recipe, speech, folder, console):
         `Trained`.
     """
     path = folder / f"{recipe.name()}.keras"
-    record = path.with_suffix(".json")
-    asked = json.loads(json.dumps({**dataclasses.asdict(recipe), "speech": speech.digest}))
-    if record.exists() and path.exists():
-        known = json.loads(record.read_text())
-        if known.pop("asked") == asked:
-            console.print(f"{recipe.name()}: taken from {path}")
-            return Trained(recipe, path, **known)
+    asked = {**dataclasses.asdict(recipe), "speech": speech.digest}
+    known = record_of(path, asked)
+    if known is not None:
+        console.print(f"{recipe.name()}: taken from {path}")
+        return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
     model = build(recipe, len(speech.letters))
     # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
@@ -231,11 +227,7 @@ def trained(recipe, speech, folder, console):
         "loss": curve.loss,
         "sparsities": curve.sparsity,
     }
-    with tempfile.TemporaryDirectory(dir=folder) as draft:
-        model.save(pathlib.Path(draft, path.name))
-        pathlib.Path(draft, record.name).write_text(json.dumps({"asked": asked, **known}))
-        os.replace(pathlib.Path(draft, path.name), path)
-        os.replace(pathlib.Path(draft, record.name), record)
+    keep(path, model.save, asked, known)
     return Trained(recipe, path, **known)
 
 

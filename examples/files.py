@@ -1,0 +1,54 @@
+"""Files that are whole or not there: results, and finished models with their records, so that a run that was stopped goes on where it was."""
+
+import contextlib
+import json
+import os
+import pathlib
+import tempfile
+
+
+@contextlib.contextmanager
+def whole(path):
+    """The path of a draft of the same name, which takes the place of `path` when it is written: `with whole(path) as draft: ...`."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        draft = pathlib.Path(folder, path.name)
+        yield draft
+        os.replace(draft, path)
+
+
+def write_json(path, values):
+    """Writes a file of JSON, whole."""
+    with whole(path) as draft:
+        draft.write_text(json.dumps(values, indent=1))
+
+
+def record_of(path, asked):
+    """What is recorded of the finished model at `path`, a dict, if it was made as is `asked` now; else `None`.
+
+    Args:
+        path: of the model.
+        asked: everything that the model depends on, as JSON takes it.
+    """
+    record = _record(path)
+    if not (record.exists() and path.exists()):
+        return None
+    known = json.loads(record.read_text())
+    return known if known.pop("asked") == json.loads(json.dumps(asked)) else None
+
+
+def keep(path, save, asked, known):
+    """Writes a finished model and its record.
+
+    Args:
+        path: of the model.
+        save: function of a path, which writes it there.
+        asked: as in `record_of`.
+        known: what is recorded, a dict as JSON takes it.
+    """
+    with whole(_record(path)) as record, whole(path) as model:  # the record last
+        save(model)
+        record.write_text(json.dumps({"asked": asked, **known}))
+
+
+def _record(path):
+    return path.with_name(path.name.removesuffix(".keras").removesuffix(".weights.h5") + ".json")
