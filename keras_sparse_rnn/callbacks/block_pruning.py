@@ -153,6 +153,7 @@ class BlockPruning(keras.callbacks.Callback):
         if self._at_work and self.params is self.training.params:
             self.params = None  # of a `fit` that has broken off; this is a loop without one
         training = Training(self.model, self.params)
+        PrunedTrainFunction.end_others(training)
         self.leave()
         if getattr(self.model, "optimizer", None) is None:
             raise ValueError(

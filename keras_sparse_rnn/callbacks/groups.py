@@ -23,13 +23,7 @@ def find_groups(pruning, criterion):
     """
     mapping = pruning.schedule if isinstance(pruning.schedule, dict) else {None: pruning.schedule}
     layers = list(mapping) if isinstance(pruning.schedule, dict) else pruning.layers
-    kernels = find_kernels(pruning.model, layers)
-    frozen = ", ".join(dict.fromkeys(kernel.path for kernel in kernels if not kernel.variable.trainable))
-    kernels = [kernel for kernel in kernels if kernel.variable.trainable]
-    if not kernels:
-        raise ValueError(f"`layers` must have a trainable layer that can be pruned. Received: only frozen ones, {frozen}")
-    if frozen:
-        warnings.warn(f"These selected layers are frozen (trainable=False) and are not pruned: {frozen}", stacklevel=2)
+    kernels = trainable_kernels(pruning.model, layers, "pruned")
     for kernel in kernels:
         if kernel.role == "recurrent_kernel" or isinstance(kernel.cell, keras.layers.Dense):
             check_block_fits(pruning.block_shape, (kernel.inputs, kernel.units), kernel.name)
@@ -46,3 +40,26 @@ def find_groups(pruning, criterion):
             else:
                 groups.append(RegrowingGroup(*arguments, regrowth=pruning.regrowth, **options))
     return groups
+
+
+def trainable_kernels(model, layers, done):
+    """The kernels of the selected layers that are not frozen.
+
+    Args:
+        model, layers: as in `find_kernels`.
+        done: what is to be done to them, a participle.
+
+    Raises:
+        ValueError: there are none.
+
+    Warns:
+        UserWarning: some are frozen.
+    """
+    kernels = find_kernels(model, layers)
+    frozen = ", ".join(dict.fromkeys(kernel.path for kernel in kernels if not kernel.variable.trainable))
+    kernels = [kernel for kernel in kernels if kernel.variable.trainable]
+    if not kernels:
+        raise ValueError(f"`layers` must have a trainable layer that can be {done}. Received: only frozen ones, {frozen}")
+    if frozen:
+        warnings.warn(f"These selected layers are frozen (trainable=False) and are not {done}: {frozen}", stacklevel=3)
+    return kernels

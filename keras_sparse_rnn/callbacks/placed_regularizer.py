@@ -1,45 +1,68 @@
-"""A regularizer on a kernel of a built model, for the time of a training."""
+"""A regularizer on the kernels of a built model, for the time of a training."""
+
+import keras
+import tensorflow as tf
 
 from keras_sparse_rnn.layers.adapters import MaskedRegularizer
 from keras_sparse_rnn.layers.base import WEIGHTS
 
 
 class PlacedRegularizer:
-    """A `Regularizer` on the variable of a kernel, beside what regularizes it already; the kernel's gates are told to it.
+    """A `Regularizer` on the variables of kernels, beside what regularizes them already, times a factor that can be changed; it is told their gates.
 
-    Keras asks variables for their regularizers when it traces a training step, so it is to be traced after this. What a training that broke off has
-    left there is replaced.
+    Keras asks variables for their regularizers when it traces a step, so steps of training and of testing are to be traced after this, and again after
+    `remove`. What a training that broke off has left on a variable is replaced; it does nothing in another training.
 
     Args:
         regularizer: the `Regularizer`.
-        kernel: the `Kernel`.
+        kernels: list of `Kernel`.
+        training: the `Training` in which it counts.
     """
 
-    def __init__(self, regularizer, kernel):
-        self.variable = kernel.variable
-        there = kernel.variable.regularizer
-        former = getattr(there, "former", there)
-        grids = getattr(kernel.layer, "grids", None)
-        if former is None and grids is not None:
-            self.placed = _OnMasked(regularizer, dict(zip(WEIGHTS, grids))[kernel.role])
-        else:
-            self.placed = _Beside(regularizer, kernel.gates, former)
-        self.variable.regularizer = self.placed
+    def __init__(self, regularizer, kernels, training):
+        self.model = training.model
+        with self.model.distribute_strategy.scope():
+            self.factor = keras.Variable(1.0, dtype="float64", trainable=False, autocast=False, name="strength_factor")
+        self.placed = [(kernel.variable, _Placed(regularizer, kernel, self.factor, training)) for kernel in kernels]
+        for variable, placed in self.placed:
+            variable.regularizer = placed
+        self._trace_anew()
 
     def remove(self):
-        """Gives the variable its former regularizer back."""
-        if self.variable.regularizer is self.placed:
-            self.variable.regularizer = self.placed.former
+        """Gives the variables their former regularizers back."""
+        for variable, placed in self.placed:
+            if variable.regularizer is placed:
+                variable.regularizer = placed.former
+        self._trace_anew()
+
+    def _trace_anew(self):
+        self.model.test_function = None
 
 
-class _OnMasked(MaskedRegularizer):
-    former = None
+class _Placed(MaskedRegularizer):
+    """The penalty of `regularizer` and that of the `former` one of a kernel."""
 
+    def __init__(self, regularizer, kernel, factor, training):
+        grids = getattr(kernel.layer, "grids", None)
+        super().__init__(regularizer, None if grids is None else dict(zip(WEIGHTS, grids))[kernel.role])
+        self.former = former_of(kernel.variable)
+        self.gates, self.factor, self.training = kernel.gates, factor, training
 
-class _Beside:
-    def __init__(self, regularizer, gates, former):
-        self.regularizer, self.gates, self.former = regularizer, gates, former
+    def remember(self, packed):
+        super().remember(packed)
+        if isinstance(self.former, MaskedRegularizer):
+            self.former.remember(packed)
 
     def __call__(self, kernel):
-        penalty = self.regularizer(kernel, gates=self.gates)
-        return penalty if self.former is None else penalty + self.former(kernel)
+        former = None if self.former is None else self.former(kernel)
+        if self.training.is_over():
+            return tf.zeros(()) if former is None else former
+        penalty = self.regularizer(kernel, gates=self.gates) if self.grid is None else super().__call__(kernel)
+        penalty *= tf.cast(self.factor, penalty.dtype)
+        return penalty if former is None else penalty + tf.cast(former, penalty.dtype)
+
+
+def former_of(variable):
+    """The regularizer of a variable without what was placed on it."""
+    there = variable.regularizer
+    return there.former if isinstance(there, _Placed) else there

@@ -7,12 +7,13 @@ import keras
 
 from keras_sparse_rnn import schedules
 from keras_sparse_rnn.callbacks.configs import deserialize_schedule, deserialize_selector, serialize_schedule, serialize_selector
-from keras_sparse_rnn.callbacks.placed_regularizer import PlacedRegularizer
+from keras_sparse_rnn.callbacks.groups import trainable_kernels
+from keras_sparse_rnn.callbacks.placed_regularizer import PlacedRegularizer, former_of
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction
 from keras_sparse_rnn.callbacks.training import Training
-from keras_sparse_rnn.regularizers import Regularizer
+from keras_sparse_rnn.regularizers import Moduli, Regularizer
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.selection import as_selectors, find_kernels, to_numpy
+from keras_sparse_rnn.selection import as_selectors, to_numpy
 
 # What a strength is without a schedule, while one is at work: also for the next training if one has broken off.
 _unscaled = weakref.WeakKeyDictionary()
@@ -20,7 +21,8 @@ _unscaled = weakref.WeakKeyDictionary()
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class StrengthSchedule(keras.callbacks.Callback):
-    """Multiplies the strength of all regularizers and proximal constraints of this package with a factor that depends on the step.
+    """Multiplies the strength of all regularizers and proximal constraints of a model, or of one `regularizer` that it puts on it, with a factor
+    that depends on the step.
 
     Group lasso while block pruning runs, and none afterwards, which is the GLP of Narang, Undersander and Diamos 2017 (arXiv 1711.02782):
 
@@ -28,17 +30,18 @@ class StrengthSchedule(keras.callbacks.Callback):
         schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
         model.fit(..., callbacks=[BlockPruning(schedule, (16, 16)), StrengthSchedule(until=schedule, regularizer=lasso)])
 
-    `regularizer` is put on the kernels of a model as it is, for the time of the training, beside one that is there, and shown the gates of each
-    kernel; the model and its checkpoints know nothing of it. Without it, the strengths scheduled are those of the regularizers that the layers
-    were built with.
+    `regularizer` is put on the kernels of a model as it is, for the time of the training, beside one that is there, and is told the gates of each
+    kernel; the model and its checkpoints know nothing of it. Then the factor is that of this penalty alone. Layers of packed storage cannot have
+    one put on.
 
     The factor is a function of `optimizer.iterations`, the number of updates made so far, so a run that is resumed goes on where it was. It is set
     before each step: with `until=schedule`, the step after the one at which the last mask is taken is the first without penalty. Nothing is
-    traced anew. If hooks come only every N steps (`steps_per_execution=N`), the factor stands still for these. When training ends, or breaks off,
-    the strengths are what they were; checkpoints and configs never hold a strength that is scaled.
+    traced anew when it changes. If hooks come only every N steps (`steps_per_execution=N`), the factor stands still for these. When training
+    ends, the strengths are what they were, and what was put on is off; checkpoints and configs never hold a strength that is scaled. After a
+    training that has broken off that is so from the next `fit` on; call `leave` to have it at once, for `evaluate` or a loop of your own.
 
-    Whatever has a `strength` that is a scalar `keras.Variable`, and is the regularizer or the constraint of a variable of the model, alone or
-    inside another one, takes part. Proximal constraints without a `learning_rate` of their own are given that of the optimizer.
+    Without `regularizer`, whatever has a `strength` that is a scalar `keras.Variable`, and is the regularizer or the constraint of a variable of
+    the model, alone or inside another one, takes part. Proximal constraints without a `learning_rate` of their own are given that of the optimizer.
 
     `logs` get `"strength_factor"`. The loss that is logged has the penalty in it, so it falls when the factor does; so does `val_loss`.
 
@@ -48,7 +51,8 @@ class StrengthSchedule(keras.callbacks.Callback):
         schedule: a schedule of `keras_sparse_rnn.schedules` whose value is the factor, such as a `PiecewiseLinear`.
         until: instead: the factor is 1 before this step and 0 from it on. A step, or a schedule: its `end_step`.
             Without either of the two, the factor is always 1.
-        regularizer: a regularizer of this package, put on the kernels while the model trains. `None`: those of the layers are enough.
+        regularizer: a regularizer of this package, put on the kernels while the model trains; `GroupLasso`, as a rule. `None`: those that the
+            layers were built with take part.
         layers: the layers whose kernels it is put on, as in `BlockPruning`; `None`: all recurrent ones. Only with a `regularizer`.
 
     Raises:
@@ -58,10 +62,10 @@ class StrengthSchedule(keras.callbacks.Callback):
 
     def __init__(self, schedule=None, *, until=None, regularizer=None, layers=None):
         super().__init__()
-        if not isinstance(regularizer, Regularizer | None) or isinstance(regularizer, keras.Layer):
+        if not isinstance(regularizer, Regularizer | None) or isinstance(regularizer, Moduli):
             raise ValueError(
-                "`regularizer` must be None or one of keras_sparse_rnn.regularizers without weights of its own. "
-                f"Received: regularizer={regularizer!r}"
+                "`regularizer` must be None or one of keras_sparse_rnn.regularizers for kernels of all kinds, such as GroupLasso; Moduli is for "
+                f"recurrent kernels alone: give it to the layers. Received: regularizer={regularizer!r}"
             )
         if layers is not None:
             as_selectors(layers)
@@ -77,33 +81,40 @@ class StrengthSchedule(keras.callbacks.Callback):
         self.regularizer, self.layers = regularizer, layers
         self.factor = 1.0
         self.training = None
-        self._scaled, self._placed = [], []
+        self._scaled, self._placed = [], None
         self._at_work = False
 
     def on_train_begin(self, logs=None):
-        """Finds what has a strength."""
+        """Finds what has a strength, or puts it on."""
+        if self._at_work and self.params is self.training.params:
+            self.params = None  # of a `fit` that has broken off; this is a loop without one
+        training = Training(self.model, self.params)
+        PrunedTrainFunction.end_others(training)
         self.leave()
         if getattr(self.model, "optimizer", None) is None:
             raise ValueError("The model must be compiled before strengths are scheduled: the schedule counts the steps of `model.optimizer`.")
-        self.training = Training(self.model, self.params)
-        kernels = [] if self.regularizer is None else [one for one in find_kernels(self.model, self.layers) if one.variable.trainable]
-        if not kernels and not adjustable(self.model):
+        kernels = None if self.regularizer is None else trainable_kernels(self.model, self.layers, "regularized")
+        of_layers = adjustable(self.model)
+        if not kernels and not of_layers:
             raise ValueError(
                 "The model must have a regularizer or a constraint with a `strength`, such as ksr.regularizers.GroupLasso, in its layers, or the "
                 f"callback a `regularizer` for them. Received: the model {self.model.name!r}, which has none"
             )
+        self.training = training
         if self.model.compiled:
-            function = PrunedTrainFunction.join(self, self.training.adds_logs, anew=bool(kernels))
+            function = PrunedTrainFunction.join(self, training.adds_logs, anew=bool(kernels))
             if any(isinstance(one, StrengthSchedule) and one is not self for one in function.callbacks):
                 function.callbacks.remove(self)
-                raise ValueError("Only one StrengthSchedule may take part in a training: it schedules all strengths. Received: two")
-        self._placed = [PlacedRegularizer(self.regularizer, kernel) for kernel in kernels]
-        scaled = adjustable(self.model)
-        for one in scaled:
-            _unscaled.setdefault(one, float(to_numpy(one.strength)))
+                raise ValueError("Only one StrengthSchedule may take part in a training. Received: two")
+        self._at_work, self.factor = True, 1.0
+        if kernels:
+            self._placed = PlacedRegularizer(self.regularizer, kernels, training)
+        for one in of_layers:
             if hasattr(one, "follow"):
                 one.follow(self.model.optimizer)
-        self._scaled, self._at_work, self.factor = scaled, True, 1.0
+        self._scaled = [] if kernels else of_layers
+        for one in self._scaled:
+            _unscaled.setdefault(one, float(to_numpy(one.strength)))
         self._set(1.0)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -131,15 +142,20 @@ class StrengthSchedule(keras.callbacks.Callback):
         """Nothing is due after a step."""
 
     def leave(self):
-        """Makes the strengths what they were. To be called by hand if a training that has broken off is followed by a loop of one's own."""
-        if self._at_work:
-            self._set(1.0)
-            for one in self._scaled:
-                _unscaled.pop(one, None)
-            for one in self._placed:
-                one.remove()
-            PrunedTrainFunction.leave(self)
-        self._scaled, self._placed, self._at_work = [], [], False
+        """Makes the strengths what they were, and takes off what was put on. To be called by hand after a training that has broken off, if no
+        other `fit` of the model follows at once."""
+        if not self._at_work:
+            return
+        self._at_work, self.factor = False, 1.0
+        for one in self._scaled:
+            strength = _unscaled.pop(one, None)
+            if strength is not None:  # else another training has put it back
+                one.strength.assign(strength)
+        PrunedTrainFunction.leave(self)
+        if self._placed is not None:
+            self._placed.remove()
+            self.training.model.train_function = None  # also one that a callback of the user has had made
+        self._scaled, self._placed, self.params = [], None, None
 
     def factor_at(self, step):
         """What strengths are multiplied with in the step after `step` updates."""
@@ -154,6 +170,8 @@ class StrengthSchedule(keras.callbacks.Callback):
     def _set(self, factor):
         for one in self._scaled:
             one.strength.assign(factor * _unscaled[one])
+        if self._placed is not None:
+            self._placed.factor.assign(factor)
         self.factor = factor
 
     def get_config(self):
@@ -186,7 +204,7 @@ def adjustable(model):
             visit(inside)
 
     for variable in model.weights:
-        visit(variable.regularizer)
+        visit(former_of(variable))
         visit(variable.constraint)
     return found
 

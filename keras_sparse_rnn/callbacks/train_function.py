@@ -73,6 +73,15 @@ class PrunedTrainFunction:
         return current
 
     @classmethod
+    def end_others(cls, training):
+        """Has the callbacks leave that another training of the model has left there when it was broken off."""
+        current = training.model.train_function
+        if isinstance(current, cls) and not current.training.is_same(training):
+            for callback in list(current.callbacks):
+                if current.training.is_same(callback.training):  # or it works for another model by now
+                    callback.leave()
+
+    @classmethod
     def leave(cls, callback):
         """Takes the callbacks out of the training function. One that was traced anew is made and traced again when it is needed again."""
         model = callback.training.model

@@ -80,31 +80,104 @@ def test_layers_and_gates_are_known_whatever_they_are_called(data):
     look = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: seen.append(len(model.losses)))
     fit(model, data, StrengthSchedule(regularizer=GroupLasso(0.1, (2, 5)), layers="first"), look)
     assert seen == [2] * 5 and not model.losses
-    model.layers[1].trainable = False
-    model.compile("sgd", "mse", run_eagerly=True)
-    fit(model, data, StrengthSchedule(regularizer=GroupLasso(0.1, (2, 2))), look)
-    assert seen[5:] == [2] * 5
 
 
-@pytest.mark.parametrize("again", [True, False])
-def test_a_training_that_breaks_off_leaves_no_trace(again, make_model, data):
-    model, lasso = make_model("gru"), GroupLasso(0.5, (3, 2))
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_validation_has_the_penalty_while_it_is_there_and_not_afterwards(run_eagerly, make_model, data):
+    model, lasso = make_model("gru", run_eagerly=run_eagerly), GroupLasso(1.0, (3, 2))
+    model.evaluate(*data, batch_size=8, verbose=0)  # traced without it
+    penalties = []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: penalties.append(sum(float(lasso(kernel)) for kernel in kernels(model))))
+    history = model.fit(
+        *data, batch_size=8, epochs=2, verbose=0, validation_data=data, callbacks=[StrengthSchedule(until=6, regularizer=lasso), look]
+    ).history["val_loss"]
+    error = ((model.predict(data[0], verbose=0) - data[1]) ** 2).mean()
+    assert history[0] > penalties[0] > 10 * history[1]
+    np.testing.assert_allclose([history[1], model.evaluate(*data, batch_size=8, verbose=0)], error, rtol=1e-4)
+
+
+@pytest.mark.parametrize("again", ["the same", "another", "pruning", "compiled", "nothing"])
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_a_training_that_breaks_off_leaves_no_trace(again, run_eagerly, make_model, data):
+    model, lasso = make_model("gru", run_eagerly=run_eagerly), GroupLasso(0.5, (3, 2))
+    pruning, schedule = BlockPruning(Constant(0.5, 2), (3, 2)), StrengthSchedule(Constant(0.5, 0), regularizer=lasso)
 
     def stop(batch, logs):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(model, data, StrengthSchedule(Constant(0.5, 0), regularizer=lasso), keras.callbacks.LambdaCallback(on_train_batch_end=stop))
-    penalties, expected = [], []
+        fit(model, data, pruning, schedule, keras.callbacks.LambdaCallback(on_train_batch_end=stop))
+    if again == "compiled":
+        model.compile(keras.optimizers.SGD(0.05), "mse", run_eagerly=run_eagerly)
+    callbacks = {"the same": [schedule], "another": [StrengthSchedule(Constant(0.5, 0), regularizer=lasso)], "pruning": [pruning]}.get(again, [])
+    rate, before = 0.0, [kernel.numpy() for kernel in kernels(model)]
+    model.optimizer.learning_rate.assign(rate)
+    loss = fit(model, data, *callbacks).history["loss"][0]
+    error = ((model.predict(data[0], verbose=0) - data[1]) ** 2).mean()
+    penalty = 0.5 * sum(float(lasso(kernel, gates=3)) for kernel in before) if again in ("the same", "another") else 0.0
+    assert loss == pytest.approx(error + penalty, rel=0.3 if again == "pruning" else 1e-4)  # which changes weights on the way
+    assert float(lasso.strength.numpy()) == 0.5
+    assert not sum(map(float, model.losses))
+    if again != "compiled":  # which forgets who is at work
+        assert all(kernel.regularizer is None for kernel in kernels(model))
 
-    def look(batch, logs):
-        penalties.append(sum(map(float, model.losses)))
-        expected.append(sum(float(lasso(kernel)) for kernel in kernels(model)) if again else 0.0)
 
-    schedules = [StrengthSchedule(Constant(0.5, 0), regularizer=lasso)] if again else []
-    fit(model, data, *schedules, keras.callbacks.LambdaCallback(on_train_batch_end=look))
-    np.testing.assert_allclose(penalties, expected, rtol=1e-6)
-    assert not model.losses and float(lasso.strength.numpy()) == 0.5
+def test_a_callback_that_was_broken_off_can_leave_after_another_one(make_model, data):
+    def stop(batch, logs):
+        raise KeyboardInterrupt
+
+    lasso = GroupLasso(0.5, (3, 2))
+    model = make_model("gru")
+    for kernel in kernels(model):
+        kernel.regularizer = lasso
+    first, second = (StrengthSchedule(Constant(0.5, 0)) for _ in range(2))
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, data, first, keras.callbacks.LambdaCallback(on_train_batch_end=stop))
+    fit(model, data, second)
+    fit(model, data, first)
+    assert float(lasso.strength.numpy()) == 0.5
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, data, first, keras.callbacks.LambdaCallback(on_train_batch_end=stop))
+    first.leave()
+    assert float(lasso.strength.numpy()) == 0.5
+
+
+def test_regularizers_of_the_layers_keep_their_strength(make_model, data):
+    model, own = make_model("gru"), GroupLasso(0.25, (1, 1))
+    kernels(model)[1].regularizer = own
+    strengths = []
+    look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: strengths.append((float(own.strength.numpy()), logs["strength_factor"])))
+    fit(model, data, StrengthSchedule(until=2, regularizer=GroupLasso(0.5, (3, 2))), look)
+    assert strengths == [(0.25, 1.0)] * 2 + [(0.25, 0.0)] * 3
+
+
+def test_a_loop_of_ones_own_after_a_fit(make_model, data):
+    model = make_model("gru")
+    callbacks = BlockPruning(Constant(0.5, 2), (3, 2)), StrengthSchedule(until=2, regularizer=GroupLasso(0.5, (3, 2)))
+    fit(model, data, *callbacks)
+    for callback in callbacks:
+        callback.set_model(model)
+        callback.on_train_begin()
+    model.train_on_batch(data[0][:8], data[1][:8])
+    for callback in callbacks:
+        callback.on_train_end()
+    kernel = kernels(model)[1]
+    kernel.assign(np.ones(kernel.shape))
+    model.train_on_batch(data[0][:8], data[1][:8])
+    assert kernel.numpy().all() and not model.losses
+
+
+def test_frozen_layers_are_named(data):
+    model = keras.Sequential([keras.Input((2, 5)), keras.layers.GRU(3, name="first", return_sequences=True), keras.layers.GRU(4, name="second")])
+    model.layers[0].trainable = False
+    model.compile("sgd", "mse", run_eagerly=True)
+    schedule = StrengthSchedule(regularizer=GroupLasso(0.5, (3, 2)))
+    with pytest.warns(UserWarning, match=r"These selected layers are frozen \(trainable=False\) and are not regularized: first/gru_cell"):
+        model.fit(data[0], np.zeros((40, 4)), verbose=0, callbacks=[schedule])
+    model.layers[1].trainable = False
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(ValueError, match=r"`layers` must have a trainable layer that can be regularized\. Received: only frozen ones, first/gru_cell"):
+        model.fit(data[0], np.zeros((40, 4)), verbose=0, callbacks=[schedule])
 
 
 def test_a_checkpoint_knows_nothing_of_it(make_model, data, tmp_path):
@@ -122,7 +195,7 @@ def test_config(make_model):
 
 
 def test_errors(make_model, data):
-    message = r"`regularizer` must be None or one of keras_sparse_rnn\.regularizers without weights of its own\. Received: regularizer="
+    message = r"`regularizer` must be None or one of keras_sparse_rnn\.regularizers for kernels of all kinds, .* Received: regularizer="
     for wrong in ("l1", keras.regularizers.L1(), TrainableModuli(Circle(), strength=1.0)):
         with pytest.raises(ValueError, match=message):
             StrengthSchedule(regularizer=wrong)
