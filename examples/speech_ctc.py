@@ -38,7 +38,7 @@ import keras_sparse_rnn as ksr
 
 console = Console(width=None if sys.stdout.isatty() else 140)
 UTTERANCES, QUICK_UTTERANCES = (8000, 1600), (192, 32)
-# Of the group lasso. The GRU's is the best of 3e-5 to 1e-3 (docs/speech.md); that of the SimpleRNN is not tuned.
+# Of the group lasso. The GRU's is the best of 3e-5 to 1e-3, the SimpleRNN the better the less it has (docs/speech.md).
 STRENGTHS = {"rnn": 3e-5, "gru": 3e-4}
 # Of trial runs (docs/speech.md); that of the SimpleRNN is hardly tuned.
 LEARNING_RATES = {"rnn": 2e-3, "gru": 3e-3}

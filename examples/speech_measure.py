@@ -43,7 +43,7 @@ def milliseconds_per_step(models, speech, rounds=7):
     return {title: statistics.median(values[1:]) for title, values in times.items()}
 
 
-def draw_curves(models, path, smooth=25):
+def draw_curves(models, path, smooth=100):
     """Draws the loss of training, averaged over `smooth` steps, and the sparsity.
 
     Args:
