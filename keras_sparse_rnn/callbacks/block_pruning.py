@@ -14,7 +14,6 @@ from keras_sparse_rnn.callbacks.configs import (
 from keras_sparse_rnn.callbacks.groups import find_groups
 from keras_sparse_rnn.callbacks.regrowth import Regrowth
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
-from keras_sparse_rnn.callbacks.training import Training
 from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice, check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selection import as_selectors, short_names, to_numpy
@@ -150,11 +149,7 @@ class BlockPruning(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Finds the kernels and puts their masks in place. Whatever does not fit raises before anything is changed."""
-        if self._at_work and self.params is self.training.params:
-            self.params = None  # of a `fit` that has broken off; this is a loop without one
-        training = Training(self.model, self.params)
-        PrunedTrainFunction.end_others(training)
-        self.leave()
+        training = PrunedTrainFunction.begin(self)
         if getattr(self.model, "optimizer", None) is None:
             raise ValueError(
                 "The model must be compiled before it is pruned: the schedule counts the steps of `model.optimizer`."

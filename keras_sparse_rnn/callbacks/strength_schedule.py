@@ -10,7 +10,6 @@ from keras_sparse_rnn.callbacks.configs import deserialize_schedule, deserialize
 from keras_sparse_rnn.callbacks.groups import trainable_kernels
 from keras_sparse_rnn.callbacks.placed_regularizer import PlacedRegularizer, former_of
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction
-from keras_sparse_rnn.callbacks.training import Training
 from keras_sparse_rnn.regularizers import Moduli, Regularizer
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selection import as_selectors, to_numpy
@@ -86,11 +85,7 @@ class StrengthSchedule(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Finds what has a strength, or puts it on."""
-        if self._at_work and self.params is self.training.params:
-            self.params = None  # of a `fit` that has broken off; this is a loop without one
-        training = Training(self.model, self.params)
-        PrunedTrainFunction.end_others(training)
-        self.leave()
+        training = PrunedTrainFunction.begin(self)
         if getattr(self.model, "optimizer", None) is None:
             raise ValueError("The model must be compiled before strengths are scheduled: the schedule counts the steps of `model.optimizer`.")
         kernels = None if self.regularizer is None else trainable_kernels(self.model, self.layers, "regularized")

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_sparse_rnn.callbacks.training import Training
+
 
 class PrunedTrainFunction:
     """What `fit` and `train_on_batch` call in place of `model.train_function` while `BlockPruning` is at work.
@@ -73,13 +75,18 @@ class PrunedTrainFunction:
         return current
 
     @classmethod
-    def end_others(cls, training):
-        """Has the callbacks leave that another training of the model has left there when it was broken off."""
+    def begin(cls, callback):
+        """The `Training` that begins for `callback`. Whatever is still at work in one that was broken off leaves it."""
+        if callback.training is not None and callback.params is callback.training.params:
+            callback.params = None  # of a `fit` that has broken off; this is a loop without one
+        training = Training(callback.model, callback.params)
         current = training.model.train_function
         if isinstance(current, cls) and not current.training.is_same(training):
-            for callback in list(current.callbacks):
-                if current.training.is_same(callback.training):  # or it works for another model by now
-                    callback.leave()
+            for other in list(current.callbacks):
+                if current.training.is_same(other.training):  # or it works for another model by now
+                    other.leave()
+        callback.leave()
+        return training
 
     @classmethod
     def leave(cls, callback):

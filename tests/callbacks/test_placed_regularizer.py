@@ -16,13 +16,13 @@ def weights(model):
     return [one.numpy() for one in model.trainable_weights]
 
 
-def trained(model, data, *callbacks, of_layers=None, masked=False, head=None, **options):
+def trained(model, data, *callbacks, of_layers=None, masked=False):
     """The losses and weights of two epochs from the same start."""
     if masked:
         model = ksr.substitute(model, block_shape=(3, 2), storage="masked")
     for kernel in kernels(model):
         kernel.regularizer = of_layers and (ksr.layers.adapters.MaskedRegularizer(of_layers, grid(kernel)) if masked else of_layers)
-    model.compile(keras.optimizers.SGD(0.05), "mse", **options)
+    model.compile(keras.optimizers.SGD(0.05), "mse")
     losses = fit(model, data, *callbacks, epochs=2).history["loss"]
     return losses, weights(model), model
 
@@ -110,8 +110,8 @@ def test_a_training_that_breaks_off_leaves_no_trace(again, run_eagerly, make_mod
     if again == "compiled":
         model.compile(keras.optimizers.SGD(0.05), "mse", run_eagerly=run_eagerly)
     callbacks = {"the same": [schedule], "another": [StrengthSchedule(Constant(0.5, 0), regularizer=lasso)], "pruning": [pruning]}.get(again, [])
-    rate, before = 0.0, [kernel.numpy() for kernel in kernels(model)]
-    model.optimizer.learning_rate.assign(rate)
+    before = [kernel.numpy() for kernel in kernels(model)]
+    model.optimizer.learning_rate.assign(0.0)
     loss = fit(model, data, *callbacks).history["loss"][0]
     error = ((model.predict(data[0], verbose=0) - data[1]) ** 2).mean()
     penalty = 0.5 * sum(float(lasso(kernel, gates=3)) for kernel in before) if again in ("the same", "another") else 0.0
