@@ -29,7 +29,7 @@ class Recipe:
         batch: walks in a batch.
         learning_rate: of AdamW, constant; of a network that starts trained, the peak.
         weight_decay: of AdamW.
-        regularizer: of the recurrent kernel, a name of `navigation_regularizers.REGULARIZERS`.
+        regularizer: of the recurrent kernel, a name of `navigation_regularizers.NAMES`.
         strength: of the regularizer.
         placement: of the neurons on the manifold, `"random"` or `"lattice"`.
         sparsity: at the end; 0 trains a dense network.

@@ -1,11 +1,11 @@
-"""What is done to a kernel after each step of the optimizer, for `kernel_constraint` and `recurrent_constraint` of any layer."""
+"""What is done to a kernel after each step of the optimizer, for `kernel_constraint` and `recurrent_constraint` of any layer of Keras."""
 
 import keras
 import tensorflow as tf
 
 from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.regularizers.blocks import block_norms, block_sizes, scale_blocks
-from keras_sparse_rnn.regularizers.gates import SeesGates, check_gates, find_gates, grid_of
+from keras_sparse_rnn.regularizers.gates import SeesGates, as_matrix, check_gates, find_gates, grid_of
 from keras_sparse_rnn.regularizers.regularizer import strength_variable, working_dtype
 from keras_sparse_rnn.schedules.schedule import check_number
 
@@ -41,7 +41,7 @@ class ProximalGroupLasso(SeesGates, keras.constraints.Constraint):
         gates: how many gates the kernel has, see `GroupLasso`.
 
     Raises:
-        ValueError: an argument is out of its range; or, when it is called, the kernel is no matrix, its number of gates cannot be told and makes
+        ValueError: an argument is out of its range; or, when it is called, the kernel has no two axes, its number of gates cannot be told and makes
             a difference, or there is no learning rate.
     """
 
@@ -57,11 +57,11 @@ class ProximalGroupLasso(SeesGates, keras.constraints.Constraint):
         gates = self.gates or gates or find_gates(kernel)
         kernel = tf.convert_to_tensor(kernel)
         grid = grid_of(kernel.shape, gates, self.block_shape, self)
-        weights = tf.cast(kernel, working_dtype(kernel.dtype))
+        weights = as_matrix(tf.cast(kernel, working_dtype(kernel.dtype)))
         amount = tf.cast(self.strength, weights.dtype) * tf.cast(self._step_size(), weights.dtype)
         norms, least = block_norms(weights, grid), amount * tf.constant(block_sizes(grid) ** 0.5, weights.dtype)
         factors = tf.where(norms > least, 1 - tf.math.divide_no_nan(least, norms), tf.zeros_like(norms))
-        return tf.cast(scale_blocks(weights, factors, grid), kernel.dtype)
+        return tf.cast(tf.reshape(scale_blocks(weights, factors, grid), kernel.shape), kernel.dtype)
 
     def follow(self, optimizer):
         """Takes the learning rate of `optimizer` as the step size where none was given; at each step, so along its schedule."""

@@ -5,12 +5,15 @@ units, a GRU of 8 or a SimpleRNN of 24. But its path does, for the recurrent lay
 layer is called: `encoder/lstm_cell/kernel`.
 """
 
+import math
 import numbers
 import re
 
+import tensorflow as tf
+
 from keras_sparse_rnn.patterns import BlockGrid
 
-CELLS = {"lstm_cell": 4, "gru_cell": 3, "simple_rnn_cell": 1, "dense": 1, "block_sparse_dense": 1, "embedding": 1}
+CELLS = {"lstm_cell": 4, "gru_cell": 3, "simple_rnn_cell": 1, "dense": 1, "block_sparse_dense": 1, "embedding": 1, "conv_lstm_cell": 4}
 POSSIBLE = (1, 3, 4)
 
 
@@ -34,7 +37,7 @@ def find_gates(kernel):
     """How many gates `kernel` has; `None` if that cannot be told, as of a tensor that is no variable.
 
     A variable tells by its path: by the name of the cell or layer that owns it, where Keras has chosen that name; or by being a
-    `recurrent_kernel`, `[units, gates * units]`.
+    `recurrent_kernel`, `[units, gates * units]`. A kernel of more than two axes, as of a convolution, has one gate, but in a ConvLSTM.
     """
     names = getattr(kernel, "path", "").split("/")
     if len(names) > 1:
@@ -43,7 +46,12 @@ def find_gates(kernel):
             return CELLS[owner]
     if names[-1] == "recurrent_kernel" and len(kernel.shape) == 2 and kernel.shape[1] % kernel.shape[0] == 0:
         return kernel.shape[1] // kernel.shape[0]
-    return None
+    return 1 if len(kernel.shape) > 2 else None
+
+
+def as_matrix(kernel):
+    """The kernel with all axes but the last made one, as blocks are cut of it."""
+    return kernel if len(kernel.shape) <= 2 else tf.reshape(kernel, (-1, kernel.shape[-1]))
 
 
 def grid_of(shape, gates, block_shape, cutter):
@@ -53,18 +61,18 @@ def grid_of(shape, gates, block_shape, cutter):
     there are, the blocks of all gates together are those of one gate.
 
     Args:
-        shape: `(inputs, gates * units)`.
+        shape: `(inputs, gates * units)`; the axes before the last count as one.
         gates: an int, or `None` if unknown.
         block_shape: `(rows, columns)` of a block.
         cutter: the object that cuts, for the error.
 
     Raises:
-        ValueError: the kernel is no matrix, its columns are no multiple of `gates`, or `gates` is unknown and makes a difference.
+        ValueError: the kernel has no two axes, its columns are no multiple of `gates`, or `gates` is unknown and makes a difference.
     """
     name = type(cutter).__name__
-    if len(shape) != 2:
+    if len(shape) < 2:
         raise ValueError(f"{name} takes kernels [inputs, gates * units]. Received: a kernel of shape {tuple(shape)}")
-    columns = shape[1]
+    inputs, columns = math.prod(shape[:-1]), shape[-1]
     if gates is None:
         possible = [count for count in POSSIBLE if columns % count == 0]
         if any(columns // count % block_shape[1] for count in possible if count > 1):
@@ -76,4 +84,4 @@ def grid_of(shape, gates, block_shape, cutter):
     if columns % gates:
         raise ValueError(f"`gates` of {name} must divide the columns of the kernel. Received: gates={gates}, a kernel of shape {tuple(shape)}")
     gates = 1 if columns // gates % block_shape[1] == 0 else gates
-    return BlockGrid(int(shape[0]), columns // gates, gates, block_shape)
+    return BlockGrid(inputs, columns // gates, gates, block_shape)

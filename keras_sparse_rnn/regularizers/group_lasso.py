@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.regularizers.blocks import block_norms, block_sizes, packed_norms, parts_of_blocks, scale_blocks, scale_packed
-from keras_sparse_rnn.regularizers.gates import grid_of
+from keras_sparse_rnn.regularizers.gates import as_matrix, grid_of
 from keras_sparse_rnn.regularizers.regularizer import Regularizer, working_dtype
 
 
@@ -25,7 +25,8 @@ class GroupLasso(Regularizer):
     exact zeros. To have the penalty while pruning runs and not afterwards (the authors' GLP), add `callbacks.StrengthSchedule(until=schedule)`.
 
     Each gate is cut by itself, as everywhere in this package; at edges that do not divide there are partial blocks, with their own `N_b`. Norms are
-    computed in float32 (in float64 for float64 weights) and are right for weights from 1e-30 to 1e4.
+    computed in float32 (in float64 for float64 weights) and are right for weights from 1e-30 to 1e4. A kernel of more than two axes, as of a
+    convolution, is cut as the matrix whose columns are its last axis.
 
     >>> lasso = GroupLasso(0.5, block_shape=(2, 2))
     >>> kernel = tf.constant([[3.0, 4.0, 0.0], [0.0, 0.0, 0.0]])        # a block of norm 5, of 4 weights; a partial one of zeros
@@ -39,7 +40,7 @@ class GroupLasso(Regularizer):
             It is needed only for cells that you have named yourself, and `Dense` layers with a name of yours, if units do not divide into blocks.
 
     Raises:
-        ValueError: an argument is out of its range; or, when it is called, the kernel is no matrix or its number of gates cannot be told and
+        ValueError: an argument is out of its range; or, when it is called, the kernel has no two axes or its number of gates cannot be told and
             makes a difference.
     """
 
@@ -49,7 +50,7 @@ class GroupLasso(Regularizer):
 
     def penalty(self, kernel, gates):
         grid = grid_of(kernel.shape, gates, self.block_shape, self)
-        sizes = block_sizes(grid)
+        kernel, sizes = as_matrix(kernel), block_sizes(grid)
         return _sum_of_norms(kernel, sizes, lambda w: block_norms(w, grid), lambda w, factors: scale_blocks(w, factors, grid))
 
     def of_packed(self, values, blocks, grid):

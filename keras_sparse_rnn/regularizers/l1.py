@@ -13,8 +13,8 @@ class L1(Regularizer):
         penalty  = strength * mean |w|
         gradient = strength * sign(w) / N,  N weights in the kernel, all gates together
 
-    Beside a `Moduli` whose inhibition is 70 on average, which most are (`moduli.matrix(units).mean()` says it), an L1 of 70 times its strength
-    pulls at the weights as hard. `keras.regularizers.L1(strength / N)` is the same penalty; `GroupLasso` of blocks (1, 1) is `N` times it.
+    Beside a `Moduli` whose inhibition is 70 on average, as about that of the default inhibitor is (`moduli.matrix(units).mean()` says it), an L1 of
+    70 times its strength pulls at the weights as hard. `keras.regularizers.L1(strength / N)` is the same penalty; `GroupLasso` of blocks (1, 1) is `N` times it.
 
     >>> float(L1(0.5)(tf.constant([[1.0, -3.0]])))
     1.0

@@ -56,7 +56,7 @@ class Moduli(Regularizer):
         permuted: whether the entries of R are shuffled.
         separate: whether the neurons of the rows have places of their own, apart from those of the columns. Then kernels need not be square, so
             it is also for `kernel_regularizer`. (Two lattices of one size are the same lattice.)
-        gates: as in `GroupLasso`. Of a square kernel it need not be given.
+        gates: as in `GroupLasso`. With `separate=False` it need not be given: there are as many columns in a gate as rows.
 
     Raises:
         ValueError: an argument is wrong; or, when it is called, the kernel does not fit or the inhibitor returns what is no penalty.

@@ -40,6 +40,13 @@ class TrainableModuli(Moduli, keras.layers.Layer):
         Moduli.__init__(self, manifold, inhibitor, strength, seed, placement=placement, order=order, separate=separate, gates=gates)
         self.source_places = self.target_places = None
 
+    def __setattr__(self, name, value):
+        # A layer would make the strength one of its weights, and save it as it is scaled at the time.
+        if name == "strength":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     __call__ = Moduli.__call__
 
     def build(self, kernel_shape):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from lasso_by_hand import CELLS, group_lasso
 
+from keras_sparse_rnn.constraints import ProximalGroupLasso
 from keras_sparse_rnn.regularizers import GroupLasso
 from keras_sparse_rnn.regularizers.gates import find_gates, grid_of
 
@@ -46,3 +47,34 @@ def test_nothing_need_be_known_where_the_cut_is_the_same(columns):
         else:
             with pytest.raises(ValueError, match="cannot be told"):
                 grid_of((9, columns), None, (4, width), None)
+
+
+@pytest.mark.parametrize("layer, shape, gates", [
+    (keras.layers.Conv1D(6, 3), (None, 9, 5), 1),
+    (keras.layers.Conv2D(6, (3, 2), name="mine"), (None, 9, 9, 5), 1),
+    (keras.layers.EinsumDense("abc,cde->abde", (None, 4, 6)), (None, 3, 5), 1),
+    (keras.layers.ConvLSTM1D(6, 3), (None, 4, 9, 5), 4),
+])
+def test_kernels_of_more_axes_are_cut_as_matrices(layer, shape, gates):
+    layer.build(shape)
+    kernel = [v for v in layer.weights if v.name == "kernel"][0]
+    assert len(kernel.shape) > 2 and find_gates(kernel) == gates
+    expected = group_lasso(kernel.numpy().reshape(-1, 6 * gates), gates, (2, 4), 0.5)[0]
+    np.testing.assert_allclose(GroupLasso(0.5, (2, 4))(kernel), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("storage", ["keras", "saved"])
+def test_a_convolution_is_trained_with_a_group_lasso_and_its_proximal_form(storage, tmp_path):
+    options = {"kernel_regularizer": GroupLasso(0.5, (3, 2)), "kernel_constraint": ProximalGroupLasso(3.0, (3, 2), learning_rate=0.1)}
+    model = keras.Sequential([keras.Input((8, 5)), keras.layers.Conv1D(6, 3, **options)])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    if storage == "saved":
+        model.save(tmp_path / "model.keras")
+        model = keras.models.load_model(tmp_path / "model.keras")
+    before = model.layers[0].kernel.numpy()
+    model.fit(np.zeros((2, 8, 5)), np.zeros((2, 6, 6)), verbose=0)
+    blocks = before.reshape(5, 3, 3, 2)
+    norms = np.sqrt((blocks**2).sum(axis=(1, 3), keepdims=True))
+    expected = blocks * np.maximum(0, 1 - 0.3 * 6**0.5 / norms)
+    assert (expected == 0).any() and (expected != 0).any()
+    np.testing.assert_allclose(model.layers[0].kernel.numpy(), expected.reshape(before.shape), rtol=1e-5)

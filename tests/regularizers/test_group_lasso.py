@@ -137,8 +137,8 @@ def test_errors():
         "`gates` must be None or how many gates stand side by side in the kernel: 4 in an LSTM, 3 in a GRU, else 1. Received: gates=0"
     )
     with pytest.raises(ValueError) as error:
-        GroupLasso(1.0, (2, 2))(np.zeros((2, 3, 4)))
-    assert str(error.value) == "GroupLasso takes kernels [inputs, gates * units]. Received: a kernel of shape (2, 3, 4)"
+        GroupLasso(1.0, (2, 2))(np.zeros(4))
+    assert str(error.value) == "GroupLasso takes kernels [inputs, gates * units]. Received: a kernel of shape (4,)"
     with pytest.raises(ValueError) as error:
         GroupLasso(1.0, (2, 2), gates=3)(np.zeros((2, 4)))
     assert str(error.value) == "`gates` of GroupLasso must divide the columns of the kernel. Received: gates=3, a kernel of shape (2, 4)"

@@ -128,3 +128,13 @@ def test_its_strength_can_be_scheduled():
     model.fit(*data(), verbose=0, callbacks=[ksr.callbacks.StrengthSchedule(until=1), watch])
     assert strengths == [0.0] and float(moduli.strength.value) == 0.5
     np.testing.assert_array_equal(moduli.source_places, before)
+
+
+def test_its_strength_is_no_weight_and_is_saved_as_it_was_given(tmp_path):
+    moduli = TrainableModuli(Torus(), strength=0.5, seed=0)
+    model = small_model(moduli)
+    save = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: model.save(tmp_path / "model.keras"))
+    model.fit(*data(), verbose=0, callbacks=[ksr.callbacks.StrengthSchedule(until=0), save])
+    assert not [v.path for v in model.weights if "strength" in v.path]
+    loaded = keras.models.load_model(tmp_path / "model.keras").layers[0].cell.recurrent_regularizer
+    assert float(loaded.strength.value) == loaded.get_config()["strength"] == 0.5
