@@ -4,6 +4,7 @@
     python examples/navigation.py                   eight regularisers, pruned to 90 %, and trained again; five seeds, and to 98 %
     python examples/navigation.py --blocks          blocks of 16 x 16: do neurons that are ordered along a manifold make better ones?
     python examples/navigation.py --tune            each regulariser at several strengths, on a seed that the tables do not have
+    python examples/navigation.py --blocks --tune   the same for blocks
 
 The task, the regularisers and the pruning of the moduli paper (Mackey et al. 2024, arXiv 2406.06290), scaled to two cores. Finished networks are
 kept in --output and not trained again, so a run that was stopped goes on where it was; the seeds are the outer loop, so what is there is
@@ -37,6 +38,7 @@ QUICK_WORLD = World(side=0.8, steps=8, cells=64)
 QUICK_RECIPE = Recipe(units=32, steps=40, batch=16, masks=4)
 # What --tune tries, and what it found.
 TRIED = (0.1, 0.3, 0.03)
+TRIED_BLOCKS = (0.001, 0.003, 0.01, 0.03, 0.1)
 STRENGTHS = {"torus": 0.3, "klein": 0.3, "permuted": 0.3}
 SEEDS_98 = 1  # At 98 % all networks fail alike.
 # What --blocks compares: the title of each row and how it differs from plain block pruning. Those that start trained follow the recipe of the
@@ -61,7 +63,7 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small network, few steps, one seed: shows that everything works")
     parser.add_argument("--blocks", action="store_true", help="the second table: blocks of 16 x 16 of the recurrent layer")
-    parser.add_argument("--tune", action="store_true", help=f"strengths of {', '.join(map(str, TRIED))} at 90 %%, on seed 0")
+    parser.add_argument("--tune", action="store_true", help="what strengths to take for either table, on seed 0")
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"these regularisers, of: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--seeds", type=int, help="how many seeds (default: 5, with --quick 1)")
     output = {"type": pathlib.Path, "default": pathlib.Path("navigation"), "metavar": "FOLDER"}
@@ -76,8 +78,8 @@ def check(options):
     """Raises a `ValueError` for what would fail only after minutes of training."""
     if options.seeds < 1:
         raise ValueError(f"`--seeds` must be at least 1. Received: {options.seeds}")
-    if options.blocks and (options.only or options.tune):
-        raise ValueError("`--only` and `--tune` are about the first table and do not go with `--blocks`")
+    if options.blocks and options.only:
+        raise ValueError("`--only` is about the first table and does not go with `--blocks`")
     if options.tune and options.seeds != 1:
         raise ValueError(f"`--tune` has one seed, 0. Received: `--seeds {options.seeds}`")
     if options.output.exists() and not options.output.is_dir():
@@ -88,18 +90,25 @@ def plan(options, seed):
     """The networks of one seed: dict of `(row, column)` to `Recipe`, in the order in which they are trained."""
     common = dataclasses.replace(QUICK_RECIPE if options.quick else Recipe(), seed=seed)
     recipes = {("dense", "error"): common}
-    if options.tune:
+    if options.tune and not options.blocks:
         for strength in TRIED:
             for row in options.only or [name for name in NAMES if name != "none"]:
                 recipes[row, f"strength {strength:g}"] = dataclasses.replace(common, regularizer=row, strength=strength, sparsity=0.9)
         return recipes
     if options.blocks:
-        recipes["dense, trained on", "error"] = dataclasses.replace(common, start="trained")
         # Pruned by the middle of the training: whoever wants blocks trains on.
-        common = dataclasses.replace(common, ramp=(0.0, 0.5), pruned="recurrent", block_shape=(4, 4) if options.quick else (16, 16))
+        pruned = dataclasses.replace(common, ramp=(0.0, 0.5), pruned="recurrent", block_shape=(4, 4) if options.quick else (16, 16))
+        if options.tune:
+            pruned = dataclasses.replace(pruned, sparsity=0.9 if options.quick else 0.95)
+            recipes["no regulariser", "strength 0"] = pruned
+            for strength in TRIED_BLOCKS:
+                for row in ("moduli, neurons in order", "moduli, neurons at random"):
+                    recipes[row, f"strength {strength:g}"] = dataclasses.replace(pruned, **{**BLOCKS[row], "strength": strength})
+            return recipes
+        recipes["dense, trained on", "error"] = dataclasses.replace(common, start="trained")
         for sparsity in (0.9,) if options.quick else (0.95, 0.9):
             for row, changes in BLOCKS.items():
-                recipe = dataclasses.replace(common, sparsity=sparsity, **changes)
+                recipe = dataclasses.replace(pruned, sparsity=sparsity, **changes)
                 if recipe.start != "a priori":
                     recipes[row, f"{100 * sparsity:g} %, pruned"] = recipe
                 if recipe.start == "dense":
@@ -189,7 +198,7 @@ def spread(runs, seeds):
 
 def results_path(options):
     """Where the figures are written."""
-    part = "_blocks" if options.blocks else "_strengths" if options.tune else ""
+    part = "_blocks" * options.blocks + "_strengths" * options.tune
     return options.output / f"navigation{part}.json"
 
 

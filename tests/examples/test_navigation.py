@@ -140,7 +140,7 @@ def test_arrows_go_to_the_nearest_image():
     "arguments, message",
     [
         (["--seeds", "0"], "`--seeds` must be at least 1. Received: 0"),
-        (["--blocks", "--only", "circle"], "`--only` and `--tune` are about the first table and do not go with `--blocks`"),
+        (["--blocks", "--only", "circle"], "`--only` is about the first table and does not go with `--blocks`"),
         (["--tune", "--seeds", "2"], "`--tune` has one seed, 0. Received: `--seeds 2`"),
     ],
 )
@@ -169,6 +169,11 @@ def test_strengths_are_tried_on_a_seed_that_the_tables_do_not_have():
     tuned = navigation.plan(navigation.parse(["--tune", "--only", "torus", "l1"]), 0)
     assert {(one.regularizer, one.strength) for one in tuned.values() if one.sparsity} == {(n, s) for n in ("torus", "l1") for s in navigation.TRIED}
     assert len({one.name() for one in tuned.values()}) == len(tuned)
+    tuned = navigation.plan(navigation.parse(["--tune", "--blocks"]), 0)
+    in_order = [one.strength for (row, _), one in tuned.items() if row == "moduli, neurons in order"]
+    assert tuple(in_order) == navigation.TRIED_BLOCKS and navigation.TORUS["strength"] in in_order
+    assert {(one.block_shape, one.sparsity, one.placement) for (row, _), one in tuned.items() if "order" in row} == {((16, 16), 0.95, "lattice")}
+    assert len({one.name() for one in tuned.values()}) == len(tuned) == 2 + 2 * len(in_order)
     names = [recipe.name() for recipe in navigation.plan(navigation.parse(["--blocks"]), 1).values()]
     assert len(set(names)) == len(names)
     tables = [recipe for arguments in ([], ["--blocks"]) for seed in (1, 5) for recipe in navigation.plan(navigation.parse(arguments), seed).values()]
