@@ -43,7 +43,7 @@ STRENGTHS = {"torus": 0.3, "klein": 0.3, "permuted": 0.3}
 SEEDS_98 = 1  # At 98 % all networks fail alike.
 # What --blocks compares: the title of each row and how it differs from plain block pruning. Those that start trained follow the recipe of the
 # package; those a priori are not pruned but sparse from the start.
-TORUS = {"regularizer": "torus", "strength": 0.03}  # the best of 0.03, 0.1, 0.3 and 1 for 16 x 16 at 95 % on seed 0
+TORUS = {"regularizer": "torus", "strength": 0.001}  # what --blocks --tune found
 ORDERED = {**TORUS, "placement": "lattice"}
 BLOCKS = {
     "moduli, neurons in order": ORDERED,
