@@ -46,7 +46,7 @@ def find_gates(kernel):
             return CELLS[owner]
     if names[-1] == "recurrent_kernel" and len(kernel.shape) == 2 and kernel.shape[1] % kernel.shape[0] == 0:
         return kernel.shape[1] // kernel.shape[0]
-    return 1 if len(kernel.shape) > 2 else None
+    return 1 if len(getattr(kernel, "shape", ())) > 2 else None
 
 
 def as_matrix(kernel):
