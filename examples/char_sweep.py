@@ -117,7 +117,7 @@ def draw(results, options):
 
     swept = {cell: shapes_and_sparsities(cell, options.quick) for cell in options.cells}
     swept = {cell: one for cell, one in swept.items() if len(one[1]) > 1} or swept
-    figure = Figure(figsize=(5 * len(swept), 4), layout="constrained")
+    figure = Figure(figsize=(5 * len(swept) + 1.5, 4), layout="constrained")
     for axes, (cell, (shapes, sparsities)) in zip(figure.subplots(1, len(swept), squeeze=False)[0], swept.items()):
 
         def bits(row, sparsity):
@@ -133,6 +133,6 @@ def draw(results, options):
         axes.axhline(statistics.mean(bits(DENSE, None)), color="black", label=DENSE)
         axes.set_xticks(ticks, [f"{100 * sparsity:g} %" for sparsity in sparsities])
         axes.set(title=f"{cell.upper()}-{results[cell, DENSE, None][0].recipe.units}", xlabel="weights pruned", ylabel="bits per character")
-    axes.legend(fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     with whole(options.output / "sweep.png") as draft:
         figure.savefig(draft, dpi=130)

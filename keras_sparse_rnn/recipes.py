@@ -32,15 +32,15 @@ class PruneTrained:
         model.compile(keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0), loss)
         model.fit(x, y, epochs=10, callbacks=recipe.callbacks)
 
-    Five things make the difference, in this order (docs/results.md has the figures):
+    Five things make the difference (docs/results.md has the figures), the first of them the most:
 
+    - the learning rate is rewound to its peak, warmed up, and brought to zero along a cosine;
     - blocks are compared by `criteria.Fisher`, `mean w**2 v` with the optimizer's `v`, across all kernels and gates (`scope="model"`); where the
       layers are GRUs, take `scope="gate"`: their reset gates would lose nearly everything, and with it more accuracy than the choice brings;
     - the weights that are pruned have been trained: the first blocks to go are chosen by weights that mean something;
     - pruning ends early, at 30 % of the steps, so that most of the training happens at the final sparsity;
     - with `lasso`, a `regularizers.GroupLasso` makes blocks small before they go, until the pruning ends (GLP: Narang, Undersander and Diamos 2017,
-      arXiv 1711.02782);
-    - the learning rate is rewound to its peak, warmed up, and brought to zero along a cosine.
+      arXiv 1711.02782).
 
     With the lasso it works as well from random weights, with the steps of both trainings, in less time (docs/pruning.md).
 
