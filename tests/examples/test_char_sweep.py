@@ -41,7 +41,7 @@ def test_quick_sweep_is_written_and_drawn_and_goes_on_where_it_was(tmp_path, cap
     runs = json.loads((tmp_path / "sweep.json").read_text())
     assert len(runs) == len(char_sweep.recipes("gru", 1, 90, quick=True))
     assert all(run["sparsity"] == pytest.approx(run["recipe"]["sparsity"], abs=0.03) for run in runs)
-    assert matplotlib.image.imread(tmp_path / "sweep.png").shape[:2] == (520, 650)
+    assert matplotlib.image.imread(tmp_path / "sweep.png").shape[:2] == (520, 845)
     assert "GRU-24, bits per character; 1 seed" in capsys.readouterr().out
     assert char_lm.main(arguments) == 0
     assert capsys.readouterr().out.count("taken from") == len(runs)
