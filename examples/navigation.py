@@ -1,7 +1,7 @@
 """Path integration: a recurrent network is told where it starts and how fast it moves, and says, as place cells do, where it is.
 
     python examples/navigation.py --quick           to see it work; its errors mean nothing
-    python examples/navigation.py                   eight regularisers, pruned to 90 %, and trained again; five seeds, and to 98 %
+    python examples/navigation.py                   seven regularisers and none, pruned to 90 %, and trained again; five seeds, and to 98 %
     python examples/navigation.py --blocks          blocks of 16 x 16: do neurons that are ordered along a manifold make better ones?
     python examples/navigation.py --tune            each regulariser at several strengths, on a seed that the tables do not have
     python examples/navigation.py --blocks --tune   the same for blocks
