@@ -22,7 +22,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from arguments import block_shape
 from char_measure import spread
-from char_network import equal_sparsity, equal_units, total
+from char_network import equal_units, total
 from char_text import Text
 from char_training import Recipe, trained
 from files import write_json
@@ -38,38 +38,29 @@ PLAIN = {"dropout": 0.2, "ramp": (0.1, 0.4), "criterion": "l2"}
 FRESH = {"dropout": 0.2, "ramp": (0.02, 0.3), "criterion": "fisher"}
 BEST = {**FRESH, "start": "dense"}
 # What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from; `equal` takes as many units as
-# give a dense model the parameters of a pruned one; `wide` takes twice the units, pruned to the parameters of the dense model.
+# give a dense model the parameters of a pruned one.
 ROWS = {
     "dense": {"dropout": 0.5, "sparsity": 0.0},
     "dense, twice": {"dropout": 0.5, "sparsity": 0.0, "start": "dense"},
     "as many parameters": {"dropout": 0.0, "sparsity": 0.0, "equal": True},
     "as many parameters, twice": {"dropout": 0.0, "sparsity": 0.0, "equal": True, "start": "as many parameters"},
     "plain": PLAIN,
-    "late ramp": {**PLAIN, "ramp": (0.2, 0.6)},
-    "gates alike": {**PLAIN, "scope": "gate"},
-    "GLP": {**PLAIN, "lasso": 3e-6},
-    "Fisher": {**PLAIN, "criterion": "fisher"},
-    "from dense": {**PLAIN, "start": "dense", "ramp": (0.02, 0.4)},
-    "from dense, Fisher": {**BEST, "ramp": (0.02, 0.4)},
+    "plain, Fisher": {**PLAIN, "criterion": "fisher"},
+    "plain, from dense": {**PLAIN, "start": "dense"},
     "best": BEST,
-    "best, less dropout": {**BEST, "dropout": 0.1},
-    "best, more dropout": {**BEST, "dropout": 0.4},
-    "best, late ramp": {**BEST, "ramp": (0.02, 0.6)},
-    "best, from random weights": FRESH,
+    "best, GLP": {**BEST, "lasso": 2e-6},
+    "best, stronger GLP": {**BEST, "lasso": 1e-5},
     "best, from random weights, twice the steps": {**FRESH, "steps": 5000},
     "best, from random weights, twice the steps, stronger GLP": {**FRESH, "steps": 5000, "lasso": 1e-5},
-    "best, twice the steps": {**BEST, "steps": 5000},
+    "best, late ramp": {**BEST, "ramp": (0.02, 0.6)},
     "best, rate not rewound": {**BEST, "learning_rate": 8e-4},
     "best, kernel by kernel": {**BEST, "scope": "kernel"},
     "best, gate by gate": {**BEST, "scope": "gate"},
     "best, diagonal kept": {**BEST, "keep_diagonal": True},
-    "best, GLP": {**BEST, "lasso": 2e-6},
-    "best, stronger GLP": {**BEST, "lasso": 1e-5},
     "best, LAMP": {**BEST, "criterion": "lamp-fisher"},
     "best, units in order": {**BEST, "reorder": True},
-    "best, units in order, LAMP": {**BEST, "criterion": "lamp-fisher", "reorder": True},
     "best, regrowth": {**BEST, "regrowth": 0.3},
-    "wider": {"dropout": 0.5, "ramp": (0.05, 0.3), "criterion": "fisher", "wide": True},
+    "best, distillation": {**BEST, "distillation": 0.5},
 }
 
 
@@ -96,8 +87,6 @@ def recipe_of(row, options, seed, text):
     changes, characters = dict(ROWS[row]), len(text.characters)
     if changes.pop("equal", False):
         changes["units"] = equal_units(characters, total(characters, options.units, sparsity=options.sparsity))
-    if changes.pop("wide", False):
-        changes.update(units=2 * options.units, sparsity=equal_sparsity(characters, 2 * options.units, total(characters, options.units)))
     if changes.get("start"):
         changes["start"] = recipe_of(changes["start"], options, seed, text).name()
     label = "" if row in ("dense", "best") else row.replace(",", "").replace(" ", "-")

@@ -6,6 +6,7 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from char_network import bits_per_character, build, live_fraction, parameters, recurrent
 from char_text import windows
 from files import keep, record_of
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import keras_sparse_rnn as ksr
 
+TEMPERATURE = 2.0
 CRITERIA = {"fisher": ksr.criteria.Fisher(), "lamp-fisher": ksr.criteria.LAMP(ksr.criteria.Fisher())}
 
 
@@ -37,6 +39,7 @@ class Recipe:
         lasso_stays: whether it stays after the ramp (GL); otherwise it is there while the ramp rises (GLP).
         regrowth: share of the live weights that are exchanged at first, as in `ksr.callbacks.Regrowth`; up to three quarters of the steps.
         start: the name of the model whose weights it starts from; random ones if empty.
+        distillation: share of the loss that is the difference from what the model that it starts from says; the rest is that from the text.
         reorder: whether the units of that model are put into the order of their importance first.
         label: stands in the name, before the seed, where recipes differ in more than units, sparsity and block shape.
         seed: of the weights and of the order of the text.
@@ -59,6 +62,7 @@ class Recipe:
     lasso_stays: bool = False
     regrowth: float = 0.0
     start: str = ""
+    distillation: float = 0.0
     reorder: bool = False
     label: str = ""
     seed: int = 1
@@ -125,7 +129,7 @@ def trained(recipe, text, folder, console):
     block_shape = (16, 16) if recipe.block_shape == (1, 1) else recipe.block_shape
     model = ksr.substitute(model, block_shape=tuple(min(size, recipe.units) for size in block_shape), storage="masked")
     begin = time.perf_counter()
-    curve = _fit(model, recipe, text, console)
+    curve = _fit(model, recipe, text, console, _start(recipe, folder) if recipe.distillation else None)
     seconds = time.perf_counter() - begin
     model = ksr.to_dense(model)
     known = {
@@ -169,11 +173,45 @@ def callbacks_of(recipe, text):
     return [pruning, ksr.callbacks.StrengthSchedule(until=None if recipe.lasso_stays else schedule, regularizer=lasso)]
 
 
-def _fit(model, recipe, text, console):
+def taught(data, teacher):
+    """Puts the teacher's logits behind the targets: `(inputs, targets)` become `(inputs, float32 [batch, window, 1 + characters])`."""
+
+    def both(inputs, targets):
+        logits = teacher(inputs, training=False)
+        return inputs, tf.concat([tf.cast(targets, logits.dtype)[..., None], logits], axis=-1)
+
+    return data.map(both)
+
+
+def distillation_loss(share):
+    """The loss of Hinton, Vinyals and Dean 2015 (arXiv 1503.02531): `1 - share` of the cross-entropy with the text, `share` of that with the teacher.
+
+    Both softmaxes of the latter have the temperature `TEMPERATURE`, by whose square it is multiplied, so that the gradients stay as large.
+
+    Args:
+        share: from 0 to 1.
+
+    Returns:
+        A function of what `taught` gives and of logits: float32 `[batch, window]`.
+    """
+
+    def loss(targets, logits):
+        right = keras.losses.sparse_categorical_crossentropy(targets[..., 0], logits, from_logits=True)
+        says = tf.nn.softmax(targets[..., 1:] / TEMPERATURE)
+        difference = keras.losses.categorical_crossentropy(says, logits / TEMPERATURE, from_logits=True)
+        return (1 - share) * right + share * TEMPERATURE**2 * difference
+
+    return loss
+
+
+def _fit(model, recipe, text, console, teacher=None):
     rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
-    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    curve = _Curve()
     data = windows(text.train, recipe.batch, recipe.window, recipe.steps, recipe.seed)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if teacher is not None:
+        data, loss = taught(data, teacher), distillation_loss(recipe.distillation)
+    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss)
+    curve = _Curve()
     model.fit(data, callbacks=[*callbacks_of(recipe, text), _Bar(recipe.name(), recipe.steps, console), curve], verbose=0, shuffle=False)
     return curve
 

@@ -1,8 +1,8 @@
 """A speech recogniser: deep recurrent layers of two directions with CTC, dense and pruned in blocks while they train.
 
     python examples/speech_ctc.py --quick                 half a minute, to see it work; its error rates mean nothing
-    python examples/speech_ctc.py --cells gru             one kind of layer, one seed
-    python examples/speech_ctc.py --seeds 3               the table with mean and spread
+    python examples/speech_ctc.py --cells gru --seeds 3   the table of one kind of layer, with mean and spread: dense and pruned, as many steps for all
+    python examples/speech_ctc.py --rows longer           networks of twice the steps; --rows wider: of twice the units
     python examples/speech_ctc.py --data FOLDER           recordings of your own, SPEAKER/CHAPTER/*.trans.txt with wav or flac beside it
 
 It is the setting of Narang, Undersander and Diamos 2017 (arXiv 1711.02782), in small. Numbers and words are spoken by espeak-ng (on Debian: apt
@@ -46,6 +46,7 @@ LEARNING_RATES = {"rnn": 2e-3, "gru": 3e-3}
 SCOPES = {"rnn": "model", "gru": "gate"}
 DENSE, SMALL = "dense", "dense, as many weights as pruned"
 LASSO, TWICE = "lasso while pruned", "twice the steps"
+ROWS = ("equal", "longer", "wider")
 
 
 def parse(arguments=None):
@@ -58,6 +59,8 @@ def parse(arguments=None):
     parser.add_argument("--steps", type=int, help="batches of each training (default: 4800, with --quick 40)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=block_shape, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
+    rows = "equal: as many steps for all, in every block shape; longer: twice the steps; wider: --larger times the units (default: equal)"
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=["equal"], help=rows)
     parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
     output = {"type": pathlib.Path, "default": pathlib.Path("speech_ctc"), "metavar": "FOLDER"}
@@ -93,10 +96,9 @@ def load(options):
 
 
 def recipes(options, cell, seed, letters):
-    """Titles and `Recipe`s of all models of one cell and one seed.
+    """Titles and `Recipe`s of the models of one cell and one seed that `--rows` asks for, the dense one before them.
 
-    All start from random weights and have as many steps, but for those of twice the steps: a pruned network of these is trained in less time than
-    the dense one. With `--quick` they are left out. These and the wide one are pruned in the last of the block shapes.
+    All start from random weights. Those of twice the steps and of more units are pruned in the last of the block shapes.
     """
     dense = Recipe(cell=cell, units=options.units, steps=options.steps, learning_rate=LEARNING_RATES[cell], seed=seed)
     if options.quick:
@@ -104,15 +106,20 @@ def recipes(options, cell, seed, letters):
     # So short a training as a quick one cannot tell which kernel matters more: every gate gets the same sparsity.
     pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope="gate" if options.quick else SCOPES[cell])
     small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)))
-    result = {DENSE: dense, SMALL: small, f"{SMALL}, {TWICE}": dataclasses.replace(small, steps=2 * dense.steps)}
+    equal = {DENSE: dense, SMALL: small}
     for block in options.blocks:
         shape = f"{block[0]} x {block[1]}"
         one = dataclasses.replace(pruned, block_shape=block)
-        lasso = dataclasses.replace(one, lasso=STRENGTHS[cell])
-        result |= {f"pruned, {shape}": one, f"{LASSO}, {shape}": lasso}
-    result[f"{LASSO}, {shape}, {TWICE}"] = dataclasses.replace(lasso, steps=2 * dense.steps)
-    result[f"wide, {LASSO}, {shape}"] = dataclasses.replace(lasso, units=round(options.larger * dense.units))
-    return {title: one for title, one in result.items() if not (options.quick and title.endswith(TWICE))}
+        equal |= {f"pruned, {shape}": one, f"{LASSO}, {shape}": dataclasses.replace(one, lasso=STRENGTHS[cell])}
+    last = {f"pruned, {shape}": one, f"{LASSO}, {shape}": equal[f"{LASSO}, {shape}"]}
+    result = dict(equal) if "equal" in options.rows else {DENSE: dense}
+    if "longer" in options.rows:
+        longer = {DENSE: dense, SMALL: small, f"{LASSO}, {shape}": last[f"{LASSO}, {shape}"]}
+        result |= {f"{title}, {TWICE}": dataclasses.replace(one, steps=2 * options.steps) for title, one in longer.items()}
+    if "wider" in options.rows:
+        units = round(options.larger * options.units)
+        result |= {f"wide, {title}": dataclasses.replace(one, units=units) for title, one in last.items()}
+    return result
 
 
 def nearest_units(recipe, letters, count):
@@ -147,7 +154,9 @@ def main(arguments=None):
 
 def step_times(models, speech, options):
     """Milliseconds of a step of each of the models; those of twice the steps take what those of single ones do."""
-    measured = {title: one for title, one in models.items() if not title.endswith(TWICE)}
+    measured = {}
+    for title, one in models.items():
+        measured.setdefault(title.removesuffix(f", {TWICE}"), one)
     times = milliseconds_per_step(measured, speech, rounds=2 if options.quick else 7)
     return {title: times[title.removesuffix(f", {TWICE}")] for title in [*models, "keras"]}
 
@@ -159,10 +168,20 @@ def introduce(options, speech):
         f"Speech: {speech.source}; {len(speech.training):,} utterances of {speech.speakers[0]} voices to learn ({training:.2f} hours), "
         f"{len(speech.test):,} of {speech.speakers[1]} voices held out ({test:.2f} hours); {len(speech.letters)} letters.\n"
         + (f"{speech.too_short} utterances have too few frames for their letters and are left out.\n" if speech.too_short else "")
-        + f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)} and {' and '.join(options.cells)}: train it dense, small and dense, pruned to "
-        f"{100 * options.sparsity:g} % in blocks of {' and '.join(f'{r} x {c}' for r, c in options.blocks)}, with and without a group lasso while it is "
-        f"pruned, and of {options.larger:g} times the units, pruned as much, with the lasso.\n"
+        + f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)} and {' and '.join(options.cells)}: train it dense, and "
+        + ", and ".join(_what(rows, options) for rows in options.rows)
+        + ".\n"
     )
+
+
+def _what(rows, options):
+    shapes = [f"{r} x {c}" for r, c in options.blocks]
+    pruned = f"pruned to {100 * options.sparsity:g} % in blocks of"
+    return {
+        "equal": f"small and dense, and {pruned} {' and '.join(shapes)}, with and without a group lasso while it is pruned",
+        "longer": f"for twice the steps: dense, small and dense, and {pruned} {shapes[-1]} with a group lasso",
+        "wider": f"of {options.larger:g} times the units, {pruned} {shapes[-1]}, with and without a group lasso",
+    }[rows]
 
 
 def table(cell, runs, times):

@@ -3,13 +3,16 @@ import pathlib
 import re
 import sys
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 
 import char_ablation  # noqa: E402
 import char_network  # noqa: E402
+import char_training  # noqa: E402
 from char_text import Text  # noqa: E402
 
 
@@ -39,6 +42,25 @@ def test_as_many_parameters_are_those_of_the_pruned_model(story):
     units = char_ablation.recipe_of("as many parameters", options, 1, text).units
     model = char_network.build(len(text.characters), units)
     assert abs(model.count_params() / char_network.total(len(text.characters), options.units, sparsity=options.sparsity) - 1) < 0.03
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_distillation_is_between_the_text_and_the_teacher(share):
+    """At share 1 the gradient vanishes where the student says what the teacher says; at 0 it is that of the text."""
+    generator = np.random.default_rng(4)
+    inputs, targets = generator.integers(0, 5, (2, 3, 7))
+    teacher = keras.Sequential([keras.layers.Embedding(5, 5), keras.layers.Dropout(0.9)])
+    ((same, packed),) = char_training.taught(tf.data.Dataset.from_tensors((inputs, targets)), teacher)
+    np.testing.assert_array_equal(same, inputs)
+    logits = tf.Variable(teacher(inputs, training=False))
+    with tf.GradientTape(persistent=True) as tape:
+        loss = tf.reduce_sum(char_training.distillation_loss(share)(packed, logits))
+        of_text = tf.reduce_sum(keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True))
+    np.testing.assert_allclose(tape.gradient(loss, logits), (1 - share) * tape.gradient(of_text, logits), atol=1e-6)
+    logits.assign_add(generator.normal(size=logits.shape))
+    soft = -np.sum(tf.nn.softmax(packed[..., 1:] / 2) * tf.nn.log_softmax(logits / 2), -1)
+    hard = -np.take_along_axis(tf.nn.log_softmax(logits).numpy(), targets[..., None], -1)[..., 0]
+    np.testing.assert_allclose(char_training.distillation_loss(share)(packed, logits), (1 - share) * hard + share * 4 * soft, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -40,25 +40,26 @@ def test_steps_of_all_kinds_are_timed(recordings, tmp_path):
 def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     """Quick models of every kind, the tables' figures, the pictures; a second run finds all of it done."""
     monkeypatch.setattr(speech_ctc, "milliseconds_per_step", lambda models, *_, **__: dict.fromkeys([*models, "keras"], 1.0))
-    arguments = ["--quick", "--data", str(recordings), "--output", str(tmp_path)]
+    arguments = ["--quick", "--rows", "equal", "wider", "--data", str(recordings), "--output", str(tmp_path)]
     assert speech_ctc.main(arguments) == 0
     assert {path.name for path in tmp_path.glob("*.png")} == {"training-rnn.png", "utterance-rnn.png"}
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["speech"]["voices"] == [10, 1]
     (run,) = results["models"]["rnn"]
-    dense, small, pruned, lasso, wide = run.values()
+    dense, small, pruned, lasso, wide, wide_lasso = run.values()
     assert dense["sparsity"] == small["sparsity"] == 0
     assert {one["recipe"]["steps"] for one in run.values()} == {40}
     assert abs(small["parameters"] - pruned["parameters"]) < 200
-    for one in (pruned, lasso, wide):
+    for one in (pruned, lasso, wide, wide_lasso):
         assert one["sparsity"] == pytest.approx(0.9, abs=0.01)
     assert pruned["sparsity"] == pytest.approx(lasso["sparsity"])
+    assert wide["parameters"] == pytest.approx(wide_lasso["parameters"], rel=0.01)
     assert pruned["parameters"] < wide["parameters"] < dense["parameters"]
     assert all(one["cer"] > 0 for one in run.values())
     assert set(results["milliseconds_per_step"]["rnn"]) == {*run, "keras"}
     capsys.readouterr()
     assert speech_ctc.main(arguments) == 0
-    assert printed(capsys).count("taken from") == 5
+    assert printed(capsys).count("taken from") == 6
     assert json.loads((tmp_path / "results.json").read_text())["models"] == results["models"]
 
 
@@ -136,12 +137,27 @@ def test_character_error_rate_weighs_utterances_by_their_letters():
 
 
 def test_recipes_differ_in_what_their_titles_say():
-    recipes = speech_ctc.recipes(speech_ctc.parse([]), "gru", seed=3, letters=27)
-    assert len({one.name() for one in recipes.values()}) == len(recipes)
+    recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", "longer", "equal", "wider"]), "gru", seed=3, letters=27)
+    assert len({one.name() for one in recipes.values()}) == len(recipes) == 11
     for title, one in recipes.items():
         assert one.steps == (9600 if "twice the steps" in title else 4800)
         assert one.units == (512 if "wide" in title else 78 if "as many" in title else 256)
         assert bool(one.lasso) == ("lasso" in title) and bool(one.sparsity) == ("pruned" in title and "as many" not in title)
+
+
+@pytest.mark.parametrize("rows, others", [("equal", 5), ("longer", 3), ("wider", 2)])
+def test_each_group_of_rows_begins_with_the_dense_model_of_as_many_steps(rows, others):
+    recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", rows]), "gru", seed=1, letters=27)
+    assert next(iter(recipes)) == "dense" and len(recipes) == 1 + others
+    assert recipes["dense"] == speech_training.Recipe(units=256, steps=4800)
+
+
+def test_networks_of_twice_the_steps_are_timed_once(monkeypatch):
+    measured = []
+    monkeypatch.setattr(speech_ctc, "milliseconds_per_step", lambda models, *_, **__: measured.append(models) or dict.fromkeys([*models, "keras"], 1.0))
+    models = {"dense": "a", "dense, twice the steps": "b", "small, twice the steps": "c"}
+    assert speech_ctc.step_times(models, None, speech_ctc.parse([])) == dict.fromkeys([*models, "keras"], 1.0)
+    assert measured == [{"dense": "a", "small": "c"}]
 
 
 def test_pruning_is_that_of_the_recipe_of_the_package():
