@@ -21,7 +21,7 @@ announcement:
 	@echo "measured. It takes about a minute, and so short a training shows that everything works, not how accurate it is."
 
 test: .venv/installed
-	.venv/bin/pytest -n auto
+	.venv/bin/pytest -n auto --dist worksteal
 
 comma := ,
 NATIVE_TESTS := keras_sparse_rnn/native/tests

@@ -31,8 +31,9 @@ def grid(kernel):
     return ksr.patterns.BlockGrid(*map(int, (kernel.shape[0], kernel.shape[1] // 4, 4)), (3, 2))
 
 
-@pytest.mark.parametrize("pruned", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    "masked, pruned", [(False, False), (True, True), pytest.param(False, True, marks=pytest.mark.slow), pytest.param(True, False, marks=pytest.mark.slow)]
+)
 def test_it_is_the_penalty_of_a_regularizer_of_the_layers(masked, pruned, make_model, data):
     results = []
     for of_layers in (True, False):
@@ -96,8 +97,14 @@ def test_validation_has_the_penalty_while_it_is_there_and_not_afterwards(run_eag
     np.testing.assert_allclose([history[1], model.evaluate(*data, batch_size=8, verbose=0)], error, rtol=1e-4)
 
 
-@pytest.mark.parametrize("again", ["the same", "another", "pruning", "compiled", "nothing"])
-@pytest.mark.parametrize("run_eagerly", [True, False])
+@pytest.mark.parametrize(
+    "again, run_eagerly",
+    [
+        *((again, True) for again in ("the same", "another", "pruning", "compiled", "nothing")),
+        *((again, False) for again in ("the same", "nothing")),
+        *(pytest.param(again, False, marks=pytest.mark.slow) for again in ("another", "pruning", "compiled")),
+    ],
+)
 def test_a_training_that_breaks_off_leaves_no_trace(again, run_eagerly, make_model, data):
     model, lasso = make_model("gru", run_eagerly=run_eagerly), GroupLasso(0.5, (3, 2))
     pruning, schedule = BlockPruning(Constant(0.5, 2), (3, 2)), StrengthSchedule(Constant(0.5, 0), regularizer=lasso)

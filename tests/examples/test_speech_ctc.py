@@ -40,7 +40,7 @@ def test_steps_of_all_kinds_are_timed(recordings, tmp_path):
 def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     """Quick models of every kind, the tables' figures, the pictures; a second run finds all of it done."""
     monkeypatch.setattr(speech_ctc, "milliseconds_per_step", lambda models, *_, **__: dict.fromkeys([*models, "keras"], 1.0))
-    arguments = ["--quick", "--rows", "equal", "wider", "--data", str(recordings), "--output", str(tmp_path)]
+    arguments = ["--quick", "--rows", "equal", "wider", "--steps", "20", "--data", str(recordings), "--output", str(tmp_path)]
     assert speech_ctc.main(arguments) == 0
     assert {path.name for path in tmp_path.glob("*.png")} == {"training-rnn.png", "utterance-rnn.png"}
     results = json.loads((tmp_path / "results.json").read_text())
@@ -48,7 +48,7 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     (run,) = results["models"]["rnn"]
     dense, small, pruned, lasso, wide, wide_lasso = run.values()
     assert dense["sparsity"] == small["sparsity"] == 0
-    assert {one["recipe"]["steps"] for one in run.values()} == {40}
+    assert {one["recipe"]["steps"] for one in run.values()} == {20}
     assert abs(small["parameters"] - pruned["parameters"]) < 200
     for one in (pruned, lasso, wide, wide_lasso):
         assert one["sparsity"] == pytest.approx(0.9, abs=0.01)

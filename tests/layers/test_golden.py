@@ -16,6 +16,10 @@ def assert_same(expected, received, tolerance=3e-6):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance)
 
 
+# What Keras's layers, which have the same weights for every storage and kernel, have computed.
+_OF_KERAS = {}
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(
     "cell, options", [("lstm", {}), ("gru", {}), ("gru", {"reset_after": False}), ("simple_rnn", {})]
@@ -25,10 +29,14 @@ def test_states_masks_and_directions(cell, options, storage, kernel):
     x, mask = inputs(), random_mask()
     for go_backwards in (False, True):
         expected, layer = twins(cell, storage, kernel, return_state=True, go_backwards=go_backwards, **options)
-        for sequences, masked, stated in itertools.product((False, True), repeat=3):
+        known = _OF_KERAS.setdefault((cell, *options, go_backwards), {})
+        for choice in itertools.product((False, True), repeat=3):
+            sequences, masked, stated = choice
             expected.return_sequences = layer.return_sequences = sequences
             call = {"mask": mask if masked else None, "initial_state": initial_state(layer) if stated else None}
-            assert_same(expected(x, **call), layer(x, **call))
+            if choice not in known:
+                known[choice] = expected(x, **call)
+            assert_same(known[choice], layer(x, **call))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -106,9 +106,9 @@ def test_images_of_a_point_are_one_point_of_the_torus(a, b, right, up):
 
 @pytest.mark.parametrize("manifold", ALL, ids=repr)
 def test_gradients_are_finite_and_those_of_finite_differences(manifold):
-    points = tf.constant(manifold.points(5, 3))
+    points = tf.constant(manifold.points(3, 3))
     numeric, exact = tf.test.compute_gradient(lambda p: tf.sin(manifold.distance(p, p)), [points], delta=1e-6)[::-1]
-    off_diagonal = np.flatnonzero(~np.eye(5, dtype=bool).ravel())  # |x| has no derivative at zero
+    off_diagonal = np.flatnonzero(~np.eye(3, dtype=bool).ravel())  # |x| has no derivative at zero
     np.testing.assert_allclose(exact[0][off_diagonal], numeric[0][off_diagonal], atol=1e-6)
     assert np.isfinite(exact[0]).all()
 

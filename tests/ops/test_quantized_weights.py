@@ -51,7 +51,7 @@ def test_product(block_shape, rows, weights):
 @types
 @pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize("cell, options", CELLS, ids=str)
-@pytest.mark.parametrize("batch, time", [(1, 3), pytest.param(3, 1, marks=pytest.mark.slow), (5, 7), (17, 3)])
+@pytest.mark.parametrize("batch, time", [(1, 3), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((3, 1), (5, 7))), (17, 3)])
 def test_cells(cell, options, batch, time, weights):
     for block_shape, other in zip(SHAPES, SHAPES[3:] + SHAPES[:3]):
         problem = Problem(cell, batch, time, 21, 19, block_shape, other, mask=True, options=options)
