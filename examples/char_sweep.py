@@ -14,6 +14,7 @@ SPARSITIES = 0.8, 0.9, 0.95
 LASSO = 1e-5
 START, DENSE, SMALL = "dense, what the pruned ones start from", "dense", "dense, as many parameters"
 WIDE, MAGNITUDE = "wider, pruned to the dense one's parameters", "by magnitude, 1 x 1"
+WIDE_GLP = f"{WIDE}, GLP"
 COMMON = Recipe(units=256, steps=1250)
 DROPOUTS = {DENSE: 0.5, SMALL: 0.0, WIDE: 0.5}
 PRUNED_DROPOUT = 0.2
@@ -32,8 +33,8 @@ def _middle(sparsities):
 def recipes(cell, seed, characters, quick=False):
     """Every model of one cell and seed: dict of `(row, sparsity)` to `Recipe`, None for the sparsity of a model that has its own.
 
-    The pruned ones start from a dense model of half the steps; all others have as many steps as both together. A group lasso, which goes when
-    pruning ends (GLP) or, in an LSTM, stays (GL), is tried at the middle sparsity alone.
+    The pruned ones start from a dense model of half the steps; all others, the wider ones too, have as many steps as both together. A group lasso,
+    which goes when pruning ends (GLP) or, in an LSTM, stays (GL), is tried at the middle sparsity and with the wider network in fine blocks.
     """
     shapes, sparsities = shapes_and_sparsities(cell, quick)
     common = dataclasses.replace(COMMON, cell=cell, seed=seed)
@@ -58,8 +59,10 @@ def recipes(cell, seed, characters, quick=False):
         result[MAGNITUDE, sparsity] = dataclasses.replace(pruned, sparsity=sparsity, block_shape=(1, 1), criterion="l2", label="magnitude")
     wide = 2 * common.units
     sparsity = equal_sparsity(characters, wide, total(characters, common.units, cell), cell)
-    block = (4, 4) if quick else (16, 16)
-    result[WIDE, None] = dataclasses.replace(twice, units=wide, sparsity=sparsity, block_shape=block, dropout=DROPOUTS[WIDE], scope=scope)
+    coarse, fine = ((4, 4), (1, 4)) if quick else ((16, 16), (1, 16))
+    one = dataclasses.replace(twice, units=wide, sparsity=sparsity, dropout=DROPOUTS[WIDE], scope=scope)
+    result[f"{WIDE}, {coarse[0]} x {coarse[1]}", None] = dataclasses.replace(one, block_shape=coarse)
+    result[f"{WIDE_GLP}, {fine[0]} x {fine[1]}", None] = dataclasses.replace(one, block_shape=fine, lasso=LASSO, label="GLP")
     return result
 
 
@@ -89,7 +92,7 @@ def table(cell, results, options):
         result.add_column(heading, justify="right" if heading else "left")
     dense = statistics.mean(own[DENSE, None])
     result.add_row(DENSE, spread(own[DENSE, None]), *[""] * (len(sparsities) - 1))
-    for row in (START, WIDE):
+    for row in (row for row, sparsity in own if sparsity is None and row != DENSE):
         result.add_row(row, spread(own[row, None], dense), *[""] * (len(sparsities) - 1))
     result.add_section()
     for row in dict.fromkeys(row for row, sparsity in own if sparsity is not None):
