@@ -1,8 +1,8 @@
 """What brings a coarsely pruned character language model nearer to the dense one: one lever at a time, then the winners together.
 
     python examples/char_ablation.py --quick                  a minute, to see it work; its accuracy means nothing
-    python examples/char_ablation.py                          LSTM-512 at 90 % in 16 x 16, every row, one seed
-    python examples/char_ablation.py --seeds 3 --only dense plain best
+    python examples/char_ablation.py --seeds 3                LSTM-512 at 90 % in 16 x 16, every row
+    python examples/char_ablation.py --only dense plain best  some rows, one seed
     python examples/char_ablation.py --block 1x16             another block shape
 
 Finished models are kept in --output and not trained again, so a run that was stopped goes on where it was, and more rows, seeds or blocks
@@ -22,7 +22,6 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from arguments import block_shape
 from char_measure import spread
-from char_network import equal_units, total
 from char_text import Text
 from char_training import Recipe, trained
 from files import write_json
@@ -37,13 +36,10 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 PLAIN = {"dropout": 0.2, "ramp": (0.1, 0.4), "criterion": "l2"}
 FRESH = {"dropout": 0.2, "ramp": (0.02, 0.3), "criterion": "fisher"}
 BEST = {**FRESH, "start": "dense"}
-# What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from; `equal` takes as many units as
-# give a dense model the parameters of a pruned one.
+# What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from.
 ROWS = {
     "dense": {"dropout": 0.5, "sparsity": 0.0},
     "dense, twice": {"dropout": 0.5, "sparsity": 0.0, "start": "dense"},
-    "as many parameters": {"dropout": 0.0, "sparsity": 0.0, "equal": True},
-    "as many parameters, twice": {"dropout": 0.0, "sparsity": 0.0, "equal": True, "start": "as many parameters"},
     "plain": PLAIN,
     "plain, Fisher": {**PLAIN, "criterion": "fisher"},
     "plain, from dense": {**PLAIN, "start": "dense"},
@@ -82,13 +78,11 @@ def parse(arguments=None):
     return options
 
 
-def recipe_of(row, options, seed, text):
+def recipe_of(row, options, seed):
     """The `Recipe` of a row for one seed."""
-    changes, characters = dict(ROWS[row]), len(text.characters)
-    if changes.pop("equal", False):
-        changes["units"] = equal_units(characters, total(characters, options.units, sparsity=options.sparsity))
-    if changes.get("start"):
-        changes["start"] = recipe_of(changes["start"], options, seed, text).name()
+    changes = dict(ROWS[row])
+    if "start" in changes:
+        changes["start"] = recipe_of(changes["start"], options, seed).name()
     label = "" if row in ("dense", "best") else row.replace(",", "").replace(" ", "-")
     common = Recipe(units=options.units, sparsity=options.sparsity, block_shape=options.block, label=label, seed=seed)
     if changes.get("sparsity") == 0:
@@ -107,8 +101,8 @@ def made(options, text):
         for row in rows:
             source = ROWS[row].get("start")
             if source:
-                trained(recipe_of(source, options, seed, text), text, options.output, console)
-            results[row].append(trained(recipe_of(row, options, seed, text), text, options.output, console))
+                trained(recipe_of(source, options, seed), text, options.output, console)
+            results[row].append(trained(recipe_of(row, options, seed), text, options.output, console))
     return results
 
 
@@ -129,7 +123,7 @@ def table(results, options):
     return result
 
 
-def write(results, options, text):
+def write(results, options):
     """Writes every figure to `ablation.json`, beside those of other block shapes."""
     path = options.output / "ablation.json"
     known = json.loads(path.read_text()) if path.exists() else {}
@@ -156,7 +150,7 @@ def main(arguments=None):
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         return 2
     console.print(table(results, options))
-    write(results, options, text)
+    write(results, options)
     return 0
 
 
