@@ -100,15 +100,16 @@ class Recorded:
         return samples, rate
 
 
-def spoken(training, test, aside=400, words=(2, 5), noise=(0.0, 20.0), seed=0):
+def spoken(training, test, aside=400, tuning=False, words=(2, 5), noise=(0.0, 20.0), seed=0):
     """Sentences of random words, said at random by many voices; the test's voices and sentences do not occur in training.
 
-    Nor do those of the first `aside` sentences of these voices, which are left out here. By them the settings of the example were chosen, so that
-    the test has not been looked at before.
+    Nor do those of the first `aside` sentences of these voices. By them the settings of the example are chosen, so that the test has not been
+    looked at before.
 
     Args:
         training, test: how many sentences.
-        aside: how many are left out.
+        aside: how many are set aside.
+        tuning: whether those that are set aside are returned in place of the test.
         words: the fewest and the most words of a sentence.
         noise: the least and the largest signal-to-noise ratio in decibels.
         seed: an integer.
@@ -134,12 +135,15 @@ def spoken(training, test, aside=400, words=(2, 5), noise=(0.0, 20.0), seed=0):
                 result.append(Spoken(text, voice, accent, speed, pitch, round(ratio, 2), round(colour, 3), round(gain, 3), program))
         return result
 
-    known = {one.text for one in sentences(aside, TEST_VOICES, ())}
+    set_aside = sentences(aside, TEST_VOICES, ())
+    known = {one.text for one in set_aside}
     learnt = sentences(training, TRAINING_VOICES, known)
+    if tuning:
+        return learnt, set_aside
     return learnt, sentences(test, TEST_VOICES, known | {one.text for one in learnt})
 
 
-def recorded(folder):
+def recorded(folder, tuning=False):
     """A folder of recordings in the layout of LibriSpeech, cut into training and test.
 
     Below `folder` lies SPEAKER/CHAPTER/*.trans.txt, each line the name of a recording beside it (without its ending, .wav or .flac) and what is
@@ -147,6 +151,7 @@ def recorded(folder):
 
     Args:
         folder: a path.
+        tuning: whether the training part is cut once more in the same way, and the test is left out.
 
     Returns:
         `(training, test)`, two lists of `Recorded`.
@@ -158,7 +163,11 @@ def recorded(folder):
     transcripts = sorted(folder.glob("*/*/*.trans.txt"))
     if not transcripts:
         raise ValueError(f"`--data` must be a folder with transcripts, SPEAKER/CHAPTER/*.trans.txt. Received: {folder}, which has none")
-    all_of_them = [one for path in transcripts for one in _transcribed(path)]
+    parts = _cut([one for path in transcripts for one in _transcribed(path)], folder)
+    return _cut(parts[0], folder) if tuning else parts
+
+
+def _cut(all_of_them, folder):
     speakers = sorted({one.speaker for one in all_of_them})
     if len(speakers) > 1:
         held_out = set(speakers[:: -(-len(speakers) // max(1, len(speakers) // 10))])

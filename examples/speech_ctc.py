@@ -3,6 +3,7 @@
     python examples/speech_ctc.py --quick                 half a minute, to see it work; its error rates mean nothing
     python examples/speech_ctc.py --cells gru --seeds 3   the table of one kind of layer, with mean and spread: dense and pruned, as many steps for all
     python examples/speech_ctc.py --rows longer           networks of twice the steps; --rows wider: of twice the units
+    python examples/speech_ctc.py --tune                  learning rates for each kind of network
     python examples/speech_ctc.py --data FOLDER           recordings of your own, SPEAKER/CHAPTER/*.trans.txt with wav or flac beside it
 
 It is the setting of Narang, Undersander and Diamos 2017 (arXiv 1711.02782), in small. Numbers and words are spoken by espeak-ng (on Debian: apt
@@ -32,7 +33,8 @@ from rich.table import Table
 from speech_audio import recorded, spoken
 from speech_data import Speech
 from speech_measure import draw_curves, draw_utterance, milliseconds_per_step
-from speech_training import CELLS, Recipe, keep_memory, trained, weights
+from speech_training import CELLS, Recipe, keep_memory, spread, trained, weights
+from speech_tuning import tune
 
 import keras_sparse_rnn as ksr
 
@@ -40,7 +42,7 @@ console = Console(width=None if sys.stdout.isatty() else 140)
 UTTERANCES, QUICK_UTTERANCES = (8000, 1600), (192, 32)
 # Of the group lasso. The GRU's is the best of 3e-5 to 1e-3, the SimpleRNN the better the less it has (docs/speech.md).
 STRENGTHS = {"rnn": 3e-5, "gru": 3e-4}
-# Of trial runs (docs/speech.md); that of the SimpleRNN is hardly tuned.
+# The best of `--tune` (docs/speech.md).
 LEARNING_RATES = {"rnn": 2e-3, "gru": 3e-3}
 # A GRU's reset gates would lose nearly everything if gates were compared with each other.
 SCOPES = {"rnn": "model", "gru": "gate"}
@@ -63,6 +65,7 @@ def parse(arguments=None):
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=["equal"], help=rows)
     parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
+    parser.add_argument("--tune", action="store_true", help="learning rates instead, by utterances that are not those of the test")
     output = {"type": pathlib.Path, "default": pathlib.Path("speech_ctc"), "metavar": "FOLDER"}
     parser.add_argument("--output", **output, help="for features, models and pictures (default: speech_ctc)")
     options = parser.parse_args(arguments)
@@ -88,9 +91,9 @@ def check(options):
 def load(options):
     """The speech that is learnt and tested."""
     if options.data is not None:
-        utterances, source = recorded(options.data), options.data
+        utterances, source = recorded(options.data, options.tune), options.data
     else:
-        utterances, source = spoken(*(QUICK_UTTERANCES if options.quick else UTTERANCES)), "espeak-ng"
+        utterances, source = spoken(*(QUICK_UTTERANCES if options.quick else UTTERANCES), tuning=options.tune), "espeak-ng"
     options.output.mkdir(parents=True, exist_ok=True)
     return Speech(*utterances, options.output / "features", console, source)
 
@@ -122,6 +125,11 @@ def recipes(options, cell, seed, letters):
     return result
 
 
+def one_of_each_kind(asked):
+    """The dense ones of these recipes, and the last one."""
+    return {title: recipe for title, recipe in asked.items() if title.startswith(DENSE) or title == list(asked)[-1]}
+
+
 def nearest_units(recipe, letters, count):
     """The units of the dense network whose weights come nearest to `count`."""
     return min(range(1, recipe.units + 1), key=lambda units: abs(weights(recipe, letters, units) - count))
@@ -135,6 +143,9 @@ def main(arguments=None):
     try:
         check(options)
         speech = load(options)
+        if options.tune:
+            tune(options, speech, {cell: one_of_each_kind(recipes(options, cell, 0, len(speech.letters))) for cell in options.cells}, console)
+            return 0
         introduce(options, speech)
         runs = {cell: [] for cell in options.cells}
         for seed in range(1, options.seeds + 1):
@@ -200,11 +211,6 @@ def table(cell, runs, times):
         result.add_row(title, f"{one.recipe.units}", spread(rates), against, f"{one.parameters:,}", sparsity, minutes, f"{times[title]:.0f}")
     result.add_row("Keras's own layers, dense", f"{runs[0][DENSE].recipe.units}", *[""] * 5, f"{times['keras']:.0f}")
     return result
-
-
-def spread(values):
-    """Mean and, of several, the standard deviation, in per cent."""
-    return f"{100 * statistics.mean(values):.2f}" + (f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else "") + " %"
 
 
 def write_results(options, speech, runs, times):

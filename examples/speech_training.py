@@ -3,6 +3,7 @@
 import ctypes
 import dataclasses
 import pathlib
+import statistics
 import sys
 import time
 
@@ -159,6 +160,11 @@ def edit_distance(one, other):
 def character_error_rate(heard, said):
     """Edit distances of all utterances over the letters of all: in [0, 1], or above if much is heard that was not said."""
     return sum(map(edit_distance, heard, said)) / sum(map(len, said))
+
+
+def spread(values):
+    """Mean and, of several, the standard deviation, in per cent."""
+    return f"{100 * statistics.mean(values):.2f}" + (f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else "") + " %"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,8 +28,9 @@ def saved_sparsity(path):
     return zeros / total
 
 
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("save_freq", ["epoch", 1])
+@pytest.mark.parametrize(
+    "save_freq, before", [("epoch", True), (1, False), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("epoch", False), (1, True)))]
+)
 def test_model_checkpoint_saves_the_mask_of_that_step(save_freq, before, make_model, data, tmp_path):
     """Also the mask that is taken at the very step at which the checkpoint is written."""
     model = make_model("gru")
@@ -48,7 +49,7 @@ def test_model_checkpoint_saves_the_mask_of_that_step(save_freq, before, make_mo
     assert saved[-1] == pytest.approx(0.8, abs=0.03) and saved == sorted(saved)
 
 
-@pytest.mark.parametrize("first", ["swap", "pruning"])
+@pytest.mark.parametrize("first", ["swap", pytest.param("pruning", marks=pytest.mark.slow)])
 def test_averaged_weights_are_saved_with_the_mask(first, make_model, data, tmp_path):
     model = make_model("gru", run_eagerly=False, optimizer=keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9))
     swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)

@@ -80,8 +80,10 @@ def test_a_second_fit_and_a_loaded_model_go_on(lasso, make_model, data, tmp_path
     np.testing.assert_allclose(record.strengths, 0.05 * np.arange(10))
 
 
-@pytest.mark.parametrize("again", ["same", "another", "none"])
-@pytest.mark.parametrize("pruned", [True, False])
+@pytest.mark.parametrize(
+    "again, pruned",
+    [("same", True), ("another", False), ("none", True), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("same", False), ("another", True), ("none", False)))],
+)
 def test_a_training_that_breaks_off_leaves_no_trace(again, pruned, lasso, make_model, data):
     model, schedule = regularize(make_model("gru"), lasso), StrengthSchedule(Constant(0.5, 0))
     pruning = [BlockPruning(Constant(0.5, 2), (3, 2))] if pruned else []

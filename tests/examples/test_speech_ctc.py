@@ -17,6 +17,7 @@ import speech_ctc  # noqa: E402
 import speech_data  # noqa: E402
 import speech_measure  # noqa: E402
 import speech_training  # noqa: E402
+import speech_tuning  # noqa: E402
 
 import keras_sparse_rnn as ksr  # noqa: E402
 
@@ -61,6 +62,27 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     assert speech_ctc.main(arguments) == 0
     assert printed(capsys).count("taken from") == 6
     assert json.loads((tmp_path / "results.json").read_text())["models"] == results["models"]
+
+
+def test_rates_are_tuned_on_speakers_that_the_test_does_not_have(recordings, tmp_path, capsys, monkeypatch):
+    test = {one.speaker for one in speech_audio.recorded(recordings)[1]}
+    tuning = [{one.speaker for one in part} for part in speech_audio.recorded(recordings, tuning=True)]
+    assert all(tuning) and not (test & tuning[0] or test & tuning[1] or tuning[0] & tuning[1])
+    monkeypatch.setattr(speech_tuning, "FACTORS", (1.0, 2.0))
+    monkeypatch.setattr(speech_ctc, "recipes", lambda *_: {"dense": speech_training.Recipe(cell="rnn", layers=1, units=8, steps=20, batch=4, seed=0)})
+    assert speech_ctc.main(["--quick", "--tune", "--data", str(recordings), "--output", str(tmp_path)]) == 0
+    (row,) = json.loads((tmp_path / "rates.json").read_text())
+    assert (row["cell"], row["row"], list(row["rates"])) == ("rnn", "dense", ["0.003", "0.006"]) and min(row["rates"].values()) > 0
+    assert not (tmp_path / "results.json").exists()
+    assert "character error rate on utterances set aside" in printed(capsys)
+
+
+@needs_espeak
+def test_what_is_set_aside_is_neither_learnt_nor_tested():
+    (learnt, tuning), (again, test) = (speech_audio.spoken(50, 20, aside=30, tuning=tuning) for tuning in (True, False))
+    assert learnt == again and len(tuning) == 30
+    texts = [{one.text for one in part} for part in (learnt, tuning, test)]
+    assert not (texts[0] & texts[1] or texts[0] & texts[2] or texts[1] & texts[2])
 
 
 def test_missing_espeak_is_named_with_what_to_install(monkeypatch, tmp_path, capsys):
@@ -150,6 +172,11 @@ def test_each_group_of_rows_begins_with_the_dense_model_of_as_many_steps(rows, o
     recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", rows]), "gru", seed=1, letters=27)
     assert next(iter(recipes)) == "dense" and len(recipes) == 1 + others
     assert recipes["dense"] == speech_training.Recipe(units=256, steps=4800)
+
+
+def test_tuned_are_dense_small_and_pruned():
+    kinds = speech_ctc.one_of_each_kind(speech_ctc.recipes(speech_ctc.parse([]), "rnn", seed=0, letters=27))
+    assert list(kinds) == ["dense", "dense, as many weights as pruned", "lasso while pruned, 16 x 16"]
 
 
 def test_networks_of_twice_the_steps_are_timed_once(monkeypatch):

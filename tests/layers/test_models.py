@@ -129,7 +129,10 @@ def test_summary_counts_live_weights(capsys):
     assert f"Trainable params: {live:,}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("cell, storage", [("lstm", "packed"), ("gru", "masked"), ("simple_rnn", "packed")])
+@pytest.mark.parametrize(
+    "cell, storage",
+    [("lstm", "packed"), pytest.param("gru", "masked", marks=pytest.mark.slow), pytest.param("simple_rnn", "packed", marks=pytest.mark.slow)],
+)
 def test_reference_trains_under_xla(cell, storage):
     expected, layer = twins(cell, storage, "reference", return_sequences=True)
     assert layer.supports_jit

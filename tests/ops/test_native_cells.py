@@ -32,7 +32,7 @@ def test_every_block_shape(cell, options, block_shape):
 
 @variants
 @pytest.mark.parametrize("batch", [1, 3, 7, 8, 17, 33])
-@pytest.mark.parametrize("time", [1, 2, 7])
+@pytest.mark.parametrize("time", [1, 2, pytest.param(7, marks=pytest.mark.slow)])
 @cpu
 def test_every_size(cell, options, batch, time):
     assert_native_is_right(Problem(cell, batch, time, 5, 19, (8, 8), (16, 16), options=options))
