@@ -6,7 +6,7 @@ from files import write_json
 from rich.table import Table
 from speech_training import CELLS, spread, trained
 
-FACTORS = 0.25, 0.5, 1.0, 2.0
+RATES = 7.5e-4, 1.5e-3, 3e-3, 6e-3
 
 
 def tune(options, speech, recipes, console):
@@ -15,17 +15,16 @@ def tune(options, speech, recipes, console):
     Args:
         options: of the command line.
         speech: `Speech`, whose test is not that of the tables.
-        recipes: dict of cells to dicts of titles to `Recipe`s; what is tried are multiples of the rate of the first one.
+        recipes: dict of cells to dicts of titles to `Recipe`s.
         console: `rich.console.Console`.
     """
     found = {}
     for cell, of_cell in recipes.items():
-        rates = [factor * next(iter(of_cell.values())).learning_rate for factor in FACTORS]
         result = Table(title=f"{CELLS[cell].__name__}, character error rate on utterances set aside, by learning rate; 1 seed")
-        for heading in ("", *(f"{rate:g}" for rate in rates)):
+        for heading in ("", *(f"{rate:g}" for rate in RATES)):
             result.add_column(heading, justify="right" if heading else "left")
         for title, recipe in of_cell.items():
-            found[cell, title] = {rate: trained(dataclasses.replace(recipe, learning_rate=rate), speech, _folder(options, rate), console).cer for rate in rates}
+            found[cell, title] = {rate: trained(dataclasses.replace(recipe, learning_rate=rate), speech, _folder(options, rate), console).cer for rate in RATES}
             result.add_row(title, *(spread([cer]) for cer in found[cell, title].values()))
         console.print(result)
     path = options.output / "rates.json"

@@ -68,11 +68,11 @@ def test_rates_are_tuned_on_speakers_that_the_test_does_not_have(recordings, tmp
     test = {one.speaker for one in speech_audio.recorded(recordings)[1]}
     tuning = [{one.speaker for one in part} for part in speech_audio.recorded(recordings, tuning=True)]
     assert all(tuning) and not (test & tuning[0] or test & tuning[1] or tuning[0] & tuning[1])
-    monkeypatch.setattr(speech_tuning, "FACTORS", (1.0, 2.0))
+    monkeypatch.setattr(speech_tuning, "RATES", (1e-3, 2e-3))
     monkeypatch.setattr(speech_ctc, "recipes", lambda *_: {"dense": speech_training.Recipe(cell="rnn", layers=1, units=8, steps=20, batch=4, seed=0)})
     assert speech_ctc.main(["--quick", "--tune", "--data", str(recordings), "--output", str(tmp_path)]) == 0
     (row,) = json.loads((tmp_path / "rates.json").read_text())
-    assert (row["cell"], row["row"], list(row["rates"])) == ("rnn", "dense", ["0.003", "0.006"]) and min(row["rates"].values()) > 0
+    assert (row["cell"], row["row"], list(row["rates"])) == ("rnn", "dense", ["0.001", "0.002"]) and min(row["rates"].values()) > 0
     assert not (tmp_path / "results.json").exists()
     assert "character error rate on utterances set aside" in printed(capsys)
 
@@ -162,6 +162,7 @@ def test_recipes_differ_in_what_their_titles_say():
     recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", "longer", "equal", "wider"]), "gru", seed=3, letters=27)
     assert len({one.name() for one in recipes.values()}) == len(recipes) == 11
     for title, one in recipes.items():
+        assert one.learning_rate == (3e-3 if bool(one.sparsity) or one.units == 78 else 1.5e-3)
         assert one.steps == (9600 if "twice the steps" in title else 4800)
         assert one.units == (512 if "wide" in title else 78 if "as many" in title else 256)
         assert bool(one.lasso) == ("lasso" in title) and bool(one.sparsity) == ("pruned" in title and "as many" not in title)
@@ -171,7 +172,7 @@ def test_recipes_differ_in_what_their_titles_say():
 def test_each_group_of_rows_begins_with_the_dense_model_of_as_many_steps(rows, others):
     recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", rows]), "gru", seed=1, letters=27)
     assert next(iter(recipes)) == "dense" and len(recipes) == 1 + others
-    assert recipes["dense"] == speech_training.Recipe(units=256, steps=4800)
+    assert recipes["dense"] == speech_training.Recipe(units=256, steps=4800, learning_rate=1.5e-3)
 
 
 def test_tuned_are_dense_small_and_pruned():
