@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_sparse_rnn.ops import loader, quantization, reference
-from keras_sparse_rnn.ops.checks import as_tensor, check_shape, checked_kernels, weights_type
+from keras_sparse_rnn.ops.checks import as_tensor, check_shape, checked_kernels, weights_type, with_inputs
 from keras_sparse_rnn.patterns import check_choice
 
 KERNELS = ("auto", "native", "reference")
@@ -30,7 +30,7 @@ def block_sparse_matmul(x, packed, *, kernel="auto"):
         ValueError: a shape does not fit, or `kernel="native"` cannot be had (see `why_not_native`).
     """
     x = tf.convert_to_tensor(x)
-    check_shape("x", x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
+    x = with_inputs(x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
     native = _use_native(kernel, "matmul", dtype=x.dtype)
     weights = checked_kernels(native, x.dtype, packed=packed)[0]
     if native:
@@ -249,7 +249,7 @@ def _checked(cell, native, x, states, packed, recurrent_packed, bias, mask, bias
             f"inputs as units. Received: packed.grid={grid}, recurrent_packed.grid={recurrent_packed.grid}"
         )
     dtype = tf.float32 if native else x.dtype
-    check_shape("x", x, (None, None, grid.inputs))
+    x = with_inputs(x, (None, None, grid.inputs))
     states = {name: as_tensor(state, dtype) for name, state in states.items()}
     for name, state in states.items():
         check_shape(name, state, (x.shape[0], grid.units))

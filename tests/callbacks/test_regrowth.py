@@ -110,7 +110,7 @@ def test_a_second_fit_goes_on_where_the_first_one_was(make_model, data):
         keras.utils.set_random_seed(3)
         model = make_model("gru", optimizer=keras.optimizers.Adam(0.01), run_eagerly=False)
         for epochs in parts:
-            pruning = BlockPruning(PolynomialDecay(0.1, 0.6, 1, 8), BLOCK, frequency=2, regrowth=Regrowth(0.5, until=9))
+            pruning = BlockPruning(PolynomialDecay(0.1, 0.6, 1, 4), BLOCK, frequency=2, regrowth=Regrowth(0.5, until=9))
             model.fit(*data, batch_size=8, shuffle=False, epochs=epochs, verbose=0, callbacks=[pruning])
         ends.append((pruning.masks, model.get_weights()))
     (masks, weights), (others, other_weights) = ends

@@ -61,3 +61,25 @@ def test_unknown_sizes_in_a_graph():
         )
         assert graph.get_concrete_function().output_shapes.as_list() == shape[:-1] + [14]
         np.testing.assert_allclose(graph(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", ["native", "reference"])
+@pytest.mark.parametrize("shape", [(4, 6), (2, 3, 6), (2, 3, 10)], ids=str)
+def test_a_number_of_inputs_that_is_known_late_is_checked_then(shape, kernel):
+    """Reshaped or read otherwise, such an `x` would be taken for another one."""
+    packed = random_packed(np.random.default_rng(0), 9, 7, 2, (4, 4), 0.5)
+    graph = tf.function(lambda x: ops.block_sparse_matmul(x, packed, kernel=kernel), input_signature=[tf.TensorSpec([None] * len(shape))])
+    right = tf.ones((*shape[:-1], 9))
+    np.testing.assert_allclose(graph(right), ops.block_sparse_matmul(right, packed, kernel="reference"), atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`x` must have the shape \[.*\?, 9\]\. Received: x of shape"):
+        graph(tf.ones(shape))
+
+
+def test_a_number_of_inputs_that_is_known_late_is_checked_in_cells():
+    packed, recurrent = (random_packed(np.random.default_rng(0), size, 5, 1, (1, 16), 1.0) for size in (1, 5))
+    graph = tf.function(
+        lambda x, h: ops.block_sparse_simple_rnn(x, h, packed, recurrent, None, kernel="native"), input_signature=[tf.TensorSpec([None] * 3), tf.TensorSpec([None] * 2)]
+    )
+    assert graph(tf.ones((2, 3, 1)), tf.zeros((2, 5)))[0].shape == (2, 3, 5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`x` must have the shape \[\?, \?, 1\]\. Received: x of shape"):
+        graph(tf.ones((2, 3, 2)), tf.zeros((2, 5)))
