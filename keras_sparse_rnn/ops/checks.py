@@ -48,17 +48,21 @@ def as_tensor(value, dtype):
 
 def check_shape(name, tensor, shape):
     if not tensor.shape.is_compatible_with(shape):
-        expected = ", ".join("?" if size is None else str(size) for size in shape)
-        raise ValueError(f"`{name}` must have the shape [{expected}]. Received: {name} of shape {tuple(tensor.shape)}")
+        raise ValueError(f"{_wanted(name, shape)} {tuple(tensor.shape)}")
 
 
 def with_inputs(x, shape):
     """Checks `x`, whose last axis is that of a kernel's inputs: at run time where its size is not known before. Returns `x` of that static shape."""
     check_shape("x", x, shape)
     if x.shape[-1] is None:
-        shown = ", ".join("?" if size is None else str(size) for size in shape)
         fits = tf.equal(tf.shape(x)[-1], shape[-1])
-        with tf.control_dependencies([tf.debugging.Assert(fits, [f"`x` must have the shape [{shown}]. Received: x of shape", tf.shape(x)])]):
+        with tf.control_dependencies([tf.debugging.Assert(fits, [_wanted("x", shape), tf.shape(x)])]):
             x = tf.identity(x)
         x.set_shape(shape)
     return x
+
+
+def _wanted(name, shape):
+    """What is wrong with a tensor of another shape, which is to follow."""
+    shown = ", ".join("?" if size is None else str(size) for size in shape)
+    return f"`{name}` must have the shape [{shown}]. Received: {name} of shape"
