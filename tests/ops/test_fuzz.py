@@ -47,7 +47,7 @@ def problems(draw, densities=densities, batches=st.sampled_from([0, 1, 2, 3, 5, 
     )
 
 
-@examples(100)
+@examples(150)
 @given(problem=problems())
 def test_outputs_and_gradients(problem):
     outputs, gradients = problem.run("native")
@@ -116,7 +116,7 @@ def test_product(leading, inputs, units, gates, shape, density, seed):
         assert_close(actual.numpy(), expected.numpy(), name)
 
 
-@examples(60)
+@examples(100)
 @given(problem=problems(st.just(1.0), st.sampled_from([1, 2, 3, 7, 9, 17]), st.integers(1, 5)), data=st.data())
 def test_nan_and_infinity_pass_as_in_a_dense_kernel(problem, data):
     """Where all blocks live, whichever input they are in, they reach the outputs that they reach in a dense kernel."""
@@ -168,7 +168,7 @@ BLOCK_FAULTS = {
 }
 
 
-@examples(60)
+@examples(100)
 @given(problem=problems(st.just(1.0)), which=st.integers(0, 1), fault=st.sampled_from(sorted(BLOCK_FAULTS)), data=st.data())
 def test_bad_block_numbers(problem, which, fault, data):
     packed = list(problem.packed)
@@ -183,7 +183,7 @@ def test_bad_block_numbers(problem, which, fault, data):
         problem.run("native")
 
 
-@examples(60)
+@examples(100)
 @given(problem=problems(st.just(0.5), st.sampled_from([1, 2, 9]), st.integers(1, 4)), data=st.data())
 def test_shapes_that_disagree(problem, data):
     """Known ones are refused in Python, unknown ones by the op; either names the argument, or the one that it disagrees with."""
