@@ -45,10 +45,13 @@ STRENGTHS = {"rnn": 3e-5, "gru": 3e-4}
 # A GRU's reset gates would lose nearly everything if gates were compared with each other.
 SCOPES = {"rnn": "model", "gru": "gate"}
 DENSE, SMALL = "dense", "dense, as many weights as pruned"
-LASSO, TWICE = "lasso while pruned", "twice the steps"
+LASSO, TWICE, WIDE = "lasso while pruned", "twice the steps", "wide"
 ROWS = ("equal", "longer", "wider")
 # A network with few weights wants a higher rate than one with many (docs/speech.md); the SimpleRNN's are hardly tuned.
-LEARNING_RATES = {"rnn": {DENSE: 2e-3, SMALL: 2e-3, LASSO: 2e-3}, "gru": {DENSE: 1.5e-3, SMALL: 3e-3, LASSO: 3e-3}}
+LEARNING_RATES = {
+    "rnn": {DENSE: 2e-3, SMALL: 2e-3, LASSO: 2e-3, WIDE: 2e-3},
+    "gru": {DENSE: 1.5e-3, SMALL: 3e-3, LASSO: 3e-3, WIDE: 3e-3},
+}
 
 
 def parse(arguments=None):
@@ -110,26 +113,29 @@ def recipes(options, cell, seed, letters):
     # So short a training as a quick one cannot tell which kernel matters more: every gate gets the same sparsity.
     scope = "gate" if options.quick else SCOPES[cell]
     pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope=scope, learning_rate=rates[LASSO])
+    wide = dataclasses.replace(pruned, units=round(options.larger * options.units), learning_rate=rates[WIDE])
     small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), learning_rate=rates[SMALL])
-    equal = {DENSE: dense, SMALL: small}
-    for block in options.blocks:
-        shape = f"{block[0]} x {block[1]}"
-        one = dataclasses.replace(pruned, block_shape=block)
-        equal |= {f"pruned, {shape}": one, f"{LASSO}, {shape}": dataclasses.replace(one, lasso=STRENGTHS[cell])}
-    last = {f"pruned, {shape}": one, f"{LASSO}, {shape}": equal[f"{LASSO}, {shape}"]}
-    result = dict(equal) if "equal" in options.rows else {DENSE: dense}
-    if "longer" in options.rows:
-        longer = {DENSE: dense, SMALL: small, f"{LASSO}, {shape}": last[f"{LASSO}, {shape}"]}
-        result |= {f"{title}, {TWICE}": dataclasses.replace(one, steps=2 * options.steps) for title, one in longer.items()}
-    if "wider" in options.rows:
-        units = round(options.larger * options.units)
-        result |= {f"wide, {title}": dataclasses.replace(one, units=units) for title, one in last.items()}
-    return result
+    in_blocks = {title: one for block in options.blocks for title, one in with_and_without_lasso(pruned, block).items()}
+    last = list(in_blocks)[-1]
+    longer = {DENSE: dense, SMALL: small, last: in_blocks[last]}
+    rows = {
+        "equal": {SMALL: small, **in_blocks},
+        "longer": {f"{title}, {TWICE}": dataclasses.replace(one, steps=2 * options.steps) for title, one in longer.items()},
+        "wider": {f"{WIDE}, {title}": one for title, one in with_and_without_lasso(wide, options.blocks[-1]).items()},
+    }
+    return {DENSE: dense} | {title: one for name in ROWS if name in options.rows for title, one in rows[name].items()}
+
+
+def with_and_without_lasso(recipe, block):
+    """Titles and `Recipe`s of this one in blocks of a shape."""
+    shape, plain = f"{block[0]} x {block[1]}", dataclasses.replace(recipe, block_shape=block)
+    return {f"pruned, {shape}": plain, f"{LASSO}, {shape}": dataclasses.replace(plain, lasso=STRENGTHS[recipe.cell])}
 
 
 def one_of_each_kind(asked):
-    """The dense ones of these recipes, and the last one."""
-    return {title: recipe for title, recipe in asked.items() if title.startswith(DENSE) or title == list(asked)[-1]}
+    """The dense ones of these recipes, and the last with a lasso of each number of units."""
+    last = {one.units: title for title, one in asked.items() if one.lasso}
+    return {title: one for title, one in asked.items() if not one.sparsity or title == last[one.units]}
 
 
 def nearest_units(recipe, letters, count):

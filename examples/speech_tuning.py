@@ -1,16 +1,15 @@
 """Which learning rate serves each kind of network best: `python examples/speech_ctc.py --tune`."""
 
 import dataclasses
+import itertools
 
 from files import write_json
 from rich.table import Table
 from speech_training import CELLS, spread, trained
 
-RATES = 7.5e-4, 1.5e-3, 3e-3, 6e-3
-
 
 def tune(options, speech, recipes, console):
-    """Trains every network at several rates, prints the error rates and writes them to `rates.json`.
+    """Finds a rate for every network, prints the error rates of all that were tried and writes them to `rates.json`.
 
     Args:
         options: of the command line.
@@ -18,18 +17,44 @@ def tune(options, speech, recipes, console):
         recipes: dict of cells to dicts of titles to `Recipe`s.
         console: `rich.console.Console`.
     """
-    found = {}
+    found = {(cell, title): _tried(options, speech, one, console) for cell, of_cell in recipes.items() for title, one in of_cell.items()}
     for cell, of_cell in recipes.items():
+        rates = sorted(set(itertools.chain(*(found[cell, title] for title in of_cell))))
         result = Table(title=f"{CELLS[cell].__name__}, character error rate on utterances set aside, by learning rate; 1 seed")
-        for heading in ("", *(f"{rate:g}" for rate in RATES)):
+        for heading in ("", *(f"{rate:g}" for rate in rates)):
             result.add_column(heading, justify="right" if heading else "left")
-        for title, recipe in of_cell.items():
-            found[cell, title] = {rate: trained(dataclasses.replace(recipe, learning_rate=rate), speech, _folder(options, rate), console).cer for rate in RATES}
-            result.add_row(title, *(spread([cer]) for cer in found[cell, title].values()))
+        for title in of_cell:
+            result.add_row(title, *(spread([found[cell, title][rate]]) if rate in found[cell, title] else "" for rate in rates))
         console.print(result)
     path = options.output / "rates.json"
     write_json(path, [{"cell": cell, "row": title, "rates": {f"{rate:g}": cer for rate, cer in cers.items()}} for (cell, title), cers in found.items()])
     console.print(f"Figures: {path}")
+
+
+def climb(error, start):
+    """Halves and doubles a rate until neither makes the error less.
+
+    Args:
+        error: function of a rate.
+        start: the first rate.
+
+    Returns:
+        dict of all rates that were tried to their errors.
+    """
+    errors = {start: error(start)}
+    while True:
+        best = min(errors, key=errors.get)
+        neighbours = [rate for rate in (best / 2, 2 * best) if rate not in errors]
+        if not neighbours:
+            return dict(sorted(errors.items()))
+        errors |= {rate: error(rate) for rate in neighbours}
+
+
+def _tried(options, speech, recipe, console):
+    def error(rate):
+        return trained(dataclasses.replace(recipe, learning_rate=rate), speech, _folder(options, rate), console).cer
+
+    return climb(error, recipe.learning_rate)
 
 
 def _folder(options, rate):

@@ -68,8 +68,9 @@ def test_rates_are_tuned_on_speakers_that_the_test_does_not_have(recordings, tmp
     test = {one.speaker for one in speech_audio.recorded(recordings)[1]}
     tuning = [{one.speaker for one in part} for part in speech_audio.recorded(recordings, tuning=True)]
     assert all(tuning) and not (test & tuning[0] or test & tuning[1] or tuning[0] & tuning[1])
-    monkeypatch.setattr(speech_tuning, "RATES", (1e-3, 2e-3))
-    monkeypatch.setattr(speech_ctc, "recipes", lambda *_: {"dense": speech_training.Recipe(cell="rnn", layers=1, units=8, steps=20, batch=4, seed=0)})
+    monkeypatch.setattr(speech_tuning, "climb", lambda error, start: {rate: error(rate) for rate in (start, 2 * start)})
+    recipe = speech_training.Recipe(cell="rnn", layers=1, units=8, steps=20, batch=4, learning_rate=1e-3, seed=0)
+    monkeypatch.setattr(speech_ctc, "recipes", lambda *_: {"dense": recipe})
     assert speech_ctc.main(["--quick", "--tune", "--data", str(recordings), "--output", str(tmp_path)]) == 0
     (row,) = json.loads((tmp_path / "rates.json").read_text())
     assert (row["cell"], row["row"], list(row["rates"])) == ("rnn", "dense", ["0.001", "0.002"]) and min(row["rates"].values()) > 0
@@ -175,9 +176,16 @@ def test_each_group_of_rows_begins_with_the_dense_model_of_as_many_steps(rows, o
     assert recipes["dense"] == speech_training.Recipe(units=256, steps=4800, learning_rate=1.5e-3)
 
 
-def test_tuned_are_dense_small_and_pruned():
-    kinds = speech_ctc.one_of_each_kind(speech_ctc.recipes(speech_ctc.parse([]), "rnn", seed=0, letters=27))
-    assert list(kinds) == ["dense", "dense, as many weights as pruned", "lasso while pruned, 16 x 16"]
+@pytest.mark.parametrize("best, tried", [(3.0, [1.5, 3.0, 6.0]), (0.8, [0.375, 0.75, 1.5, 3.0, 6.0]), (12.0, [1.5, 3.0, 6.0, 12.0, 24.0])])
+def test_rates_are_halved_and_doubled_until_neither_is_better(best, tried):
+    found = speech_tuning.climb(lambda rate: abs(np.log(rate / best)), 3.0)
+    assert list(found) == tried and min(found, key=found.get) == min(tried, key=lambda rate: abs(np.log(rate / best)))
+
+
+def test_tuned_are_dense_small_pruned_and_wide():
+    arguments = speech_ctc.parse(["--rows", "equal", "wider"])
+    kinds = speech_ctc.one_of_each_kind(speech_ctc.recipes(arguments, "rnn", seed=0, letters=27))
+    assert list(kinds) == ["dense", "dense, as many weights as pruned", "lasso while pruned, 16 x 16", "wide, lasso while pruned, 16 x 16"]
 
 
 def test_networks_of_twice_the_steps_are_timed_once(monkeypatch):
