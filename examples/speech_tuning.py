@@ -32,22 +32,20 @@ def tune(options, speech, recipes, console):
 
 
 def climb(error, start):
-    """Halves and doubles a rate until neither makes the error less.
+    """Halves a rate while that makes the error less; if it never does, doubles it while that does.
 
     Args:
-        error: function of a rate.
+        error: function of a rate, with one minimum.
         start: the first rate.
 
     Returns:
         dict of all rates that were tried to their errors.
     """
     errors = {start: error(start)}
-    while True:
-        best = min(errors, key=errors.get)
-        neighbours = [rate for rate in (best / 2, 2 * best) if rate not in errors]
-        if not neighbours:
-            return dict(sorted(errors.items()))
-        errors |= {rate: error(rate) for rate in neighbours}
+    for factor in (0.5, 2.0):
+        while (rate := factor * min(errors, key=errors.get)) not in errors:
+            errors[rate] = error(rate)
+    return dict(sorted(errors.items()))
 
 
 def _tried(options, speech, recipe, console):

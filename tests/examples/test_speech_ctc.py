@@ -176,8 +176,8 @@ def test_each_group_of_rows_begins_with_the_dense_model_of_as_many_steps(rows, o
     assert recipes["dense"] == speech_training.Recipe(units=256, steps=4800, learning_rate=1.5e-3)
 
 
-@pytest.mark.parametrize("best, tried", [(3.0, [1.5, 3.0, 6.0]), (0.8, [0.375, 0.75, 1.5, 3.0, 6.0]), (12.0, [1.5, 3.0, 6.0, 12.0, 24.0])])
-def test_rates_are_halved_and_doubled_until_neither_is_better(best, tried):
+@pytest.mark.parametrize("best, tried", [(3.0, [1.5, 3.0, 6.0]), (0.8, [0.375, 0.75, 1.5, 3.0]), (12.0, [1.5, 3.0, 6.0, 12.0, 24.0])])
+def test_rates_are_halved_or_doubled_until_neither_is_better(best, tried):
     found = speech_tuning.climb(lambda rate: abs(np.log(rate / best)), 3.0)
     assert list(found) == tried and min(found, key=found.get) == min(tried, key=lambda rate: abs(np.log(rate / best)))
 
