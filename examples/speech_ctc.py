@@ -2,7 +2,7 @@
 
     python examples/speech_ctc.py --quick                 half a minute, to see it work; its error rates mean nothing
     python examples/speech_ctc.py --cells gru --seeds 3   the table of one kind of layer, with mean and spread: dense and pruned, as many steps for all
-    python examples/speech_ctc.py --rows longer           networks of twice the steps; --rows wider: of twice the units
+    python examples/speech_ctc.py --rows longer           pruned for three times the steps, in about the dense one's time; --rows wider: twice the units
     python examples/speech_ctc.py --tune                  learning rates for each kind of network
     python examples/speech_ctc.py --data FOLDER           recordings of your own, SPEAKER/CHAPTER/*.trans.txt with wav or flac beside it
 
@@ -45,8 +45,9 @@ STRENGTHS = {"rnn": 3e-5, "gru": 3e-4}
 # A GRU's reset gates would lose nearly everything if gates were compared with each other.
 SCOPES = {"rnn": "model", "gru": "gate"}
 DENSE, SMALL = "dense", "dense, as many weights as pruned"
-LASSO, TWICE, WIDE = "lasso while pruned", "twice the steps", "wide"
+LASSO, WIDE = "lasso while pruned", "wide"
 ROWS = ("equal", "longer", "wider")
+TIMES = {2: "twice the steps", 3: "three times the steps"}
 # A network with few weights wants a higher rate than one with many (docs/speech.md); the SimpleRNN's are hardly tuned.
 LEARNING_RATES = {
     "rnn": {DENSE: 2e-3, SMALL: 2e-3, LASSO: 2e-3, WIDE: 2e-3},
@@ -64,7 +65,7 @@ def parse(arguments=None):
     parser.add_argument("--steps", type=int, help="batches of each training (default: 4800, with --quick 40)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=block_shape, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
-    rows = "equal: as many steps for all, in every block shape; longer: twice the steps; wider: --larger times the units (default: equal)"
+    rows = "equal: as many steps for all, in every block shape; longer: more steps; wider: --larger times the units (default: equal)"
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=["equal"], help=rows)
     parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
@@ -104,7 +105,7 @@ def load(options):
 def recipes(options, cell, seed, letters):
     """Titles and `Recipe`s of the models of one cell and one seed that `--rows` asks for, the dense one before them.
 
-    All start from random weights. Those of twice the steps and of more units are pruned in the last of the block shapes.
+    All start from random weights. Those of more steps and of more units are pruned in the last of the block shapes.
     """
     rates = LEARNING_RATES[cell]
     dense = Recipe(cell=cell, units=options.units, steps=options.steps, learning_rate=rates[DENSE], seed=seed)
@@ -117,10 +118,11 @@ def recipes(options, cell, seed, letters):
     small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), learning_rate=rates[SMALL])
     in_blocks = {title: one for block in options.blocks for title, one in with_and_without_lasso(pruned, block).items()}
     last = list(in_blocks)[-1]
-    longer = {DENSE: dense, SMALL: small, last: in_blocks[last]}
+    # A step of a network with few weights takes a third of a dense one's time, or less.
+    longer = {(DENSE, 2): dense, (SMALL, 3): small, (last, 3): in_blocks[last]}
     rows = {
         "equal": {SMALL: small, **in_blocks},
-        "longer": {f"{title}, {TWICE}": dataclasses.replace(one, steps=2 * options.steps) for title, one in longer.items()},
+        "longer": {f"{title}, {TIMES[times]}": dataclasses.replace(one, steps=times * options.steps) for (title, times), one in longer.items()},
         "wider": {f"{WIDE}, {title}": one for title, one in with_and_without_lasso(wide, options.blocks[-1]).items()},
     }
     return {DENSE: dense} | {title: one for name in ROWS if name in options.rows for title, one in rows[name].items()}
@@ -172,12 +174,16 @@ def main(arguments=None):
 
 
 def step_times(models, speech, options):
-    """Milliseconds of a step of each of the models; those of twice the steps take what those of single ones do."""
+    """Milliseconds of a step of each of the models; those of more steps take what those of single ones do."""
     measured = {}
     for title, one in models.items():
-        measured.setdefault(title.removesuffix(f", {TWICE}"), one)
+        measured.setdefault(_of_any_length(title), one)
     times = milliseconds_per_step(measured, speech, rounds=2 if options.quick else 7)
-    return {title: times[title.removesuffix(f", {TWICE}")] for title in [*models, "keras"]}
+    return {title: times[_of_any_length(title)] for title in [*models, "keras"]}
+
+
+def _of_any_length(title):
+    return title.removesuffix(f", {TIMES[2]}").removesuffix(f", {TIMES[3]}")
 
 
 def introduce(options, speech):
@@ -198,7 +204,7 @@ def _what(rows, options):
     pruned = f"pruned to {100 * options.sparsity:g} % in blocks of"
     return {
         "equal": f"small and dense, and {pruned} {' and '.join(shapes)}, with and without a group lasso while it is pruned",
-        "longer": f"for twice the steps: dense, small and dense, and {pruned} {shapes[-1]} with a group lasso",
+        "longer": f"for twice the steps, dense; for three times, small and dense, and {pruned} {shapes[-1]} with a group lasso",
         "wider": f"of {options.larger:g} times the units, {pruned} {shapes[-1]}, with and without a group lasso",
     }[rows]
 

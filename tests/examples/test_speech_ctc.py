@@ -164,7 +164,7 @@ def test_recipes_differ_in_what_their_titles_say():
     assert len({one.name() for one in recipes.values()}) == len(recipes) == 11
     for title, one in recipes.items():
         assert one.learning_rate == (3e-3 if bool(one.sparsity) or one.units == 78 else 1.5e-3)
-        assert one.steps == (9600 if "twice the steps" in title else 4800)
+        assert one.steps == 4800 * (2 if "twice the steps" in title else 3 if "three times the steps" in title else 1)
         assert one.units == (512 if "wide" in title else 78 if "as many" in title else 256)
         assert bool(one.lasso) == ("lasso" in title) and bool(one.sparsity) == ("pruned" in title and "as many" not in title)
 
@@ -188,10 +188,10 @@ def test_tuned_are_dense_small_pruned_and_wide():
     assert list(kinds) == ["dense", "dense, as many weights as pruned", "lasso while pruned, 16 x 16", "wide, lasso while pruned, 16 x 16"]
 
 
-def test_networks_of_twice_the_steps_are_timed_once(monkeypatch):
+def test_networks_of_more_steps_are_timed_once(monkeypatch):
     measured = []
     monkeypatch.setattr(speech_ctc, "milliseconds_per_step", lambda models, *_, **__: measured.append(models) or dict.fromkeys([*models, "keras"], 1.0))
-    models = {"dense": "a", "dense, twice the steps": "b", "small, twice the steps": "c"}
+    models = {"dense": "a", "dense, twice the steps": "b", "small, three times the steps": "c"}
     assert speech_ctc.step_times(models, None, speech_ctc.parse([])) == dict.fromkeys([*models, "keras"], 1.0)
     assert measured == [{"dense": "a", "small": "c"}]
 
