@@ -15,8 +15,8 @@ class Fisher(Criterion):
     `h` the weight's own second derivative. Where a model predicts a distribution, `h` is about the Fisher information, the expected squared
     gradient (Theis et al. 2018, arXiv 1801.05787), and Adam, AdamW, Nadam, Lamb and RMSprop keep a running mean of squared gradients. It is that
     of the gradients of batches, not of samples, which near a minimum is the same up to a factor that all weights share. Gradients
-    that are clipped per variable (`clipnorm`) are recorded clipped, each kernel's by a factor of its own. In our trials that did no harm where
-    kernels are compared with each other (`scope="model"`): one with `global_clipnorm` came out worse (docs/speech.md).
+    that are clipped per variable (`clipnorm`) are recorded clipped, each kernel's by a factor of its own, which shifts what kernels are worth beside
+    each other (`scope="model"`). All figures of docs/results.md were made so.
 
     Raises:
         ValueError: the optimizer keeps no squared gradients, or has made no step yet (let the schedule begin later).
