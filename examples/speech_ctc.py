@@ -51,7 +51,7 @@ TIMES = {2: "twice the steps", 3: "three times the steps"}
 # The GRU's are those that --tune found: a network with few weights wants a higher rate than one with many. The SimpleRNN's are hardly tuned.
 LEARNING_RATES = {
     "rnn": {DENSE: 2e-3, SMALL: 2e-3, LASSO: 2e-3, WIDE: 2e-3},
-    "gru": {DENSE: 1.5e-3, SMALL: 3e-3, LASSO: 3e-3, WIDE: 3e-3},
+    "gru": {DENSE: 1.5e-3, SMALL: 3e-3, LASSO: 3e-3, WIDE: 1.5e-3},
 }
 
 
