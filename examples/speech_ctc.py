@@ -2,7 +2,7 @@
 
     python examples/speech_ctc.py --quick                 half a minute, to see it work; its error rates mean nothing
     python examples/speech_ctc.py --cells gru --seeds 3   the table of one kind of layer, with mean and spread: dense and pruned, as many steps for all
-    python examples/speech_ctc.py --rows longer           pruned for three times the steps, in about the dense one's time; --rows wider: twice the units
+    python examples/speech_ctc.py --rows longer           pruned for three times the steps, in about the dense one's time; --rows wider: larger ones, too
     python examples/speech_ctc.py --tune                  learning rates for each kind of network
     python examples/speech_ctc.py --data FOLDER           recordings of your own, SPEAKER/CHAPTER/*.trans.txt with wav or flac beside it
 
@@ -48,10 +48,11 @@ DENSE, SMALL = "dense", "dense, as many weights as pruned"
 LASSO, WIDE = "lasso while pruned", "wide"
 ROWS = ("equal", "longer", "wider")
 TIMES = {2: "twice the steps", 3: "three times the steps"}
-# The GRU's are those that --tune found: a network with few weights wants a higher rate than one with many. The SimpleRNN's are hardly tuned.
+# The GRU's are those that --tune found, a network with few weights wants a higher rate than one with many; that of the wide one lies between them.
+# The SimpleRNN's are hardly tuned.
 LEARNING_RATES = {
     "rnn": {DENSE: 2e-3, SMALL: 2e-3, LASSO: 2e-3, WIDE: 2e-3},
-    "gru": {DENSE: 1.5e-3, SMALL: 3e-3, LASSO: 3e-3, WIDE: 1.5e-3},
+    "gru": {DENSE: 1.5e-3, SMALL: 3e-3, LASSO: 3e-3, WIDE: 2e-3},
 }
 
 
@@ -65,9 +66,9 @@ def parse(arguments=None):
     parser.add_argument("--steps", type=int, help="batches of each training (default: 4800, with --quick 40)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=block_shape, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
-    rows = "equal: as many steps for all, in every block shape; longer: more steps; wider: --larger times the units (default: equal)"
+    rows = "equal: as many steps for all, in every block shape; longer: more steps; wider: --larger times the units, too (default: equal)"
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=["equal"], help=rows)
-    parser.add_argument("--larger", type=float, default=2.0, help="units of the larger network over those of the dense one (default: 2)")
+    parser.add_argument("--larger", type=float, default=1.5, help="units of the larger network over those of the dense one (default: 1.5)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
     parser.add_argument("--tune", action="store_true", help="learning rates instead, by utterances that are not those of the test")
     output = {"type": pathlib.Path, "default": pathlib.Path("speech_ctc"), "metavar": "FOLDER"}
@@ -105,7 +106,7 @@ def load(options):
 def recipes(options, cell, seed, letters):
     """Titles and `Recipe`s of the models of one cell and one seed that `--rows` asks for, the dense one before them.
 
-    All start from random weights. Those of more steps and of more units are pruned in the last of the block shapes.
+    All start from random weights. Those of more steps, the wide ones too, are pruned in the last of the block shapes, with a group lasso.
     """
     rates = LEARNING_RATES[cell]
     dense = Recipe(cell=cell, units=options.units, steps=options.steps, learning_rate=rates[DENSE], seed=seed)
@@ -114,24 +115,24 @@ def recipes(options, cell, seed, letters):
     # So short a training as a quick one cannot tell which kernel matters more: every gate gets the same sparsity.
     scope = "gate" if options.quick else SCOPES[cell]
     pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope=scope, learning_rate=rates[LASSO])
-    wide = dataclasses.replace(pruned, units=round(options.larger * options.units), learning_rate=rates[WIDE])
     small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), learning_rate=rates[SMALL])
-    in_blocks = {title: one for block in options.blocks for title, one in with_and_without_lasso(pruned, block).items()}
-    last = list(in_blocks)[-1]
-    # A step of a network with few weights takes a third of a dense one's time, or less.
-    longer = {(DENSE, 2): dense, (SMALL, 3): small, (last, 3): in_blocks[last]}
+    in_blocks = {}
+    for block in options.blocks:
+        shape, plain = f"{block[0]} x {block[1]}", dataclasses.replace(pruned, block_shape=block)
+        in_blocks |= {f"pruned, {shape}": plain, f"{LASSO}, {shape}": dataclasses.replace(plain, lasso=STRENGTHS[cell])}
+    *_, (last, lasso) = in_blocks.items()
+    wide = dataclasses.replace(lasso, units=round(options.larger * options.units), learning_rate=rates[WIDE])
     rows = {
         "equal": {SMALL: small, **in_blocks},
-        "longer": {f"{title}, {TIMES[times]}": dataclasses.replace(one, steps=times * options.steps) for (title, times), one in longer.items()},
-        "wider": {f"{WIDE}, {title}": one for title, one in with_and_without_lasso(wide, options.blocks[-1]).items()},
+        # A step of a network with few weights takes a third of a dense one's time, or less.
+        "longer": {**_more_steps(DENSE, dense, 2), **_more_steps(SMALL, small, 3), **_more_steps(last, lasso, 3)},
+        "wider": _more_steps(f"{WIDE}, {last}", wide, 3),
     }
     return {DENSE: dense} | {title: one for name in ROWS if name in options.rows for title, one in rows[name].items()}
 
 
-def with_and_without_lasso(recipe, block):
-    """Titles and `Recipe`s of this one in blocks of a shape."""
-    shape, plain = f"{block[0]} x {block[1]}", dataclasses.replace(recipe, block_shape=block)
-    return {f"pruned, {shape}": plain, f"{LASSO}, {shape}": dataclasses.replace(plain, lasso=STRENGTHS[recipe.cell])}
+def _more_steps(title, recipe, times):
+    return {f"{title}, {TIMES[times]}": dataclasses.replace(recipe, steps=times * recipe.steps)}
 
 
 def one_of_each_kind(asked):
@@ -205,7 +206,7 @@ def _what(rows, options):
     return {
         "equal": f"small and dense, and {pruned} {' and '.join(shapes)}, with and without a group lasso while it is pruned",
         "longer": f"for twice the steps, dense; for three times, small and dense, and {pruned} {shapes[-1]} with a group lasso",
-        "wider": f"of {options.larger:g} times the units, {pruned} {shapes[-1]}, with and without a group lasso",
+        "wider": f"of {options.larger:g} times the units for three times the steps, {pruned} {shapes[-1]} with a group lasso",
     }[rows]
 
 

@@ -47,20 +47,19 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["speech"]["voices"] == [10, 1]
     (run,) = results["models"]["rnn"]
-    dense, small, pruned, lasso, wide, wide_lasso = run.values()
+    dense, small, pruned, lasso, wide = run.values()
     assert dense["sparsity"] == small["sparsity"] == 0
-    assert {one["recipe"]["steps"] for one in run.values()} == {20}
+    assert [one["recipe"]["steps"] for one in run.values()] == [20, 20, 20, 20, 60]
     assert abs(small["parameters"] - pruned["parameters"]) < 200
-    for one in (pruned, lasso, wide, wide_lasso):
+    for one in (pruned, lasso, wide):
         assert one["sparsity"] == pytest.approx(0.9, abs=0.01)
     assert pruned["sparsity"] == pytest.approx(lasso["sparsity"])
-    assert wide["parameters"] == pytest.approx(wide_lasso["parameters"], rel=0.01)
     assert pruned["parameters"] < wide["parameters"] < dense["parameters"]
     assert all(one["cer"] > 0 for one in run.values())
     assert set(results["milliseconds_per_step"]["rnn"]) == {*run, "keras"}
     capsys.readouterr()
     assert speech_ctc.main(arguments) == 0
-    assert printed(capsys).count("taken from") == 6
+    assert printed(capsys).count("taken from") == 5
     assert json.loads((tmp_path / "results.json").read_text())["models"] == results["models"]
 
 
@@ -161,15 +160,15 @@ def test_character_error_rate_weighs_utterances_by_their_letters():
 
 def test_recipes_differ_in_what_their_titles_say():
     recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", "longer", "equal", "wider"]), "gru", seed=3, letters=27)
-    assert len({one.name() for one in recipes.values()}) == len(recipes) == 11
+    assert len({one.name() for one in recipes.values()}) == len(recipes) == 10
     for title, one in recipes.items():
-        assert one.learning_rate == (1.5e-3 if title.startswith("wide") or title in ("dense", "dense, twice the steps") else 3e-3)
+        assert one.learning_rate == (2e-3 if "wide" in title else 1.5e-3 if title in ("dense", "dense, twice the steps") else 3e-3)
         assert one.steps == 4800 * (2 if "twice the steps" in title else 3 if "three times the steps" in title else 1)
-        assert one.units == (512 if "wide" in title else 78 if "as many" in title else 256)
+        assert one.units == (384 if "wide" in title else 78 if "as many" in title else 256)
         assert bool(one.lasso) == ("lasso" in title) and bool(one.sparsity) == ("pruned" in title and "as many" not in title)
 
 
-@pytest.mark.parametrize("rows, others", [("equal", 5), ("longer", 3), ("wider", 2)])
+@pytest.mark.parametrize("rows, others", [("equal", 5), ("longer", 3), ("wider", 1)])
 def test_each_group_of_rows_begins_with_the_dense_model_of_as_many_steps(rows, others):
     recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", rows]), "gru", seed=1, letters=27)
     assert next(iter(recipes)) == "dense" and len(recipes) == 1 + others
@@ -185,7 +184,7 @@ def test_rates_are_halved_or_doubled_until_neither_is_better(best, tried):
 def test_tuned_are_dense_small_pruned_and_wide():
     arguments = speech_ctc.parse(["--rows", "equal", "wider"])
     kinds = speech_ctc.one_of_each_kind(speech_ctc.recipes(arguments, "rnn", seed=0, letters=27))
-    assert list(kinds) == ["dense", "dense, as many weights as pruned", "lasso while pruned, 16 x 16", "wide, lasso while pruned, 16 x 16"]
+    assert list(kinds) == ["dense", "dense, as many weights as pruned", "lasso while pruned, 16 x 16", "wide, lasso while pruned, 16 x 16, three times the steps"]
 
 
 def test_networks_of_more_steps_are_timed_once(monkeypatch):
