@@ -2,8 +2,8 @@
 
     python examples/speech_ctc.py --quick                 half a minute, to see it work; its error rates mean nothing
     python examples/speech_ctc.py --cells gru --seeds 3   the table of one kind of layer, with mean and spread: dense and pruned, as many steps for all
-    python examples/speech_ctc.py --rows longer           pruned for three times the steps, in about the dense one's time; --rows wider: larger ones, too
-    python examples/speech_ctc.py --tune                  learning rates for each kind of network
+    python examples/speech_ctc.py --rows longer wider     dense for twice the steps; small, pruned, and wider and pruned for three times
+    python examples/speech_ctc.py --tune                  learning rates for each kind of network that --rows asks for
     python examples/speech_ctc.py --data FOLDER           recordings of your own, SPEAKER/CHAPTER/*.trans.txt with wav or flac beside it
 
 It is the setting of Narang, Undersander and Diamos 2017 (arXiv 1711.02782), in small. Numbers and words are spoken by espeak-ng (on Debian: apt
@@ -45,14 +45,14 @@ STRENGTHS = {"rnn": 3e-5, "gru": 3e-4}
 # A GRU's reset gates would lose nearly everything if gates were compared with each other.
 SCOPES = {"rnn": "model", "gru": "gate"}
 DENSE, SMALL = "dense", "dense, as many weights as pruned"
-LASSO, WIDE = "lasso while pruned", "wide"
+PRUNED, LASSO, WIDE = "pruned", "lasso while pruned", "wide"
 ROWS = ("equal", "longer", "wider")
-TIMES = {2: "twice the steps", 3: "three times the steps"}
-# The GRU's are those that --tune found, a network with few weights wants a higher rate than one with many; that of the wide one lies between them.
+LONGER = {2: "twice the steps", 3: "three times the steps"}
+# The GRU's are those that --tune found: a network with few weights wants a higher rate than one with many. That of the wide one lies between them.
 # The SimpleRNN's are hardly tuned.
 LEARNING_RATES = {
-    "rnn": {DENSE: 2e-3, SMALL: 2e-3, LASSO: 2e-3, WIDE: 2e-3},
-    "gru": {DENSE: 1.5e-3, SMALL: 3e-3, LASSO: 3e-3, WIDE: 2e-3},
+    "rnn": {DENSE: 2e-3, SMALL: 2e-3, PRUNED: 2e-3, WIDE: 2e-3},
+    "gru": {DENSE: 1.5e-3, SMALL: 3e-3, PRUNED: 3e-3, WIDE: 2e-3},
 }
 
 
@@ -66,11 +66,11 @@ def parse(arguments=None):
     parser.add_argument("--steps", type=int, help="batches of each training (default: 4800, with --quick 40)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=block_shape, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
-    rows = "equal: as many steps for all, in every block shape; longer: more steps; wider: --larger times the units, too (default: equal)"
+    rows = "equal: as many steps for all, in every block shape; longer: twice or three times the steps; wider: --larger times the units for three times the steps (default: equal)"
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=["equal"], help=rows)
     parser.add_argument("--larger", type=float, default=1.5, help="units of the larger network over those of the dense one (default: 1.5)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
-    parser.add_argument("--tune", action="store_true", help="learning rates instead, by utterances that are not those of the test")
+    parser.add_argument("--tune", action="store_true", help="learning rates of these rows instead, by utterances that are not those of the test, seed 0")
     output = {"type": pathlib.Path, "default": pathlib.Path("speech_ctc"), "metavar": "FOLDER"}
     parser.add_argument("--output", **output, help="for features, models and pictures (default: speech_ctc)")
     options = parser.parse_args(arguments)
@@ -84,10 +84,14 @@ def parse(arguments=None):
 def check(options):
     """Raises a `ValueError` for what would fail only after minutes of training."""
     ksr.patterns.check_sparsity(options.sparsity, "--sparsity")
-    for name, least in (("units", 1), ("steps", 20), ("seeds", 1), ("larger", 1)):
+    for name, least in (("units", 1), ("steps", 20), ("seeds", 1)):
         value = getattr(options, name)
         if not value >= least:
             raise ValueError(f"`--{name}` must be at least {least}. Received: {value}")
+    for name, bound in (("sparsity", 0), ("larger", 1)):
+        value = getattr(options, name)
+        if not value > bound:
+            raise ValueError(f"`--{name}` must be above {bound}. Received: {value}")
     for block in options.blocks:
         ksr.patterns.check_block_shape(block, "--blocks")
         ksr.patterns.check_block_fits(block, (options.units, options.units), "the recurrent kernel")
@@ -106,7 +110,7 @@ def load(options):
 def recipes(options, cell, seed, letters):
     """Titles and `Recipe`s of the models of one cell and one seed that `--rows` asks for, the dense one before them.
 
-    All start from random weights. Those of more steps, the wide ones too, are pruned in the last of the block shapes, with a group lasso.
+    All start from random weights. Pruned ones of more steps, the wide one too, have the last of the block shapes and a group lasso.
     """
     rates = LEARNING_RATES[cell]
     dense = Recipe(cell=cell, units=options.units, steps=options.steps, learning_rate=rates[DENSE], seed=seed)
@@ -114,12 +118,12 @@ def recipes(options, cell, seed, letters):
         dense = dataclasses.replace(dense, layers=1, batch=8)
     # So short a training as a quick one cannot tell which kernel matters more: every gate gets the same sparsity.
     scope = "gate" if options.quick else SCOPES[cell]
-    pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope=scope, learning_rate=rates[LASSO])
+    pruned = dataclasses.replace(dense, sparsity=options.sparsity, scope=scope, learning_rate=rates[PRUNED])
     small = dataclasses.replace(dense, units=nearest_units(dense, letters, weights(pruned, letters)), learning_rate=rates[SMALL])
     in_blocks = {}
     for block in options.blocks:
         shape, plain = f"{block[0]} x {block[1]}", dataclasses.replace(pruned, block_shape=block)
-        in_blocks |= {f"pruned, {shape}": plain, f"{LASSO}, {shape}": dataclasses.replace(plain, lasso=STRENGTHS[cell])}
+        in_blocks |= {f"{PRUNED}, {shape}": plain, f"{LASSO}, {shape}": dataclasses.replace(plain, lasso=STRENGTHS[cell])}
     *_, (last, lasso) = in_blocks.items()
     wide = dataclasses.replace(lasso, units=round(options.larger * options.units), learning_rate=rates[WIDE])
     rows = {
@@ -131,8 +135,8 @@ def recipes(options, cell, seed, letters):
     return {DENSE: dense} | {title: one for name in ROWS if name in options.rows for title, one in rows[name].items()}
 
 
-def _more_steps(title, recipe, times):
-    return {f"{title}, {TIMES[times]}": dataclasses.replace(recipe, steps=times * recipe.steps)}
+def _more_steps(title, recipe, factor):
+    return {f"{title}, {LONGER[factor]}": dataclasses.replace(recipe, steps=factor * recipe.steps)}
 
 
 def one_of_each_kind(asked):
@@ -184,7 +188,9 @@ def step_times(models, speech, options):
 
 
 def _of_any_length(title):
-    return title.removesuffix(f", {TIMES[2]}").removesuffix(f", {TIMES[3]}")
+    for suffix in LONGER.values():
+        title = title.removesuffix(f", {suffix}")
+    return title
 
 
 def introduce(options, speech):
@@ -205,7 +211,7 @@ def _what(rows, options):
     pruned = f"pruned to {100 * options.sparsity:g} % in blocks of"
     return {
         "equal": f"small and dense, and {pruned} {' and '.join(shapes)}, with and without a group lasso while it is pruned",
-        "longer": f"for twice the steps, dense; for three times, small and dense, and {pruned} {shapes[-1]} with a group lasso",
+        "longer": f"dense for twice the steps; small and dense for three times, and {pruned} {shapes[-1]} with a group lasso",
         "wider": f"of {options.larger:g} times the units for three times the steps, {pruned} {shapes[-1]} with a group lasso",
     }[rows]
 

@@ -16,7 +16,7 @@ class Fisher(Criterion):
     gradient (Theis et al. 2018, arXiv 1801.05787), and Adam, AdamW, Nadam, Lamb and RMSprop keep a running mean of squared gradients. It is that
     of the gradients of batches, not of samples, which near a minimum is the same up to a factor that all weights share. Gradients
     that are clipped per variable (`clipnorm`) are recorded clipped, each kernel's by a factor of its own, which shifts what kernels are worth beside
-    each other (`scope="model"`). All figures of docs/results.md were made so.
+    each other (`scope="model"`). The recipe's figures in docs/results.md were made with `clipnorm=1.0`.
 
     Raises:
         ValueError: the optimizer keeps no squared gradients, or has made no step yet (let the schedule begin later).

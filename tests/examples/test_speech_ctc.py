@@ -68,11 +68,13 @@ def test_rates_are_tuned_on_speakers_that_the_test_does_not_have(recordings, tmp
     tuning = [{one.speaker for one in part} for part in speech_audio.recorded(recordings, tuning=True)]
     assert all(tuning) and not (test & tuning[0] or test & tuning[1] or tuning[0] & tuning[1])
     monkeypatch.setattr(speech_tuning, "climb", lambda error, start: {rate: error(rate) for rate in (start, 2 * start)})
-    recipe = speech_training.Recipe(cell="rnn", layers=1, units=8, steps=20, batch=4, learning_rate=1e-3, seed=0)
+    recipe, sets, load = speech_training.Recipe(cell="rnn", layers=1, units=8, steps=20, batch=4, learning_rate=1e-3, seed=0), [], speech_ctc.load
+    monkeypatch.setattr(speech_ctc, "load", lambda options: sets.append(load(options)) or sets[0])
     monkeypatch.setattr(speech_ctc, "recipes", lambda *_: {"dense": recipe})
     assert speech_ctc.main(["--quick", "--tune", "--data", str(recordings), "--output", str(tmp_path)]) == 0
     (row,) = json.loads((tmp_path / "rates.json").read_text())
     assert (row["cell"], row["row"], list(row["rates"])) == ("rnn", "dense", ["0.001", "0.002"]) and min(row["rates"].values()) > 0
+    assert sets[0].speakers == [len(tuning[0]), len(tuning[1])] and sets[0].texts == [one.text for one in speech_audio.recorded(recordings, tuning=True)[1]]
     assert not (tmp_path / "results.json").exists()
     assert "character error rate on utterances set aside" in printed(capsys)
 
@@ -109,7 +111,9 @@ def test_folder_without_transcripts_is_refused(tmp_path, capsys):
         (["--sparsity", "1.5"], "`--sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: --sparsity=1.5"),
         (["--seeds", "0"], "`--seeds` must be at least 1. Received: 0"),
         (["--steps", "3"], "`--steps` must be at least 20. Received: 3"),
-        (["--larger", "0.5"], "`--larger` must be at least 1. Received: 0.5"),
+        (["--larger", "0.5"], "`--larger` must be above 1. Received: 0.5"),
+        (["--larger", "1"], "`--larger` must be above 1. Received: 1.0"),
+        (["--sparsity", "0"], "`--sparsity` must be above 0. Received: 0.0"),
         (["--blocks", "0x16"], "`--blocks` must be (rows, columns), two integers of at least 1. Received: --blocks=(0, 16)"),
     ],
 )
@@ -165,11 +169,12 @@ def test_recipes_differ_in_what_their_titles_say():
         assert one.learning_rate == (2e-3 if "wide" in title else 1.5e-3 if title in ("dense", "dense, twice the steps") else 3e-3)
         assert one.steps == 4800 * (2 if "twice the steps" in title else 3 if "three times the steps" in title else 1)
         assert one.units == (384 if "wide" in title else 78 if "as many" in title else 256)
+        assert not one.sparsity or "{} x {}".format(*one.block_shape) in title
         assert bool(one.lasso) == ("lasso" in title) and bool(one.sparsity) == ("pruned" in title and "as many" not in title)
 
 
 @pytest.mark.parametrize("rows, others", [("equal", 5), ("longer", 3), ("wider", 1)])
-def test_each_group_of_rows_begins_with_the_dense_model_of_as_many_steps(rows, others):
+def test_each_group_of_rows_begins_with_the_dense_model(rows, others):
     recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", rows]), "gru", seed=1, letters=27)
     assert next(iter(recipes)) == "dense" and len(recipes) == 1 + others
     assert recipes["dense"] == speech_training.Recipe(units=256, steps=4800, learning_rate=1.5e-3)
@@ -178,7 +183,7 @@ def test_each_group_of_rows_begins_with_the_dense_model_of_as_many_steps(rows, o
 @pytest.mark.parametrize("best, tried", [(3.0, [1.5, 3.0, 6.0]), (0.8, [0.375, 0.75, 1.5, 3.0]), (12.0, [1.5, 3.0, 6.0, 12.0, 24.0])])
 def test_rates_are_halved_or_doubled_until_neither_is_better(best, tried):
     found = speech_tuning.climb(lambda rate: abs(np.log(rate / best)), 3.0)
-    assert list(found) == tried and min(found, key=found.get) == min(tried, key=lambda rate: abs(np.log(rate / best)))
+    assert list(found) == tried
 
 
 def test_tuned_are_dense_small_pruned_and_wide():
