@@ -66,8 +66,8 @@ def parse(arguments=None):
     parser.add_argument("--steps", type=int, help="batches of each training (default: 4800, with --quick 40)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=block_shape, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
-    rows = "equal: as many steps for all, in every block shape; longer: twice or three times the steps; wider: --larger times the units for three times the steps (default: equal)"
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=["equal"], help=rows)
+    rows = "equal: as many steps for all, in every block shape; longer: twice or three times the steps; wider: --larger times the units, three times the steps"
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=["equal"], help=f"{rows} (default: equal)")
     parser.add_argument("--larger", type=float, default=1.5, help="units of the larger network over those of the dense one (default: 1.5)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
     parser.add_argument("--tune", action="store_true", help="learning rates of these rows instead, by utterances that are not those of the test, seed 0")

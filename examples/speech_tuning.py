@@ -1,7 +1,6 @@
 """Which learning rate serves each kind of network best: `python examples/speech_ctc.py --tune`."""
 
 import dataclasses
-import itertools
 
 from files import write_json
 from rich.table import Table
@@ -17,17 +16,19 @@ def tune(options, speech, recipes, console):
         recipes: dict of cells to dicts of titles to `Recipe`s.
         console: `rich.console.Console`.
     """
-    found = {(cell, title): _tried(options, speech, one, console) for cell, of_cell in recipes.items() for title, one in of_cell.items()}
+    found = []
     for cell, of_cell in recipes.items():
-        rates = sorted(set(itertools.chain(*(found[cell, title] for title in of_cell))))
+        tried = {title: _tried(options, speech, recipe, console) for title, recipe in of_cell.items()}
+        rates = sorted(set().union(*tried.values()))
         result = Table(title=f"{CELLS[cell].__name__}, character error rate on utterances set aside, by learning rate; 1 seed")
         for heading in ("", *(f"{rate:g}" for rate in rates)):
             result.add_column(heading, justify="right" if heading else "left")
-        for title in of_cell:
-            result.add_row(title, *(spread([found[cell, title][rate]]) if rate in found[cell, title] else "" for rate in rates))
+        for title, cers in tried.items():
+            result.add_row(title, *(spread([cers[rate]]) if rate in cers else "" for rate in rates))
+            found.append({"cell": cell, "row": title, "rates": {f"{rate:g}": cer for rate, cer in cers.items()}})
         console.print(result)
     path = options.output / "rates.json"
-    write_json(path, [{"cell": cell, "row": title, "rates": {f"{rate:g}": cer for rate, cer in cers.items()}} for (cell, title), cers in found.items()])
+    write_json(path, found)
     console.print(f"Figures: {path}")
 
 
