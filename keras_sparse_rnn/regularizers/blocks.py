@@ -7,9 +7,6 @@ below the other are added first, which is quick along whole rows, and what is le
 import numpy as np
 import tensorflow as tf
 
-# Squares of float32 weights below 1e-19 would be zero. Scaled by this, those of weights from 1e-30 to 1e4 can be added in any block.
-SCALE = 2.0**44
-
 
 def block_norms(kernel, grid):
     """The l2 norm of each block, `[block rows, gates * block columns]`.
@@ -84,13 +81,12 @@ def _norms(weights, block_shape):
     height, width = block_shape
     if block_shape == (1, 1):
         return tf.abs(weights)
-    scale = tf.constant(SCALE if weights.dtype == tf.float32 else 1.0, weights.dtype)
-    sums = tf.square(weights * scale)
+    # This reduction squares as it reads: squares that are written first take as long again.
     if height > 1:
-        sums = tf.reduce_sum(tf.reshape(sums, (-1, height, weights.shape[-1])), axis=1)
+        weights = tf.math.reduce_euclidean_norm(tf.reshape(weights, (-1, height, weights.shape[-1])), axis=1)
     if width > 1:
-        sums = tf.reduce_sum(tf.reshape(sums, (-1, width)), axis=1)
-    return tf.sqrt(sums) / scale
+        weights = tf.math.reduce_euclidean_norm(tf.reshape(weights, (-1, width)), axis=1)
+    return weights
 
 
 def _padded(kernel, grid):

@@ -25,8 +25,8 @@ class GroupLasso(Regularizer):
     exact zeros. To have the penalty while pruning runs and not afterwards (the authors' GLP), add `callbacks.StrengthSchedule(until=schedule)`.
 
     Each gate is cut by itself, as everywhere in this package; at edges that do not divide there are partial blocks, with their own `N_b`. Norms are
-    computed in float32 (in float64 for float64 weights) and are right for weights from 1e-30 to 1e4. A kernel of more than two axes, as of a
-    convolution, is cut as the matrix whose columns are its last axis.
+    computed in float32 (in float64 for float64 weights) and are right for weights from 1e-17 to 1e15; blocks of smaller ones may count as zero. A
+    kernel of more than two axes, as of a convolution, is cut as the matrix whose columns are its last axis.
 
     >>> lasso = GroupLasso(0.5, block_shape=(2, 2))
     >>> kernel = tf.constant([[3.0, 4.0, 0.0], [0.0, 0.0, 0.0]])        # a block of norm 5, of 4 weights; a partial one of zeros
