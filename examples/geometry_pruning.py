@@ -6,11 +6,11 @@ The task: three inputs of noise, to be integrated. At every step the network sha
 """
 
 import argparse
-import json
 import pathlib
 
 import keras
 import numpy as np
+from files import write_json
 
 import keras_sparse_rnn as ksr
 
@@ -104,7 +104,7 @@ def main():
             drawn += [layer] if seed == 0 else []
     if arguments.picture:
         ksr.plot.geometry(ksr.geometry.Geometry("dense", tuple(drawn)), arguments.picture)
-    arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(arguments.out, rows)
     for cell, name, sparsity in dict.fromkeys((row["cell"], row["criterion"], row["sparsity"]) for row in rows):
         own = [row for row in rows if (row["cell"], row["criterion"], row["sparsity"]) == (cell, name, sparsity)]
         figures = [f"{np.mean([row[key] for row in own]):.2f} ± {np.std([row[key] for row in own], ddof=1) if len(own) > 1 else 0:.2f}" for key in ("pruned", "tuned") if key in own[0]]

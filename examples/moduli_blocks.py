@@ -7,11 +7,11 @@ The table needs no training. The trained network is a SimpleRNN that repeats noi
 """
 
 import argparse
-import json
 import pathlib
 
 import keras
 import numpy as np
+from files import write_json
 
 import keras_sparse_rnn as ksr
 from keras_sparse_rnn.manifolds import Circle, KleinBottle, Sphere, Torus
@@ -139,7 +139,7 @@ def main(arguments=None):
     draw({f"|w|, {name}": (np.abs(kernel), "magma", None) for name, kernel in trained.items()}, options.out / "moduli-trained.png")
     after = runs["lattice, in patches"]()
     ksr.plot.neurons(after, trained["lattice, in patches"], options.out / "moduli-neurons.png", lines=800)
-    (options.out / "moduli_blocks.json").write_text(json.dumps({"blocks": rows, "trained": results}, indent=1) + "\n")
+    write_json(options.out / "moduli_blocks.json", {"blocks": rows, "trained": results})
 
 
 if __name__ == "__main__":

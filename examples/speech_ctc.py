@@ -88,10 +88,10 @@ def check(options):
         value = getattr(options, name)
         if not value >= least:
             raise ValueError(f"`--{name}` must be at least {least}. Received: {value}")
-    for name, bound in (("sparsity", 0), ("larger", 1)):
-        value = getattr(options, name)
-        if not value > bound:
-            raise ValueError(f"`--{name}` must be above {bound}. Received: {value}")
+    if not options.sparsity > 0:
+        raise ValueError(f"`--sparsity` must be above 0. Received: {options.sparsity}")
+    if not larger_units(options) > options.units:
+        raise ValueError(f"`--larger` times the {options.units} units must make more of them. Received: {options.larger}")
     for block in options.blocks:
         ksr.patterns.check_block_shape(block, "--blocks")
         ksr.patterns.check_block_fits(block, (options.units, options.units), "the recurrent kernel")
@@ -125,24 +125,29 @@ def recipes(options, cell, seed, letters):
         shape, plain = f"{block[0]} x {block[1]}", dataclasses.replace(pruned, block_shape=block)
         in_blocks |= {f"{PRUNED}, {shape}": plain, f"{LASSO}, {shape}": dataclasses.replace(plain, lasso=STRENGTHS[cell])}
     *_, (last, lasso) = in_blocks.items()
-    wide = dataclasses.replace(lasso, units=round(options.larger * options.units), learning_rate=rates[WIDE])
+    wide = dataclasses.replace(lasso, units=larger_units(options), learning_rate=rates[WIDE])
     rows = {
         "equal": {SMALL: small, **in_blocks},
         # A step of a network with few weights takes a third of a dense one's time, or less.
-        "longer": {**_more_steps(DENSE, dense, 2), **_more_steps(SMALL, small, 3), **_more_steps(last, lasso, 3)},
-        "wider": _more_steps(f"{WIDE}, {last}", wide, 3),
+        "longer": dict([_longer(DENSE, dense, 2), _longer(SMALL, small, 3), _longer(last, lasso, 3)]),
+        "wider": dict([_longer(f"{WIDE}, {last}", wide, 3)]),
     }
     return {DENSE: dense} | {title: one for name in ROWS if name in options.rows for title, one in rows[name].items()}
 
 
-def _more_steps(title, recipe, factor):
-    return {f"{title}, {LONGER[factor]}": dataclasses.replace(recipe, steps=factor * recipe.steps)}
+def _longer(title, recipe, factor):
+    return f"{title}, {LONGER[factor]}", dataclasses.replace(recipe, steps=factor * recipe.steps)
 
 
 def one_of_each_kind(asked):
     """The dense ones of these recipes, and the last with a lasso of each number of units."""
     last = {one.units: title for title, one in asked.items() if one.lasso}
     return {title: one for title, one in asked.items() if not one.sparsity or title == last[one.units]}
+
+
+def larger_units(options):
+    """The units of the wide network."""
+    return round(options.larger * options.units)
 
 
 def nearest_units(recipe, letters, count):
