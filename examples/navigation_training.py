@@ -16,6 +16,8 @@ from untuned import untuned
 import keras_sparse_rnn as ksr
 
 PRUNED = {"all": ["encoder", "rnn", "decoder"], "recurrent": [lambda layer: getattr(layer, "name", "") == "rnn"]}
+CRITERIA = {"fisher": ksr.criteria.Fisher(), "l2": "l2"}
+AGAIN = "again", "again, free"
 TOGETHER = 10
 
 
@@ -38,8 +40,11 @@ class Recipe:
         ramp: where the pruning begins and ends, as fractions of `steps`; linear in between.
         masks: how many there are, and so how often one is taken.
         start: `"dense"`; `"a priori"`, from the blocks that the regularizer's geometry names before training; `"again"`, the stability test,
-            with the final mask of the network that was pruned from dense, and new random weights; or `"trained"`, from the finished dense
-            network of the seed, by `ksr.recipes.PruneTrained`, whose ramp, masks and learning rates take the place of those above.
+            with the final mask of the network that was pruned from dense, and new random weights; `"again, free"`, the same without the
+            regularizer; or `"trained"`, from the finished dense network of the seed, by `ksr.recipes.PruneTrained`, whose ramp, masks and
+            learning rates take the place of those above.
+        criterion: of a network that starts trained, `"fisher"` or `"l2"`; all others are pruned by magnitude.
+        lasso: strength of a group lasso while a network that starts trained is pruned.
         seed: of weights, place cells, walks and places of the neurons.
     """
 
@@ -57,11 +62,15 @@ class Recipe:
     ramp: tuple = (0.0, 0.967)
     masks: int = 30
     start: str = "dense"
+    criterion: str = "fisher"
+    lasso: float = 0.0
     seed: int = 1
 
     def name(self):
         """A short name that tells the networks of one run apart."""
-        start = "" if self.start == "dense" else f"-{self.start.replace(' ', '-')}"
+        start = "" if self.start == "dense" else f"-{self.start.replace(',', '').replace(' ', '-')}"
+        start += "" if self.criterion == Recipe.criterion else f"-{self.criterion}"
+        start += "" if not self.lasso else f"-lasso-{self.lasso:g}"
         if not self.sparsity:
             return f"dense-{self.regularizer}{start}-{self.seed}"
         blocks = "" if self.block_shape == (1, 1) else f"-{self.block_shape[0]}x{self.block_shape[1]}"
@@ -88,7 +97,7 @@ def build(recipe, world, cells):
         return_sequences=True,
         kernel_initializer=keras.initializers.RandomUniform(-(recipe.units**-0.5), recipe.units**-0.5),
         recurrent_initializer=_uniform(),
-        recurrent_regularizer=regularizer(recipe),
+        recurrent_regularizer=None if recipe.start == "again, free" else regularizer(recipe),
         name="rnn",
     )
     x = rnn(velocity, initial_state=state)
@@ -166,7 +175,7 @@ def trained(recipe, world, folder, console):
     if known is not None:
         return Trained(recipe, world, path, **known)
     pattern = _pattern(recipe, world, folder, console)
-    keras.utils.set_random_seed(recipe.seed + (1000 if recipe.start == "again" else 0))
+    keras.utils.set_random_seed(recipe.seed + (1000 if recipe.start in AGAIN else 0))
     cells = PlaceCells(world, recipe.seed)
     model = build(recipe, world, cells)
     if recipe.start == "trained":
@@ -244,7 +253,10 @@ def _pruning(recipe):
     if not recipe.sparsity:
         return []
     if recipe.start == "trained":
-        return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, PRUNED[recipe.pruned]).callbacks
+        where, criterion = PRUNED[recipe.pruned], CRITERIA[recipe.criterion]
+        return ksr.recipes.PruneTrained(
+            recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, where, lasso=recipe.lasso, criterion=criterion
+        ).callbacks
     begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
     schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end, power=1)
     if recipe.start != "dense":

@@ -54,11 +54,12 @@ class PruneTrained:
         block_shape: `(rows, columns)` that are pruned together, in the kernel of one gate.
         layers: which layers, as in `callbacks.BlockPruning`; `None`: all recurrent ones.
         scope: what reaches the sparsity: `"model"` all kernels together, `"kernel"` each kernel, `"gate"` each gate of each kernel.
+        criterion: the score of a block, as in `callbacks.BlockPruning`; `None`: `criteria.Fisher()`.
         lasso: strength of the group lasso, per weight, on the kernels that are pruned; 0: none. It depends on the loss: 1e-5 was right beside the
             mean cross-entropy of a character, 3e-4 beside the loss of whole utterances, where 1e-3 did harm.
 
     Attributes:
-        learning_rate: a Keras learning-rate schedule, for an optimizer that keeps squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
+        learning_rate: a Keras learning-rate schedule. `Fisher` needs an optimizer that keeps squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
         schedule: the schedule of the sparsity.
         callbacks: a list, for `fit`.
 
@@ -66,12 +67,13 @@ class PruneTrained:
         ValueError: an argument is out of its range.
     """
 
-    def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None, scope="model", lasso=0.0):
+    def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None, scope="model", lasso=0.0, criterion=None):
         self.learning_rate = warm_cosine(steps, learning_rate)
         begin, end = (max(1, round(part * steps)) for part in RAMP)
         self.schedule = schedules.PolynomialDecay(0.0, check_sparsity(sparsity), begin, end)
         frequency = max(1, steps // 50)
-        pruning = callbacks.BlockPruning(self.schedule, block_shape, frequency=frequency, criterion=criteria.Fisher(), scope=scope, layers=layers)
+        criterion = criteria.Fisher() if criterion is None else criterion
+        pruning = callbacks.BlockPruning(self.schedule, block_shape, frequency=frequency, criterion=criterion, scope=scope, layers=layers)
         self.callbacks = [pruning]
         if check_number(lasso, "lasso", least=0):
             penalty = regularizers.GroupLasso(lasso, block_shape)

@@ -19,6 +19,11 @@ def test_steps_are_divided_as_described(options, scope):
     assert pruning.get_config() == config
 
 
+def test_blocks_are_compared_by_another_criterion():
+    (pruning,) = PruneTrained(steps=100, learning_rate=0.3, criterion="l2").callbacks
+    assert pruning.criterion == "l2"
+
+
 def test_a_lasso_is_there_until_the_pruning_ends():
     recipe = PruneTrained(steps=1000, learning_rate=0.3, block_shape=(4, 8), layers="encoder", lasso=0.5)
     _, strengths = recipe.callbacks
@@ -49,6 +54,7 @@ def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
         ({"learning_rate": 0}, "`learning_rate` must be a number above 0. Received: learning_rate=0"),
         ({"sparsity": 90}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90"),
         ({"lasso": -1e-5}, "`lasso` must be a number of at least 0. Received: lasso=-1e-05"),
+        ({"criterion": "big"}, "`criterion` must be one of 'max', 'mean', 'l2', or a Criterion of keras_sparse_rnn.criteria. Received: criterion='big'"),
         ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model'. Received: scope='layer'"),
         ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
     ],

@@ -102,6 +102,25 @@ def test_all_four_kernels_are_pruned_together_and_the_mask_outlives_new_weights(
         assert (before != after).any()
 
 
+def test_trained_again_with_the_penalty_or_without_it_begins_alike(tmp_path, monkeypatch):
+    begins, penalties = [], []
+    fit = navigation_training._fit
+
+    def spied(model, *others):
+        begins.append({name: kernel.numpy() for name, kernel in navigation_training.kernels(model).items()})
+        penalties.append(len(model.losses))
+        return fit(model, *others)
+
+    monkeypatch.setattr(navigation_training, "_fit", spied)
+    recipe = dataclasses.replace(RECIPE, sparsity=0.9, regularizer="torus")
+    both = [navigation_training.trained(dataclasses.replace(recipe, start=start), WORLD, tmp_path, navigation.console) for start in ("again", "again, free")]
+    (_, again, free), (first, *others) = begins, penalties
+    assert (first, *others) == (1, 1, 0)
+    for name in again:
+        np.testing.assert_array_equal(again[name], free[name])
+    assert both[0].live == both[1].live and both[0].path != both[1].path
+
+
 def test_the_recipe_starts_from_the_dense_network_of_its_seed(tmp_path, monkeypatch):
     dense = navigation_training.trained(RECIPE, WORLD, tmp_path, navigation.console)
     begins = []
@@ -118,6 +137,9 @@ def test_the_recipe_starts_from_the_dense_network_of_its_seed(tmp_path, monkeypa
     for before, trained in zip(begin, navigation_training.kernels(dense.model()).values()):
         np.testing.assert_array_equal(before, trained.numpy())
     assert pruned.live["recurrent"] + pruned.live["inputs"] <= 0.15 * 24 * 26
+    others = [{"criterion": "l2"}, {"lasso": 1e-3}]
+    errors = [navigation_training.trained(dataclasses.replace(recipe, **changes), WORLD, tmp_path, navigation.console).error for changes in others]
+    assert len({pruned.error, *errors}) == 3
 
 
 def test_a_priori_blocks_are_those_of_the_geometry(tmp_path):
@@ -173,7 +195,9 @@ def test_strengths_are_tried_on_a_seed_that_the_tables_do_not_have():
     in_order = [one.strength for (row, _), one in tuned.items() if row == "moduli, neurons in order"]
     assert tuple(in_order) == navigation.TRIED_BLOCKS and navigation.TORUS["strength"] in in_order
     assert {(one.block_shape, one.sparsity, one.placement) for (row, _), one in tuned.items() if "order" in row} == {((16, 16), 0.95, "lattice")}
-    assert len({one.name() for one in tuned.values()}) == len(tuned) == 2 + 2 * len(in_order)
+    lassos = [one.lasso for (row, _), one in tuned.items() if row == "recipe with a lasso"]
+    assert tuple(lassos) == navigation.TRIED_LASSO and navigation.LASSO in lassos
+    assert len({one.name() for one in tuned.values()}) == len(tuned) == 2 + 2 * len(in_order) + len(lassos)
     names = [recipe.name() for recipe in navigation.plan(navigation.parse(["--blocks"]), 1).values()]
     assert len(set(names)) == len(names)
     tables = [recipe for arguments in ([], ["--blocks"]) for seed in (1, 5) for recipe in navigation.plan(navigation.parse(arguments), seed).values()]
