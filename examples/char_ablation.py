@@ -4,6 +4,7 @@
     python examples/char_ablation.py --seeds 3                LSTM-512 at 90 % in 16 x 16, every row
     python examples/char_ablation.py --only dense plain best  some rows, one seed
     python examples/char_ablation.py --block 1x16             another block shape
+    python examples/char_ablation.py --cell gru --only dense best "best, gate by gate"
 
 Finished models are kept in --output and not trained again, so a run that was stopped goes on where it was, and more rows, seeds or blocks
 can be added later. The table is printed, and written to `ablation.json` with every figure in it.
@@ -40,15 +41,23 @@ BEST = {**FRESH, "start": "dense"}
 ROWS = {
     "dense": {"dropout": 0.5, "sparsity": 0.0},
     "dense, twice": {"dropout": 0.5, "sparsity": 0.0, "start": "dense"},
+    "dense, half the rate": {"dropout": 0.5, "sparsity": 0.0, "learning_rate": 4e-3},
+    "dense, twice the rate": {"dropout": 0.5, "sparsity": 0.0, "learning_rate": 16e-3},
     "plain": PLAIN,
+    "plain, defaults of BlockPruning": {**PLAIN, "criterion": "max", "scope": "gate"},
     "plain, Fisher": {**PLAIN, "criterion": "fisher"},
     "plain, from dense": {**PLAIN, "start": "dense"},
     "best": BEST,
     "best, GLP": {**BEST, "lasso": 2e-6},
     "best, stronger GLP": {**BEST, "lasso": 1e-5},
+    "best, GLP of 3e-5": {**BEST, "lasso": 3e-5},
+    "best, GLP of 1e-4": {**BEST, "lasso": 1e-4},
     "best, from random weights, twice the steps": {**FRESH, "steps": 5000},
     "best, from random weights, twice the steps, stronger GLP": {**FRESH, "steps": 5000, "lasso": 1e-5},
     "best, late ramp": {**BEST, "ramp": (0.02, 0.6)},
+    "best, ramp to the last step": {**BEST, "ramp": (0.02, 1.0)},
+    "best, half the rate": {**BEST, "learning_rate": 4e-3},
+    "best, twice the rate": {**BEST, "learning_rate": 16e-3},
     "best, rate not rewound": {**BEST, "learning_rate": 8e-4},
     "best, kernel by kernel": {**BEST, "scope": "kernel"},
     "best, gate by gate": {**BEST, "scope": "gate"},
@@ -65,7 +74,8 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small model and few steps: shows that everything works")
     parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: pydoc_data.topics, Python's own help)")
-    parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 64)")
+    parser.add_argument("--cell", choices=("lstm", "gru"), default="lstm", help="kind of layer (default: lstm)")
+    parser.add_argument("--units", type=int, help="of the layer (default: 512, with --quick 64)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="of the pruned models (default: 0.9)")
     parser.add_argument("--block", type=block_shape, default=(16, 16), metavar="RxC", help="block shape (default: 16x16)")
     parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW", help=f"rows to make (default: all): {', '.join(ROWS)}")
@@ -84,7 +94,7 @@ def recipe_of(row, options, seed):
     if "start" in changes:
         changes["start"] = recipe_of(changes["start"], options, seed).name()
     label = "" if row in ("dense", "best") else row.replace(",", "").replace(" ", "-")
-    common = Recipe(units=options.units, sparsity=options.sparsity, block_shape=options.block, label=label, seed=seed)
+    common = Recipe(cell=options.cell, units=options.units, sparsity=options.sparsity, block_shape=options.block, label=label, seed=seed)
     if changes.get("sparsity") == 0:
         changes["block_shape"] = Recipe.block_shape  # one dense model serves all block shapes
     if options.quick:
@@ -109,7 +119,7 @@ def made(options, text):
 def table(results, options):
     """Bits of each row, against the dense model of the same seeds where there is one, and what the row changes."""
     shape = f"{options.block[0]} x {options.block[1]}"
-    result = Table(title=f"LSTM-{options.units}, {100 * options.sparsity:g} % in {shape}, seeds: {options.seeds}")
+    result = Table(title=f"{options.cell.upper()}-{options.units}, {100 * options.sparsity:g} % in {shape}, seeds: {options.seeds}")
     for title in ("", "bits per character", "against dense", "parameters", "minutes"):
         result.add_column(title, justify="left" if not title else "right")
     result.add_column("what it changes")

@@ -1,3 +1,4 @@
+import itertools
 import json
 import pathlib
 import re
@@ -28,10 +29,10 @@ def test_rows_start_from_rows_that_exist():
 
 def test_names_tell_rows_blocks_and_seeds_apart():
     names = []
-    for block in ("16x16", "1x16"):
-        options = char_ablation.parse(["--block", block])
+    for cell, block in itertools.product(("lstm", "gru"), ("16x16", "1x16")):
+        options = char_ablation.parse(["--cell", cell, "--block", block])
         names += [char_ablation.recipe_of(row, options, seed).name() for row in char_ablation.ROWS for seed in (1, 2)]
-    dense = [name for name in names if re.match(r"lstm\d+-dense", name)]
+    dense = [name for name in names if re.match(r"(lstm|gru)\d+-dense", name)]
     assert len(set(names)) == len(names) - len(dense) // 2  # dense models serve all block shapes
 
 
