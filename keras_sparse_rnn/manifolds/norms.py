@@ -13,13 +13,14 @@ def sum_of_squares(parts):
     return tf.add_n([part * part for part in parts])
 
 
+@tf.custom_gradient
 def root(squares):
     """The square root; at zero its gradient is zero, where that of `tf.sqrt` is infinite."""
-    positive = squares > 0
-    return tf.where(positive, tf.sqrt(tf.where(positive, squares, tf.ones_like(squares))), tf.zeros_like(squares))
+    lengths = tf.sqrt(squares)
+    return lengths, lambda upstream: tf.math.divide_no_nan(upstream / 2, lengths)
 
 
 def around(differences, period):
     """Distances on a circle of circumference `period`."""
-    forward = tf.math.floormod(differences, tf.cast(period, differences.dtype))
-    return tf.minimum(forward, period - forward)
+    period = tf.cast(period, differences.dtype)
+    return tf.abs(differences - period * tf.round(differences / period))  # several times as fast as a modulo
