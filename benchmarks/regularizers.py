@@ -3,7 +3,7 @@
     python -m benchmarks.regularizers [--layers keras masked sparse] [--units 1024] [--rounds 11] [--add]
 
 Layers: Keras's LSTM (`keras`), ours in masked storage without a zero (`masked`) and 90 % sparse in 16 x 16 (`sparse`). Each is trained by itself, without
-a regularizer and with each of several, on both kernels (Moduli and L1: on the recurrent one), by `train_on_batch` with Adam under Keras's default compilation. The variants take
+a regularizer and with each of several, on both kernels (Moduli, TrainableModuli and L1: on the recurrent one), by `train_on_batch` with Adam under Keras's default compilation. The variants take
 turns, one step each in every round, so that a busy machine slows all of them alike; a round compares each step with that without a regularizer right before
 it, and the table has the medians of these differences. `--add` adds rounds to the file that an earlier call wrote.
 
@@ -38,7 +38,7 @@ NONE = "none"
 
 def variants():
     """What is measured beside no regularizer, by name: the arguments of the layer."""
-    moduli = ksr.regularizers.Moduli(ksr.manifolds.Torus(), strength=0.1, seed=0)
+    moduli, trainable = (kind(ksr.manifolds.Torus(), strength=0.1, seed=0) for kind in (ksr.regularizers.Moduli, ksr.regularizers.TrainableModuli))
     kinds = {}
     for shape in ((16, 16), (1, 16), (4, 4)):
         lasso = ksr.regularizers.GroupLasso(1e-6, shape)
@@ -46,6 +46,7 @@ def variants():
     proximal = ksr.constraints.ProximalGroupLasso(1e-6, learning_rate=1e-3)
     kinds["ProximalGroupLasso 16 x 16"] = {"kernel_constraint": proximal, "recurrent_constraint": proximal}
     kinds["Moduli"] = {"recurrent_regularizer": moduli}
+    kinds["TrainableModuli"] = {"recurrent_regularizer": trainable}
     kinds["L1"] = {"recurrent_regularizer": ksr.regularizers.L1(1e-3)}
     kinds["Keras L2"] = {"kernel_regularizer": keras.regularizers.L2(1e-6), "recurrent_regularizer": keras.regularizers.L2(1e-6)}
     return kinds
