@@ -40,7 +40,7 @@ QUICK_RECIPE = Recipe(units=32, steps=40, batch=16, masks=4)
 TRIED = (0.1, 0.3, 0.03, 1.0)
 TRIED_BLOCKS = (0.001, 0.003, 0.01, 0.03, 0.1)
 TRIED_LASSO = (0.0, 1e-6, 1e-5, 1e-4, 1e-3)
-STRENGTHS = {"torus": 0.3, "klein": 0.3, "permuted": 0.3}
+STRENGTHS = {"torus": 0.3, "klein": 0.3, "permuted": 0.3, "circle": 0.3}
 # What --blocks compares: the title of each row and how it differs from plain block pruning. Those that start trained follow the recipe of the
 # package; those a priori are not pruned but sparse from the start.
 TORUS = {"regularizer": "torus", "strength": 0.001}  # what --blocks --tune found
