@@ -20,7 +20,7 @@ class ThresholdRamp(Schedule):
     `max |w|` is at least `eps`; the threshold stands still from `end_step` on. The last block of a gate lives in any
     case (of a kernel, if the `scope` of the callback is not `"gate"`). Calling the schedule returns `eps`, not a
     sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs and end at about half, with
-    `ramp_slope` 1.2 to 2 times `start_slope`.
+    `ramp_slope` 1.5 to 2 times `start_slope`.
 
     Args:
         begin_step, ramp_step, end_step: `begin_step <= ramp_step <= end_step`, `begin_step < end_step`.
