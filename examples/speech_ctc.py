@@ -3,6 +3,7 @@
     python examples/speech_ctc.py --quick                 half a minute, to see it work; its error rates mean nothing
     python examples/speech_ctc.py --cells gru --seeds 3   the table of one kind of layer, with mean and spread: dense and pruned, as many steps for all
     python examples/speech_ctc.py --rows longer wider     dense for twice the steps; small, pruned, and wider and pruned for three times
+    python examples/speech_ctc.py --rows levers           pruned by magnitude, and with another scope
     python examples/speech_ctc.py --tune                  learning rates for each kind of network that --rows asks for
     python examples/speech_ctc.py --data FOLDER           recordings of your own, SPEAKER/CHAPTER/*.trans.txt with wav or flac beside it
 
@@ -33,7 +34,7 @@ from rich.table import Table
 from speech_audio import recorded, spoken
 from speech_data import Speech
 from speech_measure import draw_curves, draw_utterance, milliseconds_per_step
-from speech_training import CELLS, Recipe, keep_memory, spread, trained, weights
+from speech_training import CELLS, SCOPES, Recipe, keep_memory, spread, trained, weights
 from speech_tuning import tune
 
 import keras_sparse_rnn as ksr
@@ -42,11 +43,10 @@ console = Console(width=None if sys.stdout.isatty() else 140)
 UTTERANCES, QUICK_UTTERANCES = (8000, 1600), (192, 32)
 # Of the group lasso. The GRU's is the best of 3e-5 to 1e-3, the SimpleRNN the better the less it has (docs/speech.md).
 STRENGTHS = {"rnn": 3e-5, "gru": 3e-4}
-# A GRU's reset gates would lose nearly everything if gates were compared with each other.
-SCOPES = {"rnn": "model", "gru": "gate"}
 DENSE, SMALL = "dense", "dense, as many weights as pruned"
 PRUNED, LASSO, WIDE = "pruned", "lasso while pruned", "wide"
-ROWS = ("equal", "longer", "wider")
+ROWS = ("equal", "longer", "wider", "levers")
+COMPARED = {"gate": "gate by gate", "model": "gates compared"}
 LONGER = {2: "twice the steps", 3: "three times the steps"}
 # Those that --tune found: a network with few weights wants a higher rate than one with many. That of the wide one lies between them.
 LEARNING_RATES = {
@@ -65,7 +65,7 @@ def parse(arguments=None):
     parser.add_argument("--steps", type=int, help="batches of each training (default: 4800, with --quick 40)")
     parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the recurrent layers' weights to prune (default: 0.9)")
     parser.add_argument("--blocks", nargs="+", type=block_shape, metavar="RxC", help="block shapes (default: 4x4 16x16, with --quick 4x4)")
-    rows = "equal: as many steps for all, in every block shape; longer: twice or three times the steps; wider: --larger times the units, three times the steps"
+    rows = "equal: as many steps for all, in every block shape; longer: twice or three times the steps; wider: --larger times the units, three times the steps; levers: pruned in other ways"
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=["equal"], help=f"{rows} (default: equal)")
     parser.add_argument("--larger", type=float, default=1.5, help="units of the larger network over those of the dense one (default: 1.5)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
@@ -87,6 +87,8 @@ def check(options):
         value = getattr(options, name)
         if not value >= least:
             raise ValueError(f"`--{name}` must be at least {least}. Received: {value}")
+    if options.tune and "levers" in options.rows:
+        raise ValueError("`--rows levers` has the rates of the other rows and does not go with `--tune`")
     if not options.sparsity > 0:
         raise ValueError(f"`--sparsity` must be above 0. Received: {options.sparsity}")
     if not larger_units(options) > options.units:
@@ -130,6 +132,8 @@ def recipes(options, cell, seed, letters):
         # A step of a network with few weights takes a third of a dense one's time, or less.
         "longer": dict([_longer(DENSE, dense, 2), _longer(SMALL, small, 3), _longer(last, lasso, 3)]),
         "wider": dict([_longer(f"{WIDE}, {last}", wide, 3)]),
+        "levers": {f"{last}, by magnitude": dataclasses.replace(lasso, criterion="l2")}
+        | {f"{last}, {how}": dataclasses.replace(lasso, scope=other) for other, how in COMPARED.items() if other != lasso.scope},
     }
     return {DENSE: dense} | {title: one for name in ROWS if name in options.rows for title, one in rows[name].items()}
 
@@ -216,6 +220,7 @@ def _what(rows, options):
     return {
         "equal": f"small and dense, and {pruned} {' and '.join(shapes)}, with and without a group lasso while it is pruned",
         "longer": f"dense for twice the steps; small and dense for three times, and {pruned} {shapes[-1]} with a group lasso",
+        "levers": f"{pruned} {shapes[-1]} with a group lasso, by magnitude, and with another scope",
         "wider": f"of {options.larger:g} times the units for three times the steps, {pruned} {shapes[-1]} with a group lasso",
     }[rows]
 

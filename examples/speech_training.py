@@ -18,6 +18,8 @@ import keras_sparse_rnn as ksr
 
 CELLS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU}
 GATES = {"rnn": 1, "gru": 3}
+# A GRU's reset gates would lose nearly everything if gates were compared with each other.
+SCOPES = {"rnn": "model", "gru": "gate"}
 
 
 def keep_memory():
@@ -48,6 +50,7 @@ class Recipe:
         block_shape: `(rows, columns)` that are pruned together.
         lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning ends.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `ksr.recipes.PruneTrained`, by which it is pruned.
+        criterion: `"fisher"`, or one of `BlockPruning`.
         seed: of the weights and of the order of the batches.
     """
 
@@ -61,12 +64,15 @@ class Recipe:
     block_shape: tuple = (16, 16)
     lasso: float = 0.0
     scope: str = "model"
+    criterion: str = "fisher"
     seed: int = 1
 
     def name(self):
         """A short name that tells the models of one run apart."""
         kind = "dense" if not self.sparsity else f"{100 * self.sparsity:.3g}%-{self.block_shape[0]}x{self.block_shape[1]}"
-        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}-{self.steps}steps-seed{self.seed}"
+        scope = "" if self.scope == SCOPES[self.cell] or not self.sparsity else f"-{self.scope}"
+        criterion = "" if self.criterion == Recipe.criterion else f"-{self.criterion}"
+        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}{scope}{criterion}-{self.steps}steps-seed{self.seed}"
 
 
 def build(recipe, letters):
@@ -251,7 +257,8 @@ def _pruning(recipe):
     """The callbacks that prune, and let a group lasso go when the pruning is done."""
     if not recipe.sparsity:
         return []
-    how = {"sparsity": recipe.sparsity, "block_shape": recipe.block_shape, "scope": recipe.scope, "lasso": recipe.lasso}
+    criterion = None if recipe.criterion == Recipe.criterion else recipe.criterion
+    how = {"criterion": criterion, "sparsity": recipe.sparsity, "block_shape": recipe.block_shape, "scope": recipe.scope, "lasso": recipe.lasso}
     return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, **how).callbacks
 
 

@@ -113,6 +113,7 @@ def test_folder_without_transcripts_is_refused(tmp_path, capsys):
         (["--steps", "3"], "`--steps` must be at least 20. Received: 3"),
         (["--larger", "0.5"], "`--larger` times the 256 units must make more of them. Received: 0.5"),
         (["--larger", "1.001"], "`--larger` times the 256 units must make more of them. Received: 1.001"),
+        (["--tune", "--rows", "levers"], "`--rows levers` has the rates of the other rows and does not go with `--tune`"),
         (["--sparsity", "0"], "`--sparsity` must be above 0. Received: 0.0"),
         (["--blocks", "0x16"], "`--blocks` must be (rows, columns), two integers of at least 1. Received: --blocks=(0, 16)"),
     ],
@@ -163,17 +164,18 @@ def test_character_error_rate_weighs_utterances_by_their_letters():
 
 
 def test_recipes_differ_in_what_their_titles_say():
-    recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", "longer", "equal", "wider"]), "gru", seed=3, letters=27)
-    assert len({one.name() for one in recipes.values()}) == len(recipes) == 10
+    recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", "levers", "longer", "equal", "wider"]), "gru", seed=3, letters=27)
+    assert len({one.name() for one in recipes.values()}) == len(recipes) == 12
     for title, one in recipes.items():
         assert one.learning_rate == (2e-3 if "wide" in title else 1.5e-3 if title in ("dense", "dense, twice the steps") else 3e-3)
         assert one.steps == 4800 * (2 if "twice the steps" in title else 3 if "three times the steps" in title else 1)
         assert one.units == (384 if "wide" in title else 78 if "as many" in title else 256)
         assert not one.sparsity or "{} x {}".format(*one.block_shape) in title
+        assert (one.criterion == "l2") == ("magnitude" in title) and bool(one.sparsity and one.scope == "model") == ("gates compared" in title)
         assert bool(one.lasso) == ("lasso" in title) and bool(one.sparsity) == ("pruned" in title and "as many" not in title)
 
 
-@pytest.mark.parametrize("rows, others", [("equal", 5), ("longer", 3), ("wider", 1)])
+@pytest.mark.parametrize("rows, others", [("equal", 5), ("longer", 3), ("wider", 1), ("levers", 2)])
 def test_each_group_of_rows_begins_with_the_dense_model(rows, others):
     recipes = speech_ctc.recipes(speech_ctc.parse(["--rows", rows]), "gru", seed=1, letters=27)
     assert next(iter(recipes)) == "dense" and len(recipes) == 1 + others
