@@ -6,7 +6,7 @@ import keras_sparse_rnn as ksr
 from keras_sparse_rnn.recipes import PruneTrained
 
 
-@pytest.mark.parametrize("options, scope", [({}, "model"), ({"scope": "gate"}, "gate")])
+@pytest.mark.parametrize("options, scope", [({}, None), ({"scope": "gate"}, "gate")])
 def test_steps_are_divided_as_described(options, scope):
     recipe = PruneTrained(steps=1000, learning_rate=0.3, sparsity=0.75, block_shape=(4, 8), layers="encoder", **options)
     rates = [float(recipe.learning_rate(step)) for step in (0, 25, 50, 525, 1000)]
@@ -55,7 +55,7 @@ def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
         ({"sparsity": 90}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90"),
         ({"lasso": -1e-5}, "`lasso` must be a number of at least 0. Received: lasso=-1e-05"),
         ({"criterion": "big"}, "`criterion` must be one of 'max', 'mean', 'l2', or a Criterion of keras_sparse_rnn.criteria. Received: criterion='big'"),
-        ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model'. Received: scope='layer'"),
+        ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model', None. Received: scope='layer'"),
         ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
     ],
 )

@@ -67,7 +67,7 @@ class BlockPruning(keras.callbacks.Callback):
         frequency: steps between two masks.
         criterion: the score of a block: `"max"`, `"mean"` or `"l2"`, or a `Criterion` (see `criteria`).
         scope: what reaches the sparsity: each `"gate"`, each `"kernel"`, or all kernels of a schedule together,
-            `"model"`.
+            `"model"`. `None`: `"gate"` if there are GRUs among them, else `"model"`.
         keep_diagonal: never prune the blocks that touch the diagonal of a gate of a recurrent kernel. They count in
             the sparsity.
         minimum_density: the fraction of its blocks that every gate keeps whatever the scope: the best ones. They count in the
@@ -127,7 +127,7 @@ class BlockPruning(keras.callbacks.Callback):
         self.schedule = schedule
         self.frequency = check_step(frequency, "frequency", least=1)
         self.criterion = criterion
-        self.scope = check_choice(scope, SCOPES, "scope")
+        self.scope = check_choice(scope, (*SCOPES, None), "scope")
         self.keep_diagonal = keep_diagonal
         self.minimum_density = check_sparsity(minimum_density, "minimum_density")
         self.layers = layers

@@ -33,13 +33,18 @@ def find_groups(pruning, criterion):
         kernels = [kernel for kernel in kernels if kernel not in own]
         masked = [MaskedKernel(kernel, pruning.block_shape, pruning.keep_diagonal) for kernel in own]
         if masked:
-            options = {"scope": pruning.scope, "frequency": pruning.frequency, "floor": pruning.minimum_density}
+            options = {"scope": pruning.scope or default_scope(own), "frequency": pruning.frequency, "floor": pruning.minimum_density}
             arguments = schedules.get(schedule), masked, criterion, pruning.model
             if pruning.regrowth is None:
                 groups.append(PruningGroup(*arguments, **options))
             else:
                 groups.append(RegrowingGroup(*arguments, regrowth=pruning.regrowth, **options))
     return groups
+
+
+def default_scope(kernels):
+    """The scope of `scope=None`: everything is compared, but the gates of GRUs, of which the reset gates may lose nearly everything."""
+    return "gate" if any(kernel.gates == 3 for kernel in kernels) else "model"
 
 
 def trainable_kernels(model, layers, done):

@@ -11,7 +11,6 @@ stay float32: the native kernels widen weights in registers.
 Quantised weights have no gradient. Train in float32, then `ksr.substitute(model, weights="int8")`.
 """
 
-import numpy as np
 import tensorflow as tf
 
 from keras_sparse_rnn.ops.packing import PackedKernel

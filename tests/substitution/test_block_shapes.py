@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_sparse_rnn.substitution.block_shapes import RELATIVE_COST, best_block_shape, faster_block_shape, relative_cost
+from keras_sparse_rnn.substitution.block_shapes import RELATIVE_COST, faster_block_shape, relative_cost
 
 
 def test_every_shape_has_a_cost():
