@@ -59,6 +59,7 @@ ROWS = {
     "best, half the rate": {**BEST, "learning_rate": 4e-3},
     "best, twice the rate": {**BEST, "learning_rate": 16e-3},
     "best, stronger GLP, twice the rate": {**BEST, "lasso": 1e-5, "learning_rate": 16e-3},
+    "best, stronger GLP, four times the rate": {**BEST, "lasso": 1e-5, "learning_rate": 32e-3},
     "best, rate not rewound": {**BEST, "learning_rate": 8e-4},
     "best, kernel by kernel": {**BEST, "scope": "kernel"},
     "best, gate by gate": {**BEST, "scope": "gate"},
