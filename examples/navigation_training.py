@@ -253,10 +253,9 @@ def _pruning(recipe):
     if not recipe.sparsity:
         return []
     if recipe.start == "trained":
-        where, criterion = PRUNED[recipe.pruned], CRITERIA[recipe.criterion]
-        return ksr.recipes.PruneTrained(
-            recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, where, lasso=recipe.lasso, criterion=criterion
-        ).callbacks
+        what = recipe.sparsity, recipe.block_shape, PRUNED[recipe.pruned]
+        how = {"lasso": recipe.lasso, "criterion": CRITERIA[recipe.criterion]}
+        return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, *what, **how).callbacks
     begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
     schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end, power=1)
     if recipe.start != "dense":
