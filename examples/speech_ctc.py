@@ -132,7 +132,7 @@ def recipes(options, cell, seed, letters):
         # A step of a network with few weights takes a third of a dense one's time, or less.
         "longer": dict([_longer(DENSE, dense, 2), _longer(SMALL, small, 3), _longer(last, lasso, 3)]),
         "wider": dict([_longer(f"{WIDE}, {last}", wide, 3)]),
-        "levers": {f"{last}, by magnitude": dataclasses.replace(lasso, criterion="l2")}
+        "levers": {last: lasso, f"{last}, by magnitude": dataclasses.replace(lasso, criterion="l2")}
         | {f"{last}, {how}": dataclasses.replace(lasso, scope=other) for other, how in COMPARED.items() if other != lasso.scope},
     }
     return {DENSE: dense} | {title: one for name in ROWS if name in options.rows for title, one in rows[name].items()}
@@ -220,7 +220,7 @@ def _what(rows, options):
     return {
         "equal": f"small and dense, and {pruned} {' and '.join(shapes)}, with and without a group lasso while it is pruned",
         "longer": f"dense for twice the steps; small and dense for three times, and {pruned} {shapes[-1]} with a group lasso",
-        "levers": f"{pruned} {shapes[-1]} with a group lasso, by magnitude, and with another scope",
+        "levers": f"{pruned} {shapes[-1]} with a group lasso: by Fisher's criterion, by magnitude, and with another scope",
         "wider": f"of {options.larger:g} times the units for three times the steps, {pruned} {shapes[-1]} with a group lasso",
     }[rows]
 
