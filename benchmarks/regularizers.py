@@ -133,6 +133,9 @@ def main(arguments=None):
         results = json.loads(options.output.read_text())
         if results["settings"] != settings:
             raise SystemExit(f"--add needs the settings of {options.output}: {results['settings']}. Received: {settings}")
+        others = {name for of_layer in results["milliseconds"].values() for name in of_layer} ^ {"right before", *variants()}
+        if others:
+            raise SystemExit(f"--add needs a file with the same regularizers. {options.output} and this version differ in: {', '.join(sorted(others))}")
     columns = TextColumn("{task.description:>32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         for layer in options.layers:

@@ -14,6 +14,7 @@ trained again, so a run that was stopped goes on where it was.
 
 import argparse
 import dataclasses
+import math
 import os
 import pathlib
 import platform
@@ -91,7 +92,7 @@ def check(options):
         raise ValueError("`--rows levers` has the rates of the other rows and does not go with `--tune`")
     if not options.sparsity > 0:
         raise ValueError(f"`--sparsity` must be above 0. Received: {options.sparsity}")
-    if not larger_units(options) > options.units:
+    if not (math.isfinite(options.larger) and larger_units(options) > options.units):
         raise ValueError(f"`--larger` times the {options.units} units must make more of them. Received: {options.larger}")
     for block in options.blocks:
         ksr.patterns.check_block_shape(block, "--blocks")

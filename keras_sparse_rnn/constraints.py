@@ -60,7 +60,7 @@ class ProximalGroupLasso(SeesGates, keras.constraints.Constraint):
         weights = as_matrix(tf.cast(kernel, working_dtype(kernel.dtype)))
         amount = tf.cast(self.strength, weights.dtype) * tf.cast(self._step_size(), weights.dtype)
         norms, least = block_norms(weights, grid), amount * tf.constant(block_sizes(grid) ** 0.5, weights.dtype)
-        factors = tf.where(norms > least, 1 - tf.math.divide_no_nan(least, norms), tf.zeros_like(norms))
+        factors = tf.where(norms >= least, 1 - tf.math.divide_no_nan(least, norms), tf.zeros_like(norms))
         return tf.cast(tf.reshape(scale_blocks(weights, factors, grid), kernel.shape), kernel.dtype)
 
     def follow(self, optimizer):

@@ -35,8 +35,8 @@ class PruneTrained:
     Five things make the difference (docs/results.md has the figures), the first of them the most:
 
     - the learning rate is rewound to its peak, warmed up, and brought to zero along a cosine;
-    - blocks are compared by `criteria.Fisher`, `mean w**2 v` with the optimizer's `v`, across all kernels and gates; but the gates of GRUs
-      each by themselves, for their reset gates may lose nearly everything, which on speech cost a fifth more errors;
+    - blocks are compared by `criteria.Fisher`, `mean w**2 v` with the optimizer's `v`, across all kernels and gates; but every gate
+      by itself if there are GRUs among the layers, for their reset gates may lose nearly everything, which on speech cost a fifth more errors;
     - the weights that are pruned have been trained: the first blocks to go are chosen by weights that mean something;
     - pruning ends early, at 30 % of the steps, so that most of the training happens at the final sparsity;
     - with `lasso`, a `regularizers.GroupLasso` makes blocks small before they go, until the pruning ends (GLP: Narang, Undersander and Diamos 2017,

@@ -62,6 +62,12 @@ def test_it_is_firmly_nonexpansive():
     assert np.sum(moved**2) <= np.sum(moved * (first - second)) + 1e-12
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-17, 1.0, 1e15])
+def test_without_strength_it_changes_nothing(size):
+    kernel = (size * random_kernel(20, 24)).astype("float32")
+    np.testing.assert_array_equal(ProximalGroupLasso(0.0, (16, 16), learning_rate=1.0, gates=1)(kernel), kernel)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_dtypes(dtype):
     kernel = keras.ops.convert_to_tensor(random_kernel(7, 8), dtype)

@@ -47,6 +47,14 @@ def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
     assert losses[-1] < 0.1
 
 
+def test_by_magnitude_it_takes_an_optimizer_without_squared_gradients():
+    model = keras.Sequential([keras.Input((3, 4)), keras.layers.LSTM(8)])
+    recipe = PruneTrained(steps=20, learning_rate=0.1, sparsity=0.5, block_shape=(4, 4), criterion="l2")
+    model.compile(keras.optimizers.SGD(recipe.learning_rate), "mse")
+    model.fit(np.ones((20, 3, 4)), np.zeros((20, 8)), batch_size=1, verbose=0, callbacks=recipe.callbacks)
+    assert recipe.callbacks[0].sparsity == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

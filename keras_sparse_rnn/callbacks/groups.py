@@ -43,7 +43,7 @@ def find_groups(pruning, criterion):
 
 
 def default_scope(kernels):
-    """The scope of `scope=None`: everything is compared, but the gates of GRUs, of which the reset gates may lose nearly everything."""
+    """The scope of `scope=None`: all is compared, unless there are GRUs, whose reset gates may lose nearly everything then."""
     return "gate" if any(kernel.gates == 3 for kernel in kernels) else "model"
 
 

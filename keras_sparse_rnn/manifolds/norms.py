@@ -1,4 +1,4 @@
-"""Distances in TensorFlow, with gradients that are finite everywhere."""
+"""Distances in TensorFlow, with gradients that are finite everywhere (in reverse mode, `tf.GradientTape`)."""
 
 import tensorflow as tf
 

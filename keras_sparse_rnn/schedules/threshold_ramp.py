@@ -88,7 +88,7 @@ class ThresholdRamp(Schedule):
             begin_step, ramp_step, end_step, frequency: as in the constructor.
             sparsity: the fraction to aim at.
             block_shape: `(rows, columns)` of a block, as given to `BlockPruning`.
-            ratio: `ramp_slope / start_slope`; 1.2 to 2.
+            ratio: `ramp_slope / start_slope`; 1.5 to 2.
             scope: `"gate"`: slopes for each gate; `"kernel"`: for each kernel; `"model"`: one pair for all.
             layers: which layers of `dense`, as in `find_kernels`.
             gates: how many gates the kernels have, where `dense` is not a model.

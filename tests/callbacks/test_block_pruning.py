@@ -73,19 +73,6 @@ def test_the_lowest_blocks_by_criterion_and_scope_go(criterion, scope, make_mode
         np.testing.assert_array_equal(variable.numpy(), weights * grid.expand(live))
 
 
-@pytest.mark.parametrize("kind, scope", [("gru", "gate"), ("lstm", "model"), ("simple_rnn", "model")])
-def test_without_a_scope_gates_are_compared_but_those_of_grus(kind, scope, make_model, data):
-    masks = []
-    for asked in (None, "gate", "kernel", "model"):
-        keras.utils.set_random_seed(0)
-        pruning = BlockPruning(Constant(0.6, 1), (4, 3), scope=asked)
-        fit(make_model(kind, optimizer=keras.optimizers.SGD(STILL)), data, pruning)
-        masks.append(np.concatenate([live.ravel() for live in pruning.masks.values()]))
-    same = [name for name, mask in zip(("gate", "kernel", "model"), masks[1:]) if np.array_equal(mask, masks[0])]
-    assert same == [scope]
-    assert BlockPruning.from_config(BlockPruning(Constant(0.6, 1), scope=None).get_config()).scope is None
-
-
 def test_equal_weights_are_pruned_to_the_sparsity(make_model, data, assert_sparse):
     model = make_model("lstm", optimizer=keras.optimizers.SGD(STILL))
     for variable in kernels(model):

@@ -85,7 +85,8 @@ def test_equal_units_is_the_nearest_parameter_count(cell):
 
 
 def test_training_is_that_of_the_recipe_of_the_package(monkeypatch):
-    _, _, (recipe, _) = char_lm.recipes(char_lm.parse([]), seed=3)
+    dense, _, (recipe, _) = char_lm.recipes(char_lm.parse([]), seed=3)
+    assert recipe.learning_rate == 2 * dense.learning_rate
     ours = ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, recipe.sparsity, recipe.block_shape, scope="model", lasso=recipe.lasso)
     assert [one.get_config() for one in char_training.callbacks_of(recipe, text=None)] == [one.get_config() for one in ours.callbacks]
     model = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(2, 2)])

@@ -113,6 +113,7 @@ def test_folder_without_transcripts_is_refused(tmp_path, capsys):
         (["--steps", "3"], "`--steps` must be at least 20. Received: 3"),
         (["--larger", "0.5"], "`--larger` times the 256 units must make more of them. Received: 0.5"),
         (["--larger", "1.001"], "`--larger` times the 256 units must make more of them. Received: 1.001"),
+        (["--larger", "inf"], "`--larger` times the 256 units must make more of them. Received: inf"),
         (["--tune", "--rows", "levers"], "`--rows levers` has the rates of the other rows and does not go with `--tune`"),
         (["--sparsity", "0"], "`--sparsity` must be above 0. Received: 0.0"),
         (["--blocks", "0x16"], "`--blocks` must be (rows, columns), two integers of at least 1. Received: --blocks=(0, 16)"),
