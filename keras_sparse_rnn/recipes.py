@@ -42,7 +42,7 @@ class PruneTrained:
     - with `lasso`, a `regularizers.GroupLasso` makes blocks small before they go, until the pruning ends (GLP: Narang, Undersander and Diamos 2017,
       arXiv 1711.02782).
 
-    With the lasso it works as well from random weights, with the steps of both trainings, in less time (docs/pruning.md).
+    With the lasso it works as well or better from random weights, with the steps of both trainings, in less time (docs/pruning.md).
 
     Give `steps` about as many as the dense training had. A pruned model overfits less than a dense one, so give it less dropout; half of it, to
     begin with. Convert the model by `ksr.substitute(model, storage="masked")` first, and its training gets faster as the pruning goes on.
