@@ -20,7 +20,7 @@ class TrainableModuli(Moduli, keras.layers.Layer):
 
     They come into being when the kernel is first penalised, in the first step of `fit`; `model.losses` makes them before that, which is needed under a
     distribution strategy (in its scope), and to load weights into a model of which none have been asked for. R is computed in each
-    step, which for 1024 units takes some ten times as long as a penalty with fixed places. An optimizer with weight decay draws places to the
+    step, which for 1024 units on a torus takes some 15 milliseconds. An optimizer with weight decay draws places to the
     origin: exclude them (`optimizer.exclude_from_weight_decay(var_names=["places"])`).
 
     Args:
