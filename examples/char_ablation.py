@@ -34,15 +34,16 @@ import keras_sparse_rnn as ksr
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 
+DENSE = {"dropout": 0.5, "sparsity": 0.0}
 PLAIN = {"dropout": 0.2, "ramp": (0.1, 0.4), "criterion": "l2"}
 FRESH = {"dropout": 0.2, "ramp": (0.02, 0.3), "criterion": "fisher"}
 BEST = {**FRESH, "start": "dense"}
 # What each row changes in the common recipe. `start` names the row whose model, of the same seed, it starts from.
 ROWS = {
-    "dense": {"dropout": 0.5, "sparsity": 0.0},
-    "dense, twice": {"dropout": 0.5, "sparsity": 0.0, "start": "dense"},
-    "dense, half the rate": {"dropout": 0.5, "sparsity": 0.0, "learning_rate": 4e-3},
-    "dense, twice the rate": {"dropout": 0.5, "sparsity": 0.0, "learning_rate": 16e-3},
+    "dense": DENSE,
+    "dense, twice": {**DENSE, "start": "dense"},
+    "dense, half the rate": {**DENSE, "learning_rate": 4e-3},
+    "dense, twice the rate": {**DENSE, "learning_rate": 16e-3},
     "plain": PLAIN,
     "plain, defaults of BlockPruning": {**PLAIN, "criterion": "max", "scope": "gate"},
     "plain, Fisher": {**PLAIN, "criterion": "fisher"},

@@ -75,8 +75,8 @@ def check(options):
 def recipes(options, seed):
     """The dense recipe, that of the dense model of equal parameter count (but for its units), and one for each block shape.
 
-    A pruned model starts from the dense one, with a group lasso, as `ksr.recipes.PruneTrained` has it, and twice the learning rate; so the small one is trained for as many
-    steps as both together. The fewer weights, the less dropout: what served each best in a few trial runs.
+    A pruned model starts from the dense one, with a group lasso, as `ksr.recipes.PruneTrained` has it, and twice the learning rate; so the small one
+    is trained for as many steps as both together. The fewer weights, the less dropout: what served each best in a few trial runs.
     """
     common = Recipe(seed=seed, units=options.units)
     dropouts = (0.5, 0.0, 0.2)
