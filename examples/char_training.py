@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import keras_sparse_rnn as ksr
 
 TEMPERATURE = 2.0
-CRITERIA = {"fisher": ksr.criteria.Fisher(), "lamp-fisher": ksr.criteria.LAMP(ksr.criteria.Fisher())}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Recipe:
         block_shape: `(rows, columns)` that are pruned together.
         ramp: where the pruning begins and ends, as fractions of `steps`.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
-        criterion: `"max"`, `"mean"` or `"l2"`, as in `BlockPruning`, or a key of `CRITERIA`.
+        criterion: a name, as in `BlockPruning`, or `"lamp-fisher"`, the scores of `"fisher"` through `LAMP`.
         keep_diagonal: whether the blocks on the diagonal of each gate's recurrent kernel stay.
         lasso: strength of a group lasso on both kernels, in the same blocks.
         lasso_stays: whether it stays after the ramp (GL); otherwise it is there while the ramp rises (GLP).
@@ -148,7 +147,7 @@ def _start(recipe, folder):
     """The model that it starts from, with its optimizer, which knows what each weight is worth."""
     model = keras.models.load_model(folder / f"{recipe.start}.keras")
     if recipe.reorder:
-        ksr.reorder_units(model, criterion=ksr.criteria.Fisher())
+        ksr.reorder_units(model, criterion="fisher")
     return model
 
 
@@ -162,7 +161,7 @@ def callbacks_of(recipe, text):
         schedule,
         recipe.block_shape,
         frequency=max(1, recipe.steps // 50),
-        criterion=CRITERIA.get(recipe.criterion, recipe.criterion),
+        criterion=ksr.criteria.LAMP("fisher") if recipe.criterion == "lamp-fisher" else recipe.criterion,
         scope=recipe.scope,
         keep_diagonal=recipe.keep_diagonal,
         regrowth=_regrowth(recipe, text),

@@ -16,7 +16,6 @@ from untuned import untuned
 import keras_sparse_rnn as ksr
 
 PRUNED = {"all": ["encoder", "rnn", "decoder"], "recurrent": [lambda layer: getattr(layer, "name", "") == "rnn"]}
-CRITERIA = {"fisher": ksr.criteria.Fisher(), "l2": "l2"}
 AGAIN = "again", "again, free"
 TOGETHER = 10
 
@@ -254,7 +253,7 @@ def _pruning(recipe):
         return []
     if recipe.start == "trained":
         what = recipe.sparsity, recipe.block_shape, PRUNED[recipe.pruned]
-        how = {"lasso": recipe.lasso, "criterion": CRITERIA[recipe.criterion]}
+        how = {"lasso": recipe.lasso, "criterion": recipe.criterion}
         return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, *what, **how).callbacks
     begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
     schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end, power=1)

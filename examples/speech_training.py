@@ -50,7 +50,7 @@ class Recipe:
         block_shape: `(rows, columns)` that are pruned together.
         lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning ends.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `ksr.recipes.PruneTrained`, by which it is pruned.
-        criterion: `"fisher"`, or one of `BlockPruning`.
+        criterion: a name, as in `BlockPruning`.
         seed: of the weights and of the order of the batches.
     """
 
@@ -257,8 +257,7 @@ def _pruning(recipe):
     """The callbacks that prune, and let a group lasso go when the pruning is done."""
     if not recipe.sparsity:
         return []
-    criterion = None if recipe.criterion == Recipe.criterion else recipe.criterion
-    how = {"criterion": criterion, "sparsity": recipe.sparsity, "block_shape": recipe.block_shape, "scope": recipe.scope, "lasso": recipe.lasso}
+    how = {"criterion": recipe.criterion, "sparsity": recipe.sparsity, "block_shape": recipe.block_shape, "scope": recipe.scope, "lasso": recipe.lasso}
     return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, **how).callbacks
 
 

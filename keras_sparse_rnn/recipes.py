@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_sparse_rnn import callbacks, criteria, regularizers, schedules
+from keras_sparse_rnn import callbacks, regularizers, schedules
 from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_number, check_step
 
@@ -55,7 +55,7 @@ class PruneTrained:
         layers: which layers, as in `callbacks.BlockPruning`; `None`: all recurrent ones.
         scope: what reaches the sparsity: `"model"` all kernels together, `"kernel"` each kernel, `"gate"` each gate of each kernel. `None`:
             `"gate"` if there are GRUs among the layers, else `"model"`.
-        criterion: the score of a block, as in `callbacks.BlockPruning`; `None`: `criteria.Fisher()`.
+        criterion: the score of a block, as in `callbacks.BlockPruning`.
         lasso: strength of the group lasso, per weight, on the kernels that are pruned; 0: none. It depends on the loss: 1e-5 was right beside the
             mean cross-entropy of a character, 3e-4 beside the loss of whole utterances, where 1e-3 did harm.
 
@@ -68,12 +68,11 @@ class PruneTrained:
         ValueError: an argument is out of its range.
     """
 
-    def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None, scope=None, lasso=0.0, criterion=None):
+    def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None, scope=None, lasso=0.0, criterion="fisher"):
         self.learning_rate = warm_cosine(steps, learning_rate)
         begin, end = (max(1, round(part * steps)) for part in RAMP)
         self.schedule = schedules.PolynomialDecay(0.0, check_sparsity(sparsity), begin, end)
         frequency = max(1, steps // 50)
-        criterion = criteria.Fisher() if criterion is None else criterion
         pruning = callbacks.BlockPruning(self.schedule, block_shape, frequency=frequency, criterion=criterion, scope=scope, layers=layers)
         self.callbacks = [pruning]
         if check_number(lasso, "lasso", least=0):

@@ -14,7 +14,7 @@ def test_steps_are_divided_as_described(options, scope):
     assert [recipe.schedule(step) for step in (19, 20, 300, 1000)] == [0.0, 0.0, 0.75, 0.75]
     (pruning,) = recipe.callbacks
     config = ksr.callbacks.BlockPruning(
-        recipe.schedule, (4, 8), frequency=20, criterion=ksr.criteria.Fisher(), scope=scope, layers="encoder"
+        recipe.schedule, (4, 8), frequency=20, criterion="fisher", scope=scope, layers="encoder"
     ).get_config()
     assert pruning.get_config() == config
 
@@ -62,7 +62,7 @@ def test_by_magnitude_it_takes_an_optimizer_without_squared_gradients():
         ({"learning_rate": 0}, "`learning_rate` must be a number above 0. Received: learning_rate=0"),
         ({"sparsity": 90}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90"),
         ({"lasso": -1e-5}, "`lasso` must be a number of at least 0. Received: lasso=-1e-05"),
-        ({"criterion": "big"}, "`criterion` must be one of 'max', 'mean', 'l2', or a Criterion of keras_sparse_rnn.criteria. Received: criterion='big'"),
+        ({"criterion": "big"}, "`criterion` must be one of 'max', 'mean', 'l2', 'fisher', or a Criterion of keras_sparse_rnn.criteria. Received: criterion='big'"),
         ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model', None. Received: scope='layer'"),
         ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
     ],

@@ -65,7 +65,7 @@ class BlockPruning(keras.callbacks.Callback):
         block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate; a kernel of few inputs
             has partial blocks.
         frequency: steps between two masks.
-        criterion: the score of a block: `"max"`, `"mean"` or `"l2"`, or a `Criterion` (see `criteria`).
+        criterion: the score of a block: `"max"`, `"mean"`, `"l2"` or `"fisher"`, or a `Criterion` (see `criteria`).
         scope: what reaches the sparsity: each `"gate"`, each `"kernel"`, or all kernels of a schedule together,
             `"model"`. `None`: `"gate"` if there are GRUs among them, else `"model"`.
         keep_diagonal: never prune the blocks that touch the diagonal of a gate of a recurrent kernel. They count in

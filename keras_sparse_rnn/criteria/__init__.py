@@ -1,9 +1,9 @@
 """What a block is worth: which blocks `BlockPruning` drops first.
 
-`BlockPruning(criterion=...)` takes one of the names `"max"`, `"mean"` and `"l2"`, which look at the weights alone, or an object of this module:
+`BlockPruning(criterion=...)` takes one of the names `"max"`, `"mean"` and `"l2"`, which look at the weights alone, `"fisher"`, or an object of this module:
 
-- `Magnitude(norm)`: what the names stand for;
-- `Fisher()`: weights and the optimizer's second moments, `sum w**2 * v` (optimal brain damage); costs nothing;
+- `Magnitude(norm)`: what the first three names stand for;
+- `Fisher()`, or `"fisher"`: weights and the optimizer's second moments, `sum w**2 * v` (optimal brain damage); costs nothing;
 - `Taylor(data)`: how much the loss changes, to first order, when a block is zeroed, `|sum w * dL/dw|` over some batches;
 - `Geometric(data)`: how much of the activity of the hidden states a block carries;
 - `LAMP(criterion)`: the scores of another criterion, made comparable across gates and kernels for `scope="model"`;

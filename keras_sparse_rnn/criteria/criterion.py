@@ -5,6 +5,8 @@ import numpy as np
 
 from keras_sparse_rnn.patterns import CRITERIA
 
+NAMES = (*CRITERIA, "fisher")
+
 
 class Criterion:
     """Scores the blocks of a kernel: the larger, the longer a block lives.
@@ -53,14 +55,15 @@ def get(criterion, name="criterion"):
     Raises:
         ValueError: it is neither, told under `name`.
     """
+    from keras_sparse_rnn.criteria.fisher import Fisher
     from keras_sparse_rnn.criteria.magnitude import Magnitude
 
     if isinstance(criterion, Criterion):
         return criterion
-    if isinstance(criterion, str) and criterion in CRITERIA:
-        return Magnitude(criterion)
+    if isinstance(criterion, str) and criterion in NAMES:
+        return Fisher() if criterion == "fisher" else Magnitude(criterion)
     raise ValueError(
-        f"`{name}` must be one of {', '.join(map(repr, CRITERIA))}, or a Criterion of keras_sparse_rnn.criteria. Received: {name}={criterion!r}"
+        f"`{name}` must be one of {', '.join(map(repr, NAMES))}, or a Criterion of keras_sparse_rnn.criteria. Received: {name}={criterion!r}"
     )
 
 

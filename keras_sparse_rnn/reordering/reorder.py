@@ -13,7 +13,7 @@ def reorder_units(model, layers=None, *, criterion="l2"):
     """Orders the units of recurrent layers by importance, in place; the model computes what it did, to rounding.
 
         model.fit(x, y, epochs=5)                       # dense
-        ksr.reorder_units(model, criterion=ksr.criteria.Fisher())
+        ksr.reorder_units(model, criterion="fisher")
         model.fit(x, y, epochs=20, callbacks=[pruning])
 
     Of a layer that is reordered the columns of the kernel, the rows and columns of the recurrent kernel and the bias are permuted, gate by gate, and

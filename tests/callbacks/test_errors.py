@@ -41,7 +41,7 @@ layers = keras.layers
             "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16",
         ),
         ({"frequency": 0}, "`frequency` must be an integer of at least 1. Received: frequency=0"),
-        ({"criterion": "median"}, "`criterion` must be one of 'max', 'mean', 'l2', or a Criterion of keras_sparse_rnn.criteria. Received: criterion='median'"),
+        ({"criterion": "median"}, "`criterion` must be one of 'max', 'mean', 'l2', 'fisher', or a Criterion of keras_sparse_rnn.criteria. Received: criterion='median'"),
         ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model', None. Received: scope='layer'"),
         ({"keep_diagonal": "yes"}, "`keep_diagonal` must be True or False. Received: keep_diagonal='yes'"),
         (

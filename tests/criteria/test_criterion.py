@@ -116,7 +116,17 @@ def test_a_name_stands_for_a_magnitude(criterion, make_model):
     np.testing.assert_array_equal(scores, Block(SHAPE, criterion).scores(grid, kernel.numpy()))
 
 
-@pytest.mark.parametrize("criterion", ["l2", criteria.Magnitude("mean"), criteria.Fisher(), ByNumber(-1.0)], ids=["name", "magnitude", "fisher", "own"])
+def test_a_name_stands_for_the_fisher_scores(make_model, data):
+    model = make_model()
+    fit(model, data)
+    kernel = find_kernels(model)[0]
+    grid = kernel.grid(SHAPE)
+    scores = criteria.get("fisher").block_scores(kernel, grid, model)
+    assert scores.all()
+    np.testing.assert_array_equal(scores, criteria.Fisher().block_scores(kernel, grid, model))
+
+
+@pytest.mark.parametrize("criterion", ["l2", "fisher", criteria.Magnitude("mean"), criteria.Fisher(), ByNumber(-1.0)], ids=["name", "fisher", "magnitude", "Fisher", "own"])
 def test_a_callback_is_saved_with_its_criterion(criterion):
     pruning = BlockPruning(Constant(0.5, 2), SHAPE, criterion=criterion)
     again = BlockPruning.from_config(pruning.get_config())
@@ -135,5 +145,5 @@ def test_a_criterion_that_is_none():
     with pytest.raises(ValueError) as error:
         BlockPruning(Constant(0.5, 1), criterion=3)
     assert str(error.value) == (
-        "`criterion` must be one of 'max', 'mean', 'l2', or a Criterion of keras_sparse_rnn.criteria. Received: criterion=3"
+        "`criterion` must be one of 'max', 'mean', 'l2', 'fisher', or a Criterion of keras_sparse_rnn.criteria. Received: criterion=3"
     )
