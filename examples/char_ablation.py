@@ -23,6 +23,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from arguments import block_shape
 from char_measure import spread
+from char_network import equal_units, total
 from char_text import Text
 from char_training import Recipe, trained
 from files import write_json
@@ -35,6 +36,8 @@ import keras_sparse_rnn as ksr
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 DENSE = {"dropout": 0.5, "sparsity": 0.0}
+# Of as many parameters as the pruned ones; as many steps as one of these has together with the dense one that it starts from.
+SMALL = {"dropout": 0.0, "sparsity": 0.0, "steps": 5000}
 PLAIN = {"dropout": 0.2, "ramp": (0.1, 0.4), "criterion": "l2"}
 FRESH = {"dropout": 0.2, "ramp": (0.02, 0.3), "criterion": "fisher"}
 BEST = {**FRESH, "start": "dense"}
@@ -44,6 +47,9 @@ ROWS = {
     "dense, twice": {**DENSE, "start": "dense"},
     "dense, half the rate": {**DENSE, "learning_rate": 4e-3},
     "dense, twice the rate": {**DENSE, "learning_rate": 16e-3},
+    "small dense": SMALL,
+    "small dense, half the rate": {**SMALL, "learning_rate": 4e-3},
+    "small dense, twice the rate": {**SMALL, "learning_rate": 16e-3},
     "plain": PLAIN,
     "plain, defaults of BlockPruning": {**PLAIN, "criterion": "max", "scope": "gate"},
     "plain, Fisher": {**PLAIN, "criterion": "fisher"},
@@ -91,11 +97,13 @@ def parse(arguments=None):
     return options
 
 
-def recipe_of(row, options, seed):
-    """The `Recipe` of a row for one seed."""
+def recipe_of(row, options, seed, characters):
+    """The `Recipe` of a row for one seed; `characters`: how many different ones the text has."""
     changes = dict(ROWS[row])
     if "start" in changes:
-        changes["start"] = recipe_of(changes["start"], options, seed).name()
+        changes["start"] = recipe_of(changes["start"], options, seed, characters).name()
+    if row.startswith("small"):
+        changes["units"] = equal_units(characters, total(characters, options.units, options.cell, options.sparsity), options.cell)
     label = "" if row in ("dense", "best") else row.replace(",", "").replace(" ", "-")
     common = Recipe(cell=options.cell, units=options.units, sparsity=options.sparsity, block_shape=options.block, label=label, seed=seed)
     if changes.get("sparsity") == 0:
@@ -110,12 +118,15 @@ def made(options, text):
     """Trains what is missing: `{row: [Trained, one for each seed]}`. A row that others start from comes before them."""
     rows = [row for row in ROWS if row in (options.only or ROWS)]
     results = {row: [] for row in rows}
+
+    def one(row, seed):
+        return trained(recipe_of(row, options, seed, len(text.characters)), text, options.output, console)
+
     for seed in range(1, options.seeds + 1):
         for row in rows:
-            source = ROWS[row].get("start")
-            if source:
-                trained(recipe_of(source, options, seed), text, options.output, console)
-            results[row].append(trained(recipe_of(row, options, seed), text, options.output, console))
+            if "start" in ROWS[row]:
+                one(ROWS[row]["start"], seed)
+            results[row].append(one(row, seed))
     return results
 
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 
 import char_ablation  # noqa: E402
 import char_training  # noqa: E402
+from char_network import total  # noqa: E402
 
 
 @pytest.fixture
@@ -31,9 +32,18 @@ def test_names_tell_rows_blocks_and_seeds_apart():
     names = []
     for cell, block in itertools.product(("lstm", "gru"), ("16x16", "1x16")):
         options = char_ablation.parse(["--cell", cell, "--block", block])
-        names += [char_ablation.recipe_of(row, options, seed).name() for row in char_ablation.ROWS for seed in (1, 2)]
+        names += [char_ablation.recipe_of(row, options, seed, 98).name() for row in char_ablation.ROWS for seed in (1, 2)]
     dense = [name for name in names if re.match(r"(lstm|gru)\d+-dense", name)]
     assert len(set(names)) == len(names) - len(dense) // 2  # dense models serve all block shapes
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_small_dense_model_has_as_many_parameters_and_steps_as_the_pruned_one_with_its_start(cell):
+    options = char_ablation.parse(["--cell", cell])
+    small, start, pruned = (char_ablation.recipe_of(row, options, 1, 98) for row in ("small dense", "dense", "best"))
+    assert small.steps == start.steps + pruned.steps and not small.sparsity
+    count = total(98, pruned.units, cell, pruned.sparsity)
+    assert abs(total(98, small.units, cell) - count) <= min(abs(total(98, small.units + more, cell) - count) for more in (-1, 1))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
