@@ -4,6 +4,7 @@
     python examples/char_lm.py                    LSTM-512 at 90 %, one seed
     python examples/char_lm.py --seeds 3          the table with mean and spread
     python examples/char_lm.py --sweep --seeds 3  block shapes, sparsities, group lasso, LSTM-256 and GRU-256: a second table, and a picture
+    python examples/char_lm.py --sweep --tune     learning rates for each kind of network of the second table
 
 The text is Python's own help, or your own with --text FILE. Finished models are kept in --output and not trained again, so a run that was
 stopped goes on where it was.
@@ -27,6 +28,7 @@ from arguments import block_shape
 from char_measure import STEPS, largest_difference, microseconds_per_step, sample, spread
 from char_network import CELLS, equal_units, recurrent
 from char_sweep import run as sweep
+from char_sweep import tune_rates
 from char_text import Text
 from char_training import Recipe, trained
 from files import write_json
@@ -47,6 +49,7 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small model and few steps: shows that everything works")
     parser.add_argument("--sweep", action="store_true", help="the second table instead")
+    parser.add_argument("--tune", action="store_true", help="with --sweep: the learning rates of its networks instead, seed 0")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), help="of the second table (default: lstm gru)")
     parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: pydoc_data.topics, Python's own help)")
     parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 128)")
@@ -64,6 +67,8 @@ def parse(arguments=None):
 def check(options):
     """Raises a `ValueError` for what would fail only after minutes of training."""
     ksr.patterns.check_sparsity(options.sparsity, "--sparsity")
+    if options.tune and not options.sweep:
+        raise ValueError("`--tune` finds the rates of the second table: give it with `--sweep`")
     for name in ("units", "seeds"):
         if getattr(options, name) < 1:
             raise ValueError(f"`--{name}` must be at least 1. Received: {getattr(options, name)}")
@@ -107,7 +112,7 @@ def main(arguments=None):
         text = Text(options.text)
         options.output.mkdir(parents=True, exist_ok=True)
         if options.sweep:
-            sweep(options, text, console)
+            (tune_rates if options.tune else sweep)(options, text, console)
             return 0
         runs = [run_seed(options, text, seed) for seed in range(1, options.seeds + 1)]
     except (ValueError, OSError) as error:

@@ -7,6 +7,7 @@ from char_measure import spread
 from char_network import equal_sparsity, equal_units, total
 from char_training import Recipe, trained
 from files import whole, write_json
+from learning_rates import tune
 from rich.table import Table
 
 SHAPES = (1, 1), (4, 4), (8, 8), (16, 16), (32, 32), (1, 16)
@@ -16,8 +17,13 @@ START, DENSE, SMALL = "dense, what the pruned ones start from", "dense", "dense,
 WIDE, MAGNITUDE = "wider, pruned to the dense one's parameters", "by magnitude, 1 x 1"
 WIDE_GLP = f"{WIDE}, GLP"
 COMMON = Recipe(units=256, steps=1250)
-DROPOUTS = {DENSE: 0.5, SMALL: 0.0, WIDE: 0.5}
-PRUNED_DROPOUT = 0.2
+PRUNED = "pruned"
+DROPOUTS = {DENSE: 0.5, SMALL: 0.0, PRUNED: 0.2, MAGNITUDE: 0.2, WIDE: 0.5}
+# Those that --sweep --tune found.
+LEARNING_RATES = {
+    "lstm": {DENSE: 8e-3, SMALL: 16e-3, PRUNED: 32e-3, MAGNITUDE: 32e-3, WIDE: 8e-3},
+    "gru": {DENSE: 8e-3, SMALL: 8e-3, PRUNED: 16e-3, MAGNITUDE: 16e-3, WIDE: 8e-3},
+}
 
 
 def shapes_and_sparsities(cell, quick):
@@ -41,29 +47,52 @@ def recipes(cell, seed, characters, quick=False):
     if quick:
         common = dataclasses.replace(common, units=24, steps=40, batch=8, window=16)
     twice = dataclasses.replace(common, steps=2 * common.steps)
-    start = dataclasses.replace(common, dropout=DROPOUTS[DENSE])
+    how = {kind: {"learning_rate": rate, "dropout": DROPOUTS[kind]} for kind, rate in LEARNING_RATES[cell].items()}
+    start = dataclasses.replace(common, **how[DENSE])
     result = {(DENSE, None): dataclasses.replace(start, steps=twice.steps, label="twice"), (START, None): start}
     # A GRU's reset gates would lose nearly everything if gates were compared with each other; and a quick training cannot tell which kernel matters.
     scope = "gate" if quick or cell == "gru" else "model"
-    pruned = dataclasses.replace(common, start=start.name(), dropout=PRUNED_DROPOUT, scope=scope)
+    pruned = dataclasses.replace(common, start=start.name(), scope=scope, **how[PRUNED])
     for sparsity in sparsities:
         small = equal_units(characters, total(characters, common.units, cell, sparsity), cell)
-        result[SMALL, sparsity] = dataclasses.replace(twice, units=small, dropout=DROPOUTS[SMALL])
+        result[SMALL, sparsity] = dataclasses.replace(twice, units=small, **how[SMALL])
         for shape in shapes:
             one = dataclasses.replace(pruned, sparsity=sparsity, block_shape=shape)
-            result[f"pruned, {shape[0]} x {shape[1]}", sparsity] = one
+            result[f"{PRUNED}, {shape[0]} x {shape[1]}", sparsity] = one
             if sparsity == _middle(sparsities):
                 result[f"GLP, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, label="GLP")
             if sparsity == _middle(sparsities) and cell == "lstm":
                 result[f"GL, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, lasso_stays=True, label="GL")
-        result[MAGNITUDE, sparsity] = dataclasses.replace(pruned, sparsity=sparsity, block_shape=(1, 1), criterion="l2", label="magnitude")
+        result[MAGNITUDE, sparsity] = dataclasses.replace(pruned, sparsity=sparsity, block_shape=(1, 1), criterion="l2", label="magnitude", **how[MAGNITUDE])
     wide = 2 * common.units
     sparsity = equal_sparsity(characters, wide, total(characters, common.units, cell), cell)
     coarse, fine = ((4, 4), (1, 4)) if quick else ((16, 16), (1, 16))
-    one = dataclasses.replace(twice, units=wide, sparsity=sparsity, dropout=DROPOUTS[WIDE], scope=scope)
+    one = dataclasses.replace(twice, units=wide, sparsity=sparsity, scope=scope, **how[WIDE])
     result[f"{WIDE}, {coarse[0]} x {coarse[1]}", None] = dataclasses.replace(one, block_shape=coarse)
     result[f"{WIDE_GLP}, {fine[0]} x {fine[1]}", None] = dataclasses.replace(one, block_shape=fine, lasso=LASSO, label="GLP")
     return result
+
+
+def one_of_each_kind(asked):
+    """One recipe for each learning rate: the dense one, the small, pruned and by magnitude at the middle sparsity, the wider in coarse blocks."""
+    sparsity = _middle(sorted({sparsity for _, sparsity in asked if sparsity}))
+    wide = next(row for row, _ in asked if row.startswith(WIDE))
+    places = (DENSE, None), (SMALL, sparsity), (wide.replace(WIDE, PRUNED), sparsity), (MAGNITUDE, sparsity), (wide, None)
+    return {place[0]: asked[place] for place in places}
+
+
+def tune_rates(options, text, console):
+    """Finds the learning rates, with a seed that the tables do not have."""
+    asked = {cell: recipes(cell, 0, len(text.characters), options.quick) for cell in options.cells}
+    for of_cell in asked.values():
+        trained(of_cell[START, None], text, options.output, console)
+
+    def error(recipe, rate):
+        recipe = dataclasses.replace(recipe, learning_rate=rate, label=f"{recipe.label}-{rate:g}".strip("-"))
+        return trained(recipe, text, options.output, console).bits
+
+    kinds = {cell: one_of_each_kind(of_cell) for cell, of_cell in asked.items()}
+    tune(kinds, error, spread, "bits per character", options.output, console)
 
 
 def run(options, text, console):
@@ -127,7 +156,7 @@ def draw(results, options):
             return [one.bits for one in results[cell, row, sparsity]]
 
         ticks = range(len(sparsities))
-        rows = {f"{shape[0]} x {shape[1]}": f"pruned, {shape[0]} x {shape[1]}" for shape in shapes}
+        rows = {f"{shape[0]} x {shape[1]}": f"{PRUNED}, {shape[0]} x {shape[1]}" for shape in shapes}
         for number, (label, row) in enumerate({**rows, SMALL: SMALL}.items()):
             values = [bits(row, sparsity) for sparsity in sparsities]
             errors = [statistics.stdev(one) if len(one) > 1 else 0 for one in values]

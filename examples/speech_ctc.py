@@ -36,7 +36,7 @@ from speech_audio import recorded, spoken
 from speech_data import Speech
 from speech_measure import draw_curves, draw_utterance, milliseconds_per_step
 from speech_training import CELLS, SCOPES, Recipe, keep_memory, spread, trained, weights
-from speech_tuning import tune
+from learning_rates import tune
 
 import keras_sparse_rnn as ksr
 
@@ -143,6 +143,18 @@ def _longer(title, recipe, factor):
     return f"{title}, {LONGER[factor]}", dataclasses.replace(recipe, steps=factor * recipe.steps)
 
 
+def tune_rates(options, speech):
+    """Finds the learning rates of these rows, by utterances that are not those of the test."""
+
+    def error(recipe, rate):
+        folder = options.output / f"rate-{rate:g}"
+        folder.mkdir(exist_ok=True)
+        return trained(dataclasses.replace(recipe, learning_rate=rate), speech, folder, console).cer
+
+    kinds = {cell: one_of_each_kind(recipes(options, cell, 0, len(speech.letters))) for cell in options.cells}
+    tune(kinds, error, spread, "character error rate on utterances set aside", options.output, console)
+
+
 def one_of_each_kind(asked):
     """The dense ones of these recipes, and the last with a lasso of each number of units."""
     last = {one.units: title for title, one in asked.items() if one.lasso}
@@ -168,7 +180,7 @@ def main(arguments=None):
         check(options)
         speech = load(options)
         if options.tune:
-            tune(options, speech, {cell: one_of_each_kind(recipes(options, cell, 0, len(speech.letters))) for cell in options.cells}, console)
+            tune_rates(options, speech)
             return 0
         introduce(options, speech)
         runs = {cell: [] for cell in options.cells}

@@ -60,6 +60,7 @@ def test_text_shorter_than_one_sequence_is_refused(tmp_path, capsys):
     "arguments, message",
     [
         (["--sparsity", "1.5"], "`--sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: --sparsity=1.5"),
+        (["--tune"], "`--tune` finds the rates of the second table: give it with `--sweep`"),
         (["--seeds", "0"], "`--seeds` must be at least 1. Received: 0"),
         (["--blocks", "0x16"], "`--blocks` must be (rows, columns), two integers of at least 1. Received: --blocks=(0, 16)"),
         (

@@ -1,10 +1,12 @@
 import json
 import pathlib
 import sys
+from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
 import pytest
+from rich.console import Console
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 
@@ -32,6 +34,28 @@ def test_models_have_names_of_their_own_and_the_parameters_that_rows_say(cell):
         assert small.steps == 2 * recipes["pruned, 16 x 16", sparsity].steps
         count = dense - sparsity * char_network.kernel_weights(recipes[char_sweep.DENSE, None].units, cell)
         assert char_network.total(90, small.units, cell) == pytest.approx(count, rel=0.02)
+
+
+def test_rates_are_tuned_with_a_seed_of_their_own_and_the_start_of_the_tables(tmp_path, monkeypatch, capsys):
+    """Bits are made up: lowest at twice the rate that each kind of network begins with."""
+    options = char_lm.parse(["--sweep", "--tune", "--cells", "gru", "--output", str(tmp_path)])
+    asked = char_sweep.recipes("gru", 0, 90)
+    kinds = char_sweep.one_of_each_kind(asked)
+    assert [(one.units, one.sparsity) for one in kinds.values()] == [(256, 0), (89, 0), (256, 0.9), (256, 0.9), (512, 0.75)]
+    begins = {(one.units, one.criterion, bool(one.sparsity)): one.learning_rate for one in kinds.values()}
+    seen = []
+
+    def trained(recipe, *_):
+        seen.append(recipe)
+        return SimpleNamespace(bits=1 + abs(np.log(recipe.learning_rate / 2 / begins[recipe.units, recipe.criterion, bool(recipe.sparsity)])))
+
+    monkeypatch.setattr(char_sweep, "trained", trained)
+    char_sweep.tune_rates(options, SimpleNamespace(characters=range(90)), Console())
+    assert seen[0] == asked[char_sweep.START, None] and {one.start for one in seen if one.sparsity and one.units == 256} == {seen[0].name()}
+    assert {one.seed for one in seen} == {0} and len({one.name() for one in seen}) == len(seen) == 1 + 4 * len(kinds)
+    rows = json.loads((tmp_path / "rates.json").read_text())
+    assert {row["row"]: min(row["rates"], key=row["rates"].get) for row in rows} == {row: f"{2 * one.learning_rate:g}" for row, one in kinds.items()}
+    assert "GRU, bits per character, by learning rate" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import speech_ctc  # noqa: E402
 import speech_data  # noqa: E402
 import speech_measure  # noqa: E402
 import speech_training  # noqa: E402
-import speech_tuning  # noqa: E402
+import learning_rates  # noqa: E402
 
 import keras_sparse_rnn as ksr  # noqa: E402
 
@@ -67,7 +67,7 @@ def test_rates_are_tuned_on_speakers_that_the_test_does_not_have(recordings, tmp
     test = {one.speaker for one in speech_audio.recorded(recordings)[1]}
     tuning = [{one.speaker for one in part} for part in speech_audio.recorded(recordings, tuning=True)]
     assert all(tuning) and not (test & tuning[0] or test & tuning[1] or tuning[0] & tuning[1])
-    monkeypatch.setattr(speech_tuning, "climb", lambda error, start: {rate: error(rate) for rate in (start, 2 * start)})
+    monkeypatch.setattr(learning_rates, "climb", lambda error, start: {rate: error(rate) for rate in (start, 2 * start)})
     recipe, sets, load = speech_training.Recipe(cell="rnn", layers=1, units=8, steps=20, batch=4, learning_rate=1e-3, seed=0), [], speech_ctc.load
     monkeypatch.setattr(speech_ctc, "load", lambda options: sets.append(load(options)) or sets[0])
     monkeypatch.setattr(speech_ctc, "recipes", lambda *_: {"dense": recipe})
@@ -185,7 +185,7 @@ def test_each_group_of_rows_begins_with_the_dense_model(rows, others):
 
 @pytest.mark.parametrize("best, tried", [(3.0, [1.5, 3.0, 6.0]), (0.8, [0.375, 0.75, 1.5, 3.0]), (12.0, [1.5, 3.0, 6.0, 12.0, 24.0])])
 def test_rates_are_halved_or_doubled_until_neither_is_better(best, tried):
-    found = speech_tuning.climb(lambda rate: abs(np.log(rate / best)), 3.0)
+    found = learning_rates.climb(lambda rate: abs(np.log(rate / best)), 3.0)
     assert list(found) == tried
 
 
