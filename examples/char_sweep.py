@@ -21,8 +21,8 @@ PRUNED = "pruned"
 DROPOUTS = {DENSE: 0.5, SMALL: 0.0, PRUNED: 0.2, MAGNITUDE: 0.2, WIDE: 0.5}
 # Those that --sweep --tune found.
 LEARNING_RATES = {
-    "lstm": {DENSE: 8e-3, SMALL: 16e-3, PRUNED: 32e-3, MAGNITUDE: 32e-3, WIDE: 8e-3},
-    "gru": {DENSE: 8e-3, SMALL: 8e-3, PRUNED: 16e-3, MAGNITUDE: 16e-3, WIDE: 8e-3},
+    "lstm": {DENSE: 8e-3, SMALL: 16e-3, PRUNED: 32e-3, MAGNITUDE: 32e-3, WIDE: 16e-3},
+    "gru": {DENSE: 8e-3, SMALL: 8e-3, PRUNED: 32e-3, MAGNITUDE: 16e-3, WIDE: 16e-3},
 }
 
 
