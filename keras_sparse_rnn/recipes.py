@@ -49,7 +49,7 @@ class PruneTrained:
 
     Args:
         steps: of the optimizer, in all epochs together.
-        learning_rate: the peak. That of the dense training is a good start; pruned models often take two or three times as much.
+        learning_rate: the peak. That of the dense training is a good start; pruned models often take two to four times as much.
         sparsity: fraction of the weights to prune, in [0, 1).
         block_shape: `(rows, columns)` that are pruned together, in the kernel of one gate.
         layers: which layers, as in `callbacks.BlockPruning`; `None`: all recurrent ones.
