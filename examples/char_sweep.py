@@ -47,15 +47,15 @@ def recipes(cell, seed, characters, quick=False):
     if quick:
         common = dataclasses.replace(common, units=24, steps=40, batch=8, window=16)
     twice = dataclasses.replace(common, steps=2 * common.steps)
-    how = {kind: {"learning_rate": rate, "dropout": DROPOUTS[kind]} for kind, rate in LEARNING_RATES[cell].items()}
-    start = dataclasses.replace(common, **how[DENSE])
+    of_kind = {kind: {"learning_rate": rate, "dropout": DROPOUTS[kind]} for kind, rate in LEARNING_RATES[cell].items()}
+    start = dataclasses.replace(common, **of_kind[DENSE])
     result = {(DENSE, None): dataclasses.replace(start, steps=twice.steps, label="twice"), (START, None): start}
     # A GRU's reset gates would lose nearly everything if gates were compared with each other; and a quick training cannot tell which kernel matters.
     scope = "gate" if quick or cell == "gru" else "model"
-    pruned = dataclasses.replace(common, start=start.name(), scope=scope, **how[PRUNED])
+    pruned = dataclasses.replace(common, start=start.name(), scope=scope, **of_kind[PRUNED])
     for sparsity in sparsities:
         small = equal_units(characters, total(characters, common.units, cell, sparsity), cell)
-        result[SMALL, sparsity] = dataclasses.replace(twice, units=small, **how[SMALL])
+        result[SMALL, sparsity] = dataclasses.replace(twice, units=small, **of_kind[SMALL])
         for shape in shapes:
             one = dataclasses.replace(pruned, sparsity=sparsity, block_shape=shape)
             result[f"{PRUNED}, {shape[0]} x {shape[1]}", sparsity] = one
@@ -63,11 +63,12 @@ def recipes(cell, seed, characters, quick=False):
                 result[f"GLP, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, label="GLP")
             if sparsity == _middle(sparsities) and cell == "lstm":
                 result[f"GL, {shape[0]} x {shape[1]}", sparsity] = dataclasses.replace(one, lasso=LASSO, lasso_stays=True, label="GL")
-        result[MAGNITUDE, sparsity] = dataclasses.replace(pruned, sparsity=sparsity, block_shape=(1, 1), criterion="l2", label="magnitude", **how[MAGNITUDE])
+        single = dataclasses.replace(pruned, sparsity=sparsity, block_shape=(1, 1), **of_kind[MAGNITUDE])
+        result[MAGNITUDE, sparsity] = dataclasses.replace(single, criterion="l2", label="magnitude")
     wide = 2 * common.units
     sparsity = equal_sparsity(characters, wide, total(characters, common.units, cell), cell)
     coarse, fine = ((4, 4), (1, 4)) if quick else ((16, 16), (1, 16))
-    one = dataclasses.replace(twice, units=wide, sparsity=sparsity, scope=scope, **how[WIDE])
+    one = dataclasses.replace(twice, units=wide, sparsity=sparsity, scope=scope, **of_kind[WIDE])
     result[f"{WIDE}, {coarse[0]} x {coarse[1]}", None] = dataclasses.replace(one, block_shape=coarse)
     result[f"{WIDE_GLP}, {fine[0]} x {fine[1]}", None] = dataclasses.replace(one, block_shape=fine, lasso=LASSO, label="GLP")
     return result
@@ -76,8 +77,8 @@ def recipes(cell, seed, characters, quick=False):
 def one_of_each_kind(asked):
     """One recipe for each learning rate: the dense one, the small, pruned and by magnitude at the middle sparsity, the wider in coarse blocks."""
     sparsity = _middle(sorted({sparsity for _, sparsity in asked if sparsity}))
-    wide = next(row for row, _ in asked if row.startswith(WIDE))
-    places = (DENSE, None), (SMALL, sparsity), (wide.replace(WIDE, PRUNED), sparsity), (MAGNITUDE, sparsity), (wide, None)
+    blocks = next(row.removeprefix(WIDE) for row, _ in asked if row.startswith(f"{WIDE}, ") and not row.startswith(WIDE_GLP))
+    places = (DENSE, None), (SMALL, sparsity), (f"{PRUNED}{blocks}", sparsity), (MAGNITUDE, sparsity), (f"{WIDE}{blocks}", None)
     return {place[0]: asked[place] for place in places}
 
 
@@ -88,11 +89,11 @@ def tune_rates(options, text, console):
         trained(of_cell[START, None], text, options.output, console)
 
     def error(recipe, rate):
-        recipe = dataclasses.replace(recipe, learning_rate=rate, label=f"{recipe.label}-{rate:g}".strip("-"))
-        return trained(recipe, text, options.output, console).bits
+        label = f"{recipe.label}-{rate:g}".lstrip("-")
+        return trained(dataclasses.replace(recipe, learning_rate=rate, label=label), text, options.output, console).bits
 
     kinds = {cell: one_of_each_kind(of_cell) for cell, of_cell in asked.items()}
-    tune(kinds, error, spread, "bits per character", options.output, console)
+    tune(kinds, error, spread, lambda cell: f"{cell.upper()}, bits per character", options.output, console)
 
 
 def run(options, text, console):

@@ -29,6 +29,7 @@ import numpy as np
 import tensorflow as tf
 from arguments import block_shape
 from files import write_json
+from learning_rates import tune
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -36,7 +37,6 @@ from speech_audio import recorded, spoken
 from speech_data import Speech
 from speech_measure import draw_curves, draw_utterance, milliseconds_per_step
 from speech_training import CELLS, SCOPES, Recipe, keep_memory, spread, trained, weights
-from learning_rates import tune
 
 import keras_sparse_rnn as ksr
 
@@ -152,7 +152,7 @@ def tune_rates(options, speech):
         return trained(dataclasses.replace(recipe, learning_rate=rate), speech, folder, console).cer
 
     kinds = {cell: one_of_each_kind(recipes(options, cell, 0, len(speech.letters))) for cell in options.cells}
-    tune(kinds, error, spread, "character error rate on utterances set aside", options.output, console)
+    tune(kinds, error, spread, lambda cell: f"{CELLS[cell].__name__}, character error rate on utterances set aside", options.output, console)
 
 
 def one_of_each_kind(asked):

@@ -12,12 +12,12 @@ import tensorflow as tf
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
+import learning_rates  # noqa: E402
 import speech_audio  # noqa: E402
 import speech_ctc  # noqa: E402
 import speech_data  # noqa: E402
 import speech_measure  # noqa: E402
 import speech_training  # noqa: E402
-import learning_rates  # noqa: E402
 
 import keras_sparse_rnn as ksr  # noqa: E402
 
@@ -187,6 +187,10 @@ def test_each_group_of_rows_begins_with_the_dense_model(rows, others):
 def test_rates_are_halved_or_doubled_until_neither_is_better(best, tried):
     found = learning_rates.climb(lambda rate: abs(np.log(rate / best)), 3.0)
     assert list(found) == tried
+
+
+def test_a_rate_at_which_it_diverges_is_no_best_one():
+    assert list(learning_rates.climb(lambda rate: np.nan if rate > 2 else abs(np.log(rate)), 4.0)) == [0.5, 1.0, 2.0, 4.0]
 
 
 def test_tuned_are_dense_small_pruned_and_wide():
