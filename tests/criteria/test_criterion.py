@@ -126,7 +126,11 @@ def test_a_name_stands_for_the_fisher_scores(make_model, data):
     np.testing.assert_array_equal(scores, criteria.Fisher().block_scores(kernel, grid, model))
 
 
-@pytest.mark.parametrize("criterion", ["l2", "fisher", criteria.Magnitude("mean"), criteria.Fisher(), ByNumber(-1.0)], ids=lambda one: one if isinstance(one, str) else type(one).__name__)
+@pytest.mark.parametrize(
+    "criterion",
+    ["l2", "fisher", criteria.Magnitude("mean"), criteria.Fisher(), ByNumber(-1.0)],
+    ids=["name", "fisher", "magnitude", "Fisher", "own"],
+)
 def test_a_callback_is_saved_with_its_criterion(criterion):
     pruning = BlockPruning(Constant(0.5, 2), SHAPE, criterion=criterion)
     again = BlockPruning.from_config(pruning.get_config())
