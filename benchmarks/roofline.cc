@@ -72,12 +72,12 @@ double rate(int threads, double seconds, const Work& work) {
       }
       double start = now(), time = 0;
       int64_t calls = 0;
-      while (!stop) {
+      do {  // once at least: on a busy machine another thread may be done before this one gets a processor
         work(thread);
         ++calls;
         time = now() - start;
         if (time >= seconds) stop = true;
-      }
+      } while (!stop);
       rates[thread] = calls / time;
     });
   double sum = 0;

@@ -34,6 +34,22 @@ def test_round_trip_between_two_processors():
             os.sched_setaffinity(0, usable)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot choose its processors here")
+def test_threads_that_share_a_processor_are_all_counted():
+    """One of them is then done before another begins, and on a busy machine, too."""
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("there is no C++ compiler")
+    usable = os.sched_getaffinity(0)
+    with roofline.Program() as program:
+        try:
+            os.sched_setaffinity(0, {min(usable)})
+            found = program.run(2, 0.002, 65536)
+        finally:
+            os.sched_setaffinity(0, usable)
+    assert all(rate > 0 for curve in found["bandwidth"].values() for _, rate in curve)
+    assert all(rate > 0 for _, rate in found["flops"])
+
+
 def test_no_compiler_no_round_trip(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with roofline.Program() as program:
