@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 
@@ -7,11 +8,33 @@ from benchmarks import roofline
 from benchmarks.problems import Case, Pattern, Problem
 
 
+COMPILERS = "c++", "g++", "clang++"
+needs_a_choice_of_processors = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot choose its processors here")
+
+
+@pytest.fixture
+def program():
+    if not any(map(shutil.which, COMPILERS)):
+        pytest.skip("there is no C++ compiler")
+    with roofline.Program() as compiled:
+        yield compiled
+
+
+@contextlib.contextmanager
+def one_processor():
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usable)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
+
+
 @pytest.mark.parametrize("by", ["roofline.cc", "NumPy"])
 def test_the_machine_can_do_something(by, monkeypatch):
     if by == "NumPy":
         monkeypatch.setattr(shutil, "which", lambda name: None)
-    elif not any(map(shutil.which, ("c++", "g++", "clang++"))):
+    elif not any(map(shutil.which, COMPILERS)):
         pytest.skip("there is no C++ compiler")
     found = roofline.measure(2, quick=True)
     assert found["by"] == by and set(found["bandwidth"]) == {"1", "2"}
@@ -19,33 +42,19 @@ def test_the_machine_can_do_something(by, monkeypatch):
     assert dict(map(tuple, found["flops"]))[2] > 1e8
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot choose its processors here")
-def test_round_trip_between_two_processors():
-    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        pytest.skip("there is no C++ compiler")
-    usable = os.sched_getaffinity(0)
-    with roofline.Program() as program:
-        if len(usable) > 1:
-            assert 1e-9 < program.round_trip() < 1e-3
-        try:
-            os.sched_setaffinity(0, {min(usable)})
-            assert program.round_trip() is None
-        finally:
-            os.sched_setaffinity(0, usable)
+@needs_a_choice_of_processors
+def test_round_trip_between_two_processors(program):
+    if len(os.sched_getaffinity(0)) > 1:
+        assert 1e-9 < program.round_trip() < 1e-3
+    with one_processor():
+        assert program.round_trip() is None
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot choose its processors here")
-def test_threads_that_share_a_processor_are_all_counted():
+@needs_a_choice_of_processors
+def test_threads_that_share_a_processor_are_all_counted(program):
     """One of them is then done before another begins, and on a busy machine, too."""
-    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        pytest.skip("there is no C++ compiler")
-    usable = os.sched_getaffinity(0)
-    with roofline.Program() as program:
-        try:
-            os.sched_setaffinity(0, {min(usable)})
-            found = program.run(2, 0.002, 65536)
-        finally:
-            os.sched_setaffinity(0, usable)
+    with one_processor():
+        found = program.run(2, 0.002, 65536)
     assert all(rate > 0 for curve in found["bandwidth"].values() for _, rate in curve)
     assert all(rate > 0 for _, rate in found["flops"])
 
