@@ -23,7 +23,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from arguments import block_shape
 from char_measure import spread
-from char_network import equal_units, total
+from char_network import small_units
 from char_text import Text
 from char_training import Recipe, trained
 from files import write_json
@@ -37,7 +37,8 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 
 DENSE = {"dropout": 0.5, "sparsity": 0.0}
 # Of as many parameters as the pruned ones; as many steps as one of these has together with the dense one that it starts from.
-SMALL = {"dropout": 0.0, "sparsity": 0.0, "steps": 5000}
+AS_MANY = "as many parameters"
+SMALL = {"units": AS_MANY, "dropout": 0.0, "sparsity": 0.0, "steps": 5000}
 PLAIN = {"dropout": 0.2, "ramp": (0.1, 0.4), "criterion": "l2"}
 FRESH = {"dropout": 0.2, "ramp": (0.02, 0.3), "criterion": "fisher"}
 BEST = {**FRESH, "start": "dense"}
@@ -102,8 +103,8 @@ def recipe_of(row, options, seed, characters):
     changes = dict(ROWS[row])
     if "start" in changes:
         changes["start"] = recipe_of(changes["start"], options, seed, characters).name()
-    if row.startswith("small"):
-        changes["units"] = equal_units(characters, total(characters, options.units, options.cell, options.sparsity), options.cell)
+    if changes.get("units") == AS_MANY:
+        changes["units"] = small_units(characters, options.units, options.cell, options.sparsity)
     label = "" if row in ("dense", "best") else row.replace(",", "").replace(" ", "-")
     common = Recipe(cell=options.cell, units=options.units, sparsity=options.sparsity, block_shape=options.block, label=label, seed=seed)
     if changes.get("sparsity") == 0:

@@ -53,6 +53,11 @@ def equal_units(characters, count, cell="lstm"):
     return min(range(1, 4096), key=lambda units: abs(total(characters, units, cell) - count))
 
 
+def small_units(characters, units, cell="lstm", sparsity=0.0):
+    """The units of the dense model that has as many parameters as one of `units` whose kernels are pruned to `sparsity`."""
+    return equal_units(characters, total(characters, units, cell, sparsity), cell)
+
+
 def equal_sparsity(characters, units, count, cell="lstm"):
     """The sparsity, in thousandths, at which a model of `units` has `count` parameters."""
     return round((total(characters, units, cell) - count) / kernel_weights(units, cell), 3)

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 
 from char_measure import spread
-from char_network import equal_sparsity, equal_units, total
+from char_network import equal_sparsity, small_units, total
 from char_training import Recipe, trained
 from files import whole, write_json
 from learning_rates import tune
@@ -54,7 +54,7 @@ def recipes(cell, seed, characters, quick=False):
     scope = "gate" if quick or cell == "gru" else "model"
     pruned = dataclasses.replace(common, start=start.name(), scope=scope, **of_kind[PRUNED])
     for sparsity in sparsities:
-        small = equal_units(characters, total(characters, common.units, cell, sparsity), cell)
+        small = small_units(characters, common.units, cell, sparsity)
         result[SMALL, sparsity] = dataclasses.replace(twice, units=small, **of_kind[SMALL])
         for shape in shapes:
             one = dataclasses.replace(pruned, sparsity=sparsity, block_shape=shape)
