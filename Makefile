@@ -21,6 +21,7 @@ announcement:
 	@echo "measured. It takes about a minute, and so short a training shows that everything works, not how accurate it is."
 
 test: .venv/installed
+	.venv/bin/ruff format --check --quiet . && .venv/bin/ruff check --quiet .
 	.venv/bin/pytest -n auto --dist worksteal
 
 comma := ,

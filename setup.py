@@ -1,10 +1,11 @@
-"""Builds the native library next to the Python package; everything else about the package stands in setup.cfg.
+"""Builds the native library next to the Python package; everything else about the package stands in
+setup.cfg.
 
-The library is plain C++17 with no Python and no TensorFlow header, so one build serves every Python 3 and TensorFlow 2.16 and later. Without a
-compiler the installation goes through and the package runs on plain TensorFlow.
+The library is plain C++17 with no Python and no TensorFlow header, so one build serves every Python
+3 and TensorFlow 2.16 and later. Without a compiler the installation goes through and the package
+runs on plain TensorFlow.
 
-For development, `python setup.py build_ext --inplace` puts the library into the source tree.
-"""
+For development, `python setup.py build_ext --inplace` puts the library into the source tree."""
 
 import os
 import pathlib
@@ -19,17 +20,35 @@ from setuptools.command.build_ext import build_ext
 
 try:
     from setuptools.command.bdist_wheel import bdist_wheel
-except ImportError:  # before setuptools 70.1 it is in the wheel package, which pip brings when it builds a wheel
+except (
+    ImportError
+):  # before setuptools 70.1 it is in the wheel package, which pip brings when it builds a wheel
     try:
         from wheel.bdist_wheel import bdist_wheel
     except ImportError:
         bdist_wheel = None
 
 NATIVE = pathlib.Path("keras_sparse_rnn", "native")
-SOURCES = sorted(str(path) for folder in ("core", "tensorflow") for path in NATIVE.joinpath(folder).glob("*.cc"))
-HEADERS = sorted(str(path) for folder in ("core", "tensorflow") for path in NATIVE.joinpath(folder).glob("*.[hi]*"))
-FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread", "-ffp-contract=fast", "-Wno-psabi", "-DNDEBUG"]
-# Each instruction set's kernels are compiled with its flags, whatever machine this is: which of them run is decided when they run.
+SOURCES = sorted(
+    str(path) for folder in ("core", "tensorflow") for path in NATIVE.joinpath(folder).glob("*.cc")
+)
+HEADERS = sorted(
+    str(path)
+    for folder in ("core", "tensorflow")
+    for path in NATIVE.joinpath(folder).glob("*.[hi]*")
+)
+FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-pthread",
+    "-ffp-contract=fast",
+    "-Wno-psabi",
+    "-DNDEBUG",
+]
+# Each instruction set's kernels are compiled with its flags, whatever machine this is: which of
+# them run is decided when they run.
 X86_FLAGS = {
     "kernels_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
     "kernels_avx2.cc": ["-mavx2", "-mfma"],
@@ -37,7 +56,9 @@ X86_FLAGS = {
 
 
 def find_compiler():
-    """The command of a C++17 compiler, as a list: that of the environment variable CXX, or the first one found. None if there is none."""
+    """The command of a C++17 compiler, as a list: that of the environment variable CXX, or the
+    first one found. None if there is none.
+    """
     candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
     for candidate in candidates:
         command = shlex.split(candidate)
@@ -55,10 +76,14 @@ def find_compiler():
 
 
 class BuildNative(build_ext):
-    """Compiles the library with whatever C++17 compiler there is, and does without where there is none."""
+    """Compiles the library with whatever C++17 compiler there is, and does without where there is
+    none.
+    """
 
     def get_ext_filename(self, fullname):
-        return os.path.join(*fullname.split(".")) + ".so"  # no Python version in the name: it holds no Python
+        return (
+            os.path.join(*fullname.split(".")) + ".so"
+        )  # no Python version in the name: it holds no Python
 
     def build_extension(self, ext):
         compiler = find_compiler()
@@ -66,8 +91,9 @@ class BuildNative(build_ext):
         target.unlink(missing_ok=True)  # of an earlier build
         if compiler is None:
             print(
-                "keras_sparse_rnn: no C++17 compiler found, so the native library is not built and everything will run on plain TensorFlow, slower; "
-                "install one (for example `apt install g++`) and install keras_sparse_rnn again."
+                "keras_sparse_rnn: no C++17 compiler found, so the native library is not built and "
+                "everything will run on plain TensorFlow, slower; install one (for example `apt "
+                "install g++`) and install keras_sparse_rnn again."
             )
             return
         build = pathlib.Path(self.build_temp)
@@ -77,7 +103,17 @@ class BuildNative(build_ext):
             path = pathlib.Path(source)
             result = build / f"{path.parent.name}_{path.stem}.o"
             x86 = platform.machine().lower() in ("x86_64", "amd64")
-            self.spawn([*compiler, *FLAGS, *(X86_FLAGS.get(path.name, ()) if x86 else ()), "-c", source, "-o", str(result)])
+            self.spawn(
+                [
+                    *compiler,
+                    *FLAGS,
+                    *(X86_FLAGS.get(path.name, ()) if x86 else ()),
+                    "-c",
+                    source,
+                    "-o",
+                    str(result),
+                ]
+            )
             return str(result)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -109,4 +145,7 @@ if bdist_wheel is not None:
 
     commands["bdist_wheel"] = AnyPython
 
-setup(ext_modules=[Extension("keras_sparse_rnn.ops._native", SOURCES, depends=HEADERS)], cmdclass=commands)
+setup(
+    ext_modules=[Extension("keras_sparse_rnn.ops._native", SOURCES, depends=HEADERS)],
+    cmdclass=commands,
+)

@@ -22,7 +22,13 @@ COLOURS = {
     "ours, bfloat16": "#2aa198",
     "ours, int8": "#6fb43f",
 }
-SHADES = {256: "#a6cbe8", 512: "#5fa3d6", 1024: "#1f6fb2", 2048: "#154f80", 4096: "#0a2a47"}  # of ours, by units
+SHADES = {
+    256: "#a6cbe8",
+    512: "#5fa3d6",
+    1024: "#1f6fb2",
+    2048: "#154f80",
+    4096: "#0a2a47",
+}  # of ours, by units
 
 
 def draw(results, folder):
@@ -39,13 +45,17 @@ def draw(results, folder):
 
 
 def sparsity(results):
-    """Speed-up over sparsity: a panel for each batch size, a line for each number of units, and the gradient beside."""
+    """Speed-up over sparsity: a panel for each batch size, a line for each number of units, and the
+    gradient beside.
+    """
     panels = {}
     for problem, cases in results.of_group("sweep"):
         if problem.cell == "lstm":
             panels.setdefault((problem.mode, problem.batch), []).append((problem, cases))
     panels = dict(sorted(panels.items()))
-    return _speed_ups({f"LSTM {mode}, batch {batch}": each for (mode, batch), each in panels.items()})
+    return _speed_ups(
+        {f"LSTM {mode}, batch {batch}": each for (mode, batch), each in panels.items()}
+    )
 
 
 def cells(results):
@@ -53,7 +63,9 @@ def cells(results):
     panels = {}
     for problem, cases in results.of_group("sweep"):
         if problem.cell != "lstm":
-            panels.setdefault(f"{CELLS[problem.cell]} {problem.mode}, batch {problem.batch}", []).append((problem, cases))
+            panels.setdefault(
+                f"{CELLS[problem.cell]} {problem.mode}, batch {problem.batch}", []
+            ).append((problem, cases))
     return _speed_ups(dict(sorted(panels.items())))
 
 
@@ -85,16 +97,33 @@ def peers(results):
     """Everybody's times on the problems of the targets."""
     panels = []
     for problem, cases in results.of_group("targets"):
-        bars = [(case, 1e3 * record["median"]) for case, record in cases.items() if "median" in record]
+        bars = [
+            (case, 1e3 * record["median"]) for case, record in cases.items() if "median" in record
+        ]
         panels += [(problem, bars)] if bars else []
     if not panels:
         return None
     figure, axes = _panels(len(panels), columns=2, width=5.4)
     for axis, (problem, bars) in zip(axes, panels):
-        names = [case.series if "ours" not in case.series and case.form == "" else f"{case.series}, {case.pattern}" for case, _ in bars]
-        axis.barh(range(len(bars)), [time for _, time in bars], color=[COLOURS[case.series] for case, _ in bars])
+        names = [
+            case.series
+            if "ours" not in case.series and case.form == ""
+            else f"{case.series}, {case.pattern}"
+            for case, _ in bars
+        ]
+        axis.barh(
+            range(len(bars)),
+            [time for _, time in bars],
+            color=[COLOURS[case.series] for case, _ in bars],
+        )
         for position, (_, time) in enumerate(bars):
-            axis.text(time, position, f" {time:.0f}" if time >= 1000 else f" {time:.3g}", va="center", fontsize=7)
+            axis.text(
+                time,
+                position,
+                f" {time:.0f}" if time >= 1000 else f" {time:.3g}",
+                va="center",
+                fontsize=7,
+            )
         axis.set_yticks(range(len(bars)), names, fontsize=7)
         axis.invert_yaxis()
         axis.set(xscale="log", xlabel="milliseconds a call, logarithmic")
@@ -142,7 +171,14 @@ def products(results):
     return figure
 
 
-CHARTS = {"sparsity": sparsity, "cells": cells, "shapes": shapes, "peers": peers, "roofline": roofline, "products": products}
+CHARTS = {
+    "sparsity": sparsity,
+    "cells": cells,
+    "shapes": shapes,
+    "peers": peers,
+    "roofline": roofline,
+    "products": products,
+}
 
 
 def _speed_ups(panels):
@@ -161,7 +197,11 @@ def _speed_ups(panels):
 
 def _ratios(cases, series, median):
     """`(sparsity, speed-up)` of a series over a time."""
-    records = [(case.pattern.sparsity, record) for case, record in cases.items() if case.series == series and "median" in record]
+    records = [
+        (case.pattern.sparsity, record)
+        for case, record in cases.items()
+        if case.series == series and "median" in record
+    ]
     return sorted((sparsity, median / record["median"]) for sparsity, record in records if median)
 
 
@@ -169,7 +209,15 @@ def _line(axis, points, label, colour):
     """A line over the sparsities, which stand at even distances."""
     if points:
         names = [f"{100 * sparsity:g} %" for sparsity, _ in points]
-        axis.plot(names, [value for _, value in points], label=label, color=colour, marker="o", markersize=3.5, linewidth=1.6)
+        axis.plot(
+            names,
+            [value for _, value in points],
+            label=label,
+            color=colour,
+            marker="o",
+            markersize=3.5,
+            linewidth=1.6,
+        )
 
 
 def _ratio_axis(axis, title):

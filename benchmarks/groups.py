@@ -1,8 +1,9 @@
 """The problems of each group.
 
-The length of the sweep's sequences falls with the work of a step, so that a dense call takes a few hundred milliseconds at most and the whole run about
-half an hour; what a call costs besides its steps then weighs more for large layers, for every peer. The targets have the lengths that they name.
-"""
+The length of the sweep's sequences falls with the work of a step, so that a dense call takes a few
+hundred milliseconds at most and the whole run about half an hour; what a call costs besides its
+steps then weighs more for large layers, for every peer. The targets have the lengths that they
+name."""
 
 from benchmarks.problems import Case, Pattern, Problem
 
@@ -26,8 +27,12 @@ MAIN = Pattern(0.9, (16, 16))
 NARROW = ("bfloat16", "int8")
 
 
-def problem(group, mode, cell, units, batch, steps, patterns, *, forms=(), litert_sparse=False, **options):
-    """A problem with the dense peers of its mode, our layer with each pattern, and with the first sparse one also in narrower `forms`."""
+def problem(
+    group, mode, cell, units, batch, steps, patterns, *, forms=(), litert_sparse=False, **options
+):
+    """A problem with the dense peers of its mode, our layer with each pattern, and with the first
+    sparse one also in narrower `forms`.
+    """
     sparse = next((pattern for pattern in patterns if pattern.sparsity), patterns[0])
     cases = [Case(peer, Pattern() if peer == "litert" else sparse) for peer in DENSE_PEERS[mode]]
     if litert_sparse:
@@ -42,11 +47,33 @@ def targets():
     more = {"rounds": 7, "seconds": 20.0}
     others = [Pattern(0.9, (1, 16)), Pattern(0.9, (8, 8)), Pattern(0.9, (4, 4)), Pattern(0.0)]
     return [
-        problem("targets", "forward", "lstm", 1024, 1, 100, [MAIN, *others], forms=NARROW, litert_sparse=True, **more),
+        problem(
+            "targets",
+            "forward",
+            "lstm",
+            1024,
+            1,
+            100,
+            [MAIN, *others],
+            forms=NARROW,
+            litert_sparse=True,
+            **more,
+        ),
         problem("targets", "forward", "lstm", 2048, 1, 100, [MAIN], forms=NARROW, **more),
         problem("targets", "forward", "gru", 1024, 1, 100, [MAIN], forms=NARROW, **more),
         problem("targets", "forward", "simple_rnn", 1024, 1, 100, [MAIN], forms=NARROW, **more),
-        problem("targets", "forward", "lstm", 1024, 32, 50, [MAIN, Pattern(0.0)], forms=NARROW, litert_sparse=True, **more),
+        problem(
+            "targets",
+            "forward",
+            "lstm",
+            1024,
+            32,
+            50,
+            [MAIN, Pattern(0.0)],
+            forms=NARROW,
+            litert_sparse=True,
+            **more,
+        ),
         problem("targets", "gradient", "lstm", 1024, 32, 50, [MAIN], **more),
         problem("targets", "train", "lstm", 1024, 32, 50, [MAIN], **more),
         problem("targets", "forward", "lstm", 4096, 1, 100, [Pattern(0.99)], **more),
@@ -68,9 +95,17 @@ def sweep():
             for units in (256, 1024)
             for batch in (1, 32)
         ]
-    problems += [problem("sweep", "gradient", "lstm", units, 32, STEPS[32][units], patterns) for units in (256, 1024, 2048)]
-    problems += [problem("sweep", "gradient", "lstm", 1024, batch, STEPS[batch][1024], patterns) for batch in (1, 128)]
-    return problems + [problem("sweep", "gradient", cell, 1024, 32, 50, patterns) for cell in ("gru", "simple_rnn")]
+    problems += [
+        problem("sweep", "gradient", "lstm", units, 32, STEPS[32][units], patterns)
+        for units in (256, 1024, 2048)
+    ]
+    problems += [
+        problem("sweep", "gradient", "lstm", 1024, batch, STEPS[batch][1024], patterns)
+        for batch in (1, 128)
+    ]
+    return problems + [
+        problem("sweep", "gradient", cell, 1024, 32, 50, patterns) for cell in ("gru", "simple_rnn")
+    ]
 
 
 def shapes():
@@ -101,8 +136,14 @@ def products():
             cases = [Case(peer, MAIN) for peer in DENSE_PEERS["product"]]
             for sparsity in (0.5, 0.8, 0.9, 0.95, 0.99):
                 pattern = Pattern(sparsity)
-                cases += [Case("torch", pattern, "bsr"), Case("scipy", pattern, "bsr"), Case("ours", pattern)]
-            problems.append(Problem("products", "product", "matmul", units, batch, 1, tuple(cases), seconds=6.0))
+                cases += [
+                    Case("torch", pattern, "bsr"),
+                    Case("scipy", pattern, "bsr"),
+                    Case("ours", pattern),
+                ]
+            problems.append(
+                Problem("products", "product", "matmul", units, batch, 1, tuple(cases), seconds=6.0)
+            )
     return problems
 
 
@@ -119,7 +160,18 @@ def quick():
     cases = [Case(peer, main) for peer in DENSE_PEERS["product"]]
     cases += [Case("torch", main, "bsr"), Case("scipy", main, "bsr"), Case("ours", main)]
     return [
-        problem("targets", "forward", "lstm", 40, 1, 5, [main, Pattern(0.5, (6, 10))], forms=NARROW, litert_sparse=True, **few),
+        problem(
+            "targets",
+            "forward",
+            "lstm",
+            40,
+            1,
+            5,
+            [main, Pattern(0.5, (6, 10))],
+            forms=NARROW,
+            litert_sparse=True,
+            **few,
+        ),
         problem("targets", "train", "lstm", 40, 2, 5, [main], **few),
         problem("sweep", "forward", "lstm", 40, 2, 5, [Pattern(0.0, (8, 8)), main], **few),
         problem("sweep", "forward", "gru", 40, 2, 5, [Pattern(0.0, (8, 8)), main], **few),
@@ -136,4 +188,11 @@ def quick():
     ]
 
 
-GROUPS = {"targets": targets, "steps": steps, "memory": memory, "shapes": shapes, "products": products, "sweep": sweep}
+GROUPS = {
+    "targets": targets,
+    "steps": steps,
+    "memory": memory,
+    "shapes": shapes,
+    "products": products,
+    "sweep": sweep,
+}

@@ -1,11 +1,14 @@
-"""Measures the files that `export_litert` writes, per pattern: bytes, and milliseconds per sequence in the stock interpreter.
+"""Measures the files that `export_litert` writes, per pattern: bytes, and milliseconds per sequence
+in the stock interpreter.
 
-    python -m benchmarks.litert_sizes [--units 512] [--steps 100] [--sparsity 0.9] [--threads 1] [--rounds 7]
+    python -m benchmarks.litert_sizes [--units 512] [--steps 100] [--sparsity 0.9] [--threads \
+        1] [--rounds 7]
 
-The model is Embedding(100, 64), LSTM(units), Dense(100), untrained, with a random choice of blocks of both LSTM kernels zero (gate by gate).
-Beside ours stands the file that TensorFlow's converter makes of Keras's own loop with its sparsity option, on the same weights. All
-files are opened first and then timed in turns, so that a busy machine slows all of them; the median over the rounds is printed.
-"""
+The model is Embedding(100, 64), LSTM(units), Dense(100), untrained, with a random choice of blocks
+of both LSTM kernels zero (gate by gate). Beside ours stands the file that TensorFlow's converter
+makes of Keras's own loop with its sparsity option, on the same weights. All files are opened first
+and then timed in turns, so that a busy machine slows all of them; the median over the rounds is
+printed."""
 
 import argparse
 import os
@@ -40,23 +43,31 @@ def language_model(units, steps):
 
 
 def pruned(weights, block_shape, sparsity):
-    """LSTM weights with random blocks of both kernels zero; as they are if `block_shape` is None."""
+    """LSTM weights with random blocks of both kernels zero; as they are if `block_shape` is
+    None.
+    """
     if block_shape is None:
         return weights
     kernels, rng = [], np.random.default_rng(0)
     for kernel in weights[:2]:
         block = Block(block_shape)
         grid = block.grid(kernel.shape, gates=4)
-        kernels.append(kernel * grid.expand(block.keep(grid, rng.normal(size=kernel.shape), sparsity)))
+        kernels.append(
+            kernel * grid.expand(block.keep(grid, rng.normal(size=kernel.shape), sparsity))
+        )
     return [*kernels, weights[2]]
 
 
 def converters(model, steps):
-    """The bytes of what TensorFlow's converter makes of the model by itself, with its sparsity option."""
+    """The bytes of what TensorFlow's converter makes of the model by itself, with its sparsity
+    option.
+    """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     call = tf.function(lambda tokens: model(tokens, training=False))
-    frozen = convert_variables_to_constants_v2(call.get_concrete_function(tf.TensorSpec((1, steps), tf.int32)))
+    frozen = convert_variables_to_constants_v2(
+        call.get_concrete_function(tf.TensorSpec((1, steps), tf.int32))
+    )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     converter._experimental_lower_tensor_list_ops = True
@@ -72,7 +83,10 @@ def opened(path, threads):
         interpreter = Interpreter(model_path=path, num_threads=threads)
         interpreter.allocate_tensors()
         (inputs,) = interpreter.get_input_details()
-        interpreter.set_tensor(inputs["index"], np.random.default_rng(0).integers(0, VOCABULARY, inputs["shape"]).astype("int32"))
+        interpreter.set_tensor(
+            inputs["index"],
+            np.random.default_rng(0).integers(0, VOCABULARY, inputs["shape"]).astype("int32"),
+        )
         interpreter.invoke()
     return interpreter.invoke
 
@@ -103,7 +117,9 @@ def main(arguments=None):
         for shape in SHAPES:
             lstm.set_weights(pruned(dense, shape, options.sparsity))
             name = "dense" if shape is None else str(shape)
-            ours, theirs = (os.path.join(folder, f"{len(rows)}{kind}.tflite") for kind in ("ours", "theirs"))
+            ours, theirs = (
+                os.path.join(folder, f"{len(rows)}{kind}.tflite") for kind in ("ours", "theirs")
+            )
             summary = export.export_litert(model, ours, num_threads=options.threads)
             with open(theirs, "wb") as file:
                 file.write(converters(model, options.steps))
@@ -112,14 +128,17 @@ def main(arguments=None):
             print(f"exported {name}", file=sys.stderr)
         times = median_times(invokes, options.rounds)
     print(
-        f"LSTM of {options.units}, {options.sparsity:.0%} of both kernels zero, {options.steps} steps, batch 1, {options.threads} thread(s)\n\n"
-        "| blocks | bytes | times smaller | ms | largest error | computed sparse | the converter's bytes | its ms |\n|---|---|---|---|---|---|---|---|"
+        f"LSTM of {options.units}, {options.sparsity:.0%} of both kernels zero, {options.steps} "
+        f"steps, batch 1, {options.threads} thread(s)\n\n"
+        "| blocks | bytes | times smaller | ms | largest error | computed sparse | the "
+        "converter's bytes | its ms |\n|---|---|---|---|---|---|---|---|"
     )
     baseline = rows[0][1].bytes
     for (name, summary, other), ours, theirs in zip(rows, times[::2], times[1::2]):
         print(
-            f"| {name} | {summary.bytes:,} | {baseline / summary.bytes:.2f} | {ours:.2f} | {summary.largest_error:.1e} "
-            f"| {summary.computed_sparse} of {summary.sparse_tensors} | {other:,} | {theirs:.2f} |"
+            f"| {name} | {summary.bytes:,} | {baseline / summary.bytes:.2f} | {ours:.2f} | "
+            f"{summary.largest_error:.1e} | {summary.computed_sparse} of {summary.sparse_tensors} "
+            f"| {other:,} | {theirs:.2f} |"
         )
 
 

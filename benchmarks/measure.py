@@ -1,15 +1,18 @@
 """Lets the cases of a problem take turns, and makes statistics of their times.
 
-In each round every case has a turn, in one round first to last and in the next last to first. Before a turn there is a short pause, so that the spinning
-threads of the process before have gone to sleep. In its turn a peer first makes calls that do not count, then timed ones until its share of the problem's
-time is used up, at least one. Whatever slows the machine down for a while so hits all of them.
+In each round every case has a turn, in one round first to last and in the next last to first.
+Before a turn there is a short pause, so that the spinning threads of the process before have gone
+to sleep. In its turn a peer first makes calls that do not count, then timed ones until its share of
+the problem's time is used up, at least one. Whatever slows the machine down for a while so hits all
+of them.
 
-Where other programs take more than a quarter of a core meanwhile, the turn is repeated, twice at most, and the one that was disturbed least counts. Two threads
-that wait for each other are slowed down a hundredfold if a third one keeps a core from them.
+Where other programs take more than a quarter of a core meanwhile, the turn is repeated, twice at
+most, and the one that was disturbed least counts. Two threads that wait for each other are slowed
+down a hundredfold if a third one keeps a core from them.
 
-Before each turn the time is taken that a line of memory needs from one processor to another and back: on a virtual machine the host moves the processors between
-those that share a cache and those that do not, and whoever passes much between threads is slower by half in the second case.
-"""
+Before each turn the time is taken that a line of memory needs from one processor to another and
+back: on a virtual machine the host moves the processors between those that share a cache and those
+that do not, and whoever passes much between threads is slower by half in the second case."""
 
 import os
 import statistics
@@ -36,8 +39,10 @@ def measure(problem, team, progress=lambda: None, round_trip=lambda: None):
         round_trip: returns the seconds from one processor to another and back, or None.
 
     Returns:
-        list of dicts, one for each case: its fields, and `median`, `min`, `q1`, `q3` in seconds, `calls`, the `rounds`' medians, the `round_trips` before them,
-        the `error`, and how many cores `others` used in its most disturbed turn; or `skipped` or `failed` with the reason.
+        list of dicts, one for each case: its fields, and `median`, `min`, `q1`, `q3` in seconds,
+            `calls`, the `rounds`' medians, the `round_trips` before them,
+        the `error`, and how many cores `others` used in its most disturbed turn; or `skipped` or
+        `failed` with the reason.
     """
     if problem.mode == "memory":
         return [_outcome(case, _memory, problem, case, team, progress) for case in problem.cases]
@@ -49,7 +54,9 @@ def measure(problem, team, progress=lambda: None, round_trip=lambda: None):
             time.sleep(PAUSE)
             if case not in outcomes:
                 try:
-                    turns[case].append(_turn(team[case.peer], ready[case]["number"], seconds, round_trip))
+                    turns[case].append(
+                        _turn(team[case.peer], ready[case]["number"], seconds, round_trip)
+                    )
                 except (Failed, Skipped) as error:
                     outcomes[case] = _reason(error)
             progress()
@@ -57,7 +64,12 @@ def measure(problem, team, progress=lambda: None, round_trip=lambda: None):
     for case in ready.keys() - outcomes.keys():
         others = max(turn["others"] for turn in turns[case])
         trips = [turn["round_trip"] for turn in turns[case]]
-        outcomes[case] = {"error": ready[case]["error"], "others": others, "round_trips": trips, **summary([turn["times"] for turn in turns[case]])}
+        outcomes[case] = {
+            "error": ready[case]["error"],
+            "others": others,
+            "round_trips": trips,
+            **summary([turn["times"] for turn in turns[case]]),
+        }
     return [{**_fields(case), **outcomes[case]} for case in problem.cases]
 
 
@@ -84,7 +96,10 @@ def _turn(worker, number, seconds, round_trip):
     """The least disturbed of a few turns; one, if it was not disturbed."""
     best = None
     for _ in range(TRIES):
-        turn = {"round_trip": round_trip(), **worker.ask("turn", number=number, seconds=seconds, calls=MOST_CALLS)}
+        turn = {
+            "round_trip": round_trip(),
+            **worker.ask("turn", number=number, seconds=seconds, calls=MOST_CALLS),
+        }
         best = min(best or turn, turn, key=lambda each: each["others"])
         if best["others"] <= DISTURBED:
             break
@@ -102,12 +117,16 @@ def _prepared(problem, team, progress):
     answers, outcomes = {}, {}
 
     def expected(pattern):
-        """The file of the outputs that a pattern should give. The reference computes it when it is first needed."""
+        """The file of the outputs that a pattern should give. The reference computes it when it is
+        first needed.
+        """
         with lock:
             if pattern not in paths:
                 path = os.path.join(team.folder.name, f"expected-{len(paths)}.npz")
                 try:
-                    team["reference"].ask("expect", problem=fields, pattern=_pattern(pattern), path=path)
+                    team["reference"].ask(
+                        "expect", problem=fields, pattern=_pattern(pattern), path=path
+                    )
                 except Failed as error:
                     raise Failed(f"nothing to compare with: {error}") from error
                 paths[pattern] = path
@@ -118,7 +137,9 @@ def _prepared(problem, team, progress):
             try:
                 worker = team[peer]
                 worker.start()
-                answers[case] = worker.ask("prepare", problem=fields, case=_fields(case), path=expected(case.pattern))
+                answers[case] = worker.ask(
+                    "prepare", problem=fields, case=_fields(case), path=expected(case.pattern)
+                )
             except (Failed, Skipped) as error:
                 outcomes[case] = _reason(error)
             progress()

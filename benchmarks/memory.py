@@ -13,11 +13,14 @@ STATUS, REFERENCES = pathlib.Path("/proc/self/status"), pathlib.Path("/proc/self
 def of_training(peer, problem, case):
     """Bytes of a training step.
 
-    Before the process is measured it trains a tiny layer, so that the code and the buffers that any training needs count as its baseline.
+    Before the process is measured it trains a tiny layer, so that the code and the buffers that any
+    training needs count as its baseline.
 
     Returns:
-        dict: `counted`, the weights (with the numbers of live blocks), gradients and optimiser slots; `peak`, how far the resident memory of the
-        process rose over its baseline in three steps: these, the activations, the batch, and whatever the peer needs besides.
+        dict: `counted`, the weights (with the numbers of live blocks), gradients and optimiser
+            slots; `peak`, how far the resident memory of the
+        process rose over its baseline in three steps: these, the activations, the batch, and
+            whatever the peer needs besides.
     """
     if not REFERENCES.exists():
         raise Unavailable("the peak of resident memory is read from Linux's /proc")

@@ -105,7 +105,9 @@ class Problem:
 
     @property
     def length(self):
-        """How many steps of input there are: `step` computes one at a time, and is checked over three."""
+        """How many steps of input there are: `step` computes one at a time, and is checked over
+        three.
+        """
         return 3 if self.mode == "step" else self.steps
 
     def __str__(self):
@@ -115,7 +117,10 @@ class Problem:
         return f"{CELLS[self.cell]} {self.mode}, H {self.units}, batch {self.batch}{length}"
 
     def to_json(self):
-        return {**dataclasses.asdict(self), "cases": [dataclasses.asdict(case) for case in self.cases]}
+        return {
+            **dataclasses.asdict(self),
+            "cases": [dataclasses.asdict(case) for case in self.cases],
+        }
 
     @classmethod
     def from_json(cls, fields):
@@ -124,4 +129,6 @@ class Problem:
 
 def case_from_json(fields):
     pattern = fields["pattern"]
-    return Case(fields["peer"], Pattern(pattern["sparsity"], tuple(pattern["block_shape"])), fields["form"])
+    return Case(
+        fields["peer"], Pattern(pattern["sparsity"], tuple(pattern["block_shape"])), fields["form"]
+    )

@@ -9,7 +9,12 @@ import sys
 import tempfile
 import threading
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "KERAS_SPARSE_RNN_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "KERAS_SPARSE_RNN_THREADS",
+)
 PATIENCE = 300.0  # seconds for one answer
 
 
@@ -22,7 +27,8 @@ class Skipped(Exception):
 
 
 class Worker:
-    """A `benchmarks.worker` process, started when it is first asked for something and again after it died.
+    """A `benchmarks.worker` process, started when it is first asked for something and again after
+    it died.
 
     Args:
         peer: a key of `benchmarks.peers.PEERS`.
@@ -32,7 +38,14 @@ class Worker:
         command: what to run.
     """
 
-    def __init__(self, peer, threads, folder, patience=PATIENCE, command=(sys.executable, "-m", "benchmarks.worker")):
+    def __init__(
+        self,
+        peer,
+        threads,
+        folder,
+        patience=PATIENCE,
+        command=(sys.executable, "-m", "benchmarks.worker"),
+    ):
         self.peer, self.threads, self.patience, self.command = peer, threads, patience, command
         self.log = pathlib.Path(folder, f"{peer}.log")
         self.process = None
@@ -94,10 +107,17 @@ class Worker:
                 stderr=log,
                 text=True,
                 cwd=tempfile.gettempdir(),
-                env={**os.environ, **variables, **quiet, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+                env={
+                    **os.environ,
+                    **variables,
+                    **quiet,
+                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+                },
             )
         self.answers = queue.Queue()
-        self.reader = threading.Thread(target=_read, args=(self.process.stdout, self.answers), daemon=True)
+        self.reader = threading.Thread(
+            target=_read, args=(self.process.stdout, self.answers), daemon=True
+        )
         self.reader.start()
         try:
             self._answer()
@@ -129,7 +149,9 @@ class Worker:
 
     def last_words(self, lines=3):
         """The end of what it wrote to standard error."""
-        return " | ".join(self.log.read_text(errors="replace").strip().splitlines()[-lines:]) or "none"
+        return (
+            " | ".join(self.log.read_text(errors="replace").strip().splitlines()[-lines:]) or "none"
+        )
 
 
 def _read(stream, answers):

@@ -1,4 +1,6 @@
-"""The file of results: JSON, replaced whole after each problem, so that a run that is cut off goes on where it stopped."""
+"""The file of results: JSON, replaced whole after each problem, so that a run that is cut off goes
+on where it stopped.
+"""
 
 import datetime
 import json
@@ -18,7 +20,8 @@ class Results:
     Attributes:
         machine: what `machine.describe` said when the file was last written.
         roofline: what `roofline.measure` found, or None.
-        problems: dict of a problem's key to its record: `problem`, `commit`, `fingerprint`, `date` and the `cases`.
+        problems: dict of a problem's key to its record: `problem`, `commit`, `fingerprint`, `date`
+            and the `cases`.
     """
 
     def __init__(self, path=None):
@@ -32,9 +35,16 @@ class Results:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise ValueError(f"of format {content['format']}")
-            self.machine, self.roofline, self.problems = content["machine"], content["roofline"], content["problems"]
+            self.machine, self.roofline, self.problems = (
+                content["machine"],
+                content["roofline"],
+                content["problems"],
+            )
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"`--out` must be a file of results, of format {FORMAT}, or a new one. Received: {self.path}, {error!r}") from error
+            raise ValueError(
+                f"`--out` must be a file of results, of format {FORMAT}, or a new one. Received: "
+                f"{self.path}, {error!r}"
+            ) from error
 
     def belongs_to(self, description):
         """Takes over a new description of the machine.
@@ -45,15 +55,19 @@ class Results:
         for name in ("processor", "threads"):
             if self.machine and self.machine[name] != description[name]:
                 raise ValueError(
-                    f"`--out` must not mix machines: {self.path} has results of {name}={self.machine[name]!r}. "
-                    f"Received: {name}={description[name]!r}"
+                    f"`--out` must not mix machines: {self.path} has results of "
+                    f"{name}={self.machine[name]!r}. Received: {name}={description[name]!r}"
                 )
         self.machine = description
 
     def has(self, problem):
         """Whether this very problem has been measured with this very package and peers."""
         record = self.problems.get(problem.key)
-        return bool(record) and record["problem"] == plain(problem.to_json()) and record["fingerprint"] == machine.fingerprint()
+        return (
+            bool(record)
+            and record["problem"] == plain(problem.to_json())
+            and record["fingerprint"] == machine.fingerprint()
+        )
 
     def add(self, problem, cases):
         self.problems[problem.key] = {
@@ -67,7 +81,12 @@ class Results:
 
     def save(self):
         """Writes the file whole or not at all."""
-        content = {"format": FORMAT, "machine": self.machine, "roofline": self.roofline, "problems": self.problems}
+        content = {
+            "format": FORMAT,
+            "machine": self.machine,
+            "roofline": self.roofline,
+            "problems": self.problems,
+        }
         text = json.dumps(content, indent=1)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         number, draft = tempfile.mkstemp(dir=self.path.parent, prefix=".", suffix=".json")
@@ -94,9 +113,15 @@ def plain(value):
 
 
 def fastest_dense(cases):
-    """The fastest dense peer that was measured: its series and median in seconds, or `(None, None)`."""
+    """The fastest dense peer that was measured: its series and median in seconds, or `(None,
+    None)`.
+    """
     from benchmarks.problems import DENSE
 
-    times = [(record["median"], case.series) for case, record in cases.items() if case.series in DENSE and "median" in record]
+    times = [
+        (record["median"], case.series)
+        for case, record in cases.items()
+        if case.series in DENSE and "median" in record
+    ]
     median, series = min(times, default=(None, None))
     return series, median

@@ -1,12 +1,13 @@
 """What the machine can do at most, measured, and what that means for a case: its attainable time.
 
-A sequence must read its recurrent weights once for each step, its other weights at least once, and its input and output once; and it must make
-two operations for each live weight, sample and step. At best the machine does both at once, each as fast as it was measured:
+A sequence must read its recurrent weights once for each step, its other weights at least once, and
+its input and output once; and it must make two operations for each live weight, sample and step. At
+best the machine does both at once, each as fast as it was measured:
 
     attainable = max(bytes / bandwidth, operations / peak)
 
-The bandwidth is that of reading memory of the size of the live recurrent weights over and over, so that of the cache that they fit into.
-"""
+The bandwidth is that of reading memory of the size of the live recurrent weights over and over, so
+that of the cache that they fit into."""
 
 import json
 import pathlib
@@ -29,7 +30,8 @@ def measure(threads, quick=False):
     """Measures the machine by a small C++ program, or, where there is no compiler, by NumPy.
 
     Returns:
-        dict: `bandwidth`, for 1 thread and for `threads` a list of `[bytes, bytes per second]`; `flops`, a list of `[threads, operations per second]`; `by`.
+        dict: `bandwidth`, for 1 thread and for `threads` a list of `[bytes, bytes per second]`;
+            `flops`, a list of `[threads, operations per second]`; `by`.
     """
     seconds, sizes = (0.01, SIZES[::4]) if quick else (0.25, SIZES)
     with Program() as program:
@@ -46,7 +48,11 @@ class Program:
         compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
         if compiler is not None:
             self.path = pathlib.Path(self.folder.name, "roofline")
-            subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", str(self.path)], check=True, capture_output=True)
+            subprocess.run(
+                [compiler, *FLAGS, str(SOURCE), "-o", str(self.path)],
+                check=True,
+                capture_output=True,
+            )
         return self
 
     def __exit__(self, *error):
@@ -56,15 +62,23 @@ class Program:
         """What it prints; None where there is no compiler."""
         if self.path is None:
             return None
-        return json.loads(subprocess.run([str(self.path), *map(str, arguments)], check=True, capture_output=True, text=True).stdout)
+        return json.loads(
+            subprocess.run(
+                [str(self.path), *map(str, arguments)], check=True, capture_output=True, text=True
+            ).stdout
+        )
 
     def round_trip(self):
-        """Seconds that a line of memory takes from one processor to another and back; None if it cannot be told."""
+        """Seconds that a line of memory takes from one processor to another and back; None if it
+        cannot be told.
+        """
         return self.run("round-trip")
 
 
 def _by_numpy(threads, seconds, sizes):
-    """A rough stand-in: NumPy's sums read on one thread, its product uses as many as its library wants."""
+    """A rough stand-in: NumPy's sums read on one thread, its product uses as many as its library
+    wants.
+    """
 
     def rate(function):
         function()
@@ -80,11 +94,17 @@ def _by_numpy(threads, seconds, sizes):
         curve.append([size, rate(array.max) * size])
     square = np.ones((512, 512), np.float32)
     peak = rate(lambda: square @ square) * 2 * 512**3
-    return {"bandwidth": {"1": curve, str(threads): curve}, "flops": [[threads, peak]], "by": "NumPy"}
+    return {
+        "bandwidth": {"1": curve, str(threads): curve},
+        "flops": [[threads, peak]],
+        "by": "NumPy",
+    }
 
 
 def bandwidth(roofline, threads, size):
-    """Bytes per second when memory of `size` is read again and again, between the measured sizes by their logarithms."""
+    """Bytes per second when memory of `size` is read again and again, between the measured sizes by
+    their logarithms.
+    """
     sizes, rates = zip(*roofline["bandwidth"][str(threads)])
     return float(np.interp(np.log(size), np.log(sizes), rates))
 
@@ -96,4 +116,7 @@ def attainable(roofline, threads, problem, case):
     values = 4 * 2 * problem.batch * problem.steps * problem.units
     moved = problem.steps * size + kernel * BYTES[case.form] + values
     operations = 2 * problem.batch * problem.steps * (kernel + recurrent)
-    return max(moved / bandwidth(roofline, threads, size), operations / dict(map(tuple, roofline["flops"]))[threads])
+    return max(
+        moved / bandwidth(roofline, threads, size),
+        operations / dict(map(tuple, roofline["flops"]))[threads],
+    )

@@ -10,7 +10,9 @@ from benchmarks import roofline, targets
 from benchmarks.problems import CELLS, DENSE, SERIES, Pattern
 from benchmarks.results import fastest_dense
 
-NOTHING = "Not measured yet: `python -m benchmarks` measures, `--draw` draws, `--table` writes this."
+NOTHING = (
+    "Not measured yet: `python -m benchmarks` measures, `--draw` draws, `--table` writes this."
+)
 PICTURES = {
     "sparsity": "Speed-up of LSTM layers over the fastest dense peer, by sparsity",
     "cells": "Speed-up of GRU and SimpleRNN layers over the fastest dense peer, by sparsity",
@@ -23,7 +25,9 @@ PICTURES = {
 
 @dataclasses.dataclass
 class Table:
-    """A title, the names of the columns and rows of strings; the first column is left-aligned text."""
+    """A title, the names of the columns and rows of strings; the first column is left-aligned
+    text.
+    """
 
     title: str
     header: list
@@ -53,12 +57,23 @@ def all_tables(results):
 def machine(results):
     about = results.machine or {}
     roof = results.roofline or {"bandwidth": {}, "flops": []}
-    rows = [[name.replace("_", " "), _plain(value)] for name, value in about.items() if name != "versions"]
+    rows = [
+        [name.replace("_", " "), _plain(value)]
+        for name, value in about.items()
+        if name != "versions"
+    ]
     rows += [[name, str(value)] for name, value in about.get("versions", {}).items() if value]
     for threads, curve in roof["bandwidth"].items():
-        some = [f"{size >> 10} KiB: {rate / 1e9:.0f}" for size, rate in curve if size in (1 << 18, 1 << 21, 1 << 23, 1 << 25, 1 << 28)]
+        some = [
+            f"{size >> 10} KiB: {rate / 1e9:.0f}"
+            for size, rate in curve
+            if size in (1 << 18, 1 << 21, 1 << 23, 1 << 25, 1 << 28)
+        ]
         rows.append([f"reading, {threads} thread(s), GB/s", ", ".join(some)])
-    rows += [[f"multiply-adds, {threads} thread(s), GFLOP/s", f"{rate / 1e9:.0f}"] for threads, rate in roof["flops"]]
+    rows += [
+        [f"multiply-adds, {threads} thread(s), GFLOP/s", f"{rate / 1e9:.0f}"]
+        for threads, rate in roof["flops"]
+    ]
     if results.problems:
         commits = sorted({str(record["commit"]) for record in results.problems.values()})
         rows.append(["measured at commit", ", ".join(commits)])
@@ -71,12 +86,33 @@ def figures(results):
         sign = "<=" if figure.at_most else ">="
         unit = "" if figure.at_most else "x"
         if value is None:
-            found = [next((f"{kind}: {ours[kind]}" for kind in ("skipped", "failed") if kind in ours), "not measured"), "", "", ""]
+            found = [
+                next(
+                    (f"{kind}: {ours[kind]}" for kind in ("skipped", "failed") if kind in ours),
+                    "not measured",
+                ),
+                "",
+                "",
+                "",
+            ]
         else:
-            time = f"{1e3 * ours['median']:.4g} ms" if "median" in ours else f"{ours['counted'] / 1e6:.1f} MB"
-            found = [f"{value:.3g}{unit}", "yes" if targets.reached(figure, value) else "no", time, other]
+            time = (
+                f"{1e3 * ours['median']:.4g} ms"
+                if "median" in ours
+                else f"{ours['counted'] / 1e6:.1f} MB"
+            )
+            found = [
+                f"{value:.3g}{unit}",
+                "yes" if targets.reached(figure, value) else "no",
+                time,
+                other,
+            ]
         rows.append([figure.what, f"{sign} {figure.asked:.3g}{unit}", *found])
-    return Table("Figures to reach", ["case", "asked", "measured", "reached", "ours", "against"], rows if results.problems else [])
+    return Table(
+        "Figures to reach",
+        ["case", "asked", "measured", "reached", "ours", "against"],
+        rows if results.problems else [],
+    )
 
 
 def peers(results):
@@ -85,7 +121,17 @@ def peers(results):
     for problem, cases in results.of_group("targets"):
         for case, record in cases.items():
             rows.append([str(problem), _name(case), *_times(record)])
-    header = ["problem", "who", "median", "quartiles", "least", "calls", "error", "others", "round trip, ns"]
+    header = [
+        "problem",
+        "who",
+        "median",
+        "quartiles",
+        "least",
+        "calls",
+        "error",
+        "others",
+        "round trip, ns",
+    ]
     return Table("Everybody's times, milliseconds", header, rows)
 
 
@@ -94,22 +140,42 @@ def sweep(results):
     rows, sparsities = [], (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
     for problem, cases in results.of_group("sweep"):
         series, median = fastest_dense(cases)
-        ours = {case.pattern.sparsity: record for case, record in cases.items() if case.series == "ours"}
+        ours = {
+            case.pattern.sparsity: record for case, record in cases.items() if case.series == "ours"
+        }
         ratios = [_ratio(median, ours.get(sparsity, {})) for sparsity in sparsities]
-        sizes = [CELLS[problem.cell], problem.mode, *map(str, (problem.units, problem.batch, problem.steps))]
+        sizes = [
+            CELLS[problem.cell],
+            problem.mode,
+            *map(str, (problem.units, problem.batch, problem.steps)),
+        ]
         rows.append([*sizes, f"{series} {1e3 * median:.4g}" if median else "none", *ratios])
-    header = ["cell", "mode", "H", "batch", "T", "fastest dense, ms", *(f"{100 * sparsity:g} %" for sparsity in sparsities)]
+    header = [
+        "cell",
+        "mode",
+        "H",
+        "batch",
+        "T",
+        "fastest dense, ms",
+        *(f"{100 * sparsity:g} %" for sparsity in sparsities),
+    ]
     return Table("Speed-up over the fastest dense peer, 16x16", header, rows)
 
 
 def shapes(results):
     columns = list(results.of_group("shapes"))
-    patterns = dict.fromkeys(case.pattern for _, cases in columns for case in cases if case.series == "ours")
+    patterns = dict.fromkeys(
+        case.pattern for _, cases in columns for case in cases if case.series == "ours"
+    )
     rows = []
     for pattern in patterns:
         row = [f"({pattern.block_shape[0]}, {pattern.block_shape[1]})"]
         for _, cases in columns:
-            records = [record for case, record in cases.items() if case.series == "ours" and case.pattern == pattern]
+            records = [
+                record
+                for case, record in cases.items()
+                if case.series == "ours" and case.pattern == pattern
+            ]
             row.append(_ratio(fastest_dense(cases)[1], records[0] if records else {}))
         rows.append(row)
     sparsity = f"{100 * next(iter(patterns)).sparsity:g} %" if patterns else ""
@@ -122,20 +188,37 @@ def share(results):
     if not results.roofline:
         return Table("Share of the roofline", [], [])
     rows = [
-        [str(problem), str(case.pattern), f"{1e3 * record['median']:.4g}", f"{1e3 * least:.4g}", f"{100 * least / record['median']:.0f} %"]
+        [
+            str(problem),
+            str(case.pattern),
+            f"{1e3 * record['median']:.4g}",
+            f"{1e3 * least:.4g}",
+            f"{100 * least / record['median']:.0f} %",
+        ]
         for problem, case, record, least in with_roofline(results, ("sweep",))
         if problem.cell == "lstm" and case.pattern.sparsity in (0.0, 0.9, 0.99)
     ]
-    return Table("Share of the roofline", ["problem", "weights", "ours, ms", "attainable, ms", "share"], rows)
+    return Table(
+        "Share of the roofline", ["problem", "weights", "ours, ms", "attainable, ms", "share"], rows
+    )
 
 
 def with_roofline(results, wanted=("targets", "sweep", "shapes")):
-    """`(problem, case, record, attainable seconds)` of each of our forward cases that was measured."""
+    """`(problem, case, record, attainable seconds)` of each of our forward cases that was
+    measured.
+    """
     for group in wanted:
         for problem, cases in results.of_group(group):
             for case, record in cases.items():
                 if problem.mode == "forward" and case.peer == "ours" and "median" in record:
-                    yield problem, case, record, roofline.attainable(results.roofline, results.machine["threads"], problem, case)
+                    yield (
+                        problem,
+                        case,
+                        record,
+                        roofline.attainable(
+                            results.roofline, results.machine["threads"], problem, case
+                        ),
+                    )
 
 
 def steps(results):
@@ -144,7 +227,11 @@ def steps(results):
         for case, record in cases.items():
             per_step = f"{1e6 * record['median'] / problem.steps:.3g}" if "median" in record else ""
             rows.append([str(problem), _name(case), per_step, *_times(record)[:3]])
-    return Table("One step at a time", ["problem", "who", "microseconds a step", "median, ms", "quartiles", "least"], rows)
+    return Table(
+        "One step at a time",
+        ["problem", "who", "microseconds a step", "median, ms", "quartiles", "least"],
+        rows,
+    )
 
 
 def products(results):
@@ -152,22 +239,42 @@ def products(results):
     for problem, cases in results.of_group("products"):
         series, median = fastest_dense(cases)
         for sparsity in sorted({case.pattern.sparsity for case in cases}):
-            row = [f"{problem.units}", str(problem.batch), f"{series} {1e3 * median:.4g}" if median else "none", f"{100 * sparsity:g} %"]
+            row = [
+                f"{problem.units}",
+                str(problem.batch),
+                f"{series} {1e3 * median:.4g}" if median else "none",
+                f"{100 * sparsity:g} %",
+            ]
             for name in ("ours", "torch BSR", "scipy BSR"):
-                records = [record for case, record in cases.items() if case.series == name and case.pattern.sparsity == sparsity]
+                records = [
+                    record
+                    for case, record in cases.items()
+                    if case.series == name and case.pattern.sparsity == sparsity
+                ]
                 row.append(_ratio(median, records[0] if records else {}))
             rows.append(row)
     header = ["n", "batch", "fastest dense, ms", "sparsity", "ours", "torch BSR", "scipy BSR"]
-    return Table("x @ W, W of n by n in 16x16: speed-up over the fastest dense product", header, rows)
+    return Table(
+        "x @ W, W of n by n in 16x16: speed-up over the fastest dense product", header, rows
+    )
 
 
 def memory(results):
     rows = []
     for problem, cases in results.of_group("memory"):
         for case, record in cases.items():
-            values = [f"{record[name] / 1e6:.1f}" if name in record else "" for name in ("counted", "peak")]
+            values = [
+                f"{record[name] / 1e6:.1f}" if name in record else ""
+                for name in ("counted", "peak")
+            ]
             rows.append([str(problem), _name(case), *values, _trouble(record)])
-    header = ["problem", "who", "weights, gradients, Adam slots, MB", "peak over the baseline, MB", "trouble"]
+    header = [
+        "problem",
+        "who",
+        "weights, gradients, Adam slots, MB",
+        "peak over the baseline, MB",
+        "trouble",
+    ]
     return Table("Memory of a training step", header, rows)
 
 
@@ -189,11 +296,15 @@ def troubles(problem, cases):
     for record in cases:
         if _trouble(record):
             name, pattern = SERIES[record["peer"], record["form"]], record["pattern"]
-            yield f"{problem}, {name}, {Pattern(pattern['sparsity'], tuple(pattern['block_shape']))}: {_trouble(record)}"
+            yield (
+                f"{problem}, {name}, "
+                f"{Pattern(pattern['sparsity'], tuple(pattern['block_shape']))}: {_trouble(record)}"
+            )
 
 
 def refreshed(text, results, pictures):
-    """A document with what stands between `<!-- table: NAME -->` and `<!-- end -->` made anew, and so `<!-- picture: NAME -->`.
+    """A document with what stands between `<!-- table: NAME -->` and `<!-- end -->` made anew, and
+    so `<!-- picture: NAME -->`.
 
     Args:
         text: of the document.
@@ -205,7 +316,11 @@ def refreshed(text, results, pictures):
         kind, name = match.groups()
         if kind == "picture":
             file = f"benchmarks-{name}.png"
-            content = f"![{PICTURES[name]}](pictures/{file})" if results and (pictures / file).exists() else NOTHING
+            content = (
+                f"![{PICTURES[name]}](pictures/{file})"
+                if results and (pictures / file).exists()
+                else NOTHING
+            )
         else:
             table = TABLES[name](results) if results else None
             content = table.markdown() if table and table.rows else NOTHING
@@ -239,7 +354,13 @@ def _times(record):
     times = [f"{1e3 * record['median']:.4g}", quartiles, f"{1e3 * record['min']:.4g}"]
     trips = [1e9 * trip for trip in record.get("round_trips", []) if trip is not None]
     trips = f"{min(trips):.0f} to {max(trips):.0f}" if trips else "-"
-    return [*times, str(record["calls"]), f"{record['error']:.0e}", f"{record['others']:.2f}", trips]
+    return [
+        *times,
+        str(record["calls"]),
+        f"{record['error']:.0e}",
+        f"{record['others']:.2f}",
+        trips,
+    ]
 
 
 def _ratio(dense, record):
@@ -249,4 +370,8 @@ def _ratio(dense, record):
 
 
 def _plain(value):
-    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, dict) else str(value)
+    return (
+        ", ".join(f"{name} {each}" for name, each in value.items())
+        if isinstance(value, dict)
+        else str(value)
+    )

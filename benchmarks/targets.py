@@ -18,7 +18,8 @@ class Figure:
         key: of the problem.
         sparsity, block_shape, form: of our case.
         asked: a number, at least which the ratio must be, or at most which (`at_most`) the value.
-        against: `FASTEST` or a series of `benchmarks.problems.SERIES`: the ratio is its time to ours. "time" and "memory" compare no times.
+        against: `FASTEST` or a series of `benchmarks.problems.SERIES`: the ratio is its time to
+            ours. "time" and "memory" compare no times.
         at_most: see `asked`.
     """
 
@@ -50,14 +51,39 @@ FIGURES = [
     Figure("GRU forward, batch 1, T 100, H 1024, 90 %, 16x16", "targets/forward/gru/1024/1/100", 8),
     Figure("SimpleRNN, the same", "targets/forward/simple_rnn/1024/1/100", 8),
     Figure("LSTM forward, batch 32, T 50, H 1024, 90 %, 16x16", B32, 7),
-    Figure("LSTM forward and backward, batch 32, T 50, H 1024, 90 %, 16x16", "targets/gradient/lstm/1024/32/50", 6, against="torch"),
-    Figure("a whole training step of it", "targets/train/lstm/1024/32/50", 10, against="Keras graph"),
+    Figure(
+        "LSTM forward and backward, batch 32, T 50, H 1024, 90 %, 16x16",
+        "targets/gradient/lstm/1024/32/50",
+        6,
+        against="torch",
+    ),
+    Figure(
+        "a whole training step of it", "targets/train/lstm/1024/32/50", 10, against="Keras graph"
+    ),
     Figure("LSTM at 0 %, batch 1, T 100, H 1024", B1, 1 / 1.15, sparsity=0.0),
     Figure("LSTM at 0 %, batch 32, T 50, H 1024", B32, 1 / 1.15, sparsity=0.0),
     Figure("LSTM at 99 %, batch 1, T 100, H 4096", B1_4096, 60, sparsity=0.99),
-    Figure("a step of a stateful LSTM, H 512, 90 %, inside a function, microseconds", STEP + "s/lstm/512/1/100", 60, against="time", at_most=True),
-    Figure("the same, one call from Python for each, microseconds", STEP + "/lstm/512/1/1", 60, against="time", at_most=True),
-    Figure("weights, gradients and Adam slots at 90 %, H 1024, of the dense layer's", "memory/memory/lstm/1024/32/50", 0.2, against="memory", at_most=True),
+    Figure(
+        "a step of a stateful LSTM, H 512, 90 %, inside a function, microseconds",
+        STEP + "s/lstm/512/1/100",
+        60,
+        against="time",
+        at_most=True,
+    ),
+    Figure(
+        "the same, one call from Python for each, microseconds",
+        STEP + "/lstm/512/1/1",
+        60,
+        against="time",
+        at_most=True,
+    ),
+    Figure(
+        "weights, gradients and Adam slots at 90 %, H 1024, of the dense layer's",
+        "memory/memory/lstm/1024/32/50",
+        0.2,
+        against="memory",
+        at_most=True,
+    ),
 ]
 
 
@@ -65,10 +91,15 @@ def measured(results):
     """What became of each figure.
 
     Returns:
-        list of `(figure, value, ours, other)`: the ratio (or microseconds, or fraction of bytes), the record of our case and a text that names what it was
+        list of `(figure, value, ours, other)`: the ratio (or microseconds, or fraction of bytes),
+            the record of our case and a text that names what it was
         compared with. `value` is None where something is missing.
     """
-    known = {problem.key: (cases, problem.steps) for group in GROUPS for problem, cases in results.of_group(group)}
+    known = {
+        problem.key: (cases, problem.steps)
+        for group in GROUPS
+        for problem, cases in results.of_group(group)
+    }
     return [(figure, *_value(figure, *known.get(figure.key, ({}, 1)))) for figure in FIGURES]
 
 
@@ -79,7 +110,14 @@ def reached(figure, value):
 def _value(figure, cases, steps):
     ours = cases.get(figure.case, {})
     if figure.against == "memory":
-        dense = next((record["counted"] for case, record in cases.items() if case.series == "Keras graph" and "counted" in record), None)
+        dense = next(
+            (
+                record["counted"]
+                for case, record in cases.items()
+                if case.series == "Keras graph" and "counted" in record
+            ),
+            None,
+        )
         return (ours["counted"] / dense if dense and "counted" in ours else None), ours, "Keras"
     if "median" not in ours:
         return None, ours, ""
@@ -88,7 +126,17 @@ def _value(figure, cases, steps):
     if figure.against == FASTEST:
         series, median = fastest_dense(cases)
     else:
-        series, median = figure.against, next((r["median"] for c, r in cases.items() if c.series == figure.against and "median" in r), None)
+        series, median = (
+            figure.against,
+            next(
+                (
+                    r["median"]
+                    for c, r in cases.items()
+                    if c.series == figure.against and "median" in r
+                ),
+                None,
+            ),
+        )
     if median is None:
         return None, ours, ""
     return median / ours["median"], ours, f"{series} {1e3 * median:.4g} ms"

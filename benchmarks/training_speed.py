@@ -1,19 +1,22 @@
-"""Shows that training gets faster as it prunes: the time of each training step of one model, trained in three ways.
+"""Shows that training gets faster as it prunes: the time of each training step of one model,
+trained in three ways.
 
     python -m benchmarks.training_speed [--units 512] [--steps 120] [--rounds 1] [--add]
 
 - `dense`: Keras's own LSTM, compiled as Keras does by default;
-- `masks`: the same with `BlockPruning`: it gets as sparse, and no faster, for Keras multiplies its zeros;
-- `masked storage`: the same with its layers swapped by `ksr.substitute(model, storage="masked")`: it packs the live blocks at each step and
-  computes with them alone.
+- `masks`: the same with `BlockPruning`: it gets as sparse, and no faster, for Keras multiplies its
+  zeros;
+- `masked storage`: the same with its layers swapped by `ksr.substitute(model, storage="masked")`:
+  it packs the live blocks at each step and computes with them alone.
 
-All start from the same weights and see the same batches, so the last two should have the same loss at the end. They train in turns of a few steps, so that a
-busy machine slows all of them alike, each in one ordinary `fit`. The sparsity follows a PolynomialDecay from the first tenth of the steps to three
-quarters of them. `--add` adds rounds to the file that an earlier call wrote, so that a long measurement can be made in pieces; medians are taken over
-all rounds. The first steps, in which TensorFlow compiles, are left out of all figures.
+All start from the same weights and see the same batches, so the last two should have the same loss
+at the end. They train in turns of a few steps, so that a busy machine slows all of them alike, each
+in one ordinary `fit`. The sparsity follows a PolynomialDecay from the first tenth of the steps to
+three quarters of them. `--add` adds rounds to the file that an earlier call wrote, so that a long
+measurement can be made in pieces; medians are taken over all rounds. The first steps, in which
+TensorFlow compiles, are left out of all figures.
 
-Writes training_speed.json, and a picture of time and sparsity over the steps.
-"""
+Writes training_speed.json, and a picture of time and sparsity over the steps."""
 
 import argparse
 import json
@@ -46,7 +49,8 @@ SYMBOLS = 128
 
 
 class Turns:
-    """Lets trainings that run in threads of their own take turns, so that only one of them is ever at work.
+    """Lets trainings that run in threads of their own take turns, so that only one of them is ever
+    at work.
 
     Args:
         count: how many there are.
@@ -70,7 +74,9 @@ class Turns:
 
 
 class Timed(keras.callbacks.Callback):
-    """Takes turns of `length` steps, and notes how long each step took, other callbacks included: it must be the last of them."""
+    """Takes turns of `length` steps, and notes how long each step took, other callbacks included:
+    it must be the last of them.
+    """
 
     def __init__(self, turns, number, length, tell):
         super().__init__()
@@ -86,17 +92,24 @@ class Timed(keras.callbacks.Callback):
         self.sparsities.append(float(logs.get("sparsity", 0.0)))
         self.loss = float(logs["loss"])
         self.tell()
-        if len(self.milliseconds) % self.length == 0 and len(self.milliseconds) < self.params["steps"]:
+        if (
+            len(self.milliseconds) % self.length == 0
+            and len(self.milliseconds) < self.params["steps"]
+        ):
             self.turns.pass_on()
 
 
 def batches(options):
-    """Windows of a text that every Python has, int32 `[batch, time]`, and the symbols that follow."""
+    """Windows of a text that every Python has, int32 `[batch, time]`, and the symbols that
+    follow.
+    """
     from pydoc_data import topics
 
     text = "".join(value for _, value in sorted(topics.topics.items()))
     text = np.minimum(np.frombuffer(text.encode(), np.uint8), SYMBOLS - 1).astype(np.int32)
-    starts = np.random.default_rng(0).integers(0, len(text) - options.time - 1, options.batch * options.steps)
+    starts = np.random.default_rng(0).integers(
+        0, len(text) - options.time - 1, options.batch * options.steps
+    )
     windows = text[starts[:, None] + np.arange(options.time + 1)]
     return windows[:, :-1], windows[:, 1:]
 
@@ -111,7 +124,9 @@ def dense_model(options):
         keras.layers.Dense(SYMBOLS),
     ]
     model = keras.Sequential(layers)
-    model.compile(keras.optimizers.Adam(0.002), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(
+        keras.optimizers.Adam(0.002), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
     return model
 
 
@@ -119,20 +134,32 @@ def trainings(options):
     """`(model, callbacks)` of each of the `WAYS`."""
     shape, begin, end = tuple(options.block_shape), options.steps // 10, 3 * options.steps // 4
     schedule = ksr.schedules.PolynomialDecay(0.0, options.sparsity, begin, end)
-    pruning = [ksr.callbacks.BlockPruning(schedule, shape, frequency=max(1, options.steps // 40)) for _ in range(2)]
+    pruning = [
+        ksr.callbacks.BlockPruning(schedule, shape, frequency=max(1, options.steps // 40))
+        for _ in range(2)
+    ]
     masked = ksr.substitute(dense_model(options), shape, storage="masked")
     return [(dense_model(options), []), (dense_model(options), pruning[:1]), (masked, pruning[1:])]
 
 
 def measured(options, progress):
-    """Trains in all ways: for each, the milliseconds and the sparsity after each step, and the last loss."""
+    """Trains in all ways: for each, the milliseconds and the sparsity after each step, and the last
+    loss.
+    """
     x, y = batches(options)
     turns, timers, threads, failures = Turns(len(WAYS)), [], [], []
 
     def train(model, callbacks, timer):
         try:
             turns.wait(timer.number)
-            model.fit(x, y, batch_size=options.batch, shuffle=False, verbose=0, callbacks=[*callbacks, timer])
+            model.fit(
+                x,
+                y,
+                batch_size=options.batch,
+                shuffle=False,
+                verbose=0,
+                callbacks=[*callbacks, timer],
+            )
         except BaseException as error:
             failures.append(error)
         finally:
@@ -142,7 +169,9 @@ def measured(options, progress):
     for number, (model, callbacks) in enumerate(trainings(options)):
         task = progress.add_task(WAYS[number], total=options.steps)
         timers.append(Timed(turns, number, options.turn, lambda task=task: progress.advance(task)))
-        threads.append(threading.Thread(target=train, args=(model, callbacks, timers[-1]), daemon=True))
+        threads.append(
+            threading.Thread(target=train, args=(model, callbacks, timers[-1]), daemon=True)
+        )
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -156,12 +185,18 @@ def measured(options, progress):
 
 
 def summary(rounds):
-    """What the rounds say: for each way the median of each step, the total and the time at the end; and where masked storage overtakes."""
+    """What the rounds say: for each way the median of each step, the total and the time at the end;
+    and where masked storage overtakes.
+    """
     steps = {way: np.median([one[way]["milliseconds"] for one in rounds], axis=0) for way in WAYS}
     sparsity = rounds[0]["masked storage"]["sparsity"]
     count = len(sparsity)
-    windows = [range(begin, min(begin + WINDOW, count)) for begin in range(COMPILING, count, WINDOW)]
-    medians = {way: [float(np.median(steps[way][list(window)])) for window in windows] for way in WAYS}
+    windows = [
+        range(begin, min(begin + WINDOW, count)) for begin in range(COMPILING, count, WINDOW)
+    ]
+    medians = {
+        way: [float(np.median(steps[way][list(window)])) for window in windows] for way in WAYS
+    }
     last = count - count // 5  # the schedule is over
     found = {
         "first_step_of_windows": [window[0] for window in windows],
@@ -174,20 +209,37 @@ def summary(rounds):
     slower = [i for i in range(len(windows)) if medians["masked storage"][i] >= medians["dense"][i]]
     crossing = max(slower) + 1 if slower else 0
     faster = crossing < len(windows)
-    found["overtakes"] = {"step": windows[crossing][0], "sparsity": sparsity[windows[crossing][0]]} if faster else None
+    found["overtakes"] = (
+        {"step": windows[crossing][0], "sparsity": sparsity[windows[crossing][0]]}
+        if faster
+        else None
+    )
     return found
 
 
 def printed(found, console):
     """The summary as a table, and a sentence on where masked storage overtakes dense training."""
-    table = Table("", "ms a step at the end", "against dense", "seconds in all", "against dense", "last loss")
+    table = Table(
+        "", "ms a step at the end", "against dense", "seconds in all", "against dense", "last loss"
+    )
     ends, totals = found["milliseconds_at_the_end"], found["total_seconds"]
     for way in WAYS:
         ratios = (f"{values['dense'] / values[way]:.2f} x faster" for values in (ends, totals))
-        table.add_row(way, f"{ends[way]:.1f}", next(ratios), f"{totals[way]:.1f}", next(ratios), f"{found['loss'][way]:.3f}")
+        table.add_row(
+            way,
+            f"{ends[way]:.1f}",
+            next(ratios),
+            f"{totals[way]:.1f}",
+            next(ratios),
+            f"{found['loss'][way]:.3f}",
+        )
     console.print(table)
     crossing = found["overtakes"]
-    text = f"from step {crossing['step']} on, at a sparsity of {crossing['sparsity']:.0%}" if crossing else "never"
+    text = (
+        f"from step {crossing['step']} on, at a sparsity of {crossing['sparsity']:.0%}"
+        if crossing
+        else "never"
+    )
     console.print(f"Masked storage is faster than dense training {text}.")
 
 
@@ -199,16 +251,27 @@ def drawn(found, settings):
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     middles = np.add(found["first_step_of_windows"], (WINDOW - 1) / 2)
     for way, color in zip(WAYS, ("tab:gray", "tab:orange", "tab:blue")):
-        upper.plot(middles, found["medians"][way], label=f"{way}, {found['total_seconds'][way]:.0f} s in all", color=color, linewidth=1.8)
+        upper.plot(
+            middles,
+            found["medians"][way],
+            label=f"{way}, {found['total_seconds'][way]:.0f} s in all",
+            color=color,
+            linewidth=1.8,
+        )
     crossing = found["overtakes"]
     if crossing:
         for axis in (upper, lower):
             axis.axvline(crossing["step"], color="black", linewidth=0.8, linestyle=":")
-        upper.annotate(f" faster than dense from here on, {crossing['sparsity']:.0%} sparse", (crossing["step"], 2), fontsize=8)
+        upper.annotate(
+            f" faster than dense from here on, {crossing['sparsity']:.0%} sparse",
+            (crossing["step"], 2),
+            fontsize=8,
+        )
     upper.set(ylabel="milliseconds a training step", ylim=(0, None))
     upper.legend(fontsize=8)
     upper.set_title(
-        f"LSTM of {settings['units']} units, batch {settings['batch']}, {settings['time']} time steps, Adam: pruned to {settings['sparsity']:.0%} in "
+        f"LSTM of {settings['units']} units, batch {settings['batch']}, {settings['time']} time "
+        f"steps, Adam: pruned to {settings['sparsity']:.0%} in "
         f"{settings['block_shape'][0]} x {settings['block_shape'][1]} while it trains",
         fontsize=9,
     )
@@ -229,35 +292,64 @@ def write(path, save):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     numbers = {"units": 512, "batch": 32, "time": 50, "steps": 120, "turn": 4, "rounds": 1}
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
     parser.add_argument("--sparsity", type=float, default=0.9, help="at the end (default: 0.9)")
-    parser.add_argument("--block-shape", type=int, nargs=2, default=[16, 16], metavar=("ROWS", "COLUMNS"))
+    parser.add_argument(
+        "--block-shape", type=int, nargs=2, default=[16, 16], metavar=("ROWS", "COLUMNS")
+    )
     parser.add_argument("--add", action="store_true", help="add rounds to those in the file")
-    parser.add_argument("--output", type=pathlib.Path, default=FOLDER / "results" / "training_speed.json", metavar="FILE")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=FOLDER / "results" / "training_speed.json",
+        metavar="FILE",
+    )
     picture = FOLDER.parent / "docs" / "pictures" / "training_speed.png"
     parser.add_argument("--picture", type=pathlib.Path, default=picture, metavar="FILE")
     options = parser.parse_args(arguments)
     if options.steps < 40:
-        parser.error(f"--steps must be at least 40, so that there is a curve. Received: {options.steps}")
+        parser.error(
+            f"--steps must be at least 40, so that there is a curve. Received: {options.steps}"
+        )
     return options
 
 
 def main(arguments=None):
     options = parse(arguments)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    settings = {name: getattr(options, name) for name in ("units", "batch", "time", "steps", "turn", "sparsity", "block_shape")}
-    settings.update(threads=ksr.ops.num_threads() if ksr.ops.native_available() else None, tensorflow=tf.__version__, keras=keras.__version__)
-    settings.update(processor=f"{platform.machine()}, {os.cpu_count()} cores, {ksr.ops.cpu() if settings['threads'] else 'no native library'}")
+    settings = {
+        name: getattr(options, name)
+        for name in ("units", "batch", "time", "steps", "turn", "sparsity", "block_shape")
+    }
+    settings.update(
+        threads=ksr.ops.num_threads() if ksr.ops.native_available() else None,
+        tensorflow=tf.__version__,
+        keras=keras.__version__,
+    )
+    settings.update(
+        processor=f"{platform.machine()}, {os.cpu_count()} cores, "
+        f"{ksr.ops.cpu() if settings['threads'] else 'no native library'}"
+    )
     rounds = []
     if options.add and options.output.exists():
         before = json.loads(options.output.read_text())
         if before["settings"] != settings:
-            raise SystemExit(f"--add needs the settings of {options.output}: {before['settings']}. Received: {settings}")
+            raise SystemExit(
+                f"--add needs the settings of {options.output}: {before['settings']}. Received: "
+                f"{settings}"
+            )
         rounds = before["rounds"]
-    columns = TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description:>14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         for _ in range(options.rounds):
             rounds.append(measured(options, progress))
@@ -271,7 +363,9 @@ def main(arguments=None):
 
 def rounded(value):
     """A tree of results with five digits of each number."""
-    return keras.tree.map_structure(lambda leaf: float(f"{leaf:.5g}") if isinstance(leaf, float) else leaf, value)
+    return keras.tree.map_structure(
+        lambda leaf: float(f"{leaf:.5g}") if isinstance(leaf, float) else leaf, value
+    )
 
 
 if __name__ == "__main__":

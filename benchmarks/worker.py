@@ -1,19 +1,17 @@
-"""The process of one peer: takes commands as JSON lines from standard input, and answers each with a JSON line.
+"""The process of one peer: takes commands as JSON lines from standard input, and answers each with
+a JSON line.
 
     python -m benchmarks.worker PEER --threads N
 
-| command | answer |
-|---|---|
-| (none: at the start) | `ready`, or `skipped` with the reason |
-| `expect` problem, pattern, path | writes the right outputs to a file (only the peer `reference`) |
-| `prepare` problem, case, path | makes a case ready, compares its outputs with that file: its number and the `error` |
-| `turn` number, seconds, calls | calls it for so long or so often: `times`, and how many cores' time `others` took meanwhile |
-| `memory` problem, case | bytes of a training step: `counted`, and `peak` over the baseline of the process |
-| `drop` | forgets all cases |
+| command | answer | |---|---| | (none: at the start) | `ready`, or `skipped` with the reason | |
+`expect` problem, pattern, path | writes the right outputs to a file (only the peer `reference`) | |
+`prepare` problem, case, path | makes a case ready, compares its outputs with that file: its number
+and the `error` | | `turn` number, seconds, calls | calls it for so long or so often: `times`, and
+how many cores' time `others` took meanwhile | | `memory` problem, case | bytes of a training step:
+`counted`, and `peak` over the baseline of the process | | `drop` | forgets all cases |
 
-An answer has `skipped` and the reason where a case cannot be had here, and `failed` and the error where something broke; the process then goes on. What
-libraries print goes to standard error.
-"""
+An answer has `skipped` and the reason where a case cannot be had here, and `failed` and the error
+where something broke; the process then goes on. What libraries print goes to standard error."""
 
 import argparse
 import gc
@@ -34,7 +32,9 @@ LONG = 0.3  # seconds of a call that needs no warm-up: it is its own
 
 
 class Commands:
-    """Does what the commands say. A method for each, which takes its fields and returns the answer's."""
+    """Does what the commands say. A method for each, which takes its fields and returns the
+    answer's.
+    """
 
     def __init__(self, peer):
         self.peer = peer
@@ -54,7 +54,10 @@ class Commands:
         with np.load(path) as expected:
             error = largest_error(found, expected)
         if not error <= prepared.tolerance:
-            raise ValueError(f"it computes something else: its outputs differ from the reference by {error:.2g} of the largest")
+            raise ValueError(
+                "it computes something else: its outputs differ from the reference by "
+                f"{error:.2g} of the largest"
+            )
         start = time.perf_counter()
         prepared.call()
         number = len(self.cases)
@@ -62,14 +65,21 @@ class Commands:
         return {"number": number, "error": error}
 
     def turn(self, number, seconds, calls):
-        """Warm-up calls do not count: they find the caches, and the threads, as the peer before has left them."""
+        """Warm-up calls do not count: they find the caches, and the threads, as the peer before has
+        left them.
+        """
         call, last = self.cases[number]
         clock, times, end = time.perf_counter, [], time.perf_counter() + 0.2 * seconds
         while last < LONG:
             call()
             if clock() >= end:
                 break
-        busy, own, begin, end = machine.busy_seconds(), time.process_time(), clock(), clock() + seconds
+        busy, own, begin, end = (
+            machine.busy_seconds(),
+            time.process_time(),
+            clock(),
+            clock() + seconds,
+        )
         while len(times) < calls and (not times or clock() < end):
             start = clock()
             call()
@@ -120,7 +130,9 @@ def main(arguments=None):
         answers.write(json.dumps(fields) + "\n")
         answers.flush()
 
-    made = attempt(lambda: {"ready": True, "commands": Commands(peers.make(options.peer, options.threads))})
+    made = attempt(
+        lambda: {"ready": True, "commands": Commands(peers.make(options.peer, options.threads))}
+    )
     commands = made.pop("commands", None)
     answer(made)
     for line in sys.stdin if commands else ():

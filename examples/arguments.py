@@ -8,5 +8,7 @@ def block_shape(text):
     try:
         rows, columns = (int(part) for part in text.lower().split("x"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"a block is ROWSxCOLUMNS, such as 16x16; received {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"a block is ROWSxCOLUMNS, such as 16x16; received {text!r}"
+        ) from None
     return rows, columns

@@ -1,14 +1,19 @@
-"""A character language model: trained dense, pruned in blocks while it trains on, swapped for block-sparse layers, written for LiteRT.
+"""A character language model: trained dense, pruned in blocks while it trains on, swapped for
+block-sparse layers, written for LiteRT.
 
-    python examples/char_lm.py --quick            one minute, to see it work; its accuracy means nothing
-    python examples/char_lm.py                    LSTM-512 at 90 %, one seed
-    python examples/char_lm.py --seeds 3          the table with mean and spread
-    python examples/char_lm.py --sweep --seeds 3  block shapes, sparsities, group lasso, LSTM-256 and GRU-256: a second table, and a picture
-    python examples/char_lm.py --sweep --tune     learning rates for each kind of network of the second table
+    python examples/char_lm.py --quick
+        one minute, to see it work; its accuracy means nothing
+    python examples/char_lm.py
+        LSTM-512 at 90 %, one seed
+    python examples/char_lm.py --seeds 3
+        the table with mean and spread
+    python examples/char_lm.py --sweep --seeds 3
+        block shapes, sparsities, group lasso, LSTM-256 and GRU-256: a second table, and a picture
+    python examples/char_lm.py --sweep --tune
+        learning rates for each kind of network of the second table
 
-The text is Python's own help, or your own with --text FILE. Finished models are kept in --output and not trained again, so a run that was
-stopped goes on where it was.
-"""
+The text is Python's own help, or your own with --text FILE. Finished models are kept in --output
+and not trained again, so a run that was stopped goes on where it was."""
 
 import argparse
 import dataclasses
@@ -41,21 +46,57 @@ import keras_sparse_rnn as ksr
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 LASSO = 1e-5
-PRUNED_RATE = 16e-3  # char_ablation.py: twice the rate serves a pruned model better; a dense one, large or small, it serves no better
+# char_ablation.py: twice the rate serves a pruned model better; a dense one, large or small, it
+# serves no better
+PRUNED_RATE = 16e-3
 
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a small model and few steps: shows that everything works")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a small model and few steps: shows that everything works",
+    )
     parser.add_argument("--sweep", action="store_true", help="the second table instead")
-    parser.add_argument("--tune", action="store_true", help="with --sweep: the learning rates of its networks instead, seed 0")
-    parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), help="of the second table (default: lstm gru)")
-    parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: pydoc_data.topics, Python's own help)")
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="with --sweep: the learning rates of its networks instead, seed 0",
+    )
+    parser.add_argument(
+        "--cells",
+        nargs="+",
+        choices=list(CELLS),
+        default=list(CELLS),
+        help="of the second table (default: lstm gru)",
+    )
+    parser.add_argument(
+        "--text",
+        metavar="FILE",
+        help="a UTF-8 text (default: pydoc_data.topics, Python's own help)",
+    )
     parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 128)")
-    parser.add_argument("--sparsity", type=float, default=0.9, help="fraction of the LSTM's weights to prune (default: 0.9)")
-    parser.add_argument("--blocks", nargs="+", type=block_shape, default=[(16, 16), (1, 16)], metavar="RxC", help="block shapes (default: 16x16 1x16)")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table")
+    parser.add_argument(
+        "--sparsity",
+        type=float,
+        default=0.9,
+        help="fraction of the LSTM's weights to prune (default: 0.9)",
+    )
+    parser.add_argument(
+        "--blocks",
+        nargs="+",
+        type=block_shape,
+        default=[(16, 16), (1, 16)],
+        metavar="RxC",
+        help="block shapes (default: 16x16 1x16)",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table"
+    )
     output = {"type": pathlib.Path, "default": pathlib.Path("char_lm"), "metavar": "FOLDER"}
     parser.add_argument("--output", **output, help="for models and pictures (default: char_lm)")
     options = parser.parse_args(arguments)
@@ -78,20 +119,33 @@ def check(options):
 
 
 def recipes(options, seed):
-    """The dense recipe, that of the dense model of equal parameter count (but for its units), and one for each block shape.
+    """The dense recipe, that of the dense model of equal parameter count (but for its units), and
+    one for each block shape.
 
-    A pruned model starts from the dense one, with a group lasso, as `ksr.recipes.PruneTrained` has it, and twice the learning rate; so the small one
-    is trained for as many steps as both together. The fewer weights, the less dropout: what served each best in a few trial runs.
+    A pruned model starts from the dense one, with a group lasso, as `ksr.recipes.PruneTrained` has
+    it, and twice the learning rate; so the small one is trained for as many steps as both together.
+    The fewer weights, the less dropout: what served each best in a few trial runs.
     """
     common = Recipe(seed=seed, units=options.units)
     dropouts = (0.5, 0.0, 0.2)
     if options.quick:
-        # So short a training forgets nothing, and cannot tell which kernel matters more: every gate gets the same sparsity.
+        # So short a training forgets nothing, and cannot tell which kernel matters more: every gate
+        # gets the same sparsity.
         common, dropouts = dataclasses.replace(common, steps=300, scope="gate"), (0.0, 0.0, 0.0)
     dense, equal, pruned = (dataclasses.replace(common, dropout=dropout) for dropout in dropouts)
     equal = dataclasses.replace(equal, steps=2 * common.steps)
-    pruned = dataclasses.replace(pruned, learning_rate=PRUNED_RATE, start=dense.name(), sparsity=options.sparsity, lasso=LASSO)
-    return dense, equal, [dataclasses.replace(pruned, block_shape=block) for block in options.blocks]
+    pruned = dataclasses.replace(
+        pruned,
+        learning_rate=PRUNED_RATE,
+        start=dense.name(),
+        sparsity=options.sparsity,
+        lasso=LASSO,
+    )
+    return (
+        dense,
+        equal,
+        [dataclasses.replace(pruned, block_shape=block) for block in options.blocks],
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,14 +180,18 @@ def main(arguments=None):
 
 
 def run_seed(options, text, seed):
-    """Trains the models of one seed: dense, dense of equal parameter count, then one for each block shape."""
+    """Trains the models of one seed: dense, dense of equal parameter count, then one for each block
+    shape.
+    """
     dense_recipe, equal_recipe, pruned_recipes = recipes(options, seed)
     if seed == 1:
         console.print(
-            f"Text: {text.source}, {text.length:,} characters without repeats, {len(text.characters)} different; the last tenth is held out.\n"
-            f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)}: train LSTM-{dense_recipe.units} dense, from there "
-            f"prune it to {100 * options.sparsity:g} % in blocks of {' and '.join(f'{r} x {c}' for r, c in options.blocks)}, "
-            f"train a dense one with as few parameters. Then swap the layers, export, measure.\n"
+            f"Text: {text.source}, {text.length:,} characters without repeats, "
+            f"{len(text.characters)} different; the last tenth is held out.\nNow, for "
+            f"{options.seeds} seed{'s' * (options.seeds > 1)}: train LSTM-{dense_recipe.units} "
+            f"dense, from there prune it to {100 * options.sparsity:g} % in blocks of "
+            f"{' and '.join(f'{r} x {c}' for r, c in options.blocks)}, train a dense one with as "
+            "few parameters. Then swap the layers, export, measure.\n"
         )
     dense = trained(dense_recipe, text, options.output, console)
     pruned = [trained(recipe, text, options.output, console) for recipe in pruned_recipes]
@@ -143,13 +201,19 @@ def run_seed(options, text, seed):
 
 
 def deploy(pruned, text, folder):
-    """Swaps the layers of a pruned model and exports it; raises if the predictions or the file disagree."""
+    """Swaps the layers of a pruned model and exports it; raises if the predictions or the file
+    disagree.
+    """
     model = pruned.model()
     sparse = ksr.substitute(model)
     ksr.report(sparse, console)
     speeds = microseconds_per_step({"keras": recurrent(model), "sparse": recurrent(sparse)})
-    litert = ksr.export.export_litert(sparse, pruned.path.with_suffix(".tflite"), batch_size=1, steps=STEPS)
-    return Deployed(largest_difference(model, sparse, text), speeds["keras"], speeds["sparse"], litert)
+    litert = ksr.export.export_litert(
+        sparse, pruned.path.with_suffix(".tflite"), batch_size=1, steps=STEPS
+    )
+    return Deployed(
+        largest_difference(model, sparse, text), speeds["keras"], speeds["sparse"], litert
+    )
 
 
 def table(runs, deployed):
@@ -163,11 +227,23 @@ def table(runs, deployed):
     bits = [[one.bits for one in column] for column in columns]
     dense, equal, *_ = means = [statistics.mean(values) for values in bits]
     result.add_row("bits per character", *map(spread, bits))
-    result.add_row("  against dense", "", *(f"{100 * (mean / dense - 1):+.1f} %" for mean in means[1:]))
-    result.add_row("  against as many parameters", "", "", *(f"{100 * (mean / equal - 1):+.1f} %" for mean in means[2:]))
-    result.add_row("sparsity of the LSTM", *(f"{100 * column[0].sparsity:.1f} %" for column in columns))
+    result.add_row(
+        "  against dense", "", *(f"{100 * (mean / dense - 1):+.1f} %" for mean in means[1:])
+    )
+    result.add_row(
+        "  against as many parameters",
+        "",
+        "",
+        *(f"{100 * (mean / equal - 1):+.1f} %" for mean in means[2:]),
+    )
+    result.add_row(
+        "sparsity of the LSTM", *(f"{100 * column[0].sparsity:.1f} %" for column in columns)
+    )
     result.add_row("parameters", *(f"{column[0].parameters:,}" for column in columns))
-    result.add_row("training, minutes (pruned: after the dense)", *(f"{statistics.mean(one.seconds for one in column) / 60:.1f}" for column in columns))
+    result.add_row(
+        "training, minutes (pruned: after the dense)",
+        *(f"{statistics.mean(one.seconds for one in column) / 60:.1f}" for column in columns),
+    )
     result.add_section()
     for label, cell in DEPLOYED_ROWS.items():
         result.add_row(label, "", "", *map(cell, deployed))
@@ -187,9 +263,13 @@ def titles(runs):
 
 DEPLOYED_ROWS = {
     "LiteRT file, bytes": lambda one: f"{one.litert.bytes:,}",
-    "  the same, dense": lambda one: f"{one.litert.dense_bytes:,} ({one.litert.dense_bytes / one.litert.bytes:.1f} x)",
+    "  the same, dense": lambda one: (
+        f"{one.litert.dense_bytes:,} ({one.litert.dense_bytes / one.litert.bytes:.1f} x)"
+    ),
     "microseconds a step: Keras LSTM": lambda one: f"{one.keras_microseconds:.1f}",
-    "  BlockSparseLSTM": lambda one: f"{one.sparse_microseconds:.1f} ({one.keras_microseconds / one.sparse_microseconds:.1f} x)",
+    "  BlockSparseLSTM": lambda one: (
+        f"{one.sparse_microseconds:.1f} ({one.keras_microseconds / one.sparse_microseconds:.1f} x)"
+    ),
     "  LiteRT, whole model": lambda one: f"{1000 * one.litert.milliseconds_per_step:.1f}",
     "largest error: substitute": lambda one: f"{one.difference:.1e}",
     "  LiteRT": lambda one: f"{one.litert.largest_error:.1e}",
@@ -197,12 +277,26 @@ DEPLOYED_ROWS = {
 
 
 def write_results(options, text, runs, deployed):
-    """Writes every figure of the table to `results.json`, so that it can be checked and drawn again."""
+    """Writes every figure of the table to `results.json`, so that it can be checked and drawn
+    again.
+    """
     skipped = ("loss", "sparsities", "path")
-    models = [[{k: v for k, v in dataclasses.asdict(one).items() if k not in skipped} for one in run] for run in runs]
+    models = [
+        [{k: v for k, v in dataclasses.asdict(one).items() if k not in skipped} for one in run]
+        for run in runs
+    ]
     results = {
-        "text": {"source": text.source, "characters": text.length, "sha256": text.digest, "python": platform.python_version()},
-        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+        "text": {
+            "source": text.source,
+            "characters": text.length,
+            "sha256": text.digest,
+            "python": platform.python_version(),
+        },
+        "versions": {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
         "machine": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
         "columns": [title.replace("\n", " ") for title in titles(runs)],
         "models": models,
@@ -231,7 +325,9 @@ def draw(options, text, run):
     ksr.plot.curves(curves, options.output / "training.png")
     written = sample(pruned[0].model(), text)
     (options.output / "sample.txt").write_text(written + "\n", encoding="utf-8")
-    console.print(f"Pictures: {', '.join(str(path) for path in sorted(options.output.glob('*.png')))}\n")
+    console.print(
+        f"Pictures: {', '.join(str(path) for path in sorted(options.output.glob('*.png')))}\n"
+    )
     console.print(Panel(escape(written), title="Written by the pruned model"))
 
 
@@ -239,7 +335,10 @@ def processor():
     """The processor's name where Linux tells it."""
     information = pathlib.Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What finished models are worth: bits of several, time per step, largest difference, a sample of text."""
+"""What finished models are worth: bits of several, time per step, largest difference, a sample of
+text.
+"""
 
 import statistics
 import time
@@ -22,9 +24,11 @@ def spread(bits, dense=None):
 
 
 def microseconds_per_step(layers, rounds=12, calls=10):
-    """Times recurrent layers at batch 1 over `STEPS` steps, in turns, so that all see the same machine.
+    """Times recurrent layers at batch 1 over `STEPS` steps, in turns, so that all see the same
+    machine.
 
-    A turn is several calls, of which the first ones do not count: they find the caches, and the threads, as the other layer has left them.
+    A turn is several calls, of which the first ones do not count: they find the caches, and the
+    threads, as the other layer has left them.
 
     Args:
         layers: mapping of names to built layers that take `[1, STEPS, EMBEDDING]`.
@@ -54,7 +58,9 @@ def largest_difference(model, other, text):
 
 
 def sample(model, text, length=400, temperature=0.7, prompt="The ", seed=0):
-    """Text that the model writes, one character after the other, in block-sparse layers that keep their state from call to call."""
+    """Text that the model writes, one character after the other, in block-sparse layers that keep
+    their state from call to call.
+    """
     layer = recurrent(model)
     writer = build(len(text.characters), layer.units, batch=1, stateful=True, cell=layer.name)
     writer.set_weights(model.get_weights())

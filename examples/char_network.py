@@ -26,13 +26,21 @@ def recurrent(model):
 
 
 def parameters(model):
-    """The weights that are not zero by pruning: all of the model's, less the zeros of its kernels."""
-    return sum(int(np.count_nonzero(w)) if "kernel" in w.path else w.shape.num_elements() for w in model.weights)
+    """The weights that are not zero by pruning: all of the model's, less the zeros of its
+    kernels.
+    """
+    return sum(
+        int(np.count_nonzero(w)) if "kernel" in w.path else w.shape.num_elements()
+        for w in model.weights
+    )
 
 
 def live_fraction(layer):
     """The fraction of the weights of both kernels of a recurrent Keras layer that are not zero."""
-    kernels = [keras.ops.convert_to_numpy(kernel) for kernel in (layer.cell.kernel, layer.cell.recurrent_kernel)]
+    kernels = [
+        keras.ops.convert_to_numpy(kernel)
+        for kernel in (layer.cell.kernel, layer.cell.recurrent_kernel)
+    ]
     return sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels)
 
 
@@ -43,7 +51,9 @@ def kernel_weights(units, cell="lstm"):
 
 def total(characters, units, cell="lstm", sparsity=0.0):
     """How many parameters the model has, less the zeros of its kernels; to within half a block."""
-    biases = GATES[cell] * units * (2 if cell == "gru" else 1)  # Keras's GRU has two, one of which the reset gate acts on
+    biases = (
+        GATES[cell] * units * (2 if cell == "gru" else 1)
+    )  # Keras's GRU has two, one of which the reset gate acts on
     live = kernel_weights(units, cell) - round(sparsity * kernel_weights(units, cell))
     return characters * EMBEDDING + live + biases + (units + 1) * characters
 
@@ -54,7 +64,9 @@ def equal_units(characters, count, cell="lstm"):
 
 
 def small_units(characters, units, cell="lstm", sparsity=0.0):
-    """The units of the dense model that has as many parameters as one of `units` whose kernels are pruned to `sparsity`."""
+    """The units of the dense model that has as many parameters as one of `units` whose kernels are
+    pruned to `sparsity`.
+    """
     return equal_units(characters, total(characters, units, cell, sparsity), cell)
 
 
@@ -67,7 +79,9 @@ def bits_per_character(model, text):
     """The mean of `-log2 p` over the held-out windows, each read from a state of zero."""
     inputs, targets = text.evaluation()
     losses = [
-        keras.losses.sparse_categorical_crossentropy(targets[i : i + 32], model(inputs[i : i + 32]), from_logits=True)
+        keras.losses.sparse_categorical_crossentropy(
+            targets[i : i + 32], model(inputs[i : i + 32]), from_logits=True
+        )
         for i in range(0, len(inputs), 32)
     ]
     return float(np.concatenate(losses).mean() / np.log(2))

@@ -1,4 +1,6 @@
-"""The text of the character language model: read, cleaned of repeats, encoded, split, cut into windows."""
+"""The text of the character language model: read, cleaned of repeats, encoded, split, cut into
+windows.
+"""
 
 import hashlib
 import pathlib
@@ -14,8 +16,9 @@ EVALUATION_WINDOW = 256
 class Text:
     """Characters as integers, the last tenth held out.
 
-    Python's help topics quote each other at length, so a paragraph counts once: otherwise the held-out part would stand in the training
-    part, and the model that memorises most would look best.
+    Python's help topics quote each other at length, so a paragraph counts once: otherwise the
+    held-out part would stand in the training part, and the model that memorises most would look
+    best.
 
     Args:
         path: a UTF-8 file, or None for `pydoc_data.topics`, which every Python has.
@@ -36,8 +39,9 @@ class Text:
         self.train, self.test = np.split(encoded, [len(encoded) * 9 // 10])
         if len(self.test) <= window:
             raise ValueError(
-                f"`--text` must have at least {10 * (window + 1)} characters outside repeated paragraphs, so that its last tenth holds one "
-                f"sequence of {window}. Received: {self.source} with {len(text)} characters"
+                f"`--text` must have at least {10 * (window + 1)} characters outside repeated "
+                f"paragraphs, so that its last tenth holds one sequence of {window}. Received: "
+                f"{self.source} with {len(text)} characters"
             )
 
     def decode(self, codes):
@@ -50,7 +54,9 @@ class Text:
         return np.array([codes[character] for character in text if character in codes], np.int32)
 
     def evaluation(self):
-        """`(inputs, targets)`, int32 `[windows, EVALUATION_WINDOW]`: the held-out part, cut without overlap."""
+        """`(inputs, targets)`, int32 `[windows, EVALUATION_WINDOW]`: the held-out part, cut without
+        overlap.
+        """
         windows = (len(self.test) - 1) // EVALUATION_WINDOW
         used = windows * EVALUATION_WINDOW
         shape = windows, EVALUATION_WINDOW
@@ -58,7 +64,8 @@ class Text:
 
 
 def windows(codes, batch, window, steps, seed):
-    """Windows of the training part at random places, the same for the same seed: a `tf.data.Dataset` of `(inputs, targets)`, int32 `[batch, window]`.
+    """Windows of the training part at random places, the same for the same seed: a
+    `tf.data.Dataset` of `(inputs, targets)`, int32 `[batch, window]`.
 
     Args:
         codes: int32 `[characters]`.
@@ -86,7 +93,9 @@ def _read(path):
     try:
         return pathlib.Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"`--text` must be a readable UTF-8 file. Received: {path} ({error})") from None
+        raise ValueError(
+            f"`--text` must be a readable UTF-8 file. Received: {path} ({error})"
+        ) from None
 
 
 def _without_repeats(text):

@@ -26,21 +26,27 @@ class Recipe:
         units: of the recurrent layer.
         steps: batches in all.
         batch, window: sequences in a batch, characters in a sequence.
-        learning_rate: at the peak; warmed up over the first 5 % of the steps, then brought to zero along a cosine.
+        learning_rate: at the peak; warmed up over the first 5 % of the steps, then brought to zero
+            along a cosine.
         dropout: of the recurrent layer's output while training.
         sparsity: of the recurrent layer's kernels at the end; 0 trains a dense model.
         block_shape: `(rows, columns)` that are pruned together.
         ramp: where the pruning begins and ends, as fractions of `steps`.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
-        criterion: a name, as in `BlockPruning`, or `"lamp-fisher"`, the scores of `"fisher"` through `LAMP`.
+        criterion: a name, as in `BlockPruning`, or `"lamp-fisher"`, the scores of `"fisher"`
+            through `LAMP`.
         keep_diagonal: whether the blocks on the diagonal of each gate's recurrent kernel stay.
         lasso: strength of a group lasso on both kernels, in the same blocks.
-        lasso_stays: whether it stays after the ramp (GL); otherwise it is there while the ramp rises (GLP).
-        regrowth: share of the live weights that are exchanged at first, as in `ksr.callbacks.Regrowth`; up to three quarters of the steps.
+        lasso_stays: whether it stays after the ramp (GL); otherwise it is there while the ramp
+            rises (GLP).
+        regrowth: share of the live weights that are exchanged at first, as in
+            `ksr.callbacks.Regrowth`; up to three quarters of the steps.
         start: the name of the model whose weights it starts from; random ones if empty.
-        distillation: share of the loss that is the difference from what the model that it starts from says; the rest is that from the text.
+        distillation: share of the loss that is the difference from what the model that it starts
+            from says; the rest is that from the text.
         reorder: whether the units of that model are put into the order of their importance first.
-        label: stands in the name, before the seed, where recipes differ in more than units, sparsity and block shape.
+        label: stands in the name, before the seed, where recipes differ in more than units,
+            sparsity and block shape.
         seed: of the weights and of the order of the text.
     """
 
@@ -68,7 +74,11 @@ class Recipe:
 
     def name(self):
         """A short name that tells the models of one run apart."""
-        kind = "dense" if not self.sparsity else f"{100 * self.sparsity:g}%-{self.block_shape[0]}x{self.block_shape[1]}"
+        kind = (
+            "dense"
+            if not self.sparsity
+            else f"{100 * self.sparsity:g}%-{self.block_shape[0]}x{self.block_shape[1]}"
+        )
         label = self.label and f"-{self.label}"
         return f"{self.cell}{self.units}-{kind}{label}-seed{self.seed}"
 
@@ -123,12 +133,17 @@ def trained(recipe, text, folder, console):
     model = build(len(text.characters), recipe.units, recipe.dropout, cell=recipe.cell)
     if recipe.start:
         model.set_weights(_start(recipe, folder).get_weights())
-    # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
-    # Blocks of single weights would cost more than they spare; and a small dense model may have fewer units than a block has rows.
+    # The same variables in layers that skip the blocks that are zero already: training gets faster
+    # as pruning goes on. Blocks of single weights would cost more than they spare; and a small
+    # dense model may have fewer units than a block has rows.
     block_shape = (16, 16) if recipe.block_shape == (1, 1) else recipe.block_shape
-    model = ksr.substitute(model, block_shape=tuple(min(size, recipe.units) for size in block_shape), storage="masked")
+    model = ksr.substitute(
+        model, block_shape=tuple(min(size, recipe.units) for size in block_shape), storage="masked"
+    )
     begin = time.perf_counter()
-    curve = _fit(model, recipe, text, console, _start(recipe, folder) if recipe.distillation else None)
+    curve = _fit(
+        model, recipe, text, console, _start(recipe, folder) if recipe.distillation else None
+    )
     seconds = time.perf_counter() - begin
     model = ksr.to_dense(model)
     known = {
@@ -161,7 +176,9 @@ def callbacks_of(recipe, text):
         schedule,
         recipe.block_shape,
         frequency=max(1, recipe.steps // 50),
-        criterion=ksr.criteria.LAMP("fisher") if recipe.criterion == "lamp-fisher" else recipe.criterion,
+        criterion=ksr.criteria.LAMP("fisher")
+        if recipe.criterion == "lamp-fisher"
+        else recipe.criterion,
         scope=recipe.scope,
         keep_diagonal=recipe.keep_diagonal,
         regrowth=_regrowth(recipe, text),
@@ -169,11 +186,18 @@ def callbacks_of(recipe, text):
     if not recipe.lasso:
         return [pruning]
     lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape)
-    return [pruning, ksr.callbacks.StrengthSchedule(until=None if recipe.lasso_stays else schedule, regularizer=lasso)]
+    return [
+        pruning,
+        ksr.callbacks.StrengthSchedule(
+            until=None if recipe.lasso_stays else schedule, regularizer=lasso
+        ),
+    ]
 
 
 def taught(data, teacher):
-    """Puts the teacher's logits behind the targets: `(inputs, targets)` become `(inputs, float32 [batch, window, 1 + characters])`."""
+    """Puts the teacher's logits behind the targets: `(inputs, targets)` become `(inputs, float32
+    [batch, window, 1 + characters])`.
+    """
 
     def both(inputs, targets):
         logits = teacher(inputs, training=False)
@@ -183,9 +207,11 @@ def taught(data, teacher):
 
 
 def distillation_loss(share):
-    """The loss of Hinton, Vinyals and Dean 2015 (arXiv 1503.02531): `1 - share` of the cross-entropy with the text, `share` of that with the teacher.
+    """The loss of Hinton, Vinyals and Dean 2015 (arXiv 1503.02531): `1 - share` of the
+    cross-entropy with the text, `share` of that with the teacher.
 
-    Both softmaxes of the latter have the temperature `TEMPERATURE`, by whose square it is multiplied, so that the gradients stay as large.
+    Both softmaxes of the latter have the temperature `TEMPERATURE`, by whose square it is
+    multiplied, so that the gradients stay as large.
 
     Args:
         share: from 0 to 1.
@@ -195,9 +221,13 @@ def distillation_loss(share):
     """
 
     def loss(targets, logits):
-        right = keras.losses.sparse_categorical_crossentropy(targets[..., 0], logits, from_logits=True)
+        right = keras.losses.sparse_categorical_crossentropy(
+            targets[..., 0], logits, from_logits=True
+        )
         says = tf.nn.softmax(targets[..., 1:] / TEMPERATURE)
-        difference = keras.losses.categorical_crossentropy(says, logits / TEMPERATURE, from_logits=True)
+        difference = keras.losses.categorical_crossentropy(
+            says, logits / TEMPERATURE, from_logits=True
+        )
         return (1 - share) * right + share * TEMPERATURE**2 * difference
 
     return loss
@@ -211,7 +241,12 @@ def _fit(model, recipe, text, console, teacher=None):
         data, loss = taught(data, teacher), distillation_loss(recipe.distillation)
     model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss)
     curve = _Curve()
-    model.fit(data, callbacks=[*callbacks_of(recipe, text), _Bar(recipe.name(), recipe.steps, console), curve], verbose=0, shuffle=False)
+    model.fit(
+        data,
+        callbacks=[*callbacks_of(recipe, text), _Bar(recipe.name(), recipe.steps, console), curve],
+        verbose=0,
+        shuffle=False,
+    )
     return curve
 
 
@@ -260,7 +295,8 @@ class _Curve(keras.callbacks.Callback):
         self._total = 0.0
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras reports the mean since the beginning of the epoch; its difference is the loss of this step.
+        # Keras reports the mean since the beginning of the epoch; its difference is the loss of
+        # this step.
         total = logs["loss"] * (batch + 1)
         self.loss.append(float(total - self._total) / float(np.log(2)))
         self.sparsity.append(float(logs.get("sparsity", 0.0)))

@@ -1,4 +1,6 @@
-"""Files that are whole or not there: results, and finished models with their records, so that a run that was stopped goes on where it was."""
+"""Files that are whole or not there: results, and finished models with their records, so that a run
+that was stopped goes on where it was.
+"""
 
 import contextlib
 import json
@@ -9,7 +11,9 @@ import tempfile
 
 @contextlib.contextmanager
 def whole(path):
-    """The path of a draft of the same name, which takes the place of `path` when it is written: `with whole(path) as draft: ...`."""
+    """The path of a draft of the same name, which takes the place of `path` when it is written:
+    `with whole(path) as draft: ...`.
+    """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         draft = pathlib.Path(folder, path.name)
         yield draft
@@ -23,7 +27,8 @@ def write_json(path, values):
 
 
 def record_of(path, asked):
-    """What is recorded of the finished model at `path`, a dict, if it was made as is `asked` now; else `None`.
+    """What is recorded of the finished model at `path`, a dict, if it was made as is `asked` now;
+    else `None`.
 
     Args:
         path: of the model.

@@ -7,10 +7,12 @@ from rich.table import Table
 
 
 def tune(recipes, error, shown, title, folder, console):
-    """Finds a rate for every network, prints the errors of all that were tried and writes them to `rates.json`.
+    """Finds a rate for every network, prints the errors of all that were tried and writes them to
+    `rates.json`.
 
     Args:
-        recipes: dict of cells to dicts of rows to recipes; the search begins with the `learning_rate` of each.
+        recipes: dict of cells to dicts of rows to recipes; the search begins with the
+            `learning_rate` of each.
         error: function of a recipe and of a rate, the error of the network that is trained so.
         shown: function of a list of one error, what the table shows.
         title: function of a cell, the title of its table.
@@ -19,14 +21,25 @@ def tune(recipes, error, shown, title, folder, console):
     """
     found = []
     for cell, of_cell in recipes.items():
-        tried = {row: climb(lambda rate: error(recipe, rate), recipe.learning_rate) for row, recipe in of_cell.items()}
+        tried = {
+            row: climb(lambda rate: error(recipe, rate), recipe.learning_rate)
+            for row, recipe in of_cell.items()
+        }
         rates = sorted(set().union(*tried.values()))
         result = Table(title=f"{title(cell)}, by learning rate; 1 seed")
         for heading in ("", *(f"{rate:g}" for rate in rates)):
             result.add_column(heading, justify="right" if heading else "left")
         for row, errors in tried.items():
-            result.add_row(row, *(shown([errors[rate]]) if rate in errors else "" for rate in rates))
-            found.append({"cell": cell, "row": row, "rates": {f"{rate:g}": value for rate, value in errors.items()}})
+            result.add_row(
+                row, *(shown([errors[rate]]) if rate in errors else "" for rate in rates)
+            )
+            found.append(
+                {
+                    "cell": cell,
+                    "row": row,
+                    "rates": {f"{rate:g}": value for rate, value in errors.items()},
+                }
+            )
         console.print(result)
     path = folder / "rates.json"
     write_json(path, found)

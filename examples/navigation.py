@@ -1,15 +1,21 @@
-"""Path integration: a recurrent network is told where it starts and how fast it moves, and says, as place cells do, where it is.
+"""Path integration: a recurrent network is told where it starts and how fast it moves, and says, as
+place cells do, where it is.
 
-    python examples/navigation.py --quick           to see it work; its errors mean nothing
-    python examples/navigation.py                   seven regularisers and none, pruned to 90 and 98 %, and trained again; five seeds
-    python examples/navigation.py --blocks          blocks of 16 x 16: do neurons that are ordered along a manifold make better ones?
-    python examples/navigation.py --tune            each regulariser at several strengths, on a seed that the tables do not have
-    python examples/navigation.py --blocks --tune   the same for blocks
+    python examples/navigation.py --quick
+        to see it work; its errors mean nothing
+    python examples/navigation.py
+        seven regularisers and none, pruned to 90 and 98 %, and trained again; five seeds
+    python examples/navigation.py --blocks
+        blocks of 16 x 16: do neurons that are ordered along a manifold make better ones?
+    python examples/navigation.py --tune
+        each regulariser at several strengths, on a seed that the tables do not have
+    python examples/navigation.py --blocks --tune
+        the same for blocks
 
-The task, the regularisers and the pruning of the moduli paper (Mackey et al. 2024, arXiv 2406.06290), scaled to two cores. Finished networks are
-kept in --output and not trained again, so a run that was stopped goes on where it was; the seeds are the outer loop, so what is there is
-comparable at any time. docs/navigation.md says what came out.
-"""
+The task, the regularisers and the pruning of the moduli paper (Mackey et al. 2024, arXiv
+2406.06290), scaled to two cores. Finished networks are kept in --output and not trained again, so a
+run that was stopped goes on where it was; the seeds are the outer loop, so what is there is
+comparable at any time. docs/navigation.md says what came out."""
 
 import argparse
 import dataclasses
@@ -41,8 +47,9 @@ TRIED = (0.1, 0.3, 0.03, 1.0)
 TRIED_BLOCKS = (0.001, 0.003, 0.01, 0.03, 0.1)
 TRIED_LASSO = (0.0, 1e-6, 1e-5, 1e-4, 1e-3)
 STRENGTHS = {"torus": 0.3, "klein": 0.3, "permuted": 0.3, "circle": 0.3}
-# What --blocks compares: the title of each row and how it differs from plain block pruning. Those that start trained follow the recipe of the
-# package; those a priori are not pruned but sparse from the start.
+# What --blocks compares: the title of each row and how it differs from plain block pruning. Those
+# that start trained follow the recipe of the package; those a priori are not pruned but sparse from
+# the start.
 TORUS = {"regularizer": "torus", "strength": 0.001}  # what --blocks --tune found
 LASSO = 1e-5  # that of the text; --blocks --tune finds none that helps
 ORDERED = {**TORUS, "placement": "lattice"}
@@ -59,20 +66,45 @@ BLOCKS = {
     "recipe, single weights": {"start": "trained", "block_shape": (1, 1)},
     "a priori, by the order": {**ORDERED, "start": "a priori"},
     "a priori, by the order, no penalty": {**ORDERED, "start": "a priori", "strength": 0.0},
-    "a priori, at random, no penalty": {**ORDERED, "regularizer": "permuted", "start": "a priori", "strength": 0.0},
+    "a priori, at random, no penalty": {
+        **ORDERED,
+        "regularizer": "permuted",
+        "start": "a priori",
+        "strength": 0.0,
+    },
 }
 
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a small network, few steps, one seed: shows that everything works")
-    parser.add_argument("--blocks", action="store_true", help="the second table: blocks of 16 x 16 of the recurrent layer")
-    parser.add_argument("--tune", action="store_true", help="what strengths to take for either table, on seed 0")
-    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"these regularisers, of: {', '.join(NAMES)} (default: all)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a small network, few steps, one seed: shows that everything works",
+    )
+    parser.add_argument(
+        "--blocks",
+        action="store_true",
+        help="the second table: blocks of 16 x 16 of the recurrent layer",
+    )
+    parser.add_argument(
+        "--tune", action="store_true", help="what strengths to take for either table, on seed 0"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=NAMES,
+        metavar="NAME",
+        help=f"these regularisers, of: {', '.join(NAMES)} (default: all)",
+    )
     parser.add_argument("--seeds", type=int, help="how many seeds (default: 5, with --quick 1)")
     output = {"type": pathlib.Path, "default": pathlib.Path("navigation"), "metavar": "FOLDER"}
-    parser.add_argument("--output", **output, help="for networks, results and pictures (default: navigation)")
+    parser.add_argument(
+        "--output", **output, help="for networks, results and pictures (default: navigation)"
+    )
     options = parser.parse_args(arguments)
     if options.seeds is None:
         options.seeds = 1 if options.quick or options.tune else 5
@@ -88,29 +120,44 @@ def check(options):
     if options.tune and options.seeds != 1:
         raise ValueError(f"`--tune` has one seed, 0. Received: `--seeds {options.seeds}`")
     if options.output.exists() and not options.output.is_dir():
-        raise ValueError(f"`--output` must be a folder. Received: {options.output}, which is a file")
+        raise ValueError(
+            f"`--output` must be a folder. Received: {options.output}, which is a file"
+        )
 
 
 def plan(options, seed):
-    """The networks of one seed: dict of `(row, column)` to `Recipe`, in the order in which they are trained."""
+    """The networks of one seed: dict of `(row, column)` to `Recipe`, in the order in which they are
+    trained.
+    """
     common = dataclasses.replace(QUICK_RECIPE if options.quick else Recipe(), seed=seed)
     recipes = {("dense", "error"): common}
     if options.tune and not options.blocks:
         for strength in TRIED:
             for row in options.only or [name for name in NAMES if name != "none"]:
-                recipes[row, f"strength {strength:g}"] = dataclasses.replace(common, regularizer=row, strength=strength, sparsity=0.9)
+                recipes[row, f"strength {strength:g}"] = dataclasses.replace(
+                    common, regularizer=row, strength=strength, sparsity=0.9
+                )
         return recipes
     if options.blocks:
         # Pruned by the middle of the training: whoever wants blocks trains on.
-        pruned = dataclasses.replace(common, ramp=(0.0, 0.5), pruned="recurrent", block_shape=(4, 4) if options.quick else (16, 16))
+        pruned = dataclasses.replace(
+            common,
+            ramp=(0.0, 0.5),
+            pruned="recurrent",
+            block_shape=(4, 4) if options.quick else (16, 16),
+        )
         if options.tune:
             pruned = dataclasses.replace(pruned, sparsity=0.9 if options.quick else 0.95)
             recipes["no regulariser", "strength 0"] = pruned
             for strength in TRIED_BLOCKS:
                 for row in ("moduli, neurons in order", "moduli, neurons at random"):
-                    recipes[row, f"strength {strength:g}"] = dataclasses.replace(pruned, **{**BLOCKS[row], "strength": strength})
+                    recipes[row, f"strength {strength:g}"] = dataclasses.replace(
+                        pruned, **{**BLOCKS[row], "strength": strength}
+                    )
             for lasso in TRIED_LASSO:
-                recipes["recipe with a lasso", f"strength {lasso:g}"] = dataclasses.replace(pruned, start="trained", lasso=lasso)
+                recipes["recipe with a lasso", f"strength {lasso:g}"] = dataclasses.replace(
+                    pruned, start="trained", lasso=lasso
+                )
             return recipes
         recipes["dense, trained on", "error"] = dataclasses.replace(common, start="trained")
         for sparsity in (0.9,) if options.quick else (0.95, 0.9):
@@ -136,7 +183,9 @@ def plan(options, seed):
             if row == "none" and changes.get("start") == "again, free":
                 continue
             strength = STRENGTHS.get(row, Recipe.strength)
-            recipes[row, column] = dataclasses.replace(common, regularizer=row, strength=strength, **changes)
+            recipes[row, column] = dataclasses.replace(
+                common, regularizer=row, strength=strength, **changes
+            )
     return recipes
 
 
@@ -157,8 +206,14 @@ def main(arguments=None):
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         return 2
     console.print(table(runs))
-    pictures = [] if options.blocks or options.tune else draw({place: values[0] for place, values in runs.items()}, options.output)
-    console.print(f"Results and pictures: {', '.join(map(str, [results_path(options), *pictures]))}")
+    pictures = (
+        []
+        if options.blocks or options.tune
+        else draw({place: values[0] for place, values in runs.items()}, options.output)
+    )
+    console.print(
+        f"Results and pictures: {', '.join(map(str, [results_path(options), *pictures]))}"
+    )
     return 0
 
 
@@ -166,14 +221,19 @@ def introduce(world, recipes, options):
     """Says what is about to happen, and what errors to compare with."""
     marks = landmarks(world)
     console.print(
-        f"A box of {world.side:g} m, {world.cells} place cells, {world.steps} steps of {1000 * world.interval:g} ms. Errors to compare with: "
-        f"{marks['cells']:.1f} cm, the activity of the cells themselves decoded; {marks['start']:.1f} cm, staying where one began; {marks['centre']:.1f} cm, always "
-        f"the centre.\nNow, for {options.seeds} seed{'s' * (options.seeds > 1)}: train {len(recipes)} networks of {next(iter(recipes.values())).units} units.\n"
+        f"A box of {world.side:g} m, {world.cells} place cells, {world.steps} steps of "
+        f"{1000 * world.interval:g} ms. Errors to compare with: {marks['cells']:.1f} cm, the "
+        f"activity of the cells themselves decoded; {marks['start']:.1f} cm, staying where one "
+        f"began; {marks['centre']:.1f} cm, always the centre.\nNow, for {options.seeds} "
+        f"seed{'s' * (options.seeds > 1)}: train {len(recipes)} networks of "
+        f"{next(iter(recipes.values())).units} units.\n"
     )
 
 
 def landmarks(world):
-    """Errors to compare with, in centimetres: of the place cells' own activity, of staying at the start and of saying the centre."""
+    """Errors to compare with, in centimetres: of the place cells' own activity, of staying at the
+    start and of saying the centre.
+    """
     test, cells = test_walks(world), PlaceCells(world, 1)
     return {
         "cells": centimetres(cells.decode(cells(test.position)), test.position),
@@ -183,11 +243,15 @@ def landmarks(world):
 
 
 def table(runs):
-    """Mean and spread of the decoding errors: a row for each network, a column for each way to prune it."""
+    """Mean and spread of the decoding errors: a row for each network, a column for each way to
+    prune it.
+    """
     seeds = max(map(len, runs.values()))
     counted = f"{seeds} seeds, mean ± standard deviation" if seeds > 1 else "1 seed"
     result = Table(title=f"Decoding error, centimetres; {counted}")
-    rows, columns = (list(dict.fromkeys(place[axis] for place in runs if place[1] != "error")) for axis in (0, 1))
+    rows, columns = (
+        list(dict.fromkeys(place[axis] for place in runs if place[1] != "error")) for axis in (0, 1)
+    )
     result.add_column("")
     for column in columns:
         result.add_column(column, justify="right")
@@ -201,7 +265,9 @@ def table(runs):
 
 
 def spread(runs, seeds):
-    """Mean error and, of several, the standard deviation; and how many there are, if they are fewer than `seeds`."""
+    """Mean error and, of several, the standard deviation; and how many there are, if they are fewer
+    than `seeds`.
+    """
     errors = [one.error for one in runs]
     if not errors:
         return ""
@@ -217,22 +283,41 @@ def results_path(options):
 
 
 def write_results(options, world, runs):
-    """Writes every figure of the table, so that it can be checked and drawn again; whole or not at all."""
+    """Writes every figure of the table, so that it can be checked and drawn again; whole or not at
+    all.
+    """
     results = {
         "world": dataclasses.asdict(world),
         "landmarks": landmarks(world),
         "recipe": dataclasses.asdict(runs["dense", "error"][0].recipe),
-        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+        "versions": {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
         "runs": [_figures(place, one) for place, values in runs.items() for one in values],
     }
     write_json(results_path(options), results)
 
 
 def _figures(place, one):
-    """One run as JSON takes it: what differs from the dense recipe of its seed stands in its name."""
+    """One run as JSON takes it: what differs from the dense recipe of its seed stands in its
+    name.
+    """
     row, column = place
-    keys = {"row": row, "column": column, "seed": one.recipe.seed, "strength": one.recipe.strength if one.recipe.regularizer != "none" else one.recipe.lasso}
-    return {**keys, "error": one.error, "last": one.last, "live": one.live, "seconds": round(one.seconds, 1)}
+    keys = {
+        "row": row,
+        "column": column,
+        "seed": one.recipe.seed,
+        "strength": one.recipe.strength if one.recipe.regularizer != "none" else one.recipe.lasso,
+    }
+    return {
+        **keys,
+        "error": one.error,
+        "last": one.last,
+        "live": one.live,
+        "seconds": round(one.seconds, 1),
+    }
 
 
 if __name__ == "__main__":

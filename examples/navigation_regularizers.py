@@ -16,8 +16,9 @@ NAMES = (*MANIFOLDS, "l1", "none")
 def regularizer(recipe):
     """The regulariser that a `Recipe` names, or None.
 
-    `"permuted"` is the torus with the entries of its inhibition shuffled: the same histogram, no geometry. `"l1"` is an L1 penalty that pulls as
-    hard at the weights, on average, as the torus does: its strength is that of the recipe times the mean inhibition of the torus.
+    `"permuted"` is the torus with the entries of its inhibition shuffled: the same histogram, no
+    geometry. `"l1"` is an L1 penalty that pulls as hard at the weights, on average, as the torus
+    does: its strength is that of the recipe times the mean inhibition of the torus.
     """
     if recipe.regularizer == "none":
         return None

@@ -15,7 +15,10 @@ from untuned import untuned
 
 import keras_sparse_rnn as ksr
 
-PRUNED = {"all": ["encoder", "rnn", "decoder"], "recurrent": [lambda layer: getattr(layer, "name", "") == "rnn"]}
+PRUNED = {
+    "all": ["encoder", "rnn", "decoder"],
+    "recurrent": [lambda layer: getattr(layer, "name", "") == "rnn"],
+}
 AGAIN = "again", "again, free"
 TOGETHER = 10
 
@@ -34,15 +37,19 @@ class Recipe:
         strength: of the regularizer.
         placement: of the neurons on the manifold, `"random"` or `"lattice"`.
         sparsity: at the end; 0 trains a dense network.
-        pruned: `"all"` four kernels (encoder, decoder, both of the recurrent layer) or the `"recurrent"` layer's own.
+        pruned: `"all"` four kernels (encoder, decoder, both of the recurrent layer) or the
+            `"recurrent"` layer's own.
         block_shape: `(rows, columns)` that are pruned together.
         ramp: where the pruning begins and ends, as fractions of `steps`; linear in between.
         masks: how many there are, and so how often one is taken.
-        start: `"dense"`; `"a priori"`, from the blocks that the regularizer's geometry names before training; `"again"`, the stability test,
-            with the final mask of the network that was pruned from dense, and new random weights; `"again, free"`, the same without the
-            regularizer; or `"trained"`, from the finished dense network of the seed, by `ksr.recipes.PruneTrained`, whose ramp, masks and
-            learning rates take the place of those above.
-        criterion: of a network that starts trained, `"fisher"` or `"l2"`; all others are pruned by magnitude.
+        start: `"dense"`; `"a priori"`, from the blocks that the regularizer's geometry names before
+            training; `"again"`, the stability test, with the final mask of the network that was
+            pruned from dense, and new random weights; `"again, free"`, the same without the
+            regularizer; or `"trained"`, from the finished dense network of the seed, by
+            `ksr.recipes.PruneTrained`, whose ramp, masks and learning rates take the place of those
+            above.
+        criterion: of a network that starts trained, `"fisher"` or `"l2"`; all others are pruned by
+            magnitude.
         lasso: strength of a group lasso while a network that starts trained is pruned.
         seed: of weights, place cells, walks and places of the neurons.
     """
@@ -72,35 +79,46 @@ class Recipe:
         start += "" if not self.lasso else f"-lasso-{self.lasso:g}"
         if not self.sparsity:
             return f"dense-{self.regularizer}{start}-{self.seed}"
-        blocks = "" if self.block_shape == (1, 1) else f"-{self.block_shape[0]}x{self.block_shape[1]}"
+        blocks = (
+            "" if self.block_shape == (1, 1) else f"-{self.block_shape[0]}x{self.block_shape[1]}"
+        )
         where = "" if self.pruned == "all" else "-recurrent"
         placement = "" if self.placement == "random" else f"-{self.placement}"
         placement += "" if self.strength == Recipe.strength else f"-{self.strength:g}"
         early = "" if self.ramp == Recipe.ramp else f"-until-{100 * self.ramp[1]:g}%"
-        return f"{self.regularizer}{placement}-{100 * self.sparsity:g}%{where}{blocks}{early}{start}-{self.seed}"
+        kind = f"{self.regularizer}{placement}-{100 * self.sparsity:g}%"
+        return f"{kind}{where}{blocks}{early}{start}-{self.seed}"
 
 
 def build(recipe, world, cells):
-    """The network: velocities `[batch, time, 2]` and starting positions `[batch, 2]` to scores of the place cells `[batch, time, cells]`.
+    """The network: velocities `[batch, time, 2]` and starting positions `[batch, 2]` to scores of
+    the place cells `[batch, time, cells]`.
 
-    The place cells see the start alone. Their activity, in units of its mean and less that, goes through a linear encoder into the first state.
+    The place cells see the start alone. Their activity, in units of its mean and less that, goes
+    through a linear encoder into the first state.
     """
     velocity = keras.Input((world.steps, 2), name="velocity")
     start = keras.Input((2,), name="start")
     activity = keras.layers.Rescaling(world.cells, offset=-1.0)(cells(start))
-    state = keras.layers.Dense(recipe.units, use_bias=False, kernel_initializer=_uniform(), name="encoder")(activity)
+    state = keras.layers.Dense(
+        recipe.units, use_bias=False, kernel_initializer=_uniform(), name="encoder"
+    )(activity)
     rnn = keras.layers.SimpleRNN(
         recipe.units,
         activation="relu",
         use_bias=False,
         return_sequences=True,
-        kernel_initializer=keras.initializers.RandomUniform(-(recipe.units**-0.5), recipe.units**-0.5),
+        kernel_initializer=keras.initializers.RandomUniform(
+            -(recipe.units**-0.5), recipe.units**-0.5
+        ),
         recurrent_initializer=_uniform(),
         recurrent_regularizer=None if recipe.start == "again, free" else regularizer(recipe),
         name="rnn",
     )
     x = rnn(velocity, initial_state=state)
-    scores = keras.layers.Dense(world.cells, use_bias=False, kernel_initializer=_uniform(), name="decoder")(x)
+    scores = keras.layers.Dense(
+        world.cells, use_bias=False, kernel_initializer=_uniform(), name="decoder"
+    )(x)
     return keras.Model([velocity, start], scores, name="navigation")
 
 
@@ -181,7 +199,8 @@ def trained(recipe, world, folder, console):
         model.set_weights(_dense(recipe, world, folder, console).model().get_weights())
     for name, live in pattern.items():
         _thin(kernels(model)[name], live)
-    # The same variables in layers with native kernels, which train several times faster than Keras's own.
+    # The same variables in layers with native kernels, which train several times faster than
+    # Keras's own.
     model = ksr.substitute(model, block_shape=(16, 16), storage="masked")
     begin = time.perf_counter()
     curve = _fit(model, recipe, world, cells, console)
@@ -191,7 +210,9 @@ def trained(recipe, world, folder, console):
     known = {
         "error": error,
         "last": last,
-        "live": {name: int(np.count_nonzero(kernel.numpy())) for name, kernel in kernels(model).items()},
+        "live": {
+            name: int(np.count_nonzero(kernel.numpy())) for name, kernel in kernels(model).items()
+        },
         "seconds": seconds,
         "loss": curve.loss,
         "sparsities": curve.sparsity,
@@ -201,9 +222,13 @@ def trained(recipe, world, folder, console):
 
 
 def decoding_error(model, cells):
-    """The mean decoding error over walks that no network was trained on, and that of their last step, centimetres."""
+    """The mean decoding error over walks that no network was trained on, and that of their last
+    step, centimetres.
+    """
     test = test_walks(cells.world)
-    decoded = cells.decode(model.predict([test.velocity, test.start], batch_size=TEST_WALKS, verbose=0))
+    decoded = cells.decode(
+        model.predict([test.velocity, test.start], batch_size=TEST_WALKS, verbose=0)
+    )
     return centimetres(decoded, test.position), centimetres(decoded[:, -1], test.position[:, -1])
 
 
@@ -212,7 +237,8 @@ def _pattern(recipe, world, folder, console):
     if recipe.start in ("dense", "trained"):
         return {}
     if recipe.start == "a priori":
-        # The kernel from the inputs stays dense, and the recurrent one gets what the others have left of both together.
+        # The kernel from the inputs stays dense, and the recurrent one gets what the others have
+        # left of both together.
         weights, inputs = recipe.units**2, 2 * recipe.units
         sparsity = 1 - ((1 - recipe.sparsity) * (weights + inputs) - inputs) / weights
         live = regularizer(recipe).block_mask(sparsity, recipe.block_shape, units=recipe.units)
@@ -228,27 +254,39 @@ def _dense(recipe, world, folder, console):
 
 
 def _thin(kernel, live):
-    """Zeroes the weights that do not live, and scales the others so that the kernel's sum of squares stays what a dense one's is."""
+    """Zeroes the weights that do not live, and scales the others so that the kernel's sum of
+    squares stays what a dense one's is.
+    """
     kernel.assign(np.where(live, kernel.numpy() / np.sqrt(live.mean()), 0).astype("float32"))
 
 
 def _fit(model, recipe, world, cells, console):
 
     def cross_entropy(positions, scores):
-        return keras.ops.mean(keras.ops.categorical_crossentropy(cells(positions), scores, from_logits=True))
+        return keras.ops.mean(
+            keras.ops.categorical_crossentropy(cells(positions), scores, from_logits=True)
+        )
 
-    rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate) if recipe.start == "trained" else recipe.learning_rate
+    rate = (
+        ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
+        if recipe.start == "trained"
+        else recipe.learning_rate
+    )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0)
     model.compile(optimizer, cross_entropy, steps_per_execution=TOGETHER)
     curve = _Curve(recipe, console)
     data = training_walks(world, recipe.steps * recipe.batch, recipe.seed)
-    batches = tf.data.Dataset.from_tensor_slices(((data.velocity, data.start), data.position)).batch(recipe.batch)
+    batches = tf.data.Dataset.from_tensor_slices(
+        ((data.velocity, data.start), data.position)
+    ).batch(recipe.batch)
     model.fit(untuned(batches), shuffle=False, callbacks=[*_pruning(recipe), curve], verbose=0)
     return curve
 
 
 def _pruning(recipe):
-    """The callback that prunes, or that only holds the zeros that are there from the start; none if the network stays dense."""
+    """The callback that prunes, or that only holds the zeros that are there from the start; none if
+    the network stays dense.
+    """
     if not recipe.sparsity:
         return []
     if recipe.start == "trained":
@@ -262,7 +300,12 @@ def _pruning(recipe):
     frequency = max(1, (end - begin) // recipe.masks)
     return [
         ksr.callbacks.BlockPruning(
-            schedule, recipe.block_shape, frequency=frequency, criterion="l2", scope="model", layers=PRUNED[recipe.pruned]
+            schedule,
+            recipe.block_shape,
+            frequency=frequency,
+            criterion="l2",
+            scope="model",
+            layers=PRUNED[recipe.pruned],
         )
     ]
 
@@ -288,12 +331,17 @@ class _Curve(keras.callbacks.Callback):
         self.progress.start()
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras reports the mean since the beginning of the epoch; its difference is the loss of these steps.
+        # Keras reports the mean since the beginning of the epoch; its difference is the loss of
+        # these steps.
         total = logs["loss"] * (batch + 1)
         self.loss.append(float(total - self._total) / TOGETHER)
         self.sparsity.append(float(logs.get("sparsity", 0.0)))
         self._total = total
-        self.progress.update(self.task, completed=batch + 1, state=f"loss {self.loss[-1]:.3f}  sparsity {self.sparsity[-1]:.3f}")
+        self.progress.update(
+            self.task,
+            completed=batch + 1,
+            state=f"loss {self.loss[-1]:.3f}  sparsity {self.sparsity[-1]:.3f}",
+        )
 
     def on_train_end(self, logs=None):
         self.progress.stop()

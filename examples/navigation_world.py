@@ -18,7 +18,8 @@ class World:
         side: of the box, metres.
         interval: between two steps, seconds.
         steps: of one walk.
-        speed: metres a second; the speed is Rayleigh-distributed with this scale, so its mean is 1.25 times that.
+        speed: metres a second; the speed is Rayleigh-distributed with this scale, so its mean is
+            1.25 times that.
         change: seconds after which the speed has forgotten what it was.
         turning: the heading's random walk, radians after one second (standard deviation).
         cells: how many place cells.
@@ -43,7 +44,8 @@ class Walks:
 
     Attributes:
         start: float32 `[walks, 2]`, metres.
-        velocity: float32 `[walks, steps, 2]`, metres a second; all that the network is told after the start.
+        velocity: float32 `[walks, steps, 2]`, metres a second; all that the network is told after
+            the start.
         position: float32 `[walks, steps, 2]`, metres, after each of the steps.
     """
 
@@ -99,10 +101,12 @@ def training_walks(world, count, seed):
 
 @keras.saving.register_keras_serializable(package="navigation")
 class PlaceCells(keras.layers.Layer):
-    """The activity of place cells: float32 positions `[..., 2]` in metres to activities `[..., cells]` that sum to one.
+    """The activity of place cells: float32 positions `[..., 2]` in metres to activities `[...,
+    cells]` that sum to one.
 
-    A cell is excited near its centre and inhibited in a ring around (difference of Gaussians): the softmax over the cells of `-d^2 / (2 field^2)`
-    less that of `-d^2 / (2 surround field^2)`, with d the distance of the centre. The least of all cells then becomes zero, and their sum one.
+    A cell is excited near its centre and inhibited in a ring around (difference of Gaussians): the
+    softmax over the cells of `-d^2 / (2 field^2)` less that of `-d^2 / (2 surround field^2)`, with
+    d the distance of the centre. The least of all cells then becomes zero, and their sum one.
 
     Args:
         world: `World`.
@@ -113,12 +117,18 @@ class PlaceCells(keras.layers.Layer):
         super().__init__(**kwargs)
         self.world, self.seed = world, seed
         half = world.side / 2
-        self.centres = np.random.default_rng([seed, 0]).uniform(-half, half, (world.cells, 2)).astype(np.float32)
+        self.centres = (
+            np.random.default_rng([seed, 0])
+            .uniform(-half, half, (world.cells, 2))
+            .astype(np.float32)
+        )
 
     def call(self, positions):
         centres = keras.ops.convert_to_tensor(self.centres)
         # |x - c|^2 less |x|^2, which is the same for all cells and leaves a softmax as it is.
-        near = 2 * keras.ops.matmul(positions, keras.ops.transpose(centres)) - keras.ops.sum(centres**2, axis=-1)
+        near = 2 * keras.ops.matmul(positions, keras.ops.transpose(centres)) - keras.ops.sum(
+            centres**2, axis=-1
+        )
         near = near / (2 * self.world.field**2)
         activity = keras.ops.softmax(near) - keras.ops.softmax(near / self.world.surround)
         activity = activity - keras.ops.min(activity, axis=-1, keepdims=True)

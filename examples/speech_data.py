@@ -13,8 +13,8 @@ SILENCED, WIDEST = 2, 8
 class Speech:
     """Training and test utterances with their features and an alphabet.
 
-    Utterances with fewer frames than CTC needs (one for each letter, one more between two that are alike) are left out of training and counted;
-    those of the test stay, as errors.
+    Utterances with fewer frames than CTC needs (one for each letter, one more between two that are
+    alike) are left out of training and counted; those of the test stay, as errors.
 
     Args:
         training, test: lists of `Spoken` or `Recorded`.
@@ -23,33 +23,48 @@ class Speech:
         source: a few words on where they come from.
 
     Attributes:
-        letters: the characters of all texts; letter `i` is the class `i + 1`, class 0 is CTC's blank.
-        training, test: lists of `(features, classes)`, float16 `[frames, FEATURES]` and int32 `[letters]`.
+        letters: the characters of all texts; letter `i` is the class `i + 1`, class 0 is CTC's
+            blank.
+        training, test: lists of `(features, classes)`, float16 `[frames, FEATURES]` and int32
+            `[letters]`.
         texts: of the test.
         too_short: how many training utterances were left out.
-        digest: names everything that these utterances, their features and what is altered in them depend on.
+        digest: names everything that these utterances, their features and what is altered in them
+            depend on.
     """
 
     def __init__(self, training, test, folder, console, source):
         self.source = source
-        self.digest = digest([STRETCH, SILENCED, WIDEST, [[one.key(), one.text] for one in (*training, *test)]])
+        self.digest = digest(
+            [STRETCH, SILENCED, WIDEST, [[one.key(), one.text] for one in (*training, *test)]]
+        )
         self.letters = sorted(set("".join(one.text for one in (*training, *test))))
         self.texts = [one.text for one in test]
         self.speakers = [len({one.speaker for one in part}) for part in (training, test)]
-        made = [features(part, folder, console, title) for part, title in ((training, "training speech"), (test, "test speech"))]
+        made = [
+            features(part, folder, console, title)
+            for part, title in ((training, "training speech"), (test, "test speech"))
+        ]
         self.training, self.test = (
-            [(frames, self.encode(one.text)) for frames, one in zip(arrays, part)] for arrays, part in zip(made, (training, test))
+            [(frames, self.encode(one.text)) for frames, one in zip(arrays, part)]
+            for arrays, part in zip(made, (training, test))
         )
         enough = [one for one in self.training if len(one[0]) >= frames_needed(one[1])]
         self.too_short = len(self.training) - len(enough)
         self.training = enough
         if not enough:
-            raise ValueError(f"The recordings must be longer than {FEATURES // MELS}0 ms a letter. Received: {self.too_short} that are shorter")
+            raise ValueError(
+                f"The recordings must be longer than {FEATURES // MELS}0 ms a letter. Received: "
+                f"{self.too_short} that are shorter"
+            )
 
     @property
     def hours(self):
         """Of training and of test speech."""
-        return [sum(len(frames) for frames, _ in part) * STACK * 0.01 / 3600 for part in (self.training, self.test)]
+        return [
+            sum(len(frames) for frames, _ in part) * STACK * 0.01 / 3600
+            for part in (self.training, self.test)
+        ]
 
     def encode(self, text):
         """int32 `[letters]`, from 1."""
@@ -61,14 +76,24 @@ class Speech:
         return "".join(self.letters[code - 1] for code in codes if code)
 
     def batches(self, size, steps, seed):
-        """`steps` batches of altered training utterances: a `tf.data.Dataset` of what `collate` returns, the same for the same seed."""
+        """`steps` batches of altered training utterances: a `tf.data.Dataset` of what `collate`
+        returns, the same for the same seed.
+        """
         order = batch_order([len(frames) for frames, _ in self.training], size, steps, seed)
-        signature = (tf.TensorSpec((None, None, FEATURES), tf.float32), tf.TensorSpec((None, None), tf.int32))
+        signature = (
+            tf.TensorSpec((None, None, FEATURES), tf.float32),
+            tf.TensorSpec((None, None), tf.int32),
+        )
 
         def made():
             generator = np.random.default_rng([seed, 1])
             for batch in order:
-                yield collate([(altered(frames, generator), codes) for frames, codes in map(self.training.__getitem__, batch)])
+                yield collate(
+                    [
+                        (altered(frames, generator), codes)
+                        for frames, codes in map(self.training.__getitem__, batch)
+                    ]
+                )
 
         dataset = tf.data.Dataset.from_generator(made, output_signature=signature)
         return untuned(dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4))
@@ -83,8 +108,9 @@ class Speech:
 def altered(frames, generator):
     """An utterance as another voice might have said it, through another channel.
 
-    Its bands are stretched by up to 15 % (vocal tract length perturbation, Jaitly and Hinton 2013), and two ranges of up to 8 of them are silenced
-    (SpecAugment, Park et al. 2019, arXiv 1904.08779; of its masks those over frequencies).
+    Its bands are stretched by up to 15 % (vocal tract length perturbation, Jaitly and Hinton 2013),
+    and two ranges of up to 8 of them are silenced (SpecAugment, Park et al. 2019, arXiv 1904.08779;
+    of its masks those over frequencies).
 
     Args:
         frames: float `[frames, FEATURES]`.
@@ -109,10 +135,13 @@ def collate(utterances):
     """One batch.
 
     Returns:
-        `(features, targets)`: float32 `[batch, frames, FEATURES]`, zero where an utterance has ended; int32 `[batch, 1 + letters]`: how many frames
-        the utterance has, then its letters, then zeros.
+        `(features, targets)`: float32 `[batch, frames, FEATURES]`, zero where an utterance has
+        ended; int32 `[batch, 1 + letters]`: how many frames the utterance has, then its letters,
+        then zeros.
     """
-    frames = np.zeros((len(utterances), max(len(one) for one, _ in utterances), FEATURES), np.float32)
+    frames = np.zeros(
+        (len(utterances), max(len(one) for one, _ in utterances), FEATURES), np.float32
+    )
     targets = np.zeros((len(utterances), 1 + max(len(codes) for _, codes in utterances)), np.int32)
     for number, (one, codes) in enumerate(utterances):
         frames[number, : len(one)] = one
@@ -121,9 +150,11 @@ def collate(utterances):
 
 
 def batch_order(lengths, size, steps, seed):
-    """Which utterances make up each batch: all once before any comes again, like lengths together, batches in random order.
+    """Which utterances make up each batch: all once before any comes again, like lengths together,
+    batches in random order.
 
-    Utterances are shuffled, cut into pools of 16 batches, sorted by length within the pool. So there is little padding and yet always other company.
+    Utterances are shuffled, cut into pools of 16 batches, sorted by length within the pool. So
+    there is little padding and yet always other company.
 
     Returns:
         List of `steps` int arrays `[size]` (fewer if there are fewer utterances).

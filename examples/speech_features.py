@@ -14,14 +14,23 @@ MELS = 40
 STACK = 2
 SHARD = 256
 # What the features depend on besides the sound: with other figures, other files.
-SETTINGS = {"mels": MELS, "stack": STACK, "window": 0.025, "hop": 0.010, "lowest": 60.0, "highest": 7600.0, "normalised": "mean and deviation"}
+SETTINGS = {
+    "mels": MELS,
+    "stack": STACK,
+    "window": 0.025,
+    "hop": 0.010,
+    "lowest": 60.0,
+    "highest": 7600.0,
+    "normalised": "mean and deviation",
+}
 
 
 def log_mel(samples, rate):
     """The features of one utterance.
 
-    A Hann window of 25 ms every 10 ms, the power in 40 triangles of equal width on the mel scale, its logarithm, normalised over the utterance to
-    mean 0 and deviation 1 in each of them; then two neighbouring windows side by side, so that there is one vector every 20 ms.
+    A Hann window of 25 ms every 10 ms, the power in 40 triangles of equal width on the mel scale,
+    its logarithm, normalised over the utterance to mean 0 and deviation 1 in each of them; then two
+    neighbouring windows side by side, so that there is one vector every 20 ms.
 
     Args:
         samples: float `[samples]`.
@@ -43,19 +52,29 @@ def log_mel(samples, rate):
 
 
 def mel_filters(rate, size):
-    """Triangles over the frequencies of a transform of `size` samples, float `[size // 2 + 1, MELS]`."""
-    corners = np.linspace(*(2595 * np.log10(1 + SETTINGS[name] / 700) for name in ("lowest", "highest")), MELS + 2)
+    """Triangles over the frequencies of a transform of `size` samples, float `[size // 2 + 1,
+    MELS]`.
+    """
+    corners = np.linspace(
+        *(2595 * np.log10(1 + SETTINGS[name] / 700) for name in ("lowest", "highest")), MELS + 2
+    )
     corners = 700 * (10 ** (corners / 2595) - 1)
     frequencies = np.fft.rfftfreq(size, 1 / rate)[:, None]
     left, middle, right = corners[:-2], corners[1:-1], corners[2:]
-    return np.maximum(0, np.minimum((frequencies - left) / (middle - left), (right - frequencies) / (right - middle)))
+    return np.maximum(
+        0,
+        np.minimum(
+            (frequencies - left) / (middle - left), (right - frequencies) / (right - middle)
+        ),
+    )
 
 
 def features(utterances, folder, console, title="features"):
     """The features of all utterances, from the files in `folder` where these exist.
 
-    Each file holds up to `SHARD` utterances and is named after everything that they depend on: sounds, settings, this code's figures. It is
-    written whole or not at all, so a run that was stopped goes on with the first file that is missing.
+    Each file holds up to `SHARD` utterances and is named after everything that they depend on:
+    sounds, settings, this code's figures. It is written whole or not at all, so a run that was
+    stopped goes on with the first file that is missing.
 
     Args:
         utterances: a list of `Spoken` or `Recorded`.

@@ -1,4 +1,6 @@
-"""What the finished models are worth besides their error rates: the time of a training step, and a picture of what they hear."""
+"""What the finished models are worth besides their error rates: the time of a training step, and a
+picture of what they hear.
+"""
 
 import statistics
 import time
@@ -12,10 +14,12 @@ from speech_training import build, ctc, edit_distance, masked
 
 
 def milliseconds_per_step(models, speech, rounds=7):
-    """Times a step of training with Adam on one batch of middling length, all models in turns, so that all see the same machine.
+    """Times a step of training with Adam on one batch of middling length, all models in turns, so
+    that all see the same machine.
 
     Args:
-        models: mapping of titles to `Trained`, the first one dense. They are timed as pruned, in layers of masked storage.
+        models: mapping of titles to `Trained`, the first one dense. They are timed as pruned, in
+            layers of masked storage.
         speech: `Speech`, which the batch is taken from.
         rounds: turns of each; the first does not count.
 
@@ -36,7 +40,9 @@ def milliseconds_per_step(models, speech, rounds=7):
     times = {title: [] for title in networks}
     for _ in range(rounds):
         for title, network in networks.items():
-            network.train_on_batch(*batch)  # finds the caches, and the threads, as the other network has left them
+            network.train_on_batch(
+                *batch
+            )  # finds the caches, and the threads, as the other network has left them
             start = time.perf_counter()
             network.train_on_batch(*batch)
             times[title].append(1000 * (time.perf_counter() - start))
@@ -58,7 +64,9 @@ def draw_curves(models, path, smooth=100):
     for title, one in models.items():
         window = min(smooth, len(one.loss))
         averaged = np.convolve(one.loss, np.ones(window) / window, mode="valid")
-        (line,) = upper.semilogy(np.arange(window - 1, len(one.loss)), averaged, label=title, linewidth=1.2)
+        (line,) = upper.semilogy(
+            np.arange(window - 1, len(one.loss)), averaged, label=title, linewidth=1.2
+        )
         lower.plot(one.sparsities, color=line.get_color(), linewidth=1.2)
     upper.set(ylabel="training loss, nats a letter\n(with the penalty, while there is one)")
     lower.set(xlabel="training step", ylabel="sparsity", ylim=(-0.03, 1))
@@ -71,7 +79,8 @@ def draw_curves(models, path, smooth=100):
 def draw_utterance(models, speech, path):
     """Draws an utterance of the test, and when each model hears which letter.
 
-    It is the one of the first twenty that the models disagree most about, so that there is something to see.
+    It is the one of the first twenty that the models disagree most about, so that there is
+    something to see.
 
     Args:
         models: mapping of titles to `Trained`.
@@ -81,14 +90,27 @@ def draw_utterance(models, speech, path):
     from matplotlib.figure import Figure
 
     known = min(len(one.heard) for one in models.values())
-    errors = np.array([[edit_distance(one.heard[number], speech.texts[number]) for number in range(known)] for one in models.values()])
+    errors = np.array(
+        [
+            [edit_distance(one.heard[number], speech.texts[number]) for number in range(known)]
+            for one in models.values()
+        ]
+    )
     number = int(np.argmax(errors.max(axis=0) - errors.min(axis=0)))
     frames, _ = speech.test[number]
     figure = Figure(figsize=(10, 2.2 + 1.05 * len(models)), layout="constrained")
-    top, *axes = figure.subplots(1 + len(models), height_ratios=[2.2] + [1] * len(models), sharex=True)
+    top, *axes = figure.subplots(
+        1 + len(models), height_ratios=[2.2] + [1] * len(models), sharex=True
+    )
     seconds = len(frames) * STACK * 0.01
     # Features are two windows side by side: one after the other again.
-    top.imshow(frames.reshape(-1, MELS).T.astype(np.float32), origin="lower", aspect="auto", extent=(0, seconds, 0, MELS), cmap="magma")
+    top.imshow(
+        frames.reshape(-1, MELS).T.astype(np.float32),
+        origin="lower",
+        aspect="auto",
+        extent=(0, seconds, 0, MELS),
+        cmap="magma",
+    )
     top.set_title(f'said: "{speech.texts[number]}"', fontsize=10, loc="left")
     top.set_ylabel("mel band", fontsize=8)
     for axis, (title, one) in zip(axes, models.items()):
@@ -98,7 +120,14 @@ def draw_utterance(models, speech, path):
         axis.fill_between(places, chances[:, 1:].max(axis=-1), step="mid", alpha=0.35, linewidth=0)
         for place, letter, before in zip(places, classes, [0, *classes]):
             if letter not in (0, before):
-                axis.text(place, 0.5, speech.letters[letter - 1].replace(" ", "␣"), fontsize=9, ha="center", va="center")
+                axis.text(
+                    place,
+                    0.5,
+                    speech.letters[letter - 1].replace(" ", "␣"),
+                    fontsize=9,
+                    ha="center",
+                    va="center",
+                )
         axis.set(ylim=(0, 1), yticks=())
         axis.set_title(f'{title}: "{one.heard[number]}"', fontsize=8, loc="left", pad=2)
     axes[-1].set_xlabel("seconds; shaded: the largest chance of a letter", fontsize=8)

@@ -23,9 +23,11 @@ SCOPES = {"rnn": "model", "gru": "gate"}
 
 
 def keep_memory():
-    """Asks the C library to keep what is freed, for batches of another length than the last need all of their tensors anew.
+    """Asks the C library to keep what is freed, for batches of another length than the last need
+    all of their tensors anew.
 
-    Otherwise much of it goes back to the system at each step, and comes back page by page. Only glibc takes these settings.
+    Otherwise much of it goes back to the system at each step, and comes back page by page. Only
+    glibc takes these settings.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
@@ -45,11 +47,14 @@ class Recipe:
         units: of each direction of each layer.
         steps: batches in all.
         batch: utterances in a batch.
-        learning_rate: at the peak; warmed up over the first 5 % of the steps, then brought to zero along a cosine.
+        learning_rate: at the peak; warmed up over the first 5 % of the steps, then brought to zero
+            along a cosine.
         sparsity: of the recurrent layers' kernels at the end; 0 trains a dense model.
         block_shape: `(rows, columns)` that are pruned together.
-        lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning ends.
-        scope: `"gate"`, `"kernel"` or `"model"`, as in `ksr.recipes.PruneTrained`, by which it is pruned.
+        lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning
+            ends.
+        scope: `"gate"`, `"kernel"` or `"model"`, as in `ksr.recipes.PruneTrained`, by which it is
+            pruned.
         criterion: a name, as in `BlockPruning`.
         seed: of the weights and of the order of the batches.
     """
@@ -69,16 +74,24 @@ class Recipe:
 
     def name(self):
         """A short name that tells the models of one run apart."""
-        kind = "dense" if not self.sparsity else f"{100 * self.sparsity:.3g}%-{self.block_shape[0]}x{self.block_shape[1]}"
+        kind = (
+            "dense"
+            if not self.sparsity
+            else f"{100 * self.sparsity:.3g}%-{self.block_shape[0]}x{self.block_shape[1]}"
+        )
         scope = "" if self.scope == SCOPES[self.cell] or not self.sparsity else f"-{self.scope}"
         criterion = "" if self.criterion == Recipe.criterion else f"-{self.criterion}"
-        return f"{self.cell}{self.units}-{kind}{'-lasso' * bool(self.lasso)}{scope}{criterion}-{self.steps}steps-seed{self.seed}"
+        lasso = "-lasso" * bool(self.lasso)
+        what = f"{self.cell}{self.units}-{kind}{lasso}{scope}{criterion}"
+        return f"{what}-{self.steps}steps-seed{self.seed}"
 
 
 def build(recipe, letters):
-    """A recogniser: features `[batch, frames, FEATURES]` to log-probabilities `[batch, frames, 1 + letters]`, class 0 the blank.
+    """A recogniser: features `[batch, frames, FEATURES]` to log-probabilities `[batch, frames, 1 +
+    letters]`, class 0 the blank.
 
-    Layers of two directions, which are added as in Deep Speech 2, each layer normalised. Frames that are all zero are masked.
+    Layers of two directions, which are added as in Deep Speech 2, each layer normalised. Frames
+    that are all zero are masked.
     """
     inputs = keras.Input((None, FEATURES), name="features")
     x = keras.layers.Masking(0.0, name="mask")(inputs)
@@ -91,7 +104,9 @@ def build(recipe, letters):
 
 
 def masked(model, recipe):
-    """The model in layers that compute only the blocks that are not zero. (A dense one may have fewer units than a block has rows.)"""
+    """The model in layers that compute only the blocks that are not zero. (A dense one may have
+    fewer units than a block has rows.)
+    """
     block_shape = tuple(min(size, recipe.units) for size in recipe.block_shape)
     return ksr.substitute(model, block_shape=block_shape, storage="masked")
 
@@ -99,8 +114,8 @@ def masked(model, recipe):
 def ctc(targets, log_probabilities):
     """The CTC loss of each utterance, in nats; `targets` as of `speech_data.collate`.
 
-    TensorFlow's kernel for sparse labels: on a CPU it is an order of magnitude faster than the loop over frames behind `keras.losses.CTC`, and
-    it takes the length of each utterance.
+    TensorFlow's kernel for sparse labels: on a CPU it is an order of magnitude faster than the loop
+    over frames behind `keras.losses.CTC`, and it takes the length of each utterance.
     """
     targets = tf.cast(targets, tf.int32)
     return tf.nn.ctc_loss(
@@ -114,32 +129,51 @@ def ctc(targets, log_probabilities):
 
 
 def weights(recipe, letters, units=None, sparsity=None):
-    """How many weights are not zero by pruning, in closed form: kernels, of which `sparsity` are zero, biases, normalisation, readout."""
+    """How many weights are not zero by pruning, in closed form: kernels, of which `sparsity` are
+    zero, biases, normalisation, readout.
+    """
     units = recipe.units if units is None else units
     sparsity = recipe.sparsity if sparsity is None else sparsity
     inputs = FEATURES + (recipe.layers - 1) * units
     kernels = 2 * GATES[recipe.cell] * units * (inputs + recipe.layers * units)
     # Keras's GRU has two biases, one of which the reset gate acts on.
     biases = 2 * recipe.layers * units * {"rnn": 1, "gru": 6}[recipe.cell]
-    return round(kernels * (1 - sparsity)) + biases + 2 * recipe.layers * units + (units + 1) * (letters + 1)
+    return (
+        round(kernels * (1 - sparsity))
+        + biases
+        + 2 * recipe.layers * units
+        + (units + 1) * (letters + 1)
+    )
 
 
 def parameters(model):
-    """The weights that are not zero by pruning: all of the model's, less the zeros of its kernels."""
-    return sum(int(np.count_nonzero(w)) if "kernel" in w.path else w.shape.num_elements() for w in model.trainable_weights)
+    """The weights that are not zero by pruning: all of the model's, less the zeros of its
+    kernels.
+    """
+    return sum(
+        int(np.count_nonzero(w)) if "kernel" in w.path else w.shape.num_elements()
+        for w in model.trainable_weights
+    )
 
 
 def sparsity_of(model):
     """The fraction of the weights of all recurrent layers' kernels that is zero."""
-    kernels = [w.numpy() for w in model.trainable_weights if "kernel" in w.path and "logits" not in w.path]
+    kernels = [
+        w.numpy() for w in model.trainable_weights if "kernel" in w.path and "logits" not in w.path
+    ]
     return 1.0 - sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels)
 
 
 def transcribe(model, speech, batch=64):
-    """What the model hears in each utterance of the test: greedily the likeliest class of each frame, repeats once, without blanks."""
+    """What the model hears in each utterance of the test: greedily the likeliest class of each
+    frame, repeats once, without blanks.
+    """
     texts = [""] * len(speech.test)
     # One trace for all shapes.
-    best = tf.function(lambda x: tf.argmax(model(x, training=False), axis=-1), input_signature=[tf.TensorSpec((None, None, FEATURES), tf.float32)])
+    best = tf.function(
+        lambda x: tf.argmax(model(x, training=False), axis=-1),
+        input_signature=[tf.TensorSpec((None, None, FEATURES), tf.float32)],
+    )
     for numbers, (frames, targets) in speech.evaluation(batch):
         for number, classes, length in zip(numbers, best(frames).numpy(), targets[:, 0]):
             texts[number] = speech.decode(collapsed(classes[:length]))
@@ -154,23 +188,34 @@ def collapsed(classes):
 
 
 def edit_distance(one, other):
-    """The fewest insertions, deletions and replacements of a letter that make `one` into `other`."""
+    """The fewest insertions, deletions and replacements of a letter that make `one` into
+    `other`.
+    """
     row = list(range(len(other) + 1))
     for done, letter in enumerate(one, 1):
         diagonal, row[0] = row[0], done
         for place, wanted in enumerate(other, 1):
-            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (letter != wanted))
+            diagonal, row[place] = (
+                row[place],
+                min(row[place] + 1, row[place - 1] + 1, diagonal + (letter != wanted)),
+            )
     return row[-1]
 
 
 def character_error_rate(heard, said):
-    """Edit distances of all utterances over the letters of all: in [0, 1], or above if much is heard that was not said."""
+    """Edit distances of all utterances over the letters of all: in [0, 1], or above if much is
+    heard that was not said.
+    """
     return sum(map(edit_distance, heard, said)) / sum(map(len, said))
 
 
 def spread(values):
     """Mean and, of several, the standard deviation, in per cent."""
-    return f"{100 * statistics.mean(values):.2f}" + (f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else "") + " %"
+    return (
+        f"{100 * statistics.mean(values):.2f}"
+        + (f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else "")
+        + " %"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +230,8 @@ class Trained:
         sparsity: of the recurrent layers' kernels.
         seconds: of training.
         heard: the first utterances of the test as the model hears them.
-        loss, sparsities: nats a letter of the batch, with the penalty while there is one, and sparsity, for each step.
+        loss, sparsities: nats a letter of the batch, with the penalty while there is one, and
+            sparsity, for each step.
     """
 
     recipe: Recipe
@@ -223,7 +269,8 @@ def trained(recipe, speech, folder, console):
         return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
     model = build(recipe, len(speech.letters))
-    # The same variables in layers that skip the blocks that are zero already: training gets faster as pruning goes on.
+    # The same variables in layers that skip the blocks that are zero already: training gets faster
+    # as pruning goes on.
     model = masked(model, recipe)
     begin = time.perf_counter()
     curve = _fit(model, recipe, speech, console)
@@ -249,7 +296,12 @@ def _fit(model, recipe, speech, console):
     letters = np.mean([len(codes) for _, codes in speech.training])
     curve = _Curve(recipe.name(), recipe.steps, letters, console)
     with curve.progress:
-        model.fit(speech.batches(recipe.batch, recipe.steps, recipe.seed), callbacks=[*_pruning(recipe), curve], verbose=0, shuffle=False)
+        model.fit(
+            speech.batches(recipe.batch, recipe.steps, recipe.seed),
+            callbacks=[*_pruning(recipe), curve],
+            verbose=0,
+            shuffle=False,
+        )
     return curve
 
 
@@ -257,7 +309,13 @@ def _pruning(recipe):
     """The callbacks that prune, and let a group lasso go when the pruning is done."""
     if not recipe.sparsity:
         return []
-    how = {"criterion": recipe.criterion, "sparsity": recipe.sparsity, "block_shape": recipe.block_shape, "scope": recipe.scope, "lasso": recipe.lasso}
+    how = {
+        "criterion": recipe.criterion,
+        "sparsity": recipe.sparsity,
+        "block_shape": recipe.block_shape,
+        "scope": recipe.scope,
+        "lasso": recipe.lasso,
+    }
     return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, **how).callbacks
 
 
@@ -269,16 +327,24 @@ class _Curve(keras.callbacks.Callback):
         self.loss, self.sparsity = [], []
         self.letters = letters
         self._total = 0.0
-        columns = TextColumn("{task.description:<34}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn()
+        columns = (
+            TextColumn("{task.description:<34}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=console)
         self._task = self.progress.add_task(title, total=steps, state="")
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras reports the mean since the beginning of the epoch; its difference is the loss of this step.
+        # Keras reports the mean since the beginning of the epoch; its difference is the loss of
+        # this step.
         total = logs["loss"] * (batch + 1)
         self.loss.append(float(total - self._total) / self.letters)
         self.sparsity.append(float(logs.get("sparsity", 0.0)))
         self._total = total
         recent = self.loss[-50:]
-        state = f"loss {sum(recent) / len(recent):.3f}" + (f"  sparsity {self.sparsity[-1]:.3f}" if self.sparsity[-1] else "")
+        state = f"loss {sum(recent) / len(recent):.3f}" + (
+            f"  sparsity {self.sparsity[-1]:.3f}" if self.sparsity[-1] else ""
+        )
         self.progress.update(self._task, advance=1, state=state)

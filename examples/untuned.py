@@ -4,7 +4,9 @@ import tensorflow as tf
 
 
 def untuned(dataset):
-    """The dataset without autotuning: in these examples there is nothing to tune, and on a single processor the tuner can take a minute to stop."""
+    """The dataset without autotuning: in these examples there is nothing to tune, and on a single
+    processor the tuner can take a minute to stop.
+    """
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)

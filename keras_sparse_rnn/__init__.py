@@ -1,24 +1,56 @@
-"""Block-sparse recurrent layers for Keras 3: train sparse, run only the live blocks, ship to LiteRT.
+"""Block-sparse recurrent layers for Keras 3: train sparse, run only the live blocks, ship to
+LiteRT.
 
 >>> import keras_sparse_rnn as ksr
 >>> schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
->>> pruning = ksr.callbacks.BlockPruning(schedule, block_shape=(16, 16))     # model.fit(..., callbacks=[pruning])
+>>> pruning = ksr.callbacks.BlockPruning(schedule, block_shape=(16, 16))  # a callback for `fit`
 
-Then `ksr.substitute(model)` gives the same model in layers that compute live blocks only, and `ksr.export.export_litert(model, path)` a
-file for LiteRT.
-"""
+Then `ksr.substitute(model)` gives the same model in layers that compute live blocks only, and
+`ksr.export.export_litert(model, path)` a file for LiteRT."""
 
 import keras
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
-        "keras_sparse_rnn needs Keras on the TensorFlow backend: set the environment variable KERAS_BACKEND=tensorflow before keras is imported. "
-        f"Received: {keras.backend.backend()}"
+        "keras_sparse_rnn needs Keras on the TensorFlow backend: set the environment variable "
+        f"KERAS_BACKEND=tensorflow before keras is imported. Received: {keras.backend.backend()}"
     )
 
-from keras_sparse_rnn import callbacks, constraints, criteria, export, geometry, layers, manifolds, ops, patterns, plot, recipes, regularizers, schedules
+from keras_sparse_rnn import (
+    callbacks,
+    constraints,
+    criteria,
+    export,
+    geometry,
+    layers,
+    manifolds,
+    ops,
+    patterns,
+    plot,
+    recipes,
+    regularizers,
+    schedules,
+)
 from keras_sparse_rnn.reordering import reorder_units
 from keras_sparse_rnn.report import report
 from keras_sparse_rnn.substitution import substitute, to_dense
 
-__all__ = ["callbacks", "constraints", "criteria", "export", "geometry", "layers", "manifolds", "ops", "patterns", "plot", "recipes", "regularizers", "reorder_units", "report", "schedules", "substitute", "to_dense"]
+__all__ = [
+    "callbacks",
+    "constraints",
+    "criteria",
+    "export",
+    "geometry",
+    "layers",
+    "manifolds",
+    "ops",
+    "patterns",
+    "plot",
+    "recipes",
+    "regularizers",
+    "reorder_units",
+    "report",
+    "schedules",
+    "substitute",
+    "to_dense",
+]

@@ -10,13 +10,16 @@ import tensorflow as tf
 
 
 class BatchGradients:
-    """Takes gradients of the loss of `model.compile`, penalties included, on the first batches of `data`.
+    """Takes gradients of the loss of `model.compile`, penalties included, on the first batches of
+    `data`.
 
-    The model is as it is when it predicts (no dropout). Its states, running statistics and metrics stay as they are.
+    The model is as it is when it predicts (no dropout). Its states, running statistics and metrics
+    stay as they are.
 
     Args:
-        data: batches `(x, y)` or `(x, y, sample_weight)`: a list, a `keras.utils.PyDataset`, or something else that can be iterated over again
-            and again, such as a `tf.data.Dataset`. If it is shuffled, a resumed run goes another way than one that was left in peace.
+        data: batches `(x, y)` or `(x, y, sample_weight)`: a list, a `keras.utils.PyDataset`, or
+            something else that can be iterated over again and again, such as a `tf.data.Dataset`.
+            If it is shuffled, a resumed run goes another way than one that was left in peace.
         batches: how many of them are used, the first ones.
 
     Raises:
@@ -24,31 +27,47 @@ class BatchGradients:
     """
 
     def __init__(self, data, batches):
-        if not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")) or isinstance(data, (str, dict)) or iter(data) is data:
+        if (
+            not (hasattr(data, "__iter__") or hasattr(data, "__getitem__"))
+            or isinstance(data, (str, dict))
+            or iter(data) is data
+        ):
             raise ValueError(
-                f"`data` must be batches (x, y) that can be iterated over more than once. Received: data of type {type(data).__name__}"
+                "`data` must be batches (x, y) that can be iterated over more than once. "
+                f"Received: data of type {type(data).__name__}"
             )
         if not isinstance(batches, numbers.Integral) or isinstance(batches, bool) or batches < 1:
-            raise ValueError(f"`batches` must be an integer of at least 1. Received: batches={batches!r}")
+            raise ValueError(
+                f"`batches` must be an integer of at least 1. Received: batches={batches!r}"
+            )
         self.data, self.batches = data, int(batches)
         self._function = None
 
     def take(self, model, variables):
-        """Yields, for each batch, the gradients in `variables`, a list of NumPy arrays of their shapes.
+        """Yields, for each batch, the gradients in `variables`, a list of NumPy arrays of their
+        shapes.
 
         Raises:
             ValueError: there is no batch, or the model is compiled without a loss.
         """
         if self._function is None:
-            self._function = _gradients if model.run_eagerly else tf.function(_gradients, reduce_retracing=True)
+            self._function = (
+                _gradients if model.run_eagerly else tf.function(_gradients, reduce_retracing=True)
+            )
         count = 0
         with _unchanged(model):
             for batch in self._first():
-                found = self._function(model, [v.value for v in variables], *keras.utils.unpack_x_y_sample_weight(batch))
+                found = self._function(
+                    model,
+                    [v.value for v in variables],
+                    *keras.utils.unpack_x_y_sample_weight(batch),
+                )
                 yield [np.asarray(gradient) for gradient in found]
                 count += 1
         if not count:
-            raise ValueError("`data` must have at least one batch to take gradients of. Received: none")
+            raise ValueError(
+                "`data` must have at least one batch to take gradients of. Received: none"
+            )
 
     def forget(self):
         """Lets go of the traced function, and of the model with it."""

@@ -11,7 +11,8 @@ RAMP = 0.02, 0.3
 
 
 def warm_cosine(steps, learning_rate):
-    """A learning rate that rises to `learning_rate` over the first 5 % of the steps and falls to zero along a cosine: a Keras schedule.
+    """A learning rate that rises to `learning_rate` over the first 5 % of the steps and falls to
+    zero along a cosine: a Keras schedule.
 
     Raises:
         ValueError: `steps` is no integer of at least 20, or `learning_rate` no number above 0.
@@ -20,47 +21,61 @@ def warm_cosine(steps, learning_rate):
     peak = check_number(learning_rate, "learning_rate", least=0, open_below=True)
     warmup = round(WARMUP * steps)
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0, decay_steps=steps - warmup, warmup_target=peak, warmup_steps=warmup
+        initial_learning_rate=0.0,
+        decay_steps=steps - warmup,
+        warmup_target=peak,
+        warmup_steps=warmup,
     )
 
 
 class PruneTrained:
-    """Prunes a model that has been trained dense, and trains it on for `steps`: the recipe that costs the least accuracy in coarse blocks.
+    """Prunes a model that has been trained dense, and trains it on for `steps`: the recipe that
+    costs the least accuracy in coarse blocks.
 
-        model.fit(x, y, epochs=10)                                                              # dense
-        recipe = ksr.recipes.PruneTrained(steps=2500, learning_rate=8e-3, sparsity=0.9, block_shape=(16, 16), lasso=1e-5)
+        model.fit(x, y, epochs=10)  # dense
+        recipe = ksr.recipes.PruneTrained(steps=2500, learning_rate=8e-3, lasso=1e-5)
         model.compile(keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0), loss)
         model.fit(x, y, epochs=10, callbacks=recipe.callbacks)
 
     Five things make the difference (docs/results.md has the figures), the first of them the most:
 
     - the learning rate is rewound to its peak, warmed up, and brought to zero along a cosine;
-    - blocks are compared by `criteria.Fisher`, `mean w**2 v` with the optimizer's `v`, across all kernels and gates; but every gate
-      by itself if there are GRUs among the layers, for their reset gates may lose nearly everything, which on speech cost a fifth more errors;
-    - the weights that are pruned have been trained: the first blocks to go are chosen by weights that mean something;
-    - pruning ends early, at 30 % of the steps, so that most of the training happens at the final sparsity;
-    - with `lasso`, a `regularizers.GroupLasso` makes blocks small before they go, until the pruning ends (GLP: Narang, Undersander and Diamos 2017,
-      arXiv 1711.02782).
+    - blocks are compared by `criteria.Fisher`, `mean w**2 v` with the optimizer's `v`, across all
+      kernels and gates; but every gate by itself if there are GRUs among the layers, for their
+      reset gates may lose nearly everything, which on speech cost a fifth more errors;
+    - the weights that are pruned have been trained: the first blocks to go are chosen by weights
+      that mean something;
+    - pruning ends early, at 30 % of the steps, so that most of the training happens at the final
+      sparsity;
+    - with `lasso`, a `regularizers.GroupLasso` makes blocks small before they go, until the pruning
+      ends (GLP: Narang, Undersander and Diamos 2017, arXiv 1711.02782).
 
-    With the lasso it works as well or better from random weights, with the steps of both trainings, in less time (docs/pruning.md).
+    With the lasso it works as well or better from random weights, with the steps of both trainings,
+    in less time (docs/pruning.md).
 
-    Give `steps` about as many as the dense training had. A pruned model overfits less than a dense one, so give it less dropout; half of it, to
-    begin with. Convert the model by `ksr.substitute(model, storage="masked")` first, and its training gets faster as the pruning goes on.
+    Give `steps` about as many as the dense training had. A pruned model overfits less than a dense
+    one, so give it less dropout; half of it, to begin with. Convert the model by
+    `ksr.substitute(model, storage="masked")` first, and its training gets faster as the pruning
+    goes on.
 
     Args:
         steps: of the optimizer, in all epochs together.
-        learning_rate: the peak. That of the dense training is a good start; pruned models often take two to four times as much.
+        learning_rate: the peak. That of the dense training is a good start; pruned models often
+            take two to four times as much.
         sparsity: fraction of the weights to prune, in [0, 1).
         block_shape: `(rows, columns)` that are pruned together, in the kernel of one gate.
         layers: which layers, as in `callbacks.BlockPruning`; `None`: all recurrent ones.
-        scope: what reaches the sparsity: `"model"` all kernels together, `"kernel"` each kernel, `"gate"` each gate of each kernel. `None`:
-            `"gate"` if there are GRUs among the layers, else `"model"`.
+        scope: what reaches the sparsity: `"model"` all kernels together, `"kernel"` each kernel,
+            `"gate"` each gate of each kernel. `None`: `"gate"` if there are GRUs among the layers,
+            else `"model"`.
         criterion: the score of a block, as in `callbacks.BlockPruning`.
-        lasso: strength of the group lasso, per weight, on the kernels that are pruned; 0: none. It depends on the loss: 1e-5 was right beside the
-            mean cross-entropy of a character, 3e-4 beside the loss of whole utterances, where 1e-3 did harm.
+        lasso: strength of the group lasso, per weight, on the kernels that are pruned; 0: none. It
+            depends on the loss: 1e-5 was right beside the mean cross-entropy of a character, 3e-4
+            beside the loss of whole utterances, where 1e-3 did harm.
 
     Attributes:
-        learning_rate: a Keras learning-rate schedule. `Fisher` needs an optimizer that keeps squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
+        learning_rate: a Keras learning-rate schedule. `Fisher` needs an optimizer that keeps
+            squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
         schedule: the schedule of the sparsity.
         callbacks: a list, for `fit`.
 
@@ -68,13 +83,32 @@ class PruneTrained:
         ValueError: an argument is out of its range.
     """
 
-    def __init__(self, steps, learning_rate, sparsity=0.9, block_shape=(16, 16), layers=None, scope=None, lasso=0.0, criterion="fisher"):
+    def __init__(
+        self,
+        steps,
+        learning_rate,
+        sparsity=0.9,
+        block_shape=(16, 16),
+        layers=None,
+        scope=None,
+        lasso=0.0,
+        criterion="fisher",
+    ):
         self.learning_rate = warm_cosine(steps, learning_rate)
         begin, end = (max(1, round(part * steps)) for part in RAMP)
         self.schedule = schedules.PolynomialDecay(0.0, check_sparsity(sparsity), begin, end)
         frequency = max(1, steps // 50)
-        pruning = callbacks.BlockPruning(self.schedule, block_shape, frequency=frequency, criterion=criterion, scope=scope, layers=layers)
+        pruning = callbacks.BlockPruning(
+            self.schedule,
+            block_shape,
+            frequency=frequency,
+            criterion=criterion,
+            scope=scope,
+            layers=layers,
+        )
         self.callbacks = [pruning]
         if check_number(lasso, "lasso", least=0):
             penalty = regularizers.GroupLasso(lasso, block_shape)
-            self.callbacks.append(callbacks.StrengthSchedule(until=self.schedule, regularizer=penalty, layers=layers))
+            self.callbacks.append(
+                callbacks.StrengthSchedule(until=self.schedule, regularizer=penalty, layers=layers)
+            )

@@ -1,7 +1,8 @@
-"""What a model's sparsity is worth: one row for each kernel, and the totals against the same model dense.
+"""What a model's sparsity is worth: one row for each kernel, and the totals against the same model
+dense.
 
-A plain Keras layer stores and multiplies its zeros, so a pruned model shows its sparsity here, but no gain. After `ksr.substitute` it does.
-"""
+A plain Keras layer stores and multiplies its zeros, so a pruned model shows its sparsity here, but
+no gain. After `ksr.substitute` it does."""
 
 import dataclasses
 
@@ -13,10 +14,15 @@ from keras_sparse_rnn.layers import BlockSparseDense
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import packed_variables
 from keras_sparse_rnn.selection import find_kernels
-from keras_sparse_rnn.substitution.block_shapes import best_block_shape, faster_block_shape, relative_cost
+from keras_sparse_rnn.substitution.block_shapes import (
+    best_block_shape,
+    faster_block_shape,
+    relative_cost,
+)
 
-# Where training in a batch of one breaks even with Keras: measured for LSTMs and GRUs of 256 to 1024 units. The kernels compute 16 samples at a time, so a
-# smaller batch takes as long as one of 16.
+# Where training in a batch of one breaks even with Keras: measured for LSTMs and GRUs of 256 to
+# 1024 units. The kernels compute 16 samples at a time, so a smaller batch takes as long as one of
+# 16.
 BREAK_EVEN = 0.65
 COLUMNS = ("layer", "kernel", "block", "sparsity", "bytes", "", "multiply-adds", "")
 
@@ -28,9 +34,10 @@ class Row:
     Attributes:
         layer: the layer's name, with those around it.
         kernel: `"kernel"` or `"recurrent_kernel"`.
-        block_shape: `(rows, columns)` of the blocks; of a Keras layer, the shape in which `ksr.substitute` would store its zeros. None if no
-            block is zero.
-        sparsity: fraction of the weights that are zero: those outside live blocks where the layer has blocks, single zeros elsewhere.
+        block_shape: `(rows, columns)` of the blocks; of a Keras layer, the shape in which
+            `ksr.substitute` would store its zeros. None if no block is zero.
+        sparsity: fraction of the weights that are zero: those outside live blocks where the layer
+            has blocks, single zeros elsewhere.
         bytes: of the weights as they are held, with the block numbers, and the scales of int8.
         dense_bytes: of the dense kernel.
         multiply_adds: that the layer does for one time step of one sequence.
@@ -86,26 +93,36 @@ class Report:
     @property
     def sparsity(self):
         """The fraction of zeros over all kernels in the rows."""
-        return 1 - sum((1 - row.sparsity) * row.dense_bytes for row in self.rows) / sum(row.dense_bytes for row in self.rows)
+        return 1 - sum((1 - row.sparsity) * row.dense_bytes for row in self.rows) / sum(
+            row.dense_bytes for row in self.rows
+        )
 
     @property
     def notes(self):
-        """Sentences on block shapes that cannot be fast, with what to use instead, and on layers too full to gain everywhere. A tuple, often empty."""
+        """Sentences on block shapes that cannot be fast, with what to use instead, and on layers
+        too full to gain everywhere. A tuple, often empty.
+        """
         notes = []
         for shape in dict.fromkeys(row.block_shape for row in self.rows if row.block_shape):
             faster = faster_block_shape(shape)
             if faster:
                 notes.append(
-                    f"{shape} blocks run at about {_speed(shape)} of the speed of (16, 16) per weight, one sample at a time; {faster} blocks at "
+                    f"{shape} blocks run at about {_speed(shape)} of the speed of (16, 16) per "
+                    f"weight, one sample at a time; {faster} blocks at "
                     f"{_speed(faster)}: prune in those instead."
                 )
         recurrent = {row.layer for row in self.rows if row.kernel == "recurrent_kernel"}
-        full = [row for row in self.rows if row.block_sparse and row.layer in recurrent and row.sparsity < BREAK_EVEN]
+        full = [
+            row
+            for row in self.rows
+            if row.block_sparse and row.layer in recurrent and row.sparsity < BREAK_EVEN
+        ]
         if full:
             names = ", ".join(dict.fromkeys(row.layer for row in full))
             notes.append(
-                f"{names}: below {BREAK_EVEN:.0%} sparsity, training in batches of fewer than 16 can take longer than in the Keras layer (below 30 %, inference "
-                "in batches of 8 to 15 too). Larger batches gain at any sparsity."
+                f"{names}: below {BREAK_EVEN:.0%} sparsity, training in batches of fewer than 16 "
+                "can take longer than in the Keras layer (below 30 %, inference in batches of 8 "
+                "to 15 too). Larger batches gain at any sparsity."
             )
         return tuple(notes)
 
@@ -114,11 +131,24 @@ class Report:
         from rich.table import Table
 
         title = f"Block sparsity of {self.model}, with shares of dense"
-        table = Table(title=title, caption=self._caption(), caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(
+            title=title,
+            caption=self._caption(),
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
         for number, column in enumerate(COLUMNS):
-            table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number > 0, overflow="fold")
+            table.add_column(
+                column,
+                justify="left" if number < 2 else "right",
+                no_wrap=number > 0,
+                overflow="fold",
+            )
         for row in self.rows:
-            block = "-" if row.block_shape is None else f"{row.block_shape[0]} x {row.block_shape[1]}"
+            block = (
+                "-" if row.block_shape is None else f"{row.block_shape[0]} x {row.block_shape[1]}"
+            )
             table.add_row(row.layer, row.kernel, block, *_figures(row))
         table.add_section()
         table.add_row("everything else", "", "", "", f"{self.other_bytes:,}", "", "", "")
@@ -133,8 +163,13 @@ class Report:
 
     def _caption(self):
         lines = ["Multiply-adds are for one time step of one sequence."]
-        if not all(row.multiply_adds < row.dense_multiply_adds for row in self.rows if row.sparsity > 0.1):
-            lines[0] += " Keras layers store and multiply their zeros: keras_sparse_rnn.substitute(model) gives a model that does not."
+        if not all(
+            row.multiply_adds < row.dense_multiply_adds for row in self.rows if row.sparsity > 0.1
+        ):
+            lines[0] += (
+                " Keras layers store and multiply their zeros: "
+                "keras_sparse_rnn.substitute(model) gives a model that does not."
+            )
         return "\n".join([*lines, *self.notes])
 
 
@@ -143,16 +178,21 @@ def report(model, console=None):
 
     Args:
         model: a built `keras.Model`, of Keras layers, block-sparse ones or both.
-        console: the `rich.console.Console` to print to; by default standard output. False prints nothing.
+        console: the `rich.console.Console` to print to; by default standard output. False prints
+            nothing.
 
     Returns:
         `Report`.
 
     Raises:
-        ValueError: `model` is no Keras model, is not built, or has no recurrent and no `Dense` layer.
+        ValueError: `model` is no Keras model, is not built, or has no recurrent and no `Dense`
+            layer.
     """
     if not isinstance(model, keras.Layer):
-        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r} of type {type(model).__name__}")
+        raise ValueError(
+            f"`model` must be a keras.Model. Received: model={model!r} of type "
+            f"{type(model).__name__}"
+        )
     rows, counted = [], set()
     for path, layer in _block_sparse_layers(model):
         rows += _rows_of_layer(path, layer, counted)
@@ -162,8 +202,9 @@ def report(model, console=None):
             rows.append(_row_of_variable(kernel))
     if not rows:
         raise ValueError(
-            "`model` must be built and have recurrent or Dense layers, so that there are kernels to report. "
-            f"Received: {model.name!r} with {len(model.layers)} layers, {'built' if model.built else 'not built'}"
+            "`model` must be built and have recurrent or Dense layers, so that there are kernels "
+            f"to report. Received: {model.name!r} with {len(model.layers)} layers, "
+            f"{'built' if model.built else 'not built'}"
         )
     other = sum(_bytes(variable) for variable in model.weights if id(variable) not in counted)
     result = Report(model.name, tuple(rows), other)
@@ -217,13 +258,16 @@ def _row_of_variable(kernel):
     weights = kernel.numpy()
     sparsity = 1 - np.count_nonzero(weights) / weights.size
     size = _bytes(kernel.variable)
-    # The cell of a layer of its own says nothing beside it; one of a stack tells it from the others.
+    # The cell of a layer of its own says nothing beside it; one of a stack tells it from the
+    # others.
     alone = getattr(kernel.layer, "cell", None) is kernel.cell
     name = kernel.path.removesuffix(f"/{kernel.cell.name}") if alone else kernel.path
     block_shape = best_block_shape(weights, kernel.gates) if sparsity else None
     if block_shape and kernel.grid(block_shape).live(weights).all():
         block_shape = None
-    return Row(name, kernel.role, block_shape, float(sparsity), size, size, weights.size, weights.size)
+    return Row(
+        name, kernel.role, block_shape, float(sparsity), size, size, weights.size, weights.size
+    )
 
 
 def _speed(block_shape):

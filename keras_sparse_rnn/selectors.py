@@ -12,8 +12,8 @@ def as_selectors(layers, name="layers"):
     selectors = list(layers) if isinstance(layers, (list, tuple, set)) else [layers]
     if not selectors or not all(isinstance(s, (str, type)) or callable(s) for s in selectors):
         raise ValueError(
-            f"`{name}` must be a layer name or pattern, a layer type, a predicate of a layer, or a list of these. "
-            f"Received: {name}={layers!r}"
+            f"`{name}` must be a layer name or pattern, a layer type, a predicate of a layer, or a "
+            f"list of these. Received: {name}={layers!r}"
         )
     return selectors
 
@@ -24,8 +24,13 @@ def selects(selector, chain):
         return True
     around = chain[:-1]
     if isinstance(chain[-1], keras.layers.Dense):
-        # A nested model is selected for its recurrent layers; only a wrapper stands for the Dense layer in it.
-        return bool(around) and isinstance(around[-1], keras.layers.Wrapper) and selects(selector, around)
+        # A nested model is selected for its recurrent layers; only a wrapper stands for the Dense
+        # layer in it.
+        return (
+            bool(around)
+            and isinstance(around[-1], keras.layers.Wrapper)
+            and selects(selector, around)
+        )
     if not is_recurrent(chain[-1]):
         return False
     return any(_match(selector, chain[:length]) for length in range(1, len(chain)))
@@ -45,9 +50,10 @@ def _match(selector, chain):
         return bool(selector(layer))
     except Exception as error:
         raise ValueError(
-            f"A predicate of `layers` failed on the layer {path(chain)!r} ({type(layer).__name__}): "
-            f"{type(error).__name__}: {error}. It is given every layer that owns kernels or has them inside, so ask "
-            "for what not all of these have with `getattr(layer, name, default)`"
+            f"A predicate of `layers` failed on the layer {path(chain)!r} "
+            f"({type(layer).__name__}): {type(error).__name__}: {error}. It is given every layer "
+            "that owns kernels or has them inside, so ask for what not all of these have with "
+            "`getattr(layer, name, default)`"
         ) from error
 
 
@@ -62,11 +68,17 @@ def is_owner(layer):
 
 
 def _has_recurrent_kernel(layer):
-    """Whether the layer is a cell, of anyone's making, that is laid out as Keras lays out its own."""
+    """Whether the layer is a cell, of anyone's making, that is laid out as Keras lays out its
+    own.
+    """
     units, recurrent = getattr(layer, "units", None), getattr(layer, "recurrent_kernel", None)
     if not isinstance(units, int) or not isinstance(recurrent, keras.Variable):
         return False
-    return len(recurrent.shape) == 2 and recurrent.shape[0] == units and recurrent.shape[1] % units == 0
+    return (
+        len(recurrent.shape) == 2
+        and recurrent.shape[0] == units
+        and recurrent.shape[1] % units == 0
+    )
 
 
 def is_recurrent(layer):

@@ -1,4 +1,6 @@
-"""The geometry of blocks and the choice of those that live, against laws that hold for every size."""
+"""The geometry of blocks and the choice of those that live, against laws that hold for every
+size.
+"""
 
 import numpy as np
 import pytest
@@ -37,7 +39,9 @@ def assert_reached(live, elements, sparsity):
 
 
 def block_of(grid, row, column):
-    """The block that the weight at (row, column) of the kernel lies in, as (gate, column, row), by the definition."""
+    """The block that the weight at (row, column) of the kernel lies in, as (gate, column, row), by
+    the definition.
+    """
     gate, unit = divmod(column, grid.units)
     return gate, unit // grid.block_shape[1], row // grid.block_shape[0]
 
@@ -54,7 +58,9 @@ def test_every_weight_lies_in_the_block_that_the_definition_says(grid, seed):
             place = (row % grid.block_shape[0], unit % grid.block_shape[1])
             rebuilt[row, column] = cut[block_of(grid, row, column) + place]
     np.testing.assert_array_equal(rebuilt, kernel)
-    np.testing.assert_allclose(np.abs(cut).sum(), np.abs(kernel).sum(), rtol=1e-5)  # and padding is zero
+    np.testing.assert_allclose(
+        np.abs(cut).sum(), np.abs(kernel).sum(), rtol=1e-5
+    )  # and padding is zero
 
 
 @FEW
@@ -66,7 +72,9 @@ def test_join_is_the_inverse_of_split(grid, seed):
 @FEW
 @given(grids(), st.data())
 def test_expand_and_live_are_inverse(grid, data):
-    live = np.array(data.draw(st.lists(st.booleans(), min_size=grid.count, max_size=grid.count))).reshape(grid.shape)
+    live = np.array(
+        data.draw(st.lists(st.booleans(), min_size=grid.count, max_size=grid.count))
+    ).reshape(grid.shape)
     mask = grid.expand(live)
     assert mask.dtype == bool and mask.shape == grid.kernel_shape
     np.testing.assert_array_equal(grid.live(mask), live)
@@ -89,7 +97,9 @@ def test_unpack_is_the_inverse_of_pack(grid, seed, sparsity):
 def test_blocks_are_numbered_gate_by_gate_column_by_column():
     grid = BlockGrid(inputs=5, units=7, gates=3, block_shape=(2, 3))
     kernel = np.zeros(grid.kernel_shape)
-    kernel[4, 7 + 6] = 1.0  # gate 1, last column of blocks (one unit wide), last row of blocks (one input high)
+    kernel[4, 7 + 6] = (
+        1.0  # gate 1, last column of blocks (one unit wide), last row of blocks (one input high)
+    )
     values, blocks = grid.pack(kernel)
     assert blocks.tolist() == [(1 * grid.columns + 2) * grid.rows + 2]
     expected = np.zeros((1, 2, 3))
@@ -159,7 +169,8 @@ def test_scores_are_taken_over_the_weights_that_a_block_has(criterion, score):
         for column in range(2):
             for row in range(2):
                 part = kernel[
-                    3 * row : 3 * row + 3, 7 * gate + 4 * column : min(7 * gate + 4 * column + 4, 7 * gate + 7)
+                    3 * row : 3 * row + 3,
+                    7 * gate + 4 * column : min(7 * gate + 4 * column + 4, 7 * gate + 7),
                 ]
                 assert scores[gate, column, row] == pytest.approx(score(part), rel=1e-6)
 
@@ -169,8 +180,12 @@ def test_the_criteria_choose_different_blocks():
     kernel = np.array(
         [[9.0, 0, 5, 5, 7, 3], [0, 0, 5, 5, 0, 7]]
     )  # max 9, 5, 7; mean 2.25, 5, 4.25; l2 20.25, 25, 26.75
-    assert [int(np.argmin(Block((2, 2), c).scores(grid, kernel))) for c in ("max", "mean", "l2")] == [1, 0, 0]
-    assert [int(np.argmax(Block((2, 2), c).scores(grid, kernel))) for c in ("max", "mean", "l2")] == [0, 1, 2]
+    assert [
+        int(np.argmin(Block((2, 2), c).scores(grid, kernel))) for c in ("max", "mean", "l2")
+    ] == [1, 0, 0]
+    assert [
+        int(np.argmax(Block((2, 2), c).scores(grid, kernel))) for c in ("max", "mean", "l2")
+    ] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("scope", "live"), [("gate", 4), ("kernel", 2)])
@@ -202,13 +217,16 @@ def test_scores_of_weights_that_are_not_finite_are_refused(value):
     )
 
 
-@pytest.mark.parametrize("shape", [(0, 4), (-1, 4), (4,), (4, 4, 4), 4, "44", (4.0, 4), (True, 4), None])
+@pytest.mark.parametrize(
+    "shape", [(0, 4), (-1, 4), (4,), (4, 4, 4), 4, "44", (4.0, 4), (True, 4), None]
+)
 def test_bad_block_shapes_are_refused(shape):
     with pytest.raises(ValueError) as error:
         check_block_shape(shape)
     assert (
         str(error.value)
-        == f"`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape={shape!r}"
+        == "`block_shape` must be (rows, columns), two integers of at least 1. Received: "
+        f"block_shape={shape!r}"
     )
 
 
@@ -216,20 +234,30 @@ def test_bad_block_shapes_are_refused(shape):
 def test_bad_sparsities_are_refused(sparsity):
     with pytest.raises(ValueError) as error:
         check_sparsity(sparsity)
-    assert str(error.value) == f"`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity={sparsity!r}"
+    assert (
+        str(error.value)
+        == f"`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity={sparsity!r}"
+    )
 
 
 def test_other_bad_input_is_refused():
-    with pytest.raises(ValueError, match="`criterion` must be one of 'max', 'mean', 'l2'. Received: criterion='min'"):
+    with pytest.raises(
+        ValueError,
+        match="`criterion` must be one of 'max', 'mean', 'l2'. Received: criterion='min'",
+    ):
         Block((2, 2), "min")
-    with pytest.raises(ValueError, match="`units` must be an integer of at least 1. Received: units=0"):
+    with pytest.raises(
+        ValueError, match="`units` must be an integer of at least 1. Received: units=0"
+    ):
         BlockGrid(3, 0, 1, (2, 2))
     with pytest.raises(
-        ValueError, match=r"`kernel` must have the shape .* = \(3, 8\). Received: kernel of shape \(3, 4\)"
+        ValueError,
+        match=r"`kernel` must have the shape .* = \(3, 8\). Received: kernel of shape \(3, 4\)",
     ):
         BlockGrid(3, 4, 2, (2, 2)).split(np.zeros((3, 4)))
     with pytest.raises(
-        ValueError, match=r"lstm has \(inputs, units\) = \(8, 8\) per gate. Received: block_shape=\(8, 9\)"
+        ValueError,
+        match=r"lstm has \(inputs, units\) = \(8, 8\) per gate. Received: block_shape=\(8, 9\)",
     ):
         check_block_fits((8, 9), (8, 8), "lstm")
     check_block_fits((8, 8), (8, 8), "lstm")

@@ -19,14 +19,20 @@ def test_masks_show_which_weights_live(tmp_path):
     pictures = [axis.get_images()[0].get_array() for axis in figure.axes]
     assert len(pictures) == 6
     for gate, picture in enumerate(pictures[:3]):
-        np.testing.assert_array_equal(np.all(picture == ksr.plot.LIVE, axis=-1), live[:, 12 * gate : 12 * gate + 12])
+        np.testing.assert_array_equal(
+            np.all(picture == ksr.plot.LIVE, axis=-1), live[:, 12 * gate : 12 * gate + 12]
+        )
     assert figure.axes[1].get_title() == f"gate r, {100 * np.mean(~live[:, 12:24]):.1f} % zero"
 
 
 def test_masks_of_packed_layers_are_drawn():
-    model = keras.Sequential([keras.Input((None, 8)), ksr.layers.BlockSparseSimpleRNN(12, (4, 4), sparsity=0.5)])
+    model = keras.Sequential(
+        [keras.Input((None, 8)), ksr.layers.BlockSparseSimpleRNN(12, (4, 4), sparsity=0.5)]
+    )
     figure = ksr.plot.masks(model)
-    drawn = [np.all(axis.get_images()[0].get_array() == ksr.plot.LIVE, axis=-1) for axis in figure.axes]
+    drawn = [
+        np.all(axis.get_images()[0].get_array() == ksr.plot.LIVE, axis=-1) for axis in figure.axes
+    ]
     for picture, kernel in zip(drawn, model.layers[0].dense_kernels()):
         np.testing.assert_array_equal(picture, kernel != 0)
 
@@ -37,7 +43,10 @@ def test_model_without_recurrent_kernels_is_refused():
 
 
 def test_curves_draw_sparsity_beside_loss(tmp_path):
-    runs = {"dense": {"loss": [3.0, 2.0, 1.0], "sparsity": [0, 0, 0]}, "pruned": {"loss": [3.0, 2.5, 2.0], "sparsity": [0, 0.4, 0.9]}}
+    runs = {
+        "dense": {"loss": [3.0, 2.0, 1.0], "sparsity": [0, 0, 0]},
+        "pruned": {"loss": [3.0, 2.5, 2.0], "sparsity": [0, 0.4, 0.9]},
+    }
     figure = ksr.plot.curves(runs, tmp_path / "curves.svg", smooth=1)
     left, right = figure.axes
     np.testing.assert_array_equal(left.lines[1].get_ydata(), [3.0, 2.5, 2.0])
@@ -47,15 +56,31 @@ def test_curves_draw_sparsity_beside_loss(tmp_path):
 
 
 def test_geometry_is_drawn_layer_by_layer(tmp_path):
-    model = keras.Sequential([keras.Input((6, 8)), keras.layers.GRU(12, return_sequences=True, name="first"), keras.layers.LSTM(5, name="second")])
+    model = keras.Sequential(
+        [
+            keras.Input((6, 8)),
+            keras.layers.GRU(12, return_sequences=True, name="first"),
+            keras.layers.LSTM(5, name="second"),
+        ]
+    )
     model.compile(run_eagerly=True)
-    analysis = ksr.geometry.analyze(model, np.random.default_rng(0).normal(size=(20, 6, 8)).astype("float32"), share=0.95, console=False)
+    analysis = ksr.geometry.analyze(
+        model,
+        np.random.default_rng(0).normal(size=(20, 6, 8)).astype("float32"),
+        share=0.95,
+        console=False,
+    )
     path = tmp_path / "geometry.png"
     figure = ksr.plot.geometry(analysis, path)
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert [axis.get_title() for axis in figure.axes][:2] == [f"first: {analysis[0].dimensions()} of 12 directions hold 95%", "what each neuron contributes"]
+    assert [axis.get_title() for axis in figure.axes][:2] == [
+        f"first: {analysis[0].dimensions()} of 12 directions hold 95%",
+        "what each neuron contributes",
+    ]
     held = figure.axes[3].lines[0].get_ydata()
-    np.testing.assert_allclose(held[1:], np.cumsum(analysis[1].variances) / analysis[1].variances.sum())
+    np.testing.assert_allclose(
+        held[1:], np.cumsum(analysis[1].variances) / analysis[1].variances.sum()
+    )
     weights = figure.axes[2].collections[0].get_array()
     assert 0.98 * 12 * 36 <= weights.sum() <= 12 * 36
     assert len(ksr.plot.geometry(analysis[1]).axes) == 3
@@ -81,13 +106,17 @@ def test_neurons_are_drawn_with_their_strongest_weights(tmp_path):
     np.testing.assert_allclose(halves[:5, 0], places[strongest // 20])
     np.testing.assert_allclose(halves[5:, 0], places[strongest % 20])
     distances = np.diag(moduli.manifold.distances(halves[:5, 0], halves[5:, 0]))
-    np.testing.assert_allclose(np.linalg.norm(halves[:, 1] - halves[:, 0], axis=1), np.tile(distances / 2, 2), atol=1e-9)
+    np.testing.assert_allclose(
+        np.linalg.norm(halves[:, 1] - halves[:, 0], axis=1), np.tile(distances / 2, 2), atol=1e-9
+    )
     np.testing.assert_allclose(axis.collections[1].get_offsets(), places)
 
 
 @pytest.mark.parametrize("manifold", ["Circle", "KleinBottle", "Sphere", "Sphere3"])
 def test_neurons_of_other_manifolds_are_drawn(manifold):
-    moduli = ksr.regularizers.Moduli(getattr(ksr.manifolds, manifold)(), seed=0, separate=True, gates=2)
+    moduli = ksr.regularizers.Moduli(
+        getattr(ksr.manifolds, manifold)(), seed=0, separate=True, gates=2
+    )
     kernel = keras.Variable(np.random.default_rng(0).normal(size=(9, 14)))
     figure = ksr.plot.neurons(moduli, kernel, title="mine")
     assert figure.axes[0].get_title() == "mine" and len(figure.axes[0].collections) == 3

@@ -26,7 +26,9 @@ def test_the_code_runs(tmp_path, monkeypatch):
     assert np.mean(np.stack(kernels) == 0) == pytest.approx(0.9, abs=1 / 128)  # 128 blocks
     assert type(sparse.layers[1]).__name__ == "BlockSparseLSTM"
     loaded = keras.models.load_model("model.keras")
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), sparse.predict(x, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), sparse.predict(x, verbose=0), atol=1e-6
+    )
     assert (tmp_path / "model.tflite").stat().st_size > 1000
 
 
@@ -35,4 +37,6 @@ def test_links_lead_somewhere():
     root = pathlib.Path(__file__).parents[1]
     for document in [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
-            assert target.startswith("https://") or (document.parent / target).exists(), f"{document.name}: {target}"
+            assert target.startswith("https://") or (document.parent / target).exists(), (
+                f"{document.name}: {target}"
+            )

@@ -8,7 +8,14 @@ from keras_sparse_rnn.recipes import PruneTrained
 
 @pytest.mark.parametrize("options, scope", [({}, None), ({"scope": "gate"}, "gate")])
 def test_steps_are_divided_as_described(options, scope):
-    recipe = PruneTrained(steps=1000, learning_rate=0.3, sparsity=0.75, block_shape=(4, 8), layers="encoder", **options)
+    recipe = PruneTrained(
+        steps=1000,
+        learning_rate=0.3,
+        sparsity=0.75,
+        block_shape=(4, 8),
+        layers="encoder",
+        **options,
+    )
     rates = [float(recipe.learning_rate(step)) for step in (0, 25, 50, 525, 1000)]
     np.testing.assert_allclose(rates, [0, 0.15, 0.3, 0.15, 0], atol=1e-6)
     assert [recipe.schedule(step) for step in (19, 20, 300, 1000)] == [0.0, 0.0, 0.75, 0.75]
@@ -25,10 +32,17 @@ def test_blocks_are_compared_by_another_criterion():
 
 
 def test_a_lasso_is_there_until_the_pruning_ends():
-    recipe = PruneTrained(steps=1000, learning_rate=0.3, block_shape=(4, 8), layers="encoder", lasso=0.5)
+    recipe = PruneTrained(
+        steps=1000, learning_rate=0.3, block_shape=(4, 8), layers="encoder", lasso=0.5
+    )
     _, strengths = recipe.callbacks
     lasso = ksr.regularizers.GroupLasso(0.5, (4, 8))
-    assert strengths.get_config() == ksr.callbacks.StrengthSchedule(until=recipe.schedule, regularizer=lasso, layers="encoder").get_config()
+    assert (
+        strengths.get_config()
+        == ksr.callbacks.StrengthSchedule(
+            until=recipe.schedule, regularizer=lasso, layers="encoder"
+        ).get_config()
+    )
 
 
 def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
@@ -42,16 +56,25 @@ def test_a_trained_model_is_pruned_and_still_knows_what_it_knew():
     recipe = PruneTrained(steps=80, learning_rate=0.01, sparsity=0.75, block_shape=(4, 4))
     model.compile(keras.optimizers.Adam(recipe.learning_rate), "mse")
     losses = model.fit(x, y, epochs=10, callbacks=recipe.callbacks, verbose=0).history["loss"]
-    kernels = [keras.ops.convert_to_numpy(one) for one in (model.layers[0].cell.kernel, model.layers[0].cell.recurrent_kernel)]
-    assert 1 - sum(map(np.count_nonzero, kernels)) / sum(one.size for one in kernels) == pytest.approx(0.75, abs=0.005)
+    kernels = [
+        keras.ops.convert_to_numpy(one)
+        for one in (model.layers[0].cell.kernel, model.layers[0].cell.recurrent_kernel)
+    ]
+    assert 1 - sum(map(np.count_nonzero, kernels)) / sum(
+        one.size for one in kernels
+    ) == pytest.approx(0.75, abs=0.005)
     assert losses[-1] < 0.1
 
 
 def test_by_magnitude_it_takes_an_optimizer_without_squared_gradients():
     model = keras.Sequential([keras.Input((3, 4)), keras.layers.LSTM(8)])
-    recipe = PruneTrained(steps=20, learning_rate=0.1, sparsity=0.5, block_shape=(4, 4), criterion="l2")
+    recipe = PruneTrained(
+        steps=20, learning_rate=0.1, sparsity=0.5, block_shape=(4, 4), criterion="l2"
+    )
     model.compile(keras.optimizers.SGD(recipe.learning_rate), "mse")
-    model.fit(np.ones((20, 3, 4)), np.zeros((20, 8)), batch_size=1, verbose=0, callbacks=recipe.callbacks)
+    model.fit(
+        np.ones((20, 3, 4)), np.zeros((20, 8)), batch_size=1, verbose=0, callbacks=recipe.callbacks
+    )
     assert recipe.callbacks[0].sparsity == pytest.approx(0.5, abs=0.03)
 
 
@@ -59,12 +82,29 @@ def test_by_magnitude_it_takes_an_optimizer_without_squared_gradients():
     "arguments, message",
     [
         ({"steps": 19}, "`steps` must be an integer of at least 20. Received: steps=19"),
-        ({"learning_rate": 0}, "`learning_rate` must be a number above 0. Received: learning_rate=0"),
-        ({"sparsity": 90}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90"),
+        (
+            {"learning_rate": 0},
+            "`learning_rate` must be a number above 0. Received: learning_rate=0",
+        ),
+        (
+            {"sparsity": 90},
+            "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=90",
+        ),
         ({"lasso": -1e-5}, "`lasso` must be a number of at least 0. Received: lasso=-1e-05"),
-        ({"criterion": "big"}, "`criterion` must be one of 'max', 'mean', 'l2', 'fisher', or a Criterion of keras_sparse_rnn.criteria. Received: criterion='big'"),
-        ({"scope": "layer"}, "`scope` must be one of 'gate', 'kernel', 'model', None. Received: scope='layer'"),
-        ({"block_shape": 16}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=16"),
+        (
+            {"criterion": "big"},
+            "`criterion` must be one of 'max', 'mean', 'l2', 'fisher', or a Criterion of "
+            "keras_sparse_rnn.criteria. Received: criterion='big'",
+        ),
+        (
+            {"scope": "layer"},
+            "`scope` must be one of 'gate', 'kernel', 'model', None. Received: scope='layer'",
+        ),
+        (
+            {"block_shape": 16},
+            "`block_shape` must be (rows, columns), two integers of at least 1. Received: "
+            "block_shape=16",
+        ),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

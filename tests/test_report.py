@@ -10,7 +10,11 @@ from keras_sparse_rnn.patterns import Block
 def pruned():
     """A model of three kernels, of which the LSTM's are 75 % zero in (4, 4)."""
     keras.utils.set_random_seed(0)
-    layers = [keras.Input((None, 6)), keras.layers.LSTM(10, name="lstm"), keras.layers.Dense(3, name="head")]
+    layers = [
+        keras.Input((None, 6)),
+        keras.layers.LSTM(10, name="lstm"),
+        keras.layers.Dense(3, name="head"),
+    ]
     model = keras.Sequential(layers, name="model")
     block = Block((4, 4))
     cell = model.get_layer("lstm").cell
@@ -24,11 +28,22 @@ def test_plain_model_shows_sparsity_but_no_gain(pruned):
     report = ksr.report(pruned, console=False)
     kernel, recurrent, head = report.rows
     assert (kernel.layer, kernel.kernel, kernel.block_shape) == ("lstm", "kernel", (4, 4))
-    assert (recurrent.layer, recurrent.kernel, recurrent.block_shape) == ("lstm", "recurrent_kernel", (4, 4))
-    assert (head.layer, head.kernel, head.block_shape, head.sparsity) == ("head", "kernel", None, 0.0)
+    assert (recurrent.layer, recurrent.kernel, recurrent.block_shape) == (
+        "lstm",
+        "recurrent_kernel",
+        (4, 4),
+    )
+    assert (head.layer, head.kernel, head.block_shape, head.sparsity) == (
+        "head",
+        "kernel",
+        None,
+        0.0,
+    )
     assert kernel.bytes == kernel.dense_bytes == 6 * 40 * 4
     assert recurrent.multiply_adds == recurrent.dense_multiply_adds == 400
-    assert kernel.sparsity == pytest.approx(1 - np.count_nonzero(pruned.get_layer("lstm").cell.kernel) / 240)
+    assert kernel.sparsity == pytest.approx(
+        1 - np.count_nonzero(pruned.get_layer("lstm").cell.kernel) / 240
+    )
     assert report.bytes == report.dense_bytes == 4 * pruned.count_params()
     assert "Keras layers store and multiply their zeros" in " ".join(str(report).split())
 
@@ -44,7 +59,10 @@ def test_substituted_model_shows_what_it_saves(pruned):
         assert row.multiply_adds == values.shape[0] * 16
     assert report.bytes == sum(int(np.prod(w.shape)) * 4 for w in sparse.weights)
     assert report.dense_bytes == 4 * pruned.count_params()
-    zeros = sum(np.count_nonzero(np.asarray(w) == 0) for w in (pruned.layers[0].cell.kernel, pruned.layers[0].cell.recurrent_kernel))
+    zeros = sum(
+        np.count_nonzero(np.asarray(w) == 0)
+        for w in (pruned.layers[0].cell.kernel, pruned.layers[0].cell.recurrent_kernel)
+    )
     assert report.sparsity == pytest.approx(zeros / (240 + 400 + 30))
     assert head.multiply_adds == 30
 
@@ -59,7 +77,15 @@ def test_masked_layer_holds_dense_weights_and_computes_live_blocks(pruned):
 def test_report_prints_a_table(pruned, capsys):
     ksr.report(pruned)
     printed = capsys.readouterr().out
-    for text in ("lstm", "recurrent_kernel", "4 x 4", "head", "everything else", "total", "100.0 %"):
+    for text in (
+        "lstm",
+        "recurrent_kernel",
+        "4 x 4",
+        "head",
+        "everything else",
+        "total",
+        "100.0 %",
+    ):
         assert text in printed
 
 
@@ -73,7 +99,9 @@ def test_cells_of_a_stack_are_told_apart():
 def test_what_is_no_model_is_refused():
     with pytest.raises(ValueError) as error:
         ksr.report(None)
-    assert str(error.value) == "`model` must be a keras.Model. Received: model=None of type NoneType"
+    assert (
+        str(error.value) == "`model` must be a keras.Model. Received: model=None of type NoneType"
+    )
 
 
 def test_model_without_kernels_is_refused():
@@ -81,13 +109,16 @@ def test_model_without_kernels_is_refused():
     with pytest.raises(ValueError) as error:
         ksr.report(model)
     assert str(error.value) == (
-        "`model` must be built and have recurrent or Dense layers, so that there are kernels to report. Received: 'model' with 1 layers, built"
+        "`model` must be built and have recurrent or Dense layers, so that there are kernels to "
+        "report. Received: 'model' with 1 layers, built"
     )
 
 
 def lstm_model(block_shape, sparsity, units=32):
     layer = ksr.layers.BlockSparseLSTM(units, block_shape, sparsity=sparsity, name="lstm")
-    return keras.Sequential([keras.Input((None, 16)), layer, keras.layers.Dense(3, name="head")], name="model")
+    return keras.Sequential(
+        [keras.Input((None, 16)), layer, keras.layers.Dense(3, name="head")], name="model"
+    )
 
 
 def test_fast_and_sparse_layers_have_no_notes():
@@ -98,10 +129,26 @@ def test_fast_and_sparse_layers_have_no_notes():
 @pytest.mark.parametrize(
     "block_shape, note",
     [
-        ((4, 1), "(4, 1) blocks run at about 0.5 of the speed of (16, 16) per weight, one sample at a time; (1, 8) blocks at 0.8"),
-        ((1, 1), "(1, 1) blocks run at about 0.2 of the speed of (16, 16) per weight, one sample at a time; (1, 8) blocks at 0.8"),
-        ((3, 5), "(3, 5) blocks run at about 0.1 of the speed of (16, 16) per weight, one sample at a time; (1, 16) blocks at 0.9"),
-        ((2, 3), "(2, 3) blocks run at about 0.06 of the speed of (16, 16) per weight, one sample at a time; (1, 8) blocks at 0.8"),
+        (
+            (4, 1),
+            "(4, 1) blocks run at about 0.5 of the speed of (16, 16) per weight, one sample at a "
+            "time; (1, 8) blocks at 0.8",
+        ),
+        (
+            (1, 1),
+            "(1, 1) blocks run at about 0.2 of the speed of (16, 16) per weight, one sample at a "
+            "time; (1, 8) blocks at 0.8",
+        ),
+        (
+            (3, 5),
+            "(3, 5) blocks run at about 0.1 of the speed of (16, 16) per weight, one sample at a "
+            "time; (1, 16) blocks at 0.9",
+        ),
+        (
+            (2, 3),
+            "(2, 3) blocks run at about 0.06 of the speed of (16, 16) per weight, one sample at "
+            "a time; (1, 8) blocks at 0.8",
+        ),
     ],
 )
 def test_slow_block_shapes_are_noted_with_what_to_use_instead(block_shape, note):
@@ -112,7 +159,10 @@ def test_slow_block_shapes_are_noted_with_what_to_use_instead(block_shape, note)
 
 def test_layers_too_full_to_gain_in_every_batch_are_noted():
     (note,) = ksr.report(lstm_model((16, 16), 0.5), console=False).notes
-    assert note.startswith("lstm: below 65% sparsity, training in batches of fewer than 16 can take longer than in the Keras layer")
+    assert note.startswith(
+        "lstm: below 65% sparsity, training in batches of fewer than 16 can take longer than in "
+        "the Keras layer"
+    )
     assert ksr.report(lstm_model((16, 16), 0.75), console=False).notes == ()
     plain = keras.Sequential([keras.Input((None, 16)), keras.layers.LSTM(32)])
     assert ksr.report(plain, console=False).notes == ()

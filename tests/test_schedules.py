@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from keras_sparse_rnn import schedules
-from keras_sparse_rnn.schedules import Constant, PiecewiseLinear, PolynomialDecay, Schedule, ThresholdRamp, TfmotSchedule
+from keras_sparse_rnn.schedules import (
+    Constant,
+    PiecewiseLinear,
+    PolynomialDecay,
+    Schedule,
+    TfmotSchedule,
+    ThresholdRamp,
+)
 
 
 def test_the_cubic_schedule_has_the_figures_of_its_formula():
@@ -26,21 +33,32 @@ def test_constant_is_there_from_its_first_step():
 def test_straight_lines_between_points():
     schedule = PiecewiseLinear([(10, 0.25), (20, 1.0), (30, 1.0), (30, 0.5), (35, 0.0)])
     steps = (0, 10, 12, 20, 29, 30, 32, 35, 1000)
-    assert [schedule(step) for step in steps] == pytest.approx([0.25, 0.25, 0.4, 1.0, 1.0, 0.5, 0.3, 0.0, 0.0])
+    assert [schedule(step) for step in steps] == pytest.approx(
+        [0.25, 0.25, 0.4, 1.0, 1.0, 0.5, 0.3, 0.0, 0.0]
+    )
     assert (schedule.begin_step, schedule.end_step) == (10, 35)
     assert PiecewiseLinear([(7, 2)])(0) == PiecewiseLinear([(7, 2)])(8) == 2
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
-    assert again.get_config() == schedule.get_config() and [again(step) for step in steps] == [schedule(step) for step in steps]
+    assert again.get_config() == schedule.get_config() and [again(step) for step in steps] == [
+        schedule(step) for step in steps
+    ]
 
 
 @pytest.mark.parametrize(
     ("points", "message"),
     [
         ([], "`points` must be a list of pairs (step, value). Received: points=[]"),
-        ([(1, 2, 3)], "`points` must be a list of pairs (step, value). Received: points=[(1, 2, 3)]"),
+        (
+            [(1, 2, 3)],
+            "`points` must be a list of pairs (step, value). Received: points=[(1, 2, 3)]",
+        ),
         ([(-1, 1.0)], "`points[0][0]` must be an integer of at least 0. Received: points[0][0]=-1"),
         ([(1, -1.0)], "`points[0][1]` must be a number of at least 0. Received: points[0][1]=-1.0"),
-        ([(5, 1.0), (4, 0.0)], "`points[1][0]` must not lie before `points[0][0]`. Received: points[0][0]=5, points[1][0]=4"),
+        (
+            [(5, 1.0), (4, 0.0)],
+            "`points[1][0]` must not lie before `points[0][0]`. Received: points[0][0]=5, "
+            "points[1][0]=4",
+        ),
     ],
 )
 def test_points_are_checked(points, message):
@@ -56,11 +74,15 @@ def test_masks_are_due_at_the_beginning_in_every_window_and_at_the_end():
     assert [Constant(0.5, 7).last_trigger(step, 3) for step in (6, 7, 100)] == [None, 7, 7]
 
 
-@pytest.mark.parametrize(("ratio", "figure"), [(1, 0.78), (1.2, 0.87), (1.5, 1.00), (1.7, 1.09), (2, 1.22)])
+@pytest.mark.parametrize(
+    ("ratio", "figure"), [(1, 0.78), (1.2, 0.87), (1.5, 1.00), (1.7, 1.09), (2, 1.22)]
+)
 def test_the_threshold_ends_where_the_paper_says(ratio, figure):
     kernel = np.random.default_rng(0).normal(size=(31, 4 * 17))
     q = np.quantile(np.abs(kernel), 0.9)
-    ramp = ThresholdRamp.from_dense({"k": kernel}, 1000, 5000, 10000, ratio=ratio, block_shape=(1, 1), scope="kernel")
+    ramp = ThresholdRamp.from_dense(
+        {"k": kernel}, 1000, 5000, 10000, ratio=ratio, block_shape=(1, 1), scope="kernel"
+    )
     assert ramp(10000)["k"][0] / q == pytest.approx(figure, abs=0.005)
     assert ramp(20000) == ramp(10000)
 
@@ -75,52 +97,77 @@ def test_a_ramp_has_two_pieces():
 
 
 @pytest.mark.parametrize(
-    ("block_shape", "factor"), [((4, 4), 2.0), ((12, 2), 2.2134), ((8, 8), 2.8284), ((16, 16), 4.0), ((32, 32), 5.6569)]
+    ("block_shape", "factor"),
+    [((4, 4), 2.0), ((12, 2), 2.2134), ((8, 8), 2.8284), ((16, 16), 4.0), ((32, 32), 5.6569)],
 )
 def test_slopes_grow_with_the_fourth_root_of_the_block(block_shape, factor):
     kernel = np.random.default_rng(1).normal(size=(40, 40))
-    slope = lambda shape: ThresholdRamp.from_dense([kernel], 0, 10, 30, block_shape=shape).start_slope["0"][0]
+    slope = lambda shape: ThresholdRamp.from_dense(
+        [kernel], 0, 10, 30, block_shape=shape
+    ).start_slope["0"][0]
     assert slope(block_shape) / slope((1, 1)) == pytest.approx(factor, abs=1e-4)
 
 
 def test_a_block_that_is_cut_short_by_the_kernel_counts_its_own_weights():
     kernel = np.random.default_rng(1).normal(size=(3, 40))
-    slope = lambda shape: ThresholdRamp.from_dense([kernel], 0, 10, 30, block_shape=shape).start_slope["0"][0]
+    slope = lambda shape: ThresholdRamp.from_dense(
+        [kernel], 0, 10, 30, block_shape=shape
+    ).start_slope["0"][0]
     assert slope((16, 16)) / slope((1, 1)) == pytest.approx(48**0.25)
 
 
 def test_slopes_are_those_of_each_gate_each_kernel_or_the_model():
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((4, 5)), keras.layers.GRU(7, name="g"), keras.layers.Dense(3)])
+    model = keras.Sequential(
+        [keras.Input((4, 5)), keras.layers.GRU(7, name="g"), keras.layers.Dense(3)]
+    )
     cell = model.get_layer("g").cell
-    cell.recurrent_kernel.assign(np.random.default_rng(0).normal(size=(7, 21)) * np.repeat([1.0, 10.0, 100.0], 7))
+    cell.recurrent_kernel.assign(
+        np.random.default_rng(0).normal(size=(7, 21)) * np.repeat([1.0, 10.0, 100.0], 7)
+    )
     kernels = [np.array(w.numpy()) for w in (cell.kernel, cell.recurrent_kernel)]
     factor = lambda q, size: q * size**0.25 * 2 * 100 / (2 * 100 + 3 * 200)
-    build = lambda scope: ThresholdRamp.from_dense(model, 100, 200, 400, block_shape=(4, 4), scope=scope, ratio=2)
+    build = lambda scope: ThresholdRamp.from_dense(
+        model, 100, 200, 400, block_shape=(4, 4), scope=scope, ratio=2
+    )
 
     gate = build("gate")
     assert list(gate.start_slope) == ["g/gru_cell/kernel", "g/gru_cell/recurrent_kernel"]
-    expected = [factor(np.quantile(np.abs(kernels[1][:, 7 * n : 7 * n + 7]), 0.9), 16) for n in range(3)]
+    expected = [
+        factor(np.quantile(np.abs(kernels[1][:, 7 * n : 7 * n + 7]), 0.9), 16) for n in range(3)
+    ]
     np.testing.assert_allclose(gate.start_slope["g/gru_cell/recurrent_kernel"], expected, rtol=1e-6)
-    np.testing.assert_allclose(gate.ramp_slope["g/gru_cell/recurrent_kernel"], 2 * np.array(expected), rtol=1e-6)
+    np.testing.assert_allclose(
+        gate.ramp_slope["g/gru_cell/recurrent_kernel"], 2 * np.array(expected), rtol=1e-6
+    )
     kernel = build("kernel")
     np.testing.assert_allclose(
-        kernel.start_slope["g/gru_cell/kernel"], [factor(np.quantile(np.abs(kernels[0]), 0.9), 16)], rtol=1e-6
+        kernel.start_slope["g/gru_cell/kernel"],
+        [factor(np.quantile(np.abs(kernels[0]), 0.9), 16)],
+        rtol=1e-6,
     )
     pooled = np.abs(np.concatenate([k.ravel() for k in kernels]))
-    assert build("model").start_slope == pytest.approx(factor(np.quantile(pooled, 0.9), 16), rel=1e-6)
+    assert build("model").start_slope == pytest.approx(
+        factor(np.quantile(pooled, 0.9), 16), rel=1e-6
+    )
 
 
 def test_thresholds_find_their_kernels_by_name_or_by_order():
-    ramp = ThresholdRamp(0, 5, 10, {"a": [0.1, 0.2], "b": 0.3}, {"a": [0.1, 0.2], "b": 0.3}, frequency=1)
+    ramp = ThresholdRamp(
+        0, 5, 10, {"a": [0.1, 0.2], "b": 0.3}, {"a": [0.1, 0.2], "b": 0.3}, frequency=1
+    )
     by_name = ramp.thresholds(0, ["b", "a"])
     np.testing.assert_allclose(by_name[0], [0.3])
     np.testing.assert_allclose(by_name[1], [0.1, 0.2])
     by_order = ramp.thresholds(0, ["x", "y"])
     np.testing.assert_allclose(by_order[0], [0.1, 0.2])
     np.testing.assert_allclose(by_order[1], [0.3])
-    np.testing.assert_allclose(ThresholdRamp(0, 5, 10, 2, 2, frequency=4).thresholds(1, ["p", "q"]), [[1.0], [1.0]])
-    with pytest.raises(ValueError, match=r"`start_slope` must have a slope for each kernel .* Missing: \['c'\]"):
+    np.testing.assert_allclose(
+        ThresholdRamp(0, 5, 10, 2, 2, frequency=4).thresholds(1, ["p", "q"]), [[1.0], [1.0]]
+    )
+    with pytest.raises(
+        ValueError, match=r"`start_slope` must have a slope for each kernel .* Missing: \['c'\]"
+    ):
         ramp.thresholds(0, ["a", "c"])
 
 
@@ -129,11 +176,13 @@ def test_thresholds_find_their_kernels_by_name_or_by_order():
     [
         (
             lambda: PolynomialDecay(0, 1.0, 0, 9),
-            "`final_sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: final_sparsity=1.0",
+            "`final_sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: "
+            "final_sparsity=1.0",
         ),
         (
             lambda: PolynomialDecay(-0.1, 0.9, 0, 9),
-            "`initial_sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: initial_sparsity=-0.1",
+            "`initial_sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: "
+            "initial_sparsity=-0.1",
         ),
         (
             lambda: PolynomialDecay(0, 0.9, 9, 5),
@@ -151,14 +200,23 @@ def test_thresholds_find_their_kernels_by_name_or_by_order():
             lambda: PolynomialDecay(0, 0.9, 0, 9.5),
             "`end_step` must be an integer of at least 0. Received: end_step=9.5",
         ),
-        (lambda: PolynomialDecay(0, 0.9, 0, 9, power=0), "`power` must be a number above 0. Received: power=0"),
+        (
+            lambda: PolynomialDecay(0, 0.9, 0, 9, power=0),
+            "`power` must be a number above 0. Received: power=0",
+        ),
         (
             lambda: PolynomialDecay(0.9, 0.5, 0, 9),
-            "`final_sparsity` must not be below `initial_sparsity`: pruned blocks do not come back to life. "
-            "Received: initial_sparsity=0.9, final_sparsity=0.5",
+            "`final_sparsity` must not be below `initial_sparsity`: pruned blocks do not come back "
+            "to life. Received: initial_sparsity=0.9, final_sparsity=0.5",
         ),
-        (lambda: Constant(1.5, 0), "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=1.5"),
-        (lambda: Constant(0.5, True), "`begin_step` must be an integer of at least 0. Received: begin_step=True"),
+        (
+            lambda: Constant(1.5, 0),
+            "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=1.5",
+        ),
+        (
+            lambda: Constant(0.5, True),
+            "`begin_step` must be an integer of at least 0. Received: begin_step=True",
+        ),
         (
             lambda: ThresholdRamp(9, 5, 20, 1, 1),
             "`ramp_step` must not lie before `begin_step`. Received: begin_step=9, ramp_step=5",
@@ -185,12 +243,13 @@ def test_thresholds_find_their_kernels_by_name_or_by_order():
         ),
         (
             lambda: ThresholdRamp(0, 5, 9, {"a": 1}, 1),
-            "`start_slope` and `ramp_slope` must both be numbers, or mappings of the same kernels and gates. "
-            "Received: start_slope={'a': 1}, ramp_slope=1",
+            "`start_slope` and `ramp_slope` must both be numbers, or mappings of the same kernels "
+            "and gates. Received: start_slope={'a': 1}, ramp_slope=1",
         ),
         (
             lambda: ThresholdRamp.from_dense([np.ones((3, 5))], 0, 5, 9, gates=4),
-            "`dense` must be a model or kernels [inputs, gates * units] of gates=4. Received: '0' of shape (3, 5)",
+            "`dense` must be a model or kernels [inputs, gates * units] of gates=4. Received: "
+            "'0' of shape (3, 5)",
         ),
         (
             lambda: ThresholdRamp.from_dense([np.ones((3, 5))], 0, 30, 10),
@@ -206,26 +265,29 @@ def test_thresholds_find_their_kernels_by_name_or_by_order():
         ),
         (
             lambda: ThresholdRamp.from_dense(None, 0, 5, 9),
-            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, gates * units]. "
-            "Received: dense=None",
+            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, "
+            "gates * units]. Received: dense=None",
         ),
         (
             lambda: ThresholdRamp.from_dense([], 0, 5, 9),
-            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, gates * units]. "
-            "Received: dense=[]",
+            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, "
+            "gates * units]. Received: dense=[]",
         ),
         (
             lambda: ThresholdRamp.from_dense({"k": [[1.0, np.nan, np.inf]]}, 0, 5, 9),
-            "`dense` must have finite weights: its training has diverged. Received: 2 weights of k that are NaN or infinite",
+            "`dense` must have finite weights: its training has diverged. Received: 2 weights of "
+            "k that are NaN or infinite",
         ),
         (
             lambda: ThresholdRamp.from_dense([np.eye(4)], 0, 5, 9, sparsity=0.5, scope="model"),
-            "`dense` must be a model that has not been pruned: 75% of the weights of a part of the model are zero, so its "
-            "slopes would be zero and nothing would be pruned. Received: sparsity=0.5",
+            "`dense` must be a model that has not been pruned: 75% of the weights of a part of the "
+            "model are zero, so its slopes would be zero and nothing would be pruned. Received: "
+            "sparsity=0.5",
         ),
         (
             lambda: schedules.get(0.9),
-            "`schedule` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule. Received: schedule=0.9",
+            "`schedule` must be a schedule of keras_sparse_rnn.schedules or a tfmot "
+            "PruningSchedule. Received: schedule=0.9",
         ),
     ],
 )
@@ -271,7 +333,8 @@ def test_schedules_of_tfmot_are_adapted(tfmot):
     assert isinstance(adapted, TfmotSchedule)
     for step in range(0, 130, 7):
         assert adapted(step) == pytest.approx(ours(step), abs=1e-6)
-    # masks are due at exactly the steps at which tfmot prunes, not at those of the callback's own frequency
+    # masks are due at exactly the steps at which tfmot prunes, not at those of the callback's own
+    # frequency
     due = [step for step in range(130) if adapted.last_trigger(step, 100) == step]
     assert due == [step for step in range(130) if bool(theirs(step)[0])]
 

@@ -35,10 +35,15 @@ def test_each_kind_of_layer_has_its_gates():
         ("d/kernel", ("",), 3, 2),
     ]
     first, last = found[0], found[-1]
-    assert first.variable is model.get_layer("l").cell.kernel and first.cell is model.get_layer("l").cell
+    assert (
+        first.variable is model.get_layer("l").cell.kernel
+        and first.cell is model.get_layer("l").cell
+    )
     assert first.layer is model.get_layer("l") and last.layer is last.cell is model.get_layer("d")
     assert [k.gates for k in found] == [4, 4, 3, 3, 1, 1, 1]
-    np.testing.assert_array_equal(found[1].numpy(), model.get_layer("l").cell.recurrent_kernel.numpy())
+    np.testing.assert_array_equal(
+        found[1].numpy(), model.get_layer("l").cell.recurrent_kernel.numpy()
+    )
     assert found[3].grid((2, 3)).kernel_shape == (7, 21) and found[3].grid((2, 3)).gates == 3
 
 
@@ -55,7 +60,9 @@ def test_layers_inside_bidirectional_and_time_distributed_are_found():
         layers.TimeDistributed(layers.Dense(3), name="head"),
     )
     assert names(model) == [
-        f"both/{way}_g/gru_cell/{role}" for way in ("forward", "backward") for role in ("kernel", "recurrent_kernel")
+        f"both/{way}_g/gru_cell/{role}"
+        for way in ("forward", "backward")
+        for role in ("kernel", "recurrent_kernel")
     ]
     assert names(model, "head") == [f"head/{model.get_layer('head').layer.name}/kernel"]
     assert len(names(model, "both")) == 4
@@ -64,13 +71,17 @@ def test_layers_inside_bidirectional_and_time_distributed_are_found():
 
 def test_time_distributed_rnn_is_found():
     inputs = keras.Input((2, 4, 5))
-    model = keras.Model(inputs, layers.TimeDistributed(layers.LSTM(3, name="l"), name="each")(inputs))
+    model = keras.Model(
+        inputs, layers.TimeDistributed(layers.LSTM(3, name="l"), name="each")(inputs)
+    )
     assert names(model) == ["each/l/lstm_cell/kernel", "each/l/lstm_cell/recurrent_kernel"]
 
 
 def test_rnn_around_a_cell_and_around_stacked_cells():
     stacked = layers.RNN(
-        [layers.LSTMCell(3, name="a"), layers.GRUCell(4, name="b")], name="stack", return_sequences=True
+        [layers.LSTMCell(3, name="a"), layers.GRUCell(4, name="b")],
+        name="stack",
+        return_sequences=True,
     )
     model = sequential(stacked, layers.RNN(layers.SimpleRNNCell(2, name="c"), name="one"))
     found = find_kernels(model)
@@ -89,9 +100,9 @@ def test_nested_functional_and_sequential_models_are_searched():
         "g/gru_cell/kernel",
         "g/gru_cell/recurrent_kernel",
     ]
-    assert (
-        names(model, "inner") == names(model)[:2]
-    ), "a container is selected for its recurrent layers, not for its Dense"
+    assert names(model, "inner") == names(model)[:2], (
+        "a container is selected for its recurrent layers, not for its Dense"
+    )
     assert names(model, ["inner/*"]) == names(model)[:2] + ["inner/d/kernel"]
 
 
@@ -162,14 +173,27 @@ def test_predicates_are_given_only_layers_with_kernels():
     )
     with pytest.raises(ValueError, match="matches none"):
         find_kernels(model, lambda layer: given.append(layer.name))
-    assert set(given) == {"both", "forward_l", "backward_l", "lstm_cell", "each", "d", "g", "gru_cell", "head"}
+    assert set(given) == {
+        "both",
+        "forward_l",
+        "backward_l",
+        "lstm_cell",
+        "each",
+        "d",
+        "g",
+        "gru_cell",
+        "head",
+    }
 
 
 def test_a_predicate_may_ask_for_the_units_in_a_functional_model():
     inputs = keras.Input((4, 5))
     x = layers.LSTM(6, return_sequences=True, name="l")(layers.Dropout(0.1)(inputs))
     model = keras.Model(inputs, layers.Dense(1, name="d")(layers.GRU(3, name="g")(x)))
-    assert names(model, lambda layer: layer.units > 4) == ["l/lstm_cell/kernel", "l/lstm_cell/recurrent_kernel"]
+    assert names(model, lambda layer: layer.units > 4) == [
+        "l/lstm_cell/kernel",
+        "l/lstm_cell/recurrent_kernel",
+    ]
 
 
 def test_a_predicate_that_fails_names_the_layer():
@@ -177,9 +201,10 @@ def test_a_predicate_that_fails_names_the_layer():
     with pytest.raises(ValueError) as error:
         find_kernels(model, lambda layer: layer.units > 4)
     assert str(error.value) == (
-        "A predicate of `layers` failed on the layer 'both' (Bidirectional): AttributeError: 'Bidirectional' object has no "
-        "attribute 'units'. It is given every layer that owns kernels or has them inside, so ask for what not all of these "
-        "have with `getattr(layer, name, default)`"
+        "A predicate of `layers` failed on the layer 'both' (Bidirectional): AttributeError: "
+        "'Bidirectional' object has no attribute 'units'. It is given every layer that owns "
+        "kernels or has them inside, so ask for what not all of these have with `getattr(layer, "
+        "name, default)`"
     )
     assert isinstance(error.value.__cause__, AttributeError)
 
@@ -205,11 +230,15 @@ class OwnCell(keras.Layer):
 
     def build(self, input_shape):
         self.kernel = self.add_weight(shape=(input_shape[-1], 2 * self.units), name="kernel")
-        self.recurrent_kernel = self.add_weight(shape=(self.units, 2 * self.units), name="recurrent_kernel")
+        self.recurrent_kernel = self.add_weight(
+            shape=(self.units, 2 * self.units), name="recurrent_kernel"
+        )
 
     def call(self, x, states):
         a, b = keras.ops.split(
-            keras.ops.matmul(x, self.kernel) + keras.ops.matmul(states[0], self.recurrent_kernel), 2, -1
+            keras.ops.matmul(x, self.kernel) + keras.ops.matmul(states[0], self.recurrent_kernel),
+            2,
+            -1,
         )
         return a * b, [a * b]
 
@@ -229,11 +258,19 @@ def test_what_cannot_be_pruned_is_named_in_a_warning():
         layers.BatchNormalization(name="bn"),
     )
     with pytest.warns(
-        UserWarning, match=r"cannot be pruned and stay as they are: odd \(the kernels of OddCell are not matrices"
+        UserWarning,
+        match=(
+            r"cannot be pruned and stay as they are: odd \(the kernels of OddCell "
+            r"are not matrices"
+        ),
     ):
         assert len(find_kernels(model)) == 2
     with pytest.warns(
-        UserWarning, match=r"stay as they are: bn \(BatchNormalization has no kernel \[inputs, gates \* units\]\)$"
+        UserWarning,
+        match=(
+            r"stay as they are: bn \(BatchNormalization has no kernel \[inputs, "
+            r"gates \* units\]\)$"
+        ),
     ):
         assert len(find_kernels(model, ["l", "bn"])) == 2
     assert len(find_kernels(model, strict=False)) == 2  # and says nothing
@@ -260,7 +297,8 @@ def test_a_dense_kernel_that_is_not_a_plain_variable_is_refused():
         (
             lambda: sequential(layers.Dense(2, name="d")),
             None,
-            "The model must have a recurrent layer (LSTM, GRU, SimpleRNN or their cells) that can be pruned. 'm' has the layers: d",
+            "The model must have a recurrent layer (LSTM, GRU, SimpleRNN or their cells) that "
+            "can be pruned. 'm' has the layers: d",
         ),
         (
             lambda: sequential(layers.LSTM(2, name="l")),
@@ -281,18 +319,20 @@ def test_a_dense_kernel_that_is_not_a_plain_variable_is_refused():
         (
             lambda: keras.Sequential([layers.LSTM(2, name="l")]),
             None,
-            "The model must be built before its kernels are looked for: l/lstm_cell has no weights yet. "
-            "Call the model on a batch, or `model.build(input_shape)`, first.",
+            "The model must be built before its kernels are looked for: l/lstm_cell has no weights "
+            "yet. Call the model on a batch, or `model.build(input_shape)`, first.",
         ),
         (
             lambda: sequential(layers.LSTM(2)),
             3,
-            "`layers` must be a layer name or pattern, a layer type, a predicate of a layer, or a list of these. Received: layers=3",
+            "`layers` must be a layer name or pattern, a layer type, a predicate of a layer, or "
+            "a list of these. Received: layers=3",
         ),
         (
             lambda: sequential(layers.LSTM(2)),
             [],
-            "`layers` must be a layer name or pattern, a layer type, a predicate of a layer, or a list of these. Received: layers=[]",
+            "`layers` must be a layer name or pattern, a layer type, a predicate of a layer, or "
+            "a list of these. Received: layers=[]",
         ),
     ],
 )
@@ -307,7 +347,10 @@ def test_nothing_found_says_what_there_is(make, selector, message):
 
 
 def test_an_unbuilt_subclassed_model_says_so():
-    with pytest.raises(ValueError, match="The model must be built before its kernels are looked for: first/lstm_cell"):
+    with pytest.raises(
+        ValueError,
+        match="The model must be built before its kernels are looked for: first/lstm_cell",
+    ):
         find_kernels(Holder())
 
 

@@ -27,7 +27,9 @@ def test_equal_names_are_told_apart():
 
     model = Twins()
     model(np.zeros((1, 4, 5)))
-    assert names(model) == [f"same/lstm_cell{n}/{role}" for n in ("", "#2") for role in ("kernel", "recurrent_kernel")]
+    assert names(model) == [
+        f"same/lstm_cell{n}/{role}" for n in ("", "#2") for role in ("kernel", "recurrent_kernel")
+    ]
 
 
 def test_short_names_are_short_and_unique():
@@ -35,10 +37,19 @@ def test_short_names_are_short_and_unique():
         layers.Bidirectional(layers.GRU(6, return_sequences=True, name="g")),
         layers.RNN([layers.LSTMCell(3, name="a"), layers.LSTMCell(4, name="b")]),
     )
-    assert short_names(find_kernels(model))[::2] == ["forward_g_kernel", "backward_g_kernel", "a_kernel", "b_kernel"]
-    first, second = (sequential(layers.LSTM(3, return_sequences=True, name="l"), shape=(4, 3)) for _ in range(2))
+    assert short_names(find_kernels(model))[::2] == [
+        "forward_g_kernel",
+        "backward_g_kernel",
+        "a_kernel",
+        "b_kernel",
+    ]
+    first, second = (
+        sequential(layers.LSTM(3, return_sequences=True, name="l"), shape=(4, 3)) for _ in range(2)
+    )
     first.name, second.name = "first", "second"
     model = keras.Sequential([keras.Input((4, 3)), first, second])
     assert short_names(find_kernels(model)) == [
-        f"{part}_l_{role}" for part in ("first", "second") for role in ("kernel", "recurrent_kernel")
+        f"{part}_l_{role}"
+        for part in ("first", "second")
+        for role in ("kernel", "recurrent_kernel")
     ]

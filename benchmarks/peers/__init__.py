@@ -27,5 +27,7 @@ def make(name, threads):
     try:
         peer = getattr(importlib.import_module(f"benchmarks.peers.{module}"), class_name)
     except ModuleNotFoundError as error:
-        raise Unavailable(f'{error.name} is not installed; pip install ".[benchmark]" brings it') from error
+        raise Unavailable(
+            f'{error.name} is not installed; pip install ".[benchmark]" brings it'
+        ) from error
     return peer(threads)

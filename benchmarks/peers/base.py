@@ -1,7 +1,7 @@
 """What every peer offers."""
 
 import dataclasses
-from typing import Callable
+from collections.abc import Callable
 
 
 class Unavailable(Exception):
@@ -14,8 +14,10 @@ class Prepared:
 
     Attributes:
         call: one timed computation; it returns when the result is there.
-        outputs: computes what is compared with the reference, a dict of arrays in Keras's layout. Called once, before `call`.
-        tolerance: the largest error, relative to the largest output, with which it still counts as the same function.
+        outputs: computes what is compared with the reference, a dict of arrays in Keras's layout.
+            Called once, before `call`.
+        tolerance: the largest error, relative to the largest output, with which it still counts as
+            the same function.
         counted: bytes of weights, gradients and optimiser slots, where the peer can count them.
     """
 
@@ -26,7 +28,8 @@ class Prepared:
 
 
 class Peer:
-    """A peer has a method for each mode of `benchmarks.problems.MODES` that it offers, `(problem, data, case) -> Prepared`.
+    """A peer has a method for each mode of `benchmarks.problems.MODES` that it offers, `(problem,
+    data, case) -> Prepared`.
 
     Args:
         threads: how many it may compute with.
@@ -47,5 +50,7 @@ class Peer:
 
 def reordered(kernel, order, units):
     """The gates of a kernel or bias `[..., gates * units]` in another order."""
-    gates = [kernel[..., gate * units : (gate + 1) * units] for gate in range(kernel.shape[-1] // units)]
+    gates = [
+        kernel[..., gate * units : (gate + 1) * units] for gate in range(kernel.shape[-1] // units)
+    ]
     return [gates[index] for index in order]

@@ -1,8 +1,9 @@
-"""The Keras layers in a `tf.function`, as a graph and compiled by XLA, and TensorFlow's matrix product.
+"""The Keras layers in a `tf.function`, as a graph and compiled by XLA, and TensorFlow's matrix
+product.
 
-Two thread pools work in TensorFlow. The one that computes inside an operation gets the threads of the run. The one that runs operations side by side
-gets one: the steps of a recurrent layer follow each other, and with more, the pools together would use more threads than the other peers.
-"""
+Two thread pools work in TensorFlow. The one that computes inside an operation gets the threads of
+the run. The one that runs operations side by side gets one: the steps of a recurrent layer follow
+each other, and with more, the pools together would use more threads than the other peers."""
 
 import keras
 import numpy as np
@@ -41,14 +42,18 @@ class KerasPeer(Peer):
 
     def dense_gradients(self, gradients, data, case):
         """The gradients of the kernels, of those weights that live."""
-        kernels = [gradient.numpy() * mask for gradient, mask in zip(gradients, data.masks(case.pattern))]
+        kernels = [
+            gradient.numpy() * mask for gradient, mask in zip(gradients, data.masks(case.pattern))
+        ]
         return {"kernel": kernels[0], "recurrent_kernel": kernels[1], "bias": gradients[2].numpy()}
 
     def forward(self, problem, data, case):
         layer = self.layer(problem, data, case, return_sequences=True)
         run = tf.function(layer, jit_compile=self.jit)
         x = tf.constant(data.x)
-        return Prepared(lambda: run(x), lambda: {"outputs": run(x).numpy()}, self.tolerance_of(case))
+        return Prepared(
+            lambda: run(x), lambda: {"outputs": run(x).numpy()}, self.tolerance_of(case)
+        )
 
     def gradient(self, problem, data, case):
         layer = self.layer(problem, data, case, return_sequences=True)
@@ -58,7 +63,9 @@ class KerasPeer(Peer):
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 loss = tf.reduce_sum(layer(x, training=True) * cotangent)
-            return tape.gradient(loss, [x, *(variable.value for variable in layer.trainable_variables)])
+            return tape.gradient(
+                loss, [x, *(variable.value for variable in layer.trainable_variables)]
+            )
 
         x, cotangent = tf.constant(data.x), tf.constant(data.cotangent)
 
@@ -76,10 +83,14 @@ class KerasPeer(Peer):
         x, y = tf.constant(data.x), tf.constant(data.cotangent)
 
         def counted():
-            everything = [*model.variables, *model.trainable_variables, *model.optimizer.variables]  # the second: gradients
+            everything = [
+                *model.variables,
+                *model.trainable_variables,
+                *model.optimizer.variables,
+            ]  # the second: gradients
             return sum(tf.convert_to_tensor(variable).numpy().nbytes for variable in everything)
 
-        run = lambda: model.train_on_batch(x, y)  # noqa: E731
+        run = lambda: model.train_on_batch(x, y)
         return Prepared(run, lambda: {"loss": np.array([run()])}, 1e-3, counted)
 
     def step(self, problem, data, case):

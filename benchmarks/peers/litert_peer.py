@@ -1,7 +1,7 @@
-"""LiteRT: the file that `keras_sparse_rnn.export` writes, in the stock interpreter with XNNPACK; weights all dense, or the zeros stored sparse.
+"""LiteRT: the file that `keras_sparse_rnn.export` writes, in the stock interpreter with XNNPACK;
+weights all dense, or the zeros stored sparse.
 
-The exporter stores zeros sparse where it can. So the dense form has weights without zeros.
-"""
+The exporter stores zeros sparse where it can. So the dense form has weights without zeros."""
 
 import os
 import tempfile
@@ -25,7 +25,9 @@ class LiteRTPeer(KerasPeer):
         if problem.units > largest:
             raise Unavailable(f"exporting layers of more than {largest} units takes too long here")
         layer = LAYERS[problem.cell](problem.units, **ZEROS, **options)
-        model = keras.Sequential([keras.Input(batch_shape=(problem.batch, length, problem.units)), layer])
+        model = keras.Sequential(
+            [keras.Input(batch_shape=(problem.batch, length, problem.units)), layer]
+        )
         model.set_weights([*data.kernels(case.pattern), data.bias])
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "layer.tflite")

@@ -1,4 +1,6 @@
-"""keras_sparse_rnn: the block-sparse layers in a `tf.function`, native, packed; weights in float32, bfloat16 or int8."""
+"""keras_sparse_rnn: the block-sparse layers in a `tf.function`, native, packed; weights in float32,
+bfloat16 or int8.
+"""
 
 import inspect
 
@@ -9,7 +11,11 @@ import keras_sparse_rnn as ksr
 from benchmarks.peers.base import Prepared, Unavailable
 from benchmarks.peers.keras_peer import LAYERS, ZEROS, KerasPeer
 
-SPARSE_LAYERS = {"lstm": ksr.layers.BlockSparseLSTM, "gru": ksr.layers.BlockSparseGRU, "simple_rnn": ksr.layers.BlockSparseSimpleRNN}
+SPARSE_LAYERS = {
+    "lstm": ksr.layers.BlockSparseLSTM,
+    "gru": ksr.layers.BlockSparseGRU,
+    "simple_rnn": ksr.layers.BlockSparseSimpleRNN,
+}
 TOLERANCES = {"": 1e-4, "bfloat16": 1e-2, "int8": 3e-2}
 
 
@@ -41,13 +47,20 @@ class Ours(KerasPeer):
         if "weights" not in inspect.signature(ksr.substitute).parameters:
             raise Unavailable(f"this keras_sparse_rnn has no {case.form} weights")
         layer = LAYERS[problem.cell](problem.units, **ZEROS, **options)
-        model = keras.Sequential([keras.Input(batch_shape=(problem.batch, problem.length, problem.units)), layer])
+        model = keras.Sequential(
+            [keras.Input(batch_shape=(problem.batch, problem.length, problem.units)), layer]
+        )
         model.set_weights([*data.kernels(case.pattern), data.bias])
-        return ksr.substitute(model, case.pattern.block_shape, kernel="native", weights=case.form).layers[-1]
+        return ksr.substitute(
+            model, case.pattern.block_shape, kernel="native", weights=case.form
+        ).layers[-1]
 
     def dense_gradients(self, gradients, data, case):
         grid, found = data.grid(case.pattern), dict(zip(("kernel", "recurrent_kernel"), gradients))
-        dense = {name: grid.unpack(found[name].numpy(), blocks) for name, blocks in zip(found, data.blocks(case.pattern))}
+        dense = {
+            name: grid.unpack(found[name].numpy(), blocks)
+            for name, blocks in zip(found, data.blocks(case.pattern))
+        }
         return {**dense, "bias": gradients[2].numpy()}
 
     def product(self, problem, data, case):
@@ -55,7 +68,9 @@ class Ours(KerasPeer):
         grid, x = data.grid(case.pattern), tf.constant(data.x)
         values, blocks = tf.constant(values), tf.constant(blocks)
         run = tf.function(
-            lambda x, values: ksr.ops.block_sparse_matmul(x, ksr.ops.PackedKernel(values, blocks, grid), kernel="native")
+            lambda x, values: ksr.ops.block_sparse_matmul(
+                x, ksr.ops.PackedKernel(values, blocks, grid), kernel="native"
+            )
         )
         return Prepared(lambda: run(x, values), lambda: {"outputs": run(x, values).numpy()})
 

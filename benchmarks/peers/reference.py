@@ -1,4 +1,6 @@
-"""What all peers are compared with: the Keras layer on masked weights, and NumPy's product. Never timed."""
+"""What all peers are compared with: the Keras layer on masked weights, and NumPy's product. Never
+timed.
+"""
 
 import types
 
@@ -6,7 +8,9 @@ from benchmarks.peers.keras_peer import KerasPeer
 
 
 class Reference(KerasPeer):
-    """Computes the right outputs of a problem for one pattern after the other. The compiled function stays, only its weights change."""
+    """Computes the right outputs of a problem for one pattern after the other. The compiled
+    function stays, only its weights change.
+    """
 
     def __init__(self, threads):
         super().__init__(threads)
@@ -27,7 +31,9 @@ class Reference(KerasPeer):
         if self.problem != problem:
             compute = self.gradient if problem.mode == "gradient" else self.forward
             self.problem, self.prepared = problem, compute(problem, data, self.case)
-        for variable, value in zip(self.made.trainable_variables, [*data.kernels(pattern), data.bias]):
+        for variable, value in zip(
+            self.made.trainable_variables, [*data.kernels(pattern), data.bias]
+        ):
             variable.assign(value)
         found = self.prepared.outputs()
         if problem.mode == "train":

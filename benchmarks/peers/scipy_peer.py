@@ -1,4 +1,6 @@
-"""scipy: the product with a block-sparse row matrix (BSR). It computes on one thread, whatever the others use."""
+"""scipy: the product with a block-sparse row matrix (BSR). It computes on one thread, whatever the
+others use.
+"""
 
 import numpy as np
 import scipy.sparse

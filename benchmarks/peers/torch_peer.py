@@ -1,4 +1,6 @@
-"""torch: its recurrent layers, which run on oneDNN, its matrix product, and its product with block-sparse rows (BSR)."""
+"""torch: its recurrent layers, which run on oneDNN, its matrix product, and its product with
+block-sparse rows (BSR).
+"""
 
 import warnings
 
@@ -9,7 +11,11 @@ from benchmarks.data import sample
 from benchmarks.peers.base import Peer, Prepared, reordered
 
 LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "simple_rnn": torch.nn.RNN}
-ORDERS = {"lstm": (0, 1, 2, 3), "gru": (1, 0, 2), "simple_rnn": (0,)}  # where each of torch's gates stands in Keras
+ORDERS = {
+    "lstm": (0, 1, 2, 3),
+    "gru": (1, 0, 2),
+    "simple_rnn": (0,),
+}  # where each of torch's gates stands in Keras
 
 
 class TorchPeer(Peer):
@@ -20,9 +26,18 @@ class TorchPeer(Peer):
         torch.set_num_threads(threads)
 
     def layer(self, problem, data, case):
-        layer, order, units = LAYERS[problem.cell](problem.units, problem.units), ORDERS[problem.cell], problem.units
-        kernels = [np.concatenate(reordered(kernel, order, units), axis=1).T for kernel in data.kernels(case.pattern)]
-        bias = data.bias if problem.cell == "gru" else np.stack([data.bias, np.zeros_like(data.bias)])
+        layer, order, units = (
+            LAYERS[problem.cell](problem.units, problem.units),
+            ORDERS[problem.cell],
+            problem.units,
+        )
+        kernels = [
+            np.concatenate(reordered(kernel, order, units), axis=1).T
+            for kernel in data.kernels(case.pattern)
+        ]
+        bias = (
+            data.bias if problem.cell == "gru" else np.stack([data.bias, np.zeros_like(data.bias)])
+        )
         biases = [np.concatenate(reordered(each, order, units)) for each in bias]
         with torch.no_grad():
             for parameter, value in zip(layer.parameters(), [*kernels, *biases]):
@@ -50,10 +65,18 @@ class TorchPeer(Peer):
         def outputs():
             run()
             back = np.argsort(ORDERS[problem.cell])
-            found = [np.concatenate(reordered(each.grad.numpy().T, back, units), axis=-1) for each in layer.parameters()]
+            found = [
+                np.concatenate(reordered(each.grad.numpy().T, back, units), axis=-1)
+                for each in layer.parameters()
+            ]
             masks = data.masks(case.pattern)
             bias = np.stack(found[2:]) if problem.cell == "gru" else found[2]
-            arrays = {"x": x.grad.numpy().swapaxes(0, 1), "kernel": found[0] * masks[0], "recurrent_kernel": found[1] * masks[1], "bias": bias}
+            arrays = {
+                "x": x.grad.numpy().swapaxes(0, 1),
+                "kernel": found[0] * masks[0],
+                "recurrent_kernel": found[1] * masks[1],
+                "bias": bias,
+            }
             return {name: sample(array) for name, array in arrays.items()}
 
         return Prepared(run, outputs, 1e-3)
@@ -92,11 +115,16 @@ class TorchPeer(Peer):
         kernel = np.ascontiguousarray(data.kernels(case.pattern)[0].T)
         if case.form != "bsr":
             kernel, x = torch.from_numpy(kernel).T.contiguous(), torch.from_numpy(data.x)
-            return Prepared(lambda: torch.matmul(x, kernel), lambda: {"outputs": torch.matmul(x, kernel).numpy()})
+            return Prepared(
+                lambda: torch.matmul(x, kernel),
+                lambda: {"outputs": torch.matmul(x, kernel).numpy()},
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that sparse tensors are in beta
             kernel = torch.from_numpy(kernel).to_sparse_bsr(case.pattern.block_shape[::-1])
-        x = torch.from_numpy(np.ascontiguousarray(data.x.T))  # [inputs, batch]: what its product takes
+        x = torch.from_numpy(
+            np.ascontiguousarray(data.x.T)
+        )  # [inputs, batch]: what its product takes
         return Prepared(lambda: kernel @ x, lambda: {"outputs": (kernel @ x).numpy().T})
 
 

@@ -10,14 +10,19 @@ from keras_sparse_rnn import schedules
 def serialize_schedule(schedule):
     """A schedule, or a mapping from selectors to schedules (a list of pairs then), for a config."""
     if isinstance(schedule, dict):
-        return [[serialize_selector(selector), serialize_schedule(one)] for selector, one in schedule.items()]
+        return [
+            [serialize_selector(selector), serialize_schedule(one)]
+            for selector, one in schedule.items()
+        ]
     return keras.saving.serialize_keras_object(schedules.get(schedule))
 
 
 def deserialize_schedule(config):
     """The inverse of `serialize_schedule`."""
     if isinstance(config, list):
-        return {deserialize_selector(selector): deserialize_schedule(one) for selector, one in config}
+        return {
+            deserialize_selector(selector): deserialize_schedule(one) for selector, one in config
+        }
     return keras.saving.deserialize_keras_object(config)
 
 
@@ -30,7 +35,8 @@ def serialize_selector(selector):
     if isinstance(selector, type):
         return {"module": selector.__module__, "type": selector.__qualname__}
     raise ValueError(
-        f"A predicate cannot be written into a config: select layers by name or type instead. Received: {selector!r}"
+        "A predicate cannot be written into a config: select layers by name or type instead. "
+        f"Received: {selector!r}"
     )
 
 

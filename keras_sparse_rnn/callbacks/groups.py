@@ -13,7 +13,8 @@ from keras_sparse_rnn.selection import find_kernels, matches
 
 
 def find_groups(pruning, criterion):
-    """The `PruningGroup`s of the callback `pruning` and the model that it was given; `criterion` scores their blocks.
+    """The `PruningGroup`s of the callback `pruning` and the model that it was given; `criterion`
+    scores their blocks.
 
     Raises:
         ValueError: the model has nothing that can be pruned as the callback says.
@@ -31,9 +32,15 @@ def find_groups(pruning, criterion):
     for selector, schedule in mapping.items():
         own = [kernel for kernel in kernels if selector is None or matches(selector, kernel)]
         kernels = [kernel for kernel in kernels if kernel not in own]
-        masked = [MaskedKernel(kernel, pruning.block_shape, pruning.keep_diagonal) for kernel in own]
+        masked = [
+            MaskedKernel(kernel, pruning.block_shape, pruning.keep_diagonal) for kernel in own
+        ]
         if masked:
-            options = {"scope": pruning.scope or default_scope(own), "frequency": pruning.frequency, "floor": pruning.minimum_density}
+            options = {
+                "scope": pruning.scope or default_scope(own),
+                "frequency": pruning.frequency,
+                "floor": pruning.minimum_density,
+            }
             arguments = schedules.get(schedule), masked, criterion, pruning.model
             if pruning.regrowth is None:
                 groups.append(PruningGroup(*arguments, **options))
@@ -43,7 +50,9 @@ def find_groups(pruning, criterion):
 
 
 def default_scope(kernels):
-    """The scope of `scope=None`: all is compared, unless there are GRUs, whose reset gates may lose nearly everything then."""
+    """The scope of `scope=None`: all is compared, unless there are GRUs, whose reset gates may lose
+    nearly everything then.
+    """
     return "gate" if any(kernel.gates == 3 for kernel in kernels) else "model"
 
 
@@ -61,10 +70,18 @@ def trainable_kernels(model, layers, done):
         UserWarning: some are frozen.
     """
     kernels = find_kernels(model, layers)
-    frozen = ", ".join(dict.fromkeys(kernel.path for kernel in kernels if not kernel.variable.trainable))
+    frozen = ", ".join(
+        dict.fromkeys(kernel.path for kernel in kernels if not kernel.variable.trainable)
+    )
     kernels = [kernel for kernel in kernels if kernel.variable.trainable]
     if not kernels:
-        raise ValueError(f"`layers` must have a trainable layer that can be {done}. Received: only frozen ones, {frozen}")
+        raise ValueError(
+            f"`layers` must have a trainable layer that can be {done}. Received: only frozen "
+            f"ones, {frozen}"
+        )
     if frozen:
-        warnings.warn(f"These selected layers are frozen (trainable=False) and are not {done}: {frozen}", stacklevel=3)
+        warnings.warn(
+            f"These selected layers are frozen (trainable=False) and are not {done}: {frozen}",
+            stacklevel=3,
+        )
     return kernels

@@ -1,10 +1,9 @@
 """One kernel under a mask while it is trained.
 
-The mask is a constraint on the layer's own kernel variable. Keras calls the constraint inside the compiled training
-step, after each weight update, so a pruned block is zero again before anybody can see or save the weights. Nothing is
-wrapped or cloned: when training is over the variable has its former constraint back and the model is the plain Keras
-model that it was.
-"""
+The mask is a constraint on the layer's own kernel variable. Keras calls the constraint inside the
+compiled training step, after each weight update, so a pruned block is zero again before anybody can
+see or save the weights. Nothing is wrapped or cloned: when training is over the variable has its
+former constraint back and the model is the plain Keras model that it was."""
 
 import keras
 import numpy as np
@@ -16,15 +15,17 @@ from keras_sparse_rnn.selection import to_numpy
 class MaskConstraint(keras.constraints.Constraint):
     """Applies an `existing` constraint, if any, and then a mask.
 
-    The moving averages that an optimizer with `use_ema=True` keeps are updated before constraints are called, from
-    weights that are not masked yet; so the constraint masks them too, in the same step.
+    The moving averages that an optimizer with `use_ema=True` keeps are updated before constraints
+    are called, from weights that are not masked yet; so the constraint masks them too, in the same
+    step.
 
     Args:
         existing: the constraint that the variable had, or `None`.
         mask: bool `keras.Variable` of the kernel's shape, False where the weight is pruned.
         averages: a function that returns the moving averages of the kernel, a list of variables.
         owner: the callback that put it there.
-        training: the `Training` in which it masks; in another one, it is taken off. `None`: it always masks.
+        training: the `Training` in which it masks; in another one, it is taken off. `None`: it
+            always masks.
     """
 
     def __init__(self, existing, mask, averages, owner, training):
@@ -43,7 +44,9 @@ class MaskConstraint(keras.constraints.Constraint):
 
     def _masked(self, weights):
         weights = keras.ops.convert_to_tensor(weights)
-        return keras.ops.where(self.mask, weights, keras.ops.zeros((), weights.dtype))  # a whole kernel of zeros takes time, too
+        return keras.ops.where(
+            self.mask, weights, keras.ops.zeros((), weights.dtype)
+        )  # a whole kernel of zeros takes time, too
 
 
 class MaskedKernel:
@@ -52,7 +55,8 @@ class MaskedKernel:
     Args:
         kernel: the `Kernel` record.
         block_shape: `(rows, columns)` of a block.
-        keep_diagonal: whether the blocks that touch the diagonal of a gate of a recurrent kernel are protected.
+        keep_diagonal: whether the blocks that touch the diagonal of a gate of a recurrent kernel
+            are protected.
     """
 
     def __init__(self, kernel, block_shape, keep_diagonal):
@@ -61,7 +65,9 @@ class MaskedKernel:
         self.grid = kernel.grid(block_shape)
         self.live = np.ones(self.grid.shape, bool)
         diagonal = keep_diagonal and kernel.role == "recurrent_kernel"
-        self.protected = self.grid.live(_diagonal(self.grid)) if diagonal else np.zeros(self.grid.shape, bool)
+        self.protected = (
+            self.grid.live(_diagonal(self.grid)) if diagonal else np.zeros(self.grid.shape, bool)
+        )
         self.constraint = None
         self.newborn = None
         self._averages = lambda: []
@@ -72,8 +78,9 @@ class MaskedKernel:
         if isinstance(other, MaskConstraint) and other.owner is not owner and training.in_fit:
             if training.is_same(other.training):
                 raise ValueError(
-                    "`layers` of the BlockPruning callbacks of one training must not overlap, but two of them prune "
-                    f"{self.name}. Received: {_selectors(other.owner)} and {_selectors(owner)}"
+                    "`layers` of the BlockPruning callbacks of one training must not overlap, but "
+                    f"two of them prune {self.name}. Received: {_selectors(other.owner)} and "
+                    f"{_selectors(owner)}"
                 )
 
     def install(self, model, owner, training):
@@ -84,10 +91,15 @@ class MaskedKernel:
             existing = existing.existing
         with model.distribute_strategy.scope():
             mask = keras.Variable(
-                np.ones(self.grid.kernel_shape, bool), dtype="bool", trainable=False, name="block_mask"
+                np.ones(self.grid.kernel_shape, bool),
+                dtype="bool",
+                trainable=False,
+                name="block_mask",
             )
         self._averages = lambda: moving_averages(model.optimizer, variable)
-        self.constraint = variable.constraint = MaskConstraint(existing, mask, self._averages, owner, training)
+        self.constraint = variable.constraint = MaskConstraint(
+            existing, mask, self._averages, owner, training
+        )
 
     def restore(self):
         """Gives the variable its former constraint back."""
@@ -98,8 +110,8 @@ class MaskedKernel:
     def pattern(self, pruned_before):
         """Which blocks of the weights live now: the mask of a model that was pruned before.
 
-        All zero and the identity are what initializers give, not patterns: then all blocks live, unless the kernel was
-        `pruned_before`.
+        All zero and the identity are what initializers give, not patterns: then all blocks live,
+        unless the kernel was `pruned_before`.
         """
         weights = self.kernel.numpy()
         if not pruned_before and bool(is_initial(weights)):
@@ -107,9 +119,11 @@ class MaskedKernel:
         return self.grid.live(weights)
 
     def apply(self, live):
-        """Makes `live` the mask, and zeroes the other blocks of the weights and their moving averages.
+        """Makes `live` the mask, and zeroes the other blocks of the weights and their moving
+        averages.
 
-        Where there is `newborn`, an array of the kernel's shape, the blocks that have come back begin with its values.
+        Where there is `newborn`, an array of the kernel's shape, the blocks that have come back
+        begin with its values.
         """
         keep = self.grid.expand(live)
         if self.newborn is not None:
@@ -125,11 +139,16 @@ class MaskedKernel:
 
 
 def moving_averages(optimizer, variable):
-    """The averages of `variable` that `optimizer`, or one inside it, keeps under `use_ema`; none before it is built."""
+    """The averages of `variable` that `optimizer`, or one inside it, keeps under `use_ema`; none
+    before it is built.
+    """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     found = []
     for one in getattr(optimizer, "optimizers", [optimizer]):
-        pairs = zip(getattr(one, "_trainable_variables", ()), getattr(one, "_model_variables_moving_average", ()))
+        pairs = zip(
+            getattr(one, "_trainable_variables", ()),
+            getattr(one, "_model_variables_moving_average", ()),
+        )
         found += [average for known, average in pairs if known is variable and average is not None]
     return found
 

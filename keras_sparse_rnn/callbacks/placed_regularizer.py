@@ -8,10 +8,12 @@ from keras_sparse_rnn.layers.base import WEIGHTS
 
 
 class PlacedRegularizer:
-    """A `Regularizer` on the variables of kernels, beside what regularizes them already, times a factor that can be changed; it is told their gates.
+    """A `Regularizer` on the variables of kernels, beside what regularizes them already, times a
+    factor that can be changed; it is told their gates.
 
-    Keras asks variables for their regularizers when it traces a step, so steps of training and of testing are to be traced after this, and again after
-    `remove`. What a training that broke off has left on a variable is replaced; it does nothing in another training.
+    Keras asks variables for their regularizers when it traces a step, so steps of training and of
+    testing are to be traced after this, and again after `remove`. What a training that broke off
+    has left on a variable is replaced; it does nothing in another training.
 
     Args:
         regularizer: the `Regularizer`.
@@ -22,8 +24,13 @@ class PlacedRegularizer:
     def __init__(self, regularizer, kernels, training):
         self.model = training.model
         with self.model.distribute_strategy.scope():
-            self.factor = keras.Variable(1.0, dtype="float64", trainable=False, autocast=False, name="strength_factor")
-        self.placed = [(kernel.variable, _Placed(regularizer, kernel, self.factor, training)) for kernel in kernels]
+            self.factor = keras.Variable(
+                1.0, dtype="float64", trainable=False, autocast=False, name="strength_factor"
+            )
+        self.placed = [
+            (kernel.variable, _Placed(regularizer, kernel, self.factor, training))
+            for kernel in kernels
+        ]
         for variable, placed in self.placed:
             variable.regularizer = placed
         self._trace_anew()
@@ -44,7 +51,9 @@ class _Placed(MaskedRegularizer):
 
     def __init__(self, regularizer, kernel, factor, training):
         grids = getattr(kernel.layer, "grids", None)
-        super().__init__(regularizer, None if grids is None else dict(zip(WEIGHTS, grids))[kernel.role])
+        super().__init__(
+            regularizer, None if grids is None else dict(zip(WEIGHTS, grids))[kernel.role]
+        )
         self.former = former_of(kernel.variable)
         self.gates, self.factor, self.training = kernel.gates, factor, training
 
@@ -57,7 +66,11 @@ class _Placed(MaskedRegularizer):
         former = None if self.former is None else self.former(kernel)
         if self.training.is_over():
             return tf.zeros(()) if former is None else former
-        penalty = self.regularizer(kernel, gates=self.gates) if self.grid is None else super().__call__(kernel)
+        penalty = (
+            self.regularizer(kernel, gates=self.gates)
+            if self.grid is None
+            else super().__call__(kernel)
+        )
         penalty *= tf.cast(self.factor, penalty.dtype)
         return penalty if former is None else penalty + tf.cast(former, penalty.dtype)
 

@@ -18,13 +18,19 @@ class PruningGroup:
         kernels: list of `MaskedKernel`.
         criterion: the `Criterion` that scores the blocks.
         model: the model that they are in.
-        scope: `"gate"`, `"kernel"` or `"model"`: over what the sparsity is reached, and weights are compared.
+        scope: `"gate"`, `"kernel"` or `"model"`: over what the sparsity is reached, and weights are
+            compared.
         frequency: steps between two masks.
         floor: the fraction of its blocks that each gate keeps.
     """
 
     def __init__(self, schedule, kernels, criterion, model, *, scope, frequency, floor):
-        self.schedule, self.kernels, self.criterion, self.model = schedule, kernels, criterion, model
+        self.schedule, self.kernels, self.criterion, self.model = (
+            schedule,
+            kernels,
+            criterion,
+            model,
+        )
         self.scope, self.frequency, self.floor = scope, frequency, floor
         self.point = None
         self._told = set()
@@ -35,19 +41,22 @@ class PruningGroup:
         if isinstance(self.schedule, ThresholdRamp):
             if getattr(self.criterion, "norm", None) != "max":
                 raise ValueError(
-                    "`criterion` must be 'max' with a ThresholdRamp, whose threshold is compared with the largest "
-                    f"weight of a block. Received: criterion={getattr(self.criterion, 'norm', self.criterion)!r}"
+                    "`criterion` must be 'max' with a ThresholdRamp, whose threshold is compared "
+                    "with the largest weight of a block. Received: "
+                    f"criterion={getattr(self.criterion, 'norm', self.criterion)!r}"
                 )
             self._thresholds(last)
             return
         self._drop([np.zeros(kernel.grid.shape) for kernel in self.kernels], last)
 
     def begin(self, step):
-        """The masks at the first step of a run, from the weights as they are: list of arrays, one for each kernel.
+        """The masks at the first step of a run, from the weights as they are: list of arrays, one
+        for each kernel.
 
-        A run that is resumed finds its mask in the weights. Asking once more for the sparsity of the last trigger
-        changes nothing if it was reached, and reaches it if the weights were saved before it was. A threshold, in
-        contrast, must not be asked for twice: the weights have moved.
+        A run that is resumed finds its mask in the weights. Asking once more for the sparsity of
+        the last trigger changes nothing if it was reached, and reaches it if the weights were saved
+        before it was. A threshold, in contrast, must not be asked for twice: the weights have
+        moved.
         """
         self.point = self.schedule.last_trigger(step, self.frequency)
         fired_before = self.point is not None and step > 0
@@ -62,7 +71,9 @@ class PruningGroup:
         return self.choose(self.point)
 
     def update(self, step):
-        """The masks that are due at `step`, or `None` if no trigger has come since the last call."""
+        """The masks that are due at `step`, or `None` if no trigger has come since the last
+        call.
+        """
         point = self.schedule.last_trigger(step, self.frequency)
         if point is None or point == self.point:
             return None
@@ -74,9 +85,12 @@ class PruningGroup:
         """The masks that the schedule asks for at the trigger `point`; changes nothing.
 
         Warns:
-            UserWarning: for the first time, a kernel keeps blocks only because a gate or kernel must not lose its last.
+            UserWarning: for the first time, a kernel keeps blocks only because a gate or kernel
+                must not lose its last.
         """
-        self.criterion.prepare([(kernel.kernel, kernel.grid) for kernel in self.kernels], self.model)
+        self.criterion.prepare(
+            [(kernel.kernel, kernel.grid) for kernel in self.kernels], self.model
+        )
         scores = [self._scores(kernel) for kernel in self.kernels]
         if isinstance(self.schedule, ThresholdRamp):
             masks, held = self._above(scores, point)
@@ -87,37 +101,60 @@ class PruningGroup:
         return masks
 
     def shortfalls(self):
-        """What is wrong with the weights: sentences that name the kernel, the sparsity asked for and what there is."""
+        """What is wrong with the weights: sentences that name the kernel, the sparsity asked for
+        and what there is.
+        """
         found = [kernel.grid.live(kernel.kernel.numpy()) for kernel in self.kernels]
         wrong = []
         for kernel, live in zip(self.kernels, found):
             if (live & ~kernel.live).any():
                 asked, there = kernel.grid.sparsity(kernel.live), kernel.grid.sparsity(live)
-                wrong.append(f"{kernel.name} should have a sparsity of {asked:.4f} and has {there:.4f}")
+                wrong.append(
+                    f"{kernel.name} should have a sparsity of {asked:.4f} and has {there:.4f}"
+                )
         if not wrong and self.point is not None and not isinstance(self.schedule, ThresholdRamp):
             asked = self._sparsity(self.point)
             for name, indices in self._short(found, self.point):
-                live, elements = self._gather(found, indices), self._gather(self._elements(), indices)
-                # Short because only last blocks are left is what was asked; then asking again drops nothing.
+                live, elements = (
+                    self._gather(found, indices),
+                    self._gather(self._elements(), indices),
+                )
+                # Short because only last blocks are left is what was asked; then asking again drops
+                # nothing.
                 if not np.array_equal(self._keep(np.zeros(live.shape), live, indices, asked), live):
                     there = elements[~live].sum() / elements.sum()
-                    wrong.append(f"{name} should have a sparsity of {asked:.4f} and has {there:.4f}")
+                    wrong.append(
+                        f"{name} should have a sparsity of {asked:.4f} and has {there:.4f}"
+                    )
         return wrong
 
     def unfinished(self, step):
-        """What the schedule was still to do when training ended at `step`: one sentence, or none."""
+        """What the schedule was still to do when training ended at `step`: one sentence, or
+        none.
+        """
         last = self._last()
         if step >= last:
             return []
         total = sum(elements.sum() for elements in self._elements())
         dead = sum(kernel.grid.elements[~kernel.live].sum() for kernel in self.kernels)
         names = ", ".join(kernel.name for kernel in self.kernels)
-        goal = "its last threshold" if isinstance(self.schedule, ThresholdRamp) else f"{self._sparsity(last):.4f}"
-        return [f"the schedule reaches {goal} at step {last} (the sparsity is {dead / total:.4f} now, of {names})"]
+        goal = (
+            "its last threshold"
+            if isinstance(self.schedule, ThresholdRamp)
+            else f"{self._sparsity(last):.4f}"
+        )
+        return [
+            f"the schedule reaches {goal} at step {last} (the sparsity is {dead / total:.4f} "
+            f"now, of {names})"
+        ]
 
     def _last(self):
-        """The step after which the schedule asks for nothing more; of one that never ends, that at which it begins."""
-        return self.schedule.begin_step if self.schedule.end_step is None else self.schedule.end_step
+        """The step after which the schedule asks for nothing more; of one that never ends, that at
+        which it begins.
+        """
+        return (
+            self.schedule.begin_step if self.schedule.end_step is None else self.schedule.end_step
+        )
 
     def _sparsity(self, point):
         return check_sparsity(self.schedule(point), "schedule(step)")
@@ -127,8 +164,8 @@ class PruningGroup:
         for kernel, threshold in zip(self.kernels, thresholds):
             if threshold.size not in (1, kernel.grid.gates):
                 raise ValueError(
-                    f"`start_slope` must be one number or one for each gate: {kernel.name} has {kernel.grid.gates} "
-                    f"gates. Received: {threshold.size} slopes"
+                    f"`start_slope` must be one number or one for each gate: {kernel.name} has "
+                    f"{kernel.grid.gates} gates. Received: {threshold.size} slopes"
                 )
         return thresholds
 
@@ -143,7 +180,9 @@ class PruningGroup:
         masks = [kernel.live.copy() for kernel in self.kernels]
         for name, indices in self._parts():
             try:
-                live = self._keep(self._gather(scores, indices), self._gather(masks, indices), indices, sparsity)
+                live = self._keep(
+                    self._gather(scores, indices), self._gather(masks, indices), indices, sparsity
+                )
             except ValueError as error:
                 raise ValueError(f"{name} cannot be pruned. {error}") from None
             self._scatter(masks, indices, live)
@@ -152,31 +191,48 @@ class PruningGroup:
     def _keep(self, scores, live, indices, sparsity):
         protected, owners = self._protected(scores, live, indices), self._owners(indices)
         elements = self._gather(self._elements(), indices)
-        return keep_largest(scores, elements, sparsity, live=live, protected=protected, owners=owners)
+        return keep_largest(
+            scores, elements, sparsity, live=live, protected=protected, owners=owners
+        )
 
     def _protected(self, scores, live, indices):
-        """Which of the blocks at `indices` must not be dropped: those of the diagonal, and the best live ones of each gate, up to the floor."""
+        """Which of the blocks at `indices` must not be dropped: those of the diagonal, and the best
+        live ones of each gate, up to the floor.
+        """
         protected = self._gather([kernel.protected for kernel in self.kernels], indices)
         if self.floor:
             start = 0
             for number, gates in indices:
                 for part in np.empty(self.kernels[number].grid.shape)[gates]:
                     own = slice(start, start + part.size)
-                    ranked = np.argsort(np.where(live[own], scores[own], -np.inf), kind="stable")[::-1]
+                    ranked = np.argsort(np.where(live[own], scores[own], -np.inf), kind="stable")[
+                        ::-1
+                    ]
                     protected[own.start + ranked[: math.ceil(self.floor * part.size)]] = True
                     start += part.size
         return protected
 
     def _owners(self, indices):
-        return self._gather([np.full(k.grid.shape, number) for number, k in enumerate(self.kernels)], indices)
+        return self._gather(
+            [np.full(k.grid.shape, number) for number, k in enumerate(self.kernels)], indices
+        )
 
     def _above(self, scores, point):
-        """The masks of the blocks that reach the threshold, and the numbers of the kernels in which that were none."""
+        """The masks of the blocks that reach the threshold, and the numbers of the kernels in which
+        that were none.
+        """
         masks, held = [], set()
         for number, (kernel, threshold) in enumerate(zip(self.kernels, self._thresholds(point))):
             whole = [(number, slice(None))]
-            protected = self._protected(self._gather(scores, whole), self._gather([k.live for k in self.kernels], whole), whole)
-            mask = kernel.live & (protected.reshape(kernel.grid.shape) | (scores[number] >= threshold.reshape(-1, 1, 1)))
+            protected = self._protected(
+                self._gather(scores, whole),
+                self._gather([k.live for k in self.kernels], whole),
+                whole,
+            )
+            mask = kernel.live & (
+                protected.reshape(kernel.grid.shape)
+                | (scores[number] >= threshold.reshape(-1, 1, 1))
+            )
             owners = kernel.grid.gates if self.scope == "gate" else 1
             candidates = np.where(kernel.live, scores[number], -1.0).reshape(owners, -1)
             largest = candidates.shape[1] - 1 - candidates[:, ::-1].argmax(axis=1)
@@ -187,10 +243,14 @@ class PruningGroup:
         return masks, held
 
     def _short(self, masks, point):
-        """Yields those of `_parts` of which `masks` drop less than the schedule asks for at `point`."""
+        """Yields those of `_parts` of which `masks` drop less than the schedule asks for at
+        `point`.
+        """
         asked = self._sparsity(point)
         for name, indices in self._parts():
-            short, tolerance = missing(self._gather(masks, indices), self._gather(self._elements(), indices), asked)
+            short, tolerance = missing(
+                self._gather(masks, indices), self._gather(self._elements(), indices), asked
+            )
             if short > tolerance:
                 yield name, indices
 
@@ -201,17 +261,29 @@ class PruningGroup:
         texts = []
         for number in sorted(held - self._told):
             grid, name = self.kernels[number].grid, self.kernels[number].name
-            asked = f"has a {owner} below its threshold" if ramp else f"should be {self._sparsity(point):.4f} sparse"
+            asked = (
+                f"has a {owner} below its threshold"
+                if ramp
+                else f"should be {self._sparsity(point):.4f} sparse"
+            )
             where = "each gate has" if grid.gates > 1 else "it has"
             blocks = f"{where} {grid.columns * grid.rows} blocks"
-            texts.append(f"{name} {asked} and is {grid.sparsity(masks[number]):.4f} sparse ({blocks})")
+            texts.append(
+                f"{name} {asked} and is {grid.sparsity(masks[number]):.4f} sparse ({blocks})"
+            )
         self._told |= held
         if texts:
-            scope = {"gate": "scope='kernel' or 'model', ", "kernel": "scope='model', ", "model": ""}[self.scope]
+            scope = {
+                "gate": "scope='kernel' or 'model', ",
+                "kernel": "scope='model', ",
+                "model": "",
+            }[self.scope]
             warnings.warn(
-                f"Pruning stops at the last block of a {owner}, which would be all zero without it: "
-                f"{'; '.join(texts)}. Use smaller blocks than {self.kernels[0].grid.block_shape}, {scope}"
-                f"{'smaller slopes' if ramp else 'less sparsity'} for this layer, or leave it out with `layers`.",
+                f"Pruning stops at the last block of a {owner}, which would be all zero without "
+                f"it: {'; '.join(texts)}. Use smaller blocks than "
+                f"{self.kernels[0].grid.block_shape}, "
+                f"{scope}{'smaller slopes' if ramp else 'less sparsity'} for this layer, or leave "
+                "it out with `layers`.",
                 stacklevel=2,
             )
 
@@ -219,7 +291,9 @@ class PruningGroup:
         return [kernel.grid.elements for kernel in self.kernels]
 
     def _parts(self):
-        """Yields `(name, [(kernel number, gates), ...])` of what is pruned to the sparsity by itself."""
+        """Yields `(name, [(kernel number, gates), ...])` of what is pruned to the sparsity by
+        itself.
+        """
         everything = slice(None)
         if self.scope == "model":
             yield "the model", [(number, everything) for number in range(len(self.kernels))]

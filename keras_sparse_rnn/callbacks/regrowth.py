@@ -1,4 +1,6 @@
-"""Blocks that come back: the live ones of the lowest score make room for dead ones of the largest gradient."""
+"""Blocks that come back: the live ones of the lowest score make room for dead ones of the largest
+gradient.
+"""
 
 import contextlib
 import math
@@ -19,48 +21,65 @@ NEWBORN = 1e-6  # of the root mean square of the kernel's weights
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class Regrowth:
-    """Lets dead blocks come back, as RigL (Evci et al. 2020, arXiv 1911.11134) does with weights: `BlockPruning(regrowth=Regrowth())`.
+    """Lets dead blocks come back, as RigL (Evci et al. 2020, arXiv 1911.11134) does with weights:
+    `BlockPruning(regrowth=Regrowth())`.
 
     With each mask the callback drops, beyond what the schedule asks for, the share
 
         zeta = fraction / 2 * (1 + cos(pi * (step - begin_step) / (until - begin_step)))
 
-    of the live weights, in the blocks of the lowest score, and lets as many dead ones live again: the blocks of the largest mean squared
-    gradient. Where that is a block that has just been dropped, it stays as it was. The sparsity remains that of the schedule, to within half a
-    block. With a schedule that rises this is GraNet's gradual pruning with regeneration (Liu et al. 2021, arXiv 2106.10404), for blocks.
+    of the live weights, in the blocks of the lowest score, and lets as many dead ones live again:
+    the blocks of the largest mean squared gradient. Where that is a block that has just been
+    dropped, it stays as it was. The sparsity remains that of the schedule, to within half a block.
+    With a schedule that rises this is GraNet's gradual pruning with regeneration (Liu et al. 2021,
+    arXiv 2106.10404), for blocks.
 
-    A block that comes back begins with weights next to zero (a millionth of the kernel's root mean square), and with the optimizer's slots as
-    they are: masks lie on weights and not on gradients, so the slots of a Keras layer have followed the block while it was dead. For the same
-    reason Adam, Nadam, Lion or SGD with momentum know the gradient of dead blocks, averaged over the last steps, and nothing has to be computed.
-    Layers of `storage="masked"` compute no gradients of dead blocks: for them, and for optimizers without momentum, give `data`.
+    A block that comes back begins with weights next to zero (a millionth of the kernel's root mean
+    square), and with the optimizer's slots as they are: masks lie on weights and not on gradients,
+    so the slots of a Keras layer have followed the block while it was dead. For the same reason
+    Adam, Nadam, Lion or SGD with momentum know the gradient of dead blocks, averaged over the last
+    steps, and nothing has to be computed. Layers of `storage="masked"` compute no gradients of dead
+    blocks: for them, and for optimizers without momentum, give `data`.
 
     Args:
         fraction: of the live weights that are exchanged at the beginning, in (0, 1).
-        until: the last step at which blocks are exchanged; `None` for the schedule's `end_step`. Let some training follow it.
-        data: batches of which the gradients are taken, by a forward and a backward pass over each, for each mask (see
-            `gradients.BatchGradients`); `None` for the optimizer's running mean.
+        until: the last step at which blocks are exchanged; `None` for the schedule's `end_step`.
+            Let some training follow it.
+        data: batches of which the gradients are taken, by a forward and a backward pass over each,
+            for each mask (see `gradients.BatchGradients`); `None` for the optimizer's running mean.
         batches: how many of `data` are used, the first ones.
 
     Raises:
-        ValueError: an argument is out of its range. When training begins: a `ThresholdRamp`, which asks for no sparsity; masked storage
-            without `data`; a schedule that does not end and no `until`. At a mask: an optimizer that keeps no running mean, without `data`.
+        ValueError: an argument is out of its range. When training begins: a `ThresholdRamp`, which
+            asks for no sparsity; masked storage without `data`; a schedule that does not end and no
+            `until`. At a mask: an optimizer that keeps no running mean, without `data`.
     """
 
     def __init__(self, fraction=0.3, until=None, data=None, batches=1):
-        valid = isinstance(fraction, numbers.Real) and not isinstance(fraction, bool) and 0 < fraction < 1
+        valid = (
+            isinstance(fraction, numbers.Real)
+            and not isinstance(fraction, bool)
+            and 0 < fraction < 1
+        )
         if not valid:
-            raise ValueError(f"`fraction` must be a number between 0 and 1. Received: fraction={fraction!r}")
+            raise ValueError(
+                f"`fraction` must be a number between 0 and 1. Received: fraction={fraction!r}"
+            )
         self.fraction = float(fraction)
         self.until = until if until is None else check_step(until, "until", least=1)
         self.data, self.batches = data, batches
         self._gradients = None if data is None else BatchGradients(data, batches)
 
     def share(self, step, begin, end):
-        """The fraction of live weights to exchange at `step`: `zeta` above, with `end` in place of `until`."""
+        """The fraction of live weights to exchange at `step`: `zeta` above, with `end` in place of
+        `until`.
+        """
         return self.fraction / 2 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))
 
     def gradients(self, kernels, model):
-        """The gradients of the loss in `kernels`, a list of `MaskedKernel`, up to a factor: float64 arrays of their shapes."""
+        """The gradients of the loss in `kernels`, a list of `MaskedKernel`, up to a factor: float64
+        arrays of their shapes.
+        """
         variables = [kernel.kernel.variable for kernel in kernels]
         if self._gradients is not None:
             with _awake(variables):
@@ -69,8 +88,9 @@ class Regrowth:
         means = [first_moment(model.optimizer, variable) for variable in variables]
         if any(mean is None for mean in means):
             raise ValueError(
-                "`regrowth` without `data` needs an optimizer with a running mean of the gradients: Adam, Nadam, Lion or SGD with momentum. "
-                f"Received: {type(model.optimizer).__name__}"
+                "`regrowth` without `data` needs an optimizer with a running mean of the "
+                "gradients: Adam, Nadam, Lion or SGD with momentum. Received: "
+                f"{type(model.optimizer).__name__}"
             )
         return means
 
@@ -81,7 +101,10 @@ class Regrowth:
 
     def get_config(self):
         if self.data is not None:
-            raise ValueError("The `data` of a Regrowth cannot be written into a config. Make the callback anew instead.")
+            raise ValueError(
+                "The `data` of a Regrowth cannot be written into a config. Make the callback "
+                "anew instead."
+            )
         return {"fraction": self.fraction, "until": self.until, "batches": self.batches}
 
     @classmethod
@@ -90,7 +113,9 @@ class Regrowth:
 
 
 class RegrowingGroup(PruningGroup):
-    """A `PruningGroup` in which blocks come back by a `regrowth`. Masks are taken until the later of the schedule's end and the regrowth's."""
+    """A `PruningGroup` in which blocks come back by a `regrowth`. Masks are taken until the later
+    of the schedule's end and the regrowth's.
+    """
 
     def __init__(self, schedule, kernels, criterion, model, *, regrowth, **options):
         super().__init__(schedule, kernels, criterion, model, **options)
@@ -100,13 +125,23 @@ class RegrowingGroup(PruningGroup):
 
     def check(self):
         if isinstance(self.schedule, ThresholdRamp):
-            raise ValueError("`regrowth` needs a schedule that asks for a sparsity. Received: a ThresholdRamp")
+            raise ValueError(
+                "`regrowth` needs a schedule that asks for a sparsity. Received: a ThresholdRamp"
+            )
         if self.until is None:
-            raise ValueError(f"`until` of a Regrowth must be given for a schedule that does not end. Received: {self.schedule!r}")
-        masked = [kernel.name for kernel in self.kernels if getattr(kernel.kernel.layer, "storage", None) == "masked"]
+            raise ValueError(
+                "`until` of a Regrowth must be given for a schedule that does not end. "
+                f"Received: {self.schedule!r}"
+            )
+        masked = [
+            kernel.name
+            for kernel in self.kernels
+            if getattr(kernel.kernel.layer, "storage", None) == "masked"
+        ]
         if masked and self.regrowth.data is None:
             raise ValueError(
-                '`data` of a Regrowth must be given for layers of storage="masked", which compute no gradients of dead blocks. '
+                '`data` of a Regrowth must be given for layers of storage="masked", which '
+                "compute no gradients of dead blocks. "
                 f"Received: data=None, for {', '.join(masked)}"
             )
         super().check()
@@ -117,7 +152,10 @@ class RegrowingGroup(PruningGroup):
         return masks
 
     def update(self, step):
-        point, trigger = self.schedule.last_trigger(step, self.frequency), self._exchange_trigger(step)
+        point, trigger = (
+            self.schedule.last_trigger(step, self.frequency),
+            self._exchange_trigger(step),
+        )
         due = trigger != self._exchanged
         if point is None or (point == self.point and not due):
             return None
@@ -130,7 +168,9 @@ class RegrowingGroup(PruningGroup):
         return masks
 
     def _exchange_trigger(self, step):
-        """The last step up to `step` at which blocks were exchanged: every `frequency` after the first mask; None if there was none."""
+        """The last step up to `step` at which blocks were exchanged: every `frequency` after the
+        first mask; None if there was none.
+        """
         frequency, begin = self.schedule.frequency or self.frequency, self.schedule.begin_step
         count = (min(step, self.until) - begin) // frequency
         return begin + count * frequency if count > 0 else None
@@ -141,32 +181,52 @@ class RegrowingGroup(PruningGroup):
             return masks
         share = self.regrowth.share(self._due, self.schedule.begin_step, self.until)
         gradients = self.regrowth.gradients(self.kernels, self.model)
-        worth = [k.grid.split(g**2).sum(axis=(3, 4)) / k.grid.elements for k, g in zip(self.kernels, gradients)]
+        worth = [
+            k.grid.split(g**2).sum(axis=(3, 4)) / k.grid.elements
+            for k, g in zip(self.kernels, gradients)
+        ]
         for _, indices in self._parts():
-            scored, wanted, live, elements = (self._gather(a, indices) for a in (scores, worth, masks, self._elements()))
-            kept = _without_lowest(scored, elements, live, share, self._protected(scored, live, indices), self._owners(indices))
+            scored, wanted, live, elements = (
+                self._gather(a, indices) for a in (scores, worth, masks, self._elements())
+            )
+            kept = _without_lowest(
+                scored,
+                elements,
+                live,
+                share,
+                self._protected(scored, live, indices),
+                self._owners(indices),
+            )
             asked, dropped = self._sparsity(point) * elements.sum(), elements[live & ~kept].sum()
             room = min(elements[~kept].sum() - asked, dropped + elements.max() / 2)
             self._scatter(masks, indices, _with_largest(wanted, elements, kept, room))
         for kernel, gradient in zip(self.kernels, gradients):
             scale = np.sqrt(np.mean(np.square(kernel.kernel.numpy(), dtype=np.float64)))
-            kernel.newborn = NEWBORN * scale * gradient / max(np.abs(gradient).max(), np.finfo(float).tiny)
+            kernel.newborn = (
+                NEWBORN * scale * gradient / max(np.abs(gradient).max(), np.finfo(float).tiny)
+            )
         return masks
 
 
 def _without_lowest(scores, elements, live, share, protected, owners):
-    """`live` without the blocks of the lowest scores that come nearest to `share` of its weights; each owner keeps its best one."""
+    """`live` without the blocks of the lowest scores that come nearest to `share` of its weights;
+    each owner keeps its best one.
+    """
     order = np.argsort(scores, kind="stable")
     order = order[live[order]]
     best = order[::-1][np.unique(owners[order][::-1], return_index=True)[1]]
     order = order[~protected[order] & ~np.isin(order, best)]
     kept = live.copy()
-    kept[order[np.cumsum(elements[order]) <= share * elements[live].sum() + elements.max() / 2]] = False
+    kept[order[np.cumsum(elements[order]) <= share * elements[live].sum() + elements.max() / 2]] = (
+        False
+    )
     return kept
 
 
 def _with_largest(worth, elements, live, room):
-    """`live` and the dead blocks of the largest `worth` above zero, as many as come nearest to `room` weights."""
+    """`live` and the dead blocks of the largest `worth` above zero, as many as come nearest to
+    `room` weights.
+    """
     order = np.argsort(-worth, kind="stable")
     order = order[~live[order] & (worth[order] > 0)]
     grown = live.copy()
@@ -176,7 +236,9 @@ def _with_largest(worth, elements, live, room):
 
 @contextlib.contextmanager
 def _awake(variables):
-    """Makes no weight of `variables` zero, so that layers of masked storage compute the gradients of all."""
+    """Makes no weight of `variables` zero, so that layers of masked storage compute the gradients
+    of all.
+    """
     before = [variable.numpy() for variable in variables]
     try:
         for variable, weights in zip(variables, before):

@@ -6,7 +6,12 @@ import weakref
 import keras
 
 from keras_sparse_rnn import schedules
-from keras_sparse_rnn.callbacks.configs import deserialize_schedule, deserialize_selector, serialize_schedule, serialize_selector
+from keras_sparse_rnn.callbacks.configs import (
+    deserialize_schedule,
+    deserialize_selector,
+    serialize_schedule,
+    serialize_selector,
+)
 from keras_sparse_rnn.callbacks.groups import trainable_kernels
 from keras_sparse_rnn.callbacks.placed_regularizer import PlacedRegularizer, former_of
 from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction
@@ -14,66 +19,89 @@ from keras_sparse_rnn.regularizers import Moduli, Regularizer
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selection import as_selectors, to_numpy
 
-# What a strength is without a schedule, while one is at work: also for the next training if one has broken off.
+# What a strength is without a schedule, while one is at work: also for the next training if one has
+# broken off.
 _unscaled = weakref.WeakKeyDictionary()
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class StrengthSchedule(keras.callbacks.Callback):
-    """Multiplies the strength of all regularizers and proximal constraints of a model, or of one `regularizer` that it puts on it, with a factor
-    that depends on the step.
+    """Multiplies the strength of all regularizers and proximal constraints of a model, or of one
+    `regularizer` that it puts on it, with a factor that depends on the step.
 
-    Group lasso while block pruning runs, and none afterwards, which is the GLP of Narang, Undersander and Diamos 2017 (arXiv 1711.02782):
+    Group lasso while block pruning runs, and none afterwards, which is the GLP of Narang,
+    Undersander and Diamos 2017 (arXiv 1711.02782):
 
         lasso = ksr.regularizers.GroupLasso(1e-5, block_shape=(16, 16))
         schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
-        model.fit(..., callbacks=[BlockPruning(schedule, (16, 16)), StrengthSchedule(until=schedule, regularizer=lasso)])
+        penalty = StrengthSchedule(until=schedule, regularizer=lasso)
+        model.fit(..., callbacks=[BlockPruning(schedule, (16, 16)), penalty])
 
-    `regularizer` is put on the kernels of a model as it is, for the time of the training, beside one that is there, and is told the gates of each
-    kernel; the model and its checkpoints know nothing of it. Then the factor is that of this penalty alone. Layers of packed storage cannot have
-    one put on.
+    `regularizer` is put on the kernels of a model as it is, for the time of the training, beside
+    one that is there, and is told the gates of each kernel; the model and its checkpoints know
+    nothing of it. Then the factor is that of this penalty alone. Layers of packed storage cannot
+    have one put on.
 
-    The factor is a function of `optimizer.iterations`, the number of updates made so far, so a run that is resumed goes on where it was. It is set
-    before each step: with `until=schedule`, the step after the one at which the last mask is taken is the first without penalty. Nothing is
-    traced anew when it changes. If hooks come only every N steps (`steps_per_execution=N`), the factor stands still for these. When training
-    ends, the strengths are what they were, and what was put on is off; checkpoints and configs never hold a strength that is scaled. After a
-    training that has broken off that is so from the next `fit` on; call `leave` to have it at once, for `evaluate` or a loop of your own.
+    The factor is a function of `optimizer.iterations`, the number of updates made so far, so a run
+    that is resumed goes on where it was. It is set before each step: with `until=schedule`, the
+    step after the one at which the last mask is taken is the first without penalty. Nothing is
+    traced anew when it changes. If hooks come only every N steps (`steps_per_execution=N`), the
+    factor stands still for these. When training ends, the strengths are what they were, and what
+    was put on is off; checkpoints and configs never hold a strength that is scaled. After a
+    training that has broken off that is so from the next `fit` on; call `leave` to have it at once,
+    for `evaluate` or a loop of your own.
 
-    Without `regularizer`, whatever has a `strength` that is a scalar `keras.Variable`, and is the regularizer or the constraint of a variable of
-    the model, alone or inside another one, takes part. Proximal constraints without a `learning_rate` of their own are given that of the optimizer.
+    Without `regularizer`, whatever has a `strength` that is a scalar `keras.Variable`, and is the
+    regularizer or the constraint of a variable of the model, alone or inside another one, takes
+    part. Proximal constraints without a `learning_rate` of their own are given that of the
+    optimizer.
 
-    `logs` get `"strength_factor"`. The loss that is logged has the penalty in it, so it falls when the factor does; so does `val_loss`.
+    `logs` get `"strength_factor"`. The loss that is logged has the penalty in it, so it falls when
+    the factor does; so does `val_loss`.
 
     Without `fit`, call the hooks yourself, as with `BlockPruning`.
 
     Args:
-        schedule: a schedule of `keras_sparse_rnn.schedules` whose value is the factor, such as a `PiecewiseLinear`.
-        until: instead: the factor is 1 before this step and 0 from it on. A step, or a schedule: its `end_step`.
-            Without either of the two, the factor is always 1.
-        regularizer: a regularizer of this package, put on the kernels while the model trains; `GroupLasso`, as a rule. `None`: those that the
-            layers were built with take part.
-        layers: the layers whose kernels it is put on, as in `BlockPruning`; `None`: all recurrent ones. Only with a `regularizer`.
+        schedule: a schedule of `keras_sparse_rnn.schedules` whose value is the factor, such as a
+            `PiecewiseLinear`.
+        until: instead: the factor is 1 before this step and 0 from it on. A step, or a schedule:
+            its `end_step`. Without either of the two, the factor is always 1.
+        regularizer: a regularizer of this package, put on the kernels while the model trains;
+            `GroupLasso`, as a rule. `None`: those that the layers were built with take part.
+        layers: the layers whose kernels it is put on, as in `BlockPruning`; `None`: all recurrent
+            ones. Only with a `regularizer`.
 
     Raises:
-        ValueError: an argument is wrong; or, when training begins, the model is not compiled, has nothing with a strength, or no layer that
-            `layers` selects, or two of these callbacks take part.
+        ValueError: an argument is wrong; or, when training begins, the model is not compiled, has
+            nothing with a strength, or no layer that `layers` selects, or two of these callbacks
+            take part.
     """
 
     def __init__(self, schedule=None, *, until=None, regularizer=None, layers=None):
         super().__init__()
         if not isinstance(regularizer, Regularizer | None) or isinstance(regularizer, Moduli):
             raise ValueError(
-                "`regularizer` must be None or one of keras_sparse_rnn.regularizers for kernels of all kinds, such as GroupLasso; Moduli is for "
-                f"recurrent kernels alone: give it to the layers. Received: regularizer={regularizer!r}"
+                "`regularizer` must be None or one of keras_sparse_rnn.regularizers for kernels "
+                "of all kinds, such as GroupLasso; Moduli is for recurrent kernels alone: give it "
+                f"to the layers. Received: regularizer={regularizer!r}"
             )
         if layers is not None:
             as_selectors(layers)
             if regularizer is None:
-                raise ValueError(f"`layers` must be None without a `regularizer`, which is put on them. Received: layers={layers!r}")
+                raise ValueError(
+                    "`layers` must be None without a `regularizer`, which is put on them. "
+                    f"Received: layers={layers!r}"
+                )
         if schedule is not None and until is not None:
-            raise ValueError(f"`schedule` or `until` must be None: each says what the factor is. Received: schedule={schedule!r}, until={until!r}")
+            raise ValueError(
+                "`schedule` or `until` must be None: each says what the factor is. Received: "
+                f"schedule={schedule!r}, until={until!r}"
+            )
         if schedule is not None and isinstance(schedules.get(schedule), schedules.ThresholdRamp):
-            raise ValueError(f"`schedule` must be one whose value is a factor, which a ThresholdRamp's is not. Received: schedule={schedule!r}")
+            raise ValueError(
+                "`schedule` must be one whose value is a factor, which a ThresholdRamp's is "
+                f"not. Received: schedule={schedule!r}"
+            )
         self._end = None if until is None else _end_of(until)
         self.schedule = schedule
         self.until = self._end if isinstance(until, numbers.Integral) else until
@@ -87,20 +115,32 @@ class StrengthSchedule(keras.callbacks.Callback):
         """Finds what has a strength, or puts it on."""
         training = PrunedTrainFunction.begin(self)
         if getattr(self.model, "optimizer", None) is None:
-            raise ValueError("The model must be compiled before strengths are scheduled: the schedule counts the steps of `model.optimizer`.")
-        kernels = None if self.regularizer is None else trainable_kernels(self.model, self.layers, "regularized")
+            raise ValueError(
+                "The model must be compiled before strengths are scheduled: the schedule counts "
+                "the steps of `model.optimizer`."
+            )
+        kernels = (
+            None
+            if self.regularizer is None
+            else trainable_kernels(self.model, self.layers, "regularized")
+        )
         of_layers = adjustable(self.model)
         if not kernels and not of_layers:
             raise ValueError(
-                "The model must have a regularizer or a constraint with a `strength`, such as ksr.regularizers.GroupLasso, in its layers, or the "
-                f"callback a `regularizer` for them. Received: the model {self.model.name!r}, which has none"
+                "The model must have a regularizer or a constraint with a `strength`, such as "
+                "ksr.regularizers.GroupLasso, in its layers, or the callback a `regularizer` for "
+                f"them. Received: the model {self.model.name!r}, which has none"
             )
         self.training = training
         if self.model.compiled:
             function = PrunedTrainFunction.join(self, training.adds_logs, anew=bool(kernels))
-            if any(isinstance(one, StrengthSchedule) and one is not self for one in function.callbacks):
+            if any(
+                isinstance(one, StrengthSchedule) and one is not self for one in function.callbacks
+            ):
                 function.callbacks.remove(self)
-                raise ValueError("Only one StrengthSchedule may take part in a training. Received: two")
+                raise ValueError(
+                    "Only one StrengthSchedule may take part in a training. Received: two"
+                )
         self._at_work, self.factor = True, 1.0
         if kernels:
             self._placed = PlacedRegularizer(self.regularizer, kernels, training)
@@ -137,8 +177,8 @@ class StrengthSchedule(keras.callbacks.Callback):
         """Nothing is due after a step."""
 
     def leave(self):
-        """Makes the strengths what they were, and takes off what was put on. To be called by hand after a training that has broken off, if no
-        other `fit` of the model follows at once."""
+        """Makes the strengths what they were, and takes off what was put on. To be called by hand
+        after a training that has broken off, if no other `fit` of the model follows at once."""
         if not self._at_work:
             return
         self._at_work, self.factor = False, 1.0
@@ -149,7 +189,9 @@ class StrengthSchedule(keras.callbacks.Callback):
         PrunedTrainFunction.leave(self)
         if self._placed is not None:
             self._placed.remove()
-            self.training.model.train_function = None  # also one that a callback of the user has had made
+            self.training.model.train_function = (
+                None  # also one that a callback of the user has had made
+            )
         self._scaled, self._placed, self.params = [], None, None
 
     def factor_at(self, step):
@@ -170,7 +212,11 @@ class StrengthSchedule(keras.callbacks.Callback):
         self.factor = factor
 
     def get_config(self):
-        until = self.until if self.until is None or isinstance(self.until, int) else serialize_schedule(self.until)
+        until = (
+            self.until
+            if self.until is None or isinstance(self.until, int)
+            else serialize_schedule(self.until)
+        )
         return {
             "schedule": None if self.schedule is None else serialize_schedule(self.schedule),
             "until": until,
@@ -180,13 +226,23 @@ class StrengthSchedule(keras.callbacks.Callback):
 
     @classmethod
     def from_config(cls, config):
-        schedule, until = (deserialize_schedule(one) if isinstance(one, dict) else one for one in (config["schedule"], config["until"]))
+        schedule, until = (
+            deserialize_schedule(one) if isinstance(one, dict) else one
+            for one in (config["schedule"], config["until"])
+        )
         regularizer = keras.saving.deserialize_keras_object(config["regularizer"])
-        return cls(schedule, until=until, regularizer=regularizer, layers=deserialize_selector(config["layers"]))
+        return cls(
+            schedule,
+            until=until,
+            regularizer=regularizer,
+            layers=deserialize_selector(config["layers"]),
+        )
 
 
 def adjustable(model):
-    """Whatever has a `strength` among the regularizers and constraints of the variables of `model`, each once."""
+    """Whatever has a `strength` among the regularizers and constraints of the variables of `model`,
+    each once.
+    """
     found, seen = [], set()
 
     def visit(one):
@@ -210,5 +266,8 @@ def _end_of(until):
         return check_step(until, "until")
     end = schedules.get(until, "until").end_step
     if end is None:
-        raise ValueError(f"`until` must be a step, or a schedule that ends. Received: until={until!r}, which never ends")
+        raise ValueError(
+            f"`until` must be a step, or a schedule that ends. Received: until={until!r}, which "
+            "never ends"
+        )
     return end

@@ -1,4 +1,6 @@
-"""Scores that can be compared across gates and kernels: what a block is of all that is not yet worth less."""
+"""Scores that can be compared across gates and kernels: what a block is of all that is not yet
+worth less.
+"""
 
 import keras
 import numpy as np
@@ -9,15 +11,19 @@ from keras_sparse_rnn.patterns import check_choice
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class LAMP(Criterion):
-    """A block's score divided by the sum of all scores, its own among them, that are not below it: `BlockPruning(criterion=LAMP("l2"), scope="model")`.
+    """A block's score divided by the sum of all scores, its own among them, that are not below it:
+    `BlockPruning(criterion=LAMP("l2"), scope="model")`.
 
-    With `scope="model"` or `"kernel"` the scores of one gate are compared with those of another, and a gate whose weights are small by nature loses
-    nearly all its blocks. Layer-adaptive magnitude pruning (Lee et al. 2021, arXiv 2010.07611, eq. 4) compares, instead, what dropping a block
-    does to what is still there of its own gate: for squared weights the score is the relative distortion. So each gate gets a sparsity
-    of its own without a number that has to be chosen. The best block of each scores 1, so none is emptied before all are down to one.
+    With `scope="model"` or `"kernel"` the scores of one gate are compared with those of another,
+    and a gate whose weights are small by nature loses nearly all its blocks. Layer-adaptive
+    magnitude pruning (Lee et al. 2021, arXiv 2010.07611, eq. 4) compares, instead, what dropping a
+    block does to what is still there of its own gate: for squared weights the score is the relative
+    distortion. So each gate gets a sparsity of its own without a number that has to be chosen. The
+    best block of each scores 1, so none is emptied before all are down to one.
 
     Args:
-        criterion: what is divided, a name or a `Criterion` of scores that are not negative. `"l2"` is the paper's.
+        criterion: what is divided, a name or a `Criterion` of scores that are not negative. `"l2"`
+            is the paper's.
         over: what competes with itself: the blocks of each `"gate"` or those of each `"kernel"`.
 
     Raises:
@@ -37,7 +43,10 @@ class LAMP(Criterion):
     def block_scores(self, kernel, grid, model):
         scores = np.asarray(self._inner.block_scores(kernel, grid, model), np.float64)
         if (scores < 0).any():
-            raise ValueError(f"`criterion` of LAMP must give scores of at least 0. Received: {scores.min()} from {type(self._inner).__name__}")
+            raise ValueError(
+                f"`criterion` of LAMP must give scores of at least 0. Received: {scores.min()} "
+                f"from {type(self._inner).__name__}"
+            )
         rows = scores.reshape(grid.gates if self.over == "gate" else 1, -1)
         order = np.argsort(-rows, axis=1, kind="stable")
         falling = np.take_along_axis(rows, order, axis=1)

@@ -8,10 +8,12 @@ from keras_sparse_rnn.patterns import CRITERIA, Block, check_choice
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class Magnitude(Criterion):
-    """The magnitude of a block's weights; `BlockPruning(criterion="l2")` is short for `criterion=Magnitude("l2")`.
+    """The magnitude of a block's weights; `BlockPruning(criterion="l2")` is short for
+    `criterion=Magnitude("l2")`.
 
     Args:
-        norm: `"max"` for `max |w|`, `"mean"` for `mean |w|`, `"l2"` for `mean w**2` (see `patterns.Block`).
+        norm: `"max"` for `max |w|`, `"mean"` for `mean |w|`, `"l2"` for `mean w**2` (see
+            `patterns.Block`).
     """
 
     def __init__(self, norm="max"):

@@ -9,11 +9,14 @@ from keras_sparse_rnn.gradients import BatchGradients
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class Taylor(Criterion):
-    """`|sum w * dL/dw|` over a block, the mean over some batches: what the loss changes by, to first order, when the block is zeroed.
+    """`|sum w * dL/dw|` over a block, the mean over some batches: what the loss changes by, to
+    first order, when the block is zeroed.
 
-    Molchanov et al. 2017 (arXiv 1611.06440, eq. 8), with weights of a block in place of a feature map. The absolute value is taken after the sum
-    over the block, since its weights go together, and before the mean over the batches, since near a minimum the gradients of batches
-    cancel and their magnitudes tell. Divided by the number of weights, so that partial blocks do not go for being small.
+    Molchanov et al. 2017 (arXiv 1611.06440, eq. 8), with weights of a block in place of a feature
+    map. The absolute value is taken after the sum over the block, since its weights go together,
+    and before the mean over the batches, since near a minimum the gradients of batches cancel and
+    their magnitudes tell. Divided by the number of weights, so that partial blocks do not go for
+    being small.
 
     A mask costs a forward and a backward pass over `batches` batches.
 
@@ -33,9 +36,19 @@ class Taylor(Criterion):
         variables = [kernel.variable for kernel, _ in kernels]
         scores = []
         for gradients in self._gradients.take(model, variables):
-            effects = [np.asarray(v.numpy(), np.float64) * gradient for v, gradient in zip(variables, gradients)]
-            scores.append([abs(grid.split(effect).sum(axis=(3, 4))) / grid.elements for (_, grid), effect in zip(kernels, effects)])
-        self._scores = {id(variable): np.mean(own, axis=0) for variable, own in zip(variables, zip(*scores))}
+            effects = [
+                np.asarray(v.numpy(), np.float64) * gradient
+                for v, gradient in zip(variables, gradients)
+            ]
+            scores.append(
+                [
+                    abs(grid.split(effect).sum(axis=(3, 4))) / grid.elements
+                    for (_, grid), effect in zip(kernels, effects)
+                ]
+            )
+        self._scores = {
+            id(variable): np.mean(own, axis=0) for variable, own in zip(variables, zip(*scores))
+        }
 
     def block_scores(self, kernel, grid, model):
         return self._scores[id(kernel.variable)]
@@ -45,4 +58,7 @@ class Taylor(Criterion):
         self._gradients.forget()
 
     def get_config(self):
-        raise ValueError("The data of a criterion Taylor cannot be written into a config. Make the callback anew instead.")
+        raise ValueError(
+            "The data of a criterion Taylor cannot be written into a config. Make the callback "
+            "anew instead."
+        )

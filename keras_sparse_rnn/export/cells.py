@@ -1,9 +1,10 @@
-"""The step of each Keras cell on constant weights, split so that what does not wait for the state can be done for all steps at once.
+"""The step of each Keras cell on constant weights, split so that what does not wait for the state
+can be done for all steps at once.
 
-A cell here has the matrices and vectors as numpy arrays, `constants()` to make them constants of the graph that is being traced, and
-`step(projected, states)`, which takes one step from its projected input (input times `kernel`, plus `bias`) and the states to the new states, the
-first of which is the output.
-"""
+A cell here has the matrices and vectors as numpy arrays, `constants()` to make them constants of
+the graph that is being traced, and `step(projected, states)`, which takes one step from its
+projected input (input times `kernel`, plus `bias`) and the states to the new states, the first of
+which is the output."""
 
 import copy
 
@@ -15,7 +16,9 @@ from keras_sparse_rnn import layers
 
 
 class Cell:
-    """What the cells share: `kernel` and `bias` of the projection, and `recurrent`, the matrices that the state is multiplied by."""
+    """What the cells share: `kernel` and `bias` of the projection, and `recurrent`, the matrices
+    that the state is multiplied by.
+    """
 
     def __init__(self, cell, kernel, recurrent, bias):
         self.kernel, self.recurrent, self.bias, self.recurrent_bias = kernel, recurrent, bias, None
@@ -27,7 +30,9 @@ class Cell:
         new.kernel = tf.constant(self.kernel)
         new.recurrent = [tf.constant(matrix) for matrix in self.recurrent]
         new.bias = None if self.bias is None else tf.constant(self.bias)
-        new.recurrent_bias = None if self.recurrent_bias is None else tf.constant(self.recurrent_bias)
+        new.recurrent_bias = (
+            None if self.recurrent_bias is None else tf.constant(self.recurrent_bias)
+        )
         return new
 
 
@@ -46,12 +51,17 @@ class LSTM(Cell):
 
 
 class GRU(Cell):
-    """State h; gates z, r, h. With `reset_after` the recurrent bias lies within the reach of the reset gate, so it stays in the step."""
+    """State h; gates z, r, h. With `reset_after` the recurrent bias lies within the reach of the
+    reset gate, so it stays in the step.
+    """
 
     def __init__(self, cell, kernel, recurrent_kernel, bias):
         self.reset_after = cell.reset_after
         split = [0, 3 * cell.units] if cell.reset_after else [0, 2 * cell.units, 3 * cell.units]
-        parts = [np.ascontiguousarray(recurrent_kernel[:, start:stop]) for start, stop in zip(split, split[1:])]
+        parts = [
+            np.ascontiguousarray(recurrent_kernel[:, start:stop])
+            for start, stop in zip(split, split[1:])
+        ]
         two = cell.reset_after and bias is not None
         super().__init__(cell, kernel, parts, bias[0] if two else bias)
         self.recurrent_bias = bias[1] if two else None
@@ -94,11 +104,17 @@ KINDS = {
 
 
 def of(layer):
-    """The cell of a built `LSTM`, `GRU`, `SimpleRNN` or block-sparse twin of these; None for any other layer, subclasses included."""
+    """The cell of a built `LSTM`, `GRU`, `SimpleRNN` or block-sparse twin of these; None for any
+    other layer, subclasses included.
+    """
     if type(layer) not in KINDS:
         return None
     cell = layer.cell
     block_sparse = hasattr(layer, "dense_kernels")
-    kernels = layer.dense_kernels() if block_sparse else (cell.kernel.numpy(), cell.recurrent_kernel.numpy())
+    kernels = (
+        layer.dense_kernels()
+        if block_sparse
+        else (cell.kernel.numpy(), cell.recurrent_kernel.numpy())
+    )
     bias = None if cell.bias is None else cell.bias.numpy().astype(np.float32)
     return KINDS[type(layer)](cell, *(kernel.astype(np.float32) for kernel in kernels), bias)

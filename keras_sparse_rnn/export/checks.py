@@ -16,13 +16,21 @@ def check_options(runtime, weights):
     if runtime != "builtin":
         later = runtime == "delegate"
         raise ValueError(
-            ("`runtime='delegate'` is not available in this version; use runtime='builtin'" if later else "`runtime` must be 'builtin'")
+            (
+                "`runtime='delegate'` is not available in this version; use runtime='builtin'"
+                if later
+                else "`runtime` must be 'builtin'"
+            )
             + f". Received: runtime={runtime!r}"
         )
     if weights != "float32":
         later = weights in ("bfloat16", "int8")
         raise ValueError(
-            (f"`weights={weights!r}` is not available in this version; use weights='float32'" if later else "`weights` must be 'float32'")
+            (
+                f"`weights={weights!r}` is not available in this version; use weights='float32'"
+                if later
+                else "`weights` must be 'float32'"
+            )
             + f". Received: weights={weights!r}"
         )
 
@@ -36,7 +44,9 @@ def check_positive(value, name):
 def check_threads(value):
     """`num_threads`."""
     if not _is_integer(value) or value < 1:
-        raise ValueError(f"`num_threads` must be an integer of at least 1. Received: num_threads={value!r}")
+        raise ValueError(
+            f"`num_threads` must be an integer of at least 1. Received: num_threads={value!r}"
+        )
 
 
 def check_seed(value):
@@ -51,11 +61,16 @@ def _is_integer(value):
 
 
 def check_size(value, name):
-    """`batch_size` and `steps`: None (as the model has it), an integer of at least 1, or `"dynamic"`."""
+    """`batch_size` and `steps`: None (as the model has it), an integer of at least 1, or
+    `"dynamic"`.
+    """
     if value is None or (isinstance(value, str) and value == DYNAMIC):
         return
     if not _is_integer(value) or value < 1:
-        raise ValueError(f"`{name}` must be None, an integer of at least 1, or 'dynamic'. Received: {name}={value!r}")
+        raise ValueError(
+            f"`{name}` must be None, an integer of at least 1, or 'dynamic'. Received: "
+            f"{name}={value!r}"
+        )
 
 
 def check_path(path):
@@ -68,12 +83,19 @@ def check_path(path):
         os.lstat(text)
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except (OSError, ValueError) as error:  # a name that is too long, or has a character that names cannot have
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # a name that is too long, or has a character that names cannot have
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"`path` must be a path that a file can have ({reason}). Received: path={path!r}") from None
+        raise ValueError(
+            f"`path` must be a path that a file can have ({reason}). Received: path={path!r}"
+        ) from None
     folder = os.path.dirname(text)
     if os.path.isdir(text):
-        raise ValueError(f"`path` must be the path of a file, and this is a directory. Received: path={path!r}")
+        raise ValueError(
+            f"`path` must be the path of a file, and this is a directory. Received: path={path!r}"
+        )
     if not os.path.isdir(folder):
         raise ValueError(f"`path` must be in a directory that exists. Received: path={path!r}")
     try:
@@ -81,7 +103,8 @@ def check_path(path):
             pass
     except OSError as error:
         raise ValueError(
-            f"`path` must be in a directory that can be written to ({error.strerror}). Received: path={path!r}"
+            f"`path` must be in a directory that can be written to ({error.strerror}). Received: "
+            f"path={path!r}"
         ) from None
     return text
 
@@ -96,7 +119,11 @@ def check_model(model):
             f"Received: model={model.name!r}, which has no weights yet"
         )
     if not conversion.recurrent_layers(model):
-        layers = [layer for layer in conversion.layers_of(model)[1:] if not isinstance(layer, keras.layers.InputLayer)]
+        layers = [
+            layer
+            for layer in conversion.layers_of(model)[1:]
+            if not isinstance(layer, keras.layers.InputLayer)
+        ]
         kinds = ", ".join(dict.fromkeys(type(layer).__name__ for layer in layers))
         raise ValueError(
             "`model` must have a recurrent layer (LSTM, GRU, SimpleRNN or RNN). "

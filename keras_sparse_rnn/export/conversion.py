@@ -14,7 +14,9 @@ from keras_sparse_rnn.layers import BlockSparseDense
 
 
 def layers_of(model):
-    """All layers of a model, those inside wrappers and nested models included, and the cells of recurrent layers."""
+    """All layers of a model, those inside wrappers and nested models included, and the cells of
+    recurrent layers.
+    """
     return list(model._flatten_layers(include_self=True, recursive=True))
 
 
@@ -25,7 +27,9 @@ def recurrent_layers(model):
 
 @contextlib.contextmanager
 def full_precision(model):
-    """Lets a model of another precision, or of mixed precision, compute in float32, as the file does, and sets its policies back at the end."""
+    """Lets a model of another precision, or of mixed precision, compute in float32, as the file
+    does, and sets its policies back at the end.
+    """
     changed = [layer for layer in layers_of(model) if layer.compute_dtype not in (None, "float32")]
     policies = [layer._dtype_policy for layer in changed]
     floatx = keras.config.floatx()
@@ -49,12 +53,17 @@ def _computing_in_float32(variable_dtype):
 
 @contextlib.contextmanager
 def exportable(model):
-    """Lets the layers run as they are exported: recurrent ones as `recurrence` does, block-sparse ones on their dense kernels.
+    """Lets the layers run as they are exported: recurrent ones as `recurrence` does, block-sparse
+    ones on their dense kernels.
 
-    What runs is an instance attribute over the method, taken off at the end. So this reaches the layers of a subclassed model, too, which cannot
-    be rebuilt from other layers.
+    What runs is an instance attribute over the method, taken off at the end. So this reaches the
+    layers of a subclassed model, too, which cannot be rebuilt from other layers.
     """
-    swaps = [(layer, "call", _dense_call(layer)) for layer in layers_of(model) if type(layer) is BlockSparseDense]
+    swaps = [
+        (layer, "call", _dense_call(layer))
+        for layer in layers_of(model)
+        if type(layer) is BlockSparseDense
+    ]
     for layer in recurrent_layers(model):
         cell = cells.of(layer)
         if cell is not None:
@@ -69,11 +78,15 @@ def exportable(model):
 
 
 def try_shapes(model, structure, specs):
-    """Raises what a layer raises if the model cannot run on inputs of the fixed shapes of `specs`, or leaves a recurrent layer no steps.
+    """Raises what a layer raises if the model cannot run on inputs of the fixed shapes of `specs`,
+    or leaves a recurrent layer no steps.
 
-    The model is traced, not run: run on a sequence that is too short, a convolution may return garbage instead of raising.
+    The model is traced, not run: run on a sequence that is too short, a convolution may return
+    garbage instead of raising.
     """
-    forward = tf.autograph.experimental.do_not_convert(lambda *inputs: call(model, structure, inputs))
+    forward = tf.autograph.experimental.do_not_convert(
+        lambda *inputs: call(model, structure, inputs)
+    )
     with full_precision(model):
         tf.function(forward, input_signature=specs).get_concrete_function()
 
@@ -85,7 +98,9 @@ def _dense_call(layer):
     bias = None if layer.bias is None else layer.bias.numpy().astype(np.float32)
 
     def call(inputs, training=None):
-        dense = types.SimpleNamespace(kernel=tf.constant(kernel), bias=bias, activation=layer.activation)
+        dense = types.SimpleNamespace(
+            kernel=tf.constant(kernel), bias=bias, activation=layer.activation
+        )
         return keras.layers.Dense.call(dense, inputs)
 
     return call
@@ -108,7 +123,12 @@ def _loop_of(layer, cell):
 
 def states_of(model):
     """The state variables of the stateful layers."""
-    return [state for layer in recurrent_layers(model) if layer.stateful for state in keras.tree.flatten(layer.states)]
+    return [
+        state
+        for layer in recurrent_layers(model)
+        if layer.stateful
+        for state in keras.tree.flatten(layer.states)
+    ]
 
 
 @contextlib.contextmanager
@@ -127,11 +147,14 @@ def states_at_zero(model):
 
 def call(model, structure, inputs):
     """The flat list of the model's outputs on the flat list `inputs`."""
-    return keras.tree.flatten(model(keras.tree.pack_sequence_as(structure, list(inputs)), training=False))
+    return keras.tree.flatten(
+        model(keras.tree.pack_sequence_as(structure, list(inputs)), training=False)
+    )
 
 
 def convert(model, structure, signature, output_names):
-    """Converts `model` to the bytes of a LiteRT file with dense weights and one signature, `serving_default`.
+    """Converts `model` to the bytes of a LiteRT file with dense weights and one signature,
+    `serving_default`.
 
     Args:
         model: a built Keras model.
@@ -151,9 +174,11 @@ def convert(model, structure, signature, output_names):
     module.states = [tf.Variable(tf.zeros(state.shape)) for state in states]
     module.weights = [variable.value for variable in model.variables]
 
-    @tf.autograph.experimental.do_not_convert  # nor does Keras, when it compiles what a model computes
+    # nor does Keras, when it compiles what a model computes
+    @tf.autograph.experimental.do_not_convert
     def forward(*inputs):
-        # In a stateless scope the trace sees our variables as the states of the model, and assigns to them instead.
+        # In a stateless scope the trace sees our variables as the states of the model, and assigns
+        # to them instead.
         mapping = [(state, tf.identity(variable)) for state, variable in zip(states, module.states)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             outputs = call(model, structure, inputs)
@@ -169,7 +194,9 @@ def convert(model, structure, signature, output_names):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     converter.experimental_enable_resource_variables = True
-    converter._experimental_lower_tensor_list_ops = True  # for Keras's own loop, around a cell that is not one of ours
+    converter._experimental_lower_tensor_list_ops = (
+        True  # for Keras's own loop, around a cell that is not one of ours
+    )
     try:
         with quiet(replay=False):
             return converter.convert(), names
@@ -178,5 +205,6 @@ def convert(model, structure, signature, output_names):
         lines = [line for line in str(error).splitlines() if line.strip()]
         cause = f"the operators {found[1]}" if found else lines[0] if lines else repr(error)
         raise ValueError(
-            f"`model` must use only operators that LiteRT has built in. Received: model={model.name!r}, whose conversion stopped at {cause}"
+            "`model` must use only operators that LiteRT has built in. Received: "
+            f"model={model.name!r}, whose conversion stopped at {cause}"
         ) from error

@@ -1,4 +1,6 @@
-"""Reads and writes LiteRT's file format, a flatbuffer, as the objects of the schema that ships with `ai_edge_litert`."""
+"""Reads and writes LiteRT's file format, a flatbuffer, as the objects of the schema that ships with
+`ai_edge_litert`.
+"""
 
 import numpy as np
 
@@ -36,13 +38,17 @@ def data(model, tensor):
 def add_buffer(model, array):
     """Stores `array` (or bytes) and returns the number of its buffer."""
     buffer = schema().BufferT()
-    buffer.data = np.frombuffer(array if isinstance(array, bytes) else np.ascontiguousarray(array).tobytes(), np.uint8)
+    buffer.data = np.frombuffer(
+        array if isinstance(array, bytes) else np.ascontiguousarray(array).tobytes(), np.uint8
+    )
     model.buffers.append(buffer)
     return len(model.buffers) - 1
 
 
 def add_tensor(graph, name, shape, kind, buffer=0, signature=None):
-    """Adds a tensor to a subgraph and returns its number. `buffer` 0 is the empty one, of a tensor that is computed."""
+    """Adds a tensor to a subgraph and returns its number. `buffer` 0 is the empty one, of a tensor
+    that is computed.
+    """
     tensor = schema().TensorT()
     tensor.name, tensor.type, tensor.buffer = name, kind, buffer
     tensor.shape = np.asarray(shape, np.int32)
@@ -62,18 +68,26 @@ def add_operator(model, graph, position, builtin, inputs, outputs, options=None,
 
 
 def operator_code(model, builtin, version=None):
-    """The number of the operator code `builtin` in the file, added if it is not there yet. Any `version` will do if none is asked for."""
+    """The number of the operator code `builtin` in the file, added if it is not there yet. Any
+    `version` will do if none is asked for.
+    """
     for number, code in enumerate(model.operatorCodes):
         if builtin_of(code) == builtin and version in (None, code.version):
             return number
     code = schema().OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version or 1
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = (
+        builtin,
+        min(builtin, 127),
+        version or 1,
+    )
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
 
 
 def builtin_of(code):
-    """The operator of an operator code: the old field has room for 127 of them, and the new one is 0 in old files."""
+    """The operator of an operator code: the old field has room for 127 of them, and the new one is
+    0 in old files.
+    """
     return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
@@ -85,18 +99,30 @@ def operator_names(model):
     found = set()
     for code in (model.operatorCodes[number] for number in used):
         name = names.get(builtin_of(code), str(builtin_of(code)))
-        found.add(f"CUSTOM:{code.customCode.decode()}" if builtin_of(code) == builtin.CUSTOM else name)
+        found.add(
+            f"CUSTOM:{code.customCode.decode()}" if builtin_of(code) == builtin.CUSTOM else name
+        )
     return tuple(sorted(found))
 
 
 def sweep(model):
-    """Removes the tensors and buffers that nothing reads, and the names of the tensors inside, in place."""
+    """Removes the tensors and buffers that nothing reads, and the names of the tensors inside, in
+    place.
+    """
     for number, graph in enumerate(model.subgraphs):
         signatures = [each for each in model.signatureDefs or [] if each.subgraphIndex == number]
-        maps = [each for signature in signatures for each in [*signature.inputs, *signature.outputs]]
+        maps = [
+            each for signature in signatures for each in [*signature.inputs, *signature.outputs]
+        ]
         edges = [*graph.inputs, *graph.outputs]
-        lists = [each for operator in graph.operators for each in (operator.inputs, operator.outputs, operator.intermediates)]
-        used = sorted({int(n) for each in [edges, *lists] if each is not None for n in each if n >= 0})
+        lists = [
+            each
+            for operator in graph.operators
+            for each in (operator.inputs, operator.outputs, operator.intermediates)
+        ]
+        used = sorted(
+            {int(n) for each in [edges, *lists] if each is not None for n in each if n >= 0}
+        )
         place = {old: new for new, old in enumerate(used)}
         place[-1] = -1  # an optional input that is not given
         graph.tensors = [graph.tensors[old] for old in used]
@@ -106,7 +132,8 @@ def sweep(model):
                 for each in (operator.inputs, operator.outputs, operator.intermediates)
             )
         graph.inputs, graph.outputs = (
-            np.asarray([place[int(n)] for n in each], np.int32) for each in (graph.inputs, graph.outputs)
+            np.asarray([place[int(n)] for n in each], np.int32)
+            for each in (graph.inputs, graph.outputs)
         )
         for each in maps:
             each.tensorIndex = place[each.tensorIndex]

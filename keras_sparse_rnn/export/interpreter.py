@@ -9,7 +9,8 @@ from keras_sparse_rnn.export import checks, flatbuffer, verification
 class Interpreter:
     """Runs a file that `export_litert` wrote, and says what is wrong with one that it did not.
 
-    Calling it runs one inference by the names of the inputs; everything that `ai_edge_litert.interpreter.Interpreter` has is there too.
+    Calling it runs one inference by the names of the inputs; everything that
+    `ai_edge_litert.interpreter.Interpreter` has is there too.
 
     >>> interpreter = ksr.export.Interpreter("model.tflite")                  # doctest: +SKIP
     >>> interpreter(tokens=tokens)["logits"]                                  # doctest: +SKIP
@@ -19,7 +20,8 @@ class Interpreter:
         num_threads: how many threads the runtime may use; None leaves it to the runtime.
 
     Raises:
-        ValueError: there is no such file, it is cut short, not a LiteRT file, or not one of ours; `num_threads` is not a positive integer.
+        ValueError: there is no such file, it is cut short, not a LiteRT file, or not one of ours;
+            `num_threads` is not a positive integer.
     """
 
     def __init__(self, path, num_threads=None):
@@ -32,18 +34,25 @@ class Interpreter:
         self.reset_states()
 
     def reset_states(self):
-        """Sets the states of stateful layers to zero, by starting afresh: LiteRT has no call that does it."""
+        """Sets the states of stateful layers to zero, by starting afresh: LiteRT has no call that
+        does it.
+        """
         try:
             self._interpreter = verification.open_file(self.path, self.num_threads)
-            if not self._has_open_sizes():  # which are 1 until an inference says what they are, and 1 may be too small for the model
+            # which are 1 until an inference says what they are, and 1 may be too small for the
+            # model
+            if not self._has_open_sizes():
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ValueError(
-                f"`path` must be a file that LiteRT can run. Received: path={self.path!r}, and LiteRT says: {error}"
+                f"`path` must be a file that LiteRT can run. Received: path={self.path!r}, and "
+                f"LiteRT says: {error}"
             ) from error
 
     def _has_open_sizes(self):
-        return any((each["shape_signature"] < 0).any() for each in self._interpreter.get_input_details())
+        return any(
+            (each["shape_signature"] < 0).any() for each in self._interpreter.get_input_details()
+        )
 
     def __call__(self, **inputs):
         """One inference; returns the outputs by name."""
@@ -58,13 +67,17 @@ class Interpreter:
 def check_file(path):
     """Raises a `ValueError` unless `path` is a whole file of `export_litert`'s."""
     if not os.path.isfile(path):
-        raise ValueError(f"`path` must be a file that `export_litert` wrote. Received: path={path!r}, which is not a file")
+        raise ValueError(
+            f"`path` must be a file that `export_litert` wrote. Received: path={path!r}, which "
+            "is not a file"
+        )
     with open(path, "rb") as file:
         content = file.read()
     wrong = problem(content)
     if wrong:
         raise ValueError(
-            f"`path` must be a file that `export_litert` wrote. Received: path={path!r} of {len(content)} bytes, {wrong}"
+            f"`path` must be a file that `export_litert` wrote. Received: path={path!r} of "
+            f"{len(content)} bytes, {wrong}"
         )
 
 
@@ -74,10 +87,20 @@ def problem(content):
         return "which is not a LiteRT file (its bytes 4 to 7 are not 'TFL3')"
     try:
         model = flatbuffer.unpack(content)
-        entries = [entry for entry in model.metadata or [] if entry.name in (flatbuffer.METADATA, flatbuffer.METADATA.encode())]
+        entries = [
+            entry
+            for entry in model.metadata or []
+            if entry.name in (flatbuffer.METADATA, flatbuffer.METADATA.encode())
+        ]
         if not entries:
             return f"which has no {flatbuffer.METADATA!r} entry in its metadata"
         written = int(json.loads(bytes(model.buffers[entries[0].buffer].data))["bytes"])
-    except Exception:  # whatever the reader trips over: offsets that point beyond the end, above all
+    except (
+        Exception
+    ):  # whatever the reader trips over: offsets that point beyond the end, above all
         return "which is cut short or damaged"
-    return None if written == len(content) else f"which is cut short or damaged: it was written with {written} bytes"
+    return (
+        None
+        if written == len(content)
+        else f"which is cut short or damaged: it was written with {written} bytes"
+    )

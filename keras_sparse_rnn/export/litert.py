@@ -1,12 +1,12 @@
 """Exports a Keras model with recurrent layers to a file that the stock LiteRT runtime runs.
 
-`model.export(format="litert")` of a Keras 3 LSTM or GRU makes a file that the stock interpreter refuses: it needs TensorFlow's own list operators
-("Flex"). Here the recurrent layers are written as loops of built-in operators, the zeros that pruning made are left out of the file, and
-what comes out is compared with Keras before it gets its name.
+`model.export(format="litert")` of a Keras 3 LSTM or GRU makes a file that the stock interpreter
+refuses: it needs TensorFlow's own list operators ("Flex"). Here the recurrent layers are written as
+loops of built-in operators, the zeros that pruning made are left out of the file, and what comes
+out is compared with Keras before it gets its name.
 
 >>> summary = ksr.export.export_litert(model, "model.tflite", steps=100)      # doctest: +SKIP
->>> print(summary)                                                            # doctest: +SKIP
-"""
+>>> print(summary)                                                            # doctest: +SKIP"""
 
 import contextlib
 import json
@@ -38,24 +38,29 @@ def export_litert(
     num_threads=1,
     seed=0,
 ):
-    """Writes `model` to `path` as a LiteRT file of built-in operators, zeros stored sparse, outputs compared with Keras.
+    """Writes `model` to `path` as a LiteRT file of built-in operators, zeros stored sparse, outputs
+    compared with Keras.
 
-    The model is left as it is: weights, states, dtype policy and compile state. Block-sparse layers are exported as
-    the Keras layers that they stand for. A model of mixed precision or of float64 is exported, and compared, in float32, and a float64 input
-    becomes float32. A stateful layer keeps its states in the file's variables; they are zero when an interpreter is made.
+    The model is left as it is: weights, states, dtype policy and compile state. Block-sparse layers
+    are exported as the Keras layers that they stand for. A model of mixed precision or of float64
+    is exported, and compared, in float32, and a float64 input becomes float32. A stateful layer
+    keeps its states in the file's variables; they are zero when an interpreter is made.
 
     Args:
         model: a built Keras model with an LSTM, GRU, SimpleRNN or RNN somewhere.
         path: the file to write. It is written whole or not at all.
         runtime: `"builtin"`, the stock interpreter.
         weights: `"float32"`.
-        batch_size: an integer, `"dynamic"`, or None: as the model has it, and 1 where it leaves it open.
-        steps: the length of the sequences: an integer, `"dynamic"`, or None: as the model has it, dynamic where it leaves it open.
-            Fixed sizes run faster.
-        input_signature: a `keras.KerasTensor` or `tf.TensorSpec`, or a structure of them: needed for a subclassed model only.
-        sample: inputs to compare on, in the model's structure, for a model that random inputs do not suit. Their sizes must be those of
-            the file.
-        tolerance: the largest difference from Keras that is let pass, relative to the largest output where that is above 1.
+        batch_size: an integer, `"dynamic"`, or None: as the model has it, and 1 where it leaves it
+            open.
+        steps: the length of the sequences: an integer, `"dynamic"`, or None: as the model has it,
+            dynamic where it leaves it open. Fixed sizes run faster.
+        input_signature: a `keras.KerasTensor` or `tf.TensorSpec`, or a structure of them: needed
+            for a subclassed model only.
+        sample: inputs to compare on, in the model's structure, for a model that random inputs do
+            not suit. Their sizes must be those of the file.
+        tolerance: the largest difference from Keras that is let pass, relative to the largest
+            output where that is above 1.
         num_threads: of the interpreter, in the comparison and the timing.
         seed: of the random inputs, an integer.
 
@@ -63,8 +68,9 @@ def export_litert(
         A `LiteRTSummary`.
 
     Raises:
-        ValueError: an argument is not as described, the model cannot be converted, or the file's outputs differ from Keras's. Nothing is left on
-            disk then; a file that was at `path` before stays.
+        ValueError: an argument is not as described, the model cannot be converted, or the file's
+            outputs differ from Keras's. Nothing is left on disk then; a file that was at `path`
+            before stays.
     """
     checks.check_options(runtime, weights)
     checks.check_size(batch_size, "batch_size")
@@ -85,18 +91,22 @@ def export_litert(
     dense_bytes = len(flatbuffer.pack(converted))
     forms = sparsify(converted)
     content = flatbuffer.pack(converted)
-    converted.buffers[entry.buffer].data = _metadata(len(content))  # of the length that it had, so the file's stays what it says
+    converted.buffers[entry.buffer].data = _metadata(
+        len(content)
+    )  # of the length that it had, so the file's stays what it says
     content = flatbuffer.pack(converted)
 
     with _written(target, content) as temporary:
         differences = [
-            verification.compare(model, structure, temporary, specs, names, inputs, num_threads) for inputs in samples
+            verification.compare(model, structure, temporary, specs, names, inputs, num_threads)
+            for inputs in samples
         ]
         absolute, relative = (max(each) for each in zip(*differences))
         if not relative <= tolerance:
             raise ValueError(
-                f"`model` must give the same outputs in the file as in Keras, to a tolerance of {tolerance:g}; nothing was written. "
-                f"Received: model={model.name!r}, whose outputs "
+                "`model` must give the same outputs in the file as in Keras, to a tolerance of "
+                f"{tolerance:g}; nothing was written. Received: model={model.name!r}, whose "
+                "outputs "
                 + (f"differ by up to {absolute:.3g}" if np.isfinite(absolute) else "are not finite")
             )
         inference = verification.milliseconds(temporary, specs, samples[0], num_threads)
@@ -108,7 +118,10 @@ def export_litert(
         dense_bytes=dense_bytes,
         largest_error=absolute,
         milliseconds_per_step=inference / counted,
-        timed=f"one inference of {counted} steps, batch {batch}, {num_threads} thread{'s' if num_threads > 1 else ''}",
+        timed=(
+            f"one inference of {counted} steps, batch {batch}, {num_threads} "
+            f"thread{'s' if num_threads > 1 else ''}"
+        ),
         operators=flatbuffer.operator_names(converted),
         sparse_tensors=len(forms),
         computed_sparse=sum(form.kind in FAST for form in forms),
@@ -124,10 +137,15 @@ def _output_names(model):
 def _samples(model, structure, specs, sample, steps, rng):
     """The shapes to run the file with and the inputs, each a list of flat lists."""
     if sample is None:
-        samples = [_that_runs(model, structure, specs, shapes, steps, rng) for shapes in signature.sizes_to_try(specs)]
+        samples = [
+            _that_runs(model, structure, specs, shapes, steps, rng)
+            for shapes in signature.sizes_to_try(specs)
+        ]
         return [[array.shape for array in inputs] for inputs in samples], samples
     flat = [np.asarray(array) for array in keras.tree.flatten(sample)]
-    fits = len(flat) == len(specs) and all(spec.shape.is_compatible_with(array.shape) for spec, array in zip(specs, flat))
+    fits = len(flat) == len(specs) and all(
+        spec.shape.is_compatible_with(array.shape) for spec, array in zip(specs, flat)
+    )
     if not fits:
         wanted = ", ".join(f"{spec.name} {tuple(spec.shape)}" for spec in specs)
         raise ValueError(
@@ -139,31 +157,57 @@ def _samples(model, structure, specs, sample, steps, rng):
 
 
 def _that_runs(model, structure, specs, candidates, steps, rng):
-    """Random inputs of the first of the `candidates`, which are lists of shapes, that the model runs on."""
+    """Random inputs of the first of the `candidates`, which are lists of shapes, that the model
+    runs on.
+    """
     if steps is None and len(candidates) == 1:  # sizes of the model's own
         return verification.random_inputs(model, specs, candidates[0], rng)
     for shapes in candidates:
         try:
-            conversion.try_shapes(model, structure, [tf.TensorSpec(*each) for each in zip(shapes, (spec.dtype for spec in specs))])
+            conversion.try_shapes(
+                model,
+                structure,
+                [tf.TensorSpec(*each) for each in zip(shapes, (spec.dtype for spec in specs))],
+            )
             return verification.random_inputs(model, specs, shapes, rng)
-        except Exception as error:  # whatever a layer says about a sequence that is too short for it
+        except (
+            Exception
+        ) as error:  # whatever a layer says about a sequence that is too short for it
             cause = error
-    tried = ", ".join(str(length) for length in dict.fromkeys(signature.steps_in(shapes) for shapes in candidates))
+    tried = ", ".join(
+        str(length) for length in dict.fromkeys(signature.steps_in(shapes) for shapes in candidates)
+    )
     raise ValueError(
-        "`steps` must be a length that the model can run; if it is open, give `sample`, inputs that the model runs on. "
-        f"Received: steps={steps!r}, and model {model.name!r} does not run on {tried} steps: {_said(cause)}"
+        "`steps` must be a length that the model can run; if it is open, give `sample`, inputs "
+        f"that the model runs on. Received: steps={steps!r}, and model {model.name!r} does not run "
+        f"on {tried} steps: {_said(cause)}"
     ) from cause
 
 
 def _said(error):
-    """The line of an error that says what it is, without Keras's frame around it and its bold type, and TensorFlow's graph node."""
-    lines = [re.sub(r"\x1b\[\d*m| for '\{\{node.*", "", line).strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line and not line.startswith("Exception encountered when calling")), repr(error))
+    """The line of an error that says what it is, without Keras's frame around it and its bold type,
+    and TensorFlow's graph node.
+    """
+    lines = [
+        re.sub(r"\x1b\[\d*m| for '\{\{node.*", "", line).strip() for line in str(error).splitlines()
+    ]
+    return next(
+        (
+            line
+            for line in lines
+            if line and not line.startswith("Exception encountered when calling")
+        ),
+        repr(error),
+    )
 
 
 def _metadata(size):
-    """The metadata by which `Interpreter` knows a whole file of ours, as the bytes of a JSON object. `size`: of the file."""
-    return np.frombuffer(json.dumps({"format": 1, "runtime": "builtin", "bytes": f"{size:012}"}).encode(), np.uint8)
+    """The metadata by which `Interpreter` knows a whole file of ours, as the bytes of a JSON
+    object. `size`: of the file.
+    """
+    return np.frombuffer(
+        json.dumps({"format": 1, "runtime": "builtin", "bytes": f"{size:012}"}).encode(), np.uint8
+    )
 
 
 def _add_metadata(converted):
@@ -176,7 +220,9 @@ def _add_metadata(converted):
 
 @contextlib.contextmanager
 def _written(path, content):
-    """Writes `content` to a temporary file beside `path`, and moves it there if the block does not raise."""
+    """Writes `content` to a temporary file beside `path`, and moves it there if the block does not
+    raise.
+    """
     number, temporary = tempfile.mkstemp(prefix=".", suffix=".tflite", dir=os.path.dirname(path))
     try:
         with os.fdopen(number, "wb") as file:
@@ -184,7 +230,9 @@ def _written(path, content):
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # what an ordinary new file gets; a temporary one is for its owner only
+        os.chmod(
+            temporary, 0o666 & ~umask
+        )  # what an ordinary new file gets; a temporary one is for its owner only
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):

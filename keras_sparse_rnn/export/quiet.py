@@ -9,7 +9,8 @@ import warnings
 
 @contextlib.contextmanager
 def quiet(replay=True):
-    """Swallows what is written to the standard output and error, from C++ too, and Python's warnings.
+    """Swallows what is written to the standard output and error, from C++ too, and Python's
+    warnings.
 
     With `replay`, what a block wrote before it raised is written to the standard error after all.
     """

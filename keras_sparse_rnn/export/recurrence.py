@@ -1,12 +1,15 @@
 """Runs a recurrent layer as a graph that LiteRT executes well.
 
-Keras's own loop, converted, multiplies by the input kernel once per step and copies the outputs of all steps in each step (LiteRT has no list to
-append to: a loop that collects outputs copies them). Here
+Keras's own loop, converted, multiplies by the input kernel once per step and copies the outputs of
+all steps in each step (LiteRT has no list to append to: a loop that collects outputs copies them).
+Here
 
 - the input kernel multiplies all steps at once, before the loop;
-- the loop runs over pieces of the sequence, and a long sequence in pieces of pieces, so that what is copied stays small;
-- a piece is a run of steps written out one after the other where the recurrent kernel is sparse. A dense one is not repeated, because the
-  runtime packs a copy of dense weights for each time they are used.
+- the loop runs over pieces of the sequence, and a long sequence in pieces of pieces, so that what
+  is copied stays small;
+- a piece is a run of steps written out one after the other where the recurrent kernel is sparse. A
+  dense one is not repeated, because the runtime packs a copy of dense weights for each time they
+  are used.
 
 A length that no good piece divides is padded at the *front* with steps that leave the states alone.
 """
@@ -24,7 +27,9 @@ LONGEST_LOOP = 32
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How `steps` are cut: loops of `loops[0]`, in these `loops[1]`, ... rounds, `piece` steps written out, `padding` steps before the first."""
+    """How `steps` are cut: loops of `loops[0]`, in these `loops[1]`, ... rounds, `piece` steps
+    written out, `padding` steps before the first.
+    """
 
     loops: tuple
     piece: int
@@ -33,7 +38,11 @@ class Plan:
 
 def plan(steps, written_out):
     """The `Plan` for a sequence of `steps`; steps are written out if `written_out`."""
-    sizes = range(min(steps, LONGEST_PIECE), max(1, min(steps, LONGEST_PIECE) // 2), -1) if written_out else [1]
+    sizes = (
+        range(min(steps, LONGEST_PIECE), max(1, min(steps, LONGEST_PIECE) // 2), -1)
+        if written_out
+        else [1]
+    )
     if steps == 1:
         return Plan((), 1, 0)
     best = None
@@ -57,10 +66,12 @@ def _loops(rounds):
 
 
 def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_output_for_mask):
-    """Runs `cell` (see `cells`) over `sequences` `[batch, steps, inputs]`, as `keras.backend.rnn` would.
+    """Runs `cell` (see `cells`) over `sequences` `[batch, steps, inputs]`, as `keras.backend.rnn`
+    would.
 
     Returns:
-        `(last output [batch, units], outputs [batch, steps or 1, units], states)`, as Keras's `RNN.inner_loop`.
+        `(last output [batch, units], outputs [batch, steps or 1, units], states)`, as Keras's
+        `RNN.inner_loop`.
     """
     written_out = all(choose(matrix.T).kind in FAST for matrix in cell.recurrent)
     cell = cell.constants()
@@ -68,10 +79,17 @@ def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_o
     projected = tf.matmul(inputs, cell.kernel)
     if cell.bias is not None:
         projected += cell.bias
-    mask = None if mask is None else _time_major(tf.expand_dims(tf.cast(mask, tf.bool), -1), go_backwards)
+    mask = (
+        None
+        if mask is None
+        else _time_major(tf.expand_dims(tf.cast(mask, tf.bool), -1), go_backwards)
+    )
     cut = None if sequences.shape[1] is None else plan(sequences.shape[1], written_out)
     repeats = mask is not None and not zero_output_for_mask
-    carry = [*states, tf.zeros_like(states[0])]  # the last one: the output that a masked step repeats
+    carry = [
+        *states,
+        tf.zeros_like(states[0]),
+    ]  # the last one: the output that a masked step repeats
     padding = cut.padding if cut else 0
     if padding:
         if mask is None:
@@ -91,12 +109,16 @@ def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_o
     if cut is None:
         carry, outputs = _loop(step, projected, mask, carry, None, return_sequences)
     else:
-        carry, outputs = _rounds(step, _cut(projected, cut), _cut(mask, cut), carry, cut.loops, return_sequences)
+        carry, outputs = _rounds(
+            step, _cut(projected, cut), _cut(mask, cut), carry, cut.loops, return_sequences
+        )
     last = carry[-1]
     if outputs is None:
         outputs = last[:, None]
     else:
-        outputs = tf.reshape(outputs, [padding + sequences.shape[1] if cut else -1, *_sizes(last)])[padding:]
+        outputs = tf.reshape(outputs, [padding + sequences.shape[1] if cut else -1, *_sizes(last)])[
+            padding:
+        ]
         outputs = tf.transpose(outputs, [1, 0, 2])
     return last, outputs, list(carry[:-1])
 
@@ -120,9 +142,14 @@ def _cut(sequence, cut):
 
 
 def _rounds(step, pieces, masks, carry, loops, collect):
-    """Runs `pieces` `[*loops, piece, batch, n]`; returns the carry and, if `collect`, the outputs `[*loops, piece, batch, units]`."""
+    """Runs `pieces` `[*loops, piece, batch, n]`; returns the carry and, if `collect`, the outputs
+    `[*loops, piece, batch, units]`.
+    """
     if loops:
-        inside = lambda piece, live, carry: _rounds(step, piece, live, carry, loops[1:], collect)  # noqa: E731
+
+        def inside(piece, live, carry):
+            return _rounds(step, piece, live, carry, loops[1:], collect)
+
         return _loop(inside, pieces, masks, carry, loops[0], collect, nested=True)
     outputs = []
     masks = [None] * pieces.shape[0] if masks is None else tf.unstack(masks)
@@ -135,9 +162,10 @@ def _rounds(step, pieces, masks, carry, loops, collect):
 def _loop(body, pieces, masks, carry, count, collect, nested=False):
     """A `tf.while_loop` over the first axis of `pieces`.
 
-    The outputs go through a shift register: a tensor with a place for each round, whose first place drops out when a new output comes in at the
-    end. After the last round nothing is left of what it began with, so it may begin with anything of the right shape. (A `TensorArray` needs a
-    batch size that is known, becomes three copies where this is two, and puts its zeros into the file.)
+    The outputs go through a shift register: a tensor with a place for each round, whose first place
+    drops out when a new output comes in at the end. After the last round nothing is left of what it
+    began with, so it may begin with anything of the right shape. (A `TensorArray` needs a batch
+    size that is known, becomes three copies where this is two, and puts its zeros into the file.)
     """
     count = tf.shape(pieces)[0] if count is None else count
     units = carry[-1].shape[-1]
@@ -150,7 +178,13 @@ def _loop(body, pieces, masks, carry, count, collect, nested=False):
         live = None if masks is None else tf.gather(masks, number)
         result = body(piece, live, variables)
         new, outputs = result if nested else (result, result[-1])
-        return [number + 1, *new, *([tf.concat([register[1:], outputs[None]], 0)] if collect else [])]
+        return [
+            number + 1,
+            *new,
+            *([tf.concat([register[1:], outputs[None]], 0)] if collect else []),
+        ]
 
-    final = tf.while_loop(lambda number, *_: number < count, round_, [tf.constant(0), *carry, *register])
+    final = tf.while_loop(
+        lambda number, *_: number < count, round_, [tf.constant(0), *carry, *register]
+    )
     return (list(final[1:-1]), final[-1]) if collect else (list(final[1:]), None)

@@ -1,17 +1,22 @@
-"""How the weights of one FULLY_CONNECTED are stored so that their zeros take no space, and which of the ways is best for a given pattern.
+"""How the weights of one FULLY_CONNECTED are stored so that their zeros take no space, and which of
+the ways is best for a given pattern.
 
-LiteRT keeps the weights of a FULLY_CONNECTED as `[outputs, inputs]`, the transpose of a Keras kernel, and its float kernel runs one sparse
-form: rows of 1x4 blocks, four neighbouring *inputs* of one output (`(4, 1)` in Keras's terms). Whatever else is sparse in the file is turned
-into dense weights when the file is loaded (DENSIFY), and then computes as much as if it had no zeros. So a kernel is stored as the best of
+LiteRT keeps the weights of a FULLY_CONNECTED as `[outputs, inputs]`, the transpose of a Keras
+kernel, and its float kernel runs one sparse form: rows of 1x4 blocks, four neighbouring *inputs* of
+one output (`(4, 1)` in Keras's terms). Whatever else is sparse in the file is turned into dense
+weights when the file is loaded (DENSIFY), and then computes as much as if it had no zeros. So a
+kernel is stored as the best of
 
-- `"blocks"`: 1x4 blocks as they lie. Fits every pattern whose blocks have a multiple of 4 rows, aligned to 4;
-- `"gathered"`: outputs that read the same inputs, as the 16 of a `(1, 16)` block do, form a group; one GATHER lays the live inputs of each group
-  side by side, and on these the 1x4 blocks are full;
-- `"densified"`: compressed rows (single weights) or 1x4 blocks, whichever is smaller, behind a DENSIFY: a small file, dense speed and memory;
+- `"blocks"`: 1x4 blocks as they lie. Fits every pattern whose blocks have a multiple of 4 rows,
+  aligned to 4;
+- `"gathered"`: outputs that read the same inputs, as the 16 of a `(1, 16)` block do, form a group;
+  one GATHER lays the live inputs of each group side by side, and on these the 1x4 blocks are full;
+- `"densified"`: compressed rows (single weights) or 1x4 blocks, whichever is smaller, behind a
+  DENSIFY: a small file, dense speed and memory;
 - `"dense"`.
 
-The first two are taken while they compute little enough to be faster than dense, see `FASTEST_DENSITY`.
-"""
+The first two are taken while they compute little enough to be faster than dense, see
+`FASTEST_DENSITY`."""
 
 import dataclasses
 
@@ -21,8 +26,8 @@ FAST = ("blocks", "gathered")  # the kinds that LiteRT computes without the zero
 
 BLOCK = 4  # inputs in a block of LiteRT's sparse FULLY_CONNECTED
 
-# The sparse kernel multiplies about a fifth as many weights in a second as the dense one, which has whole vectors to work on, so blocks that
-# cover more of the kernel than this are faster densified.
+# The sparse kernel multiplies about a fifth as many weights in a second as the dense one, which has
+# whole vectors to work on, so blocks that cover more of the kernel than this are faster densified.
 FASTEST_DENSITY = 0.25
 
 # What a GATHER of one input costs, in weights of the sparse kernel.
@@ -38,10 +43,13 @@ class Storage:
 
     Attributes:
         kind: `"blocks"`, `"gathered"`, `"densified"` or `"dense"`.
-        values: float32, the stored weights: `[live, block]` when compressed, `[outputs, inputs]` when dense.
-        segments: int, `[outputs + 1]`: row `n` has the blocks `segments[n]` to `segments[n + 1] - 1`. None when dense.
+        values: float32, the stored weights: `[live, block]` when compressed, `[outputs, inputs]`
+            when dense.
+        segments: int, `[outputs + 1]`: row `n` has the blocks `segments[n]` to `segments[n + 1] -
+            1`. None when dense.
         indices: int, `[live]`: which block of its row each one is. None when dense.
-        shape: of the matrix that `values`, `segments` and `indices` stand for: the inputs are those after the GATHER.
+        shape: of the matrix that `values`, `segments` and `indices` stand for: the inputs are those
+            after the GATHER.
         gather: int32, which inputs the GATHER takes; None without one.
     """
 
@@ -78,7 +86,9 @@ def choose(weights):
     if weights.size < 64 or np.count_nonzero(weights) > SMALLEST_GAIN * weights.size:
         return dense
     fast = [blocks_of(weights), gather(weights)]
-    fast = [form for form in fast if form is not None and work(form) <= FASTEST_DENSITY * weights.size]
+    fast = [
+        form for form in fast if form is not None and work(form) <= FASTEST_DENSITY * weights.size
+    ]
     best = min(fast, key=lambda form: (work(form), form.bytes), default=None)
     if best is None:
         whole = [compress(weights, block) for block in (1, BLOCK) if weights.shape[1] % block == 0]
@@ -88,31 +98,47 @@ def choose(weights):
 
 def work(storage):
     """What one product costs, in weights of the sparse kernel."""
-    return storage.values.size + (0 if storage.gather is None else GATHER_COST * storage.gather.size)
+    return storage.values.size + (
+        0 if storage.gather is None else GATHER_COST * storage.gather.size
+    )
 
 
 def compress(weights, block):
-    """`weights` `[outputs, inputs]` as the blocks of `block` inputs that have a weight that is not zero."""
+    """`weights` `[outputs, inputs]` as the blocks of `block` inputs that have a weight that is not
+    zero.
+    """
     outputs, inputs = weights.shape
     cut = weights.reshape(outputs, inputs // block, block)
     live = (cut != 0).any(axis=2)
     if not live.any():
-        live[0, 0] = True  # one block of zeros: the runtime takes a tensor without data for one that is still to be computed
+        live[0, 0] = (
+            # one block of zeros: the runtime takes a tensor without data for one that is still to
+            # be computed
+            True
+        )
     segments = np.concatenate([[0], np.cumsum(live.sum(axis=1))])
-    return Storage("blocks", np.ascontiguousarray(cut[live]), weights.shape, segments, np.nonzero(live)[1])
+    return Storage(
+        "blocks", np.ascontiguousarray(cut[live]), weights.shape, segments, np.nonzero(live)[1]
+    )
 
 
 def blocks_of(weights):
-    """`weights` as 1x4 blocks as they lie; if 4 does not divide the inputs, on a GATHER of all of them and as many more as are missing."""
+    """`weights` as 1x4 blocks as they lie; if 4 does not divide the inputs, on a GATHER of all of
+    them and as many more as are missing.
+    """
     missing = -weights.shape[1] % BLOCK
     if not missing:
         return compress(weights, BLOCK)
     inputs = np.concatenate([np.arange(weights.shape[1]), np.zeros(missing)]).astype(np.int32)
-    return dataclasses.replace(compress(np.pad(weights, ((0, 0), (0, missing))), BLOCK), kind="gathered", gather=inputs)
+    return dataclasses.replace(
+        compress(np.pad(weights, ((0, 0), (0, missing))), BLOCK), kind="gathered", gather=inputs
+    )
 
 
 def gather(weights):
-    """`weights` as blocks on gathered inputs, or None where no two neighbouring outputs read the same inputs."""
+    """`weights` as blocks on gathered inputs, or None where no two neighbouring outputs read the
+    same inputs.
+    """
     outputs = weights.shape[0]
     live = weights != 0
     if not live.any():

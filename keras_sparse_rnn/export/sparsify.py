@@ -4,13 +4,15 @@ import numpy as np
 
 from keras_sparse_rnn.export import flatbuffer, sparse_storage
 
-# XNNPACK, which runs most operators on a processor, takes every FULLY_CONNECTED up to a certain version and would read the stored blocks as if
-# they were a dense matrix. This is the version from which on weights may be sparse; the runtime keeps those for its own kernel.
+# XNNPACK, which runs most operators on a processor, takes every FULLY_CONNECTED up to a certain
+# version and would read the stored blocks as if they were a dense matrix. This is the version from
+# which on weights may be sparse; the runtime keeps those for its own kernel.
 SPARSE_VERSION = 8
 
 
 def sparsify(model):
-    """Stores the weights of every FULLY_CONNECTED of a `ModelT` in their best form (see `sparse_storage`), in place.
+    """Stores the weights of every FULLY_CONNECTED of a `ModelT` in their best form (see
+    `sparse_storage`), in place.
 
     Returns:
         A list of `Storage`, one for each weight matrix that is not stored dense.
@@ -28,7 +30,9 @@ def sparsify(model):
                 continue
             if key not in buffers:
                 buffers[key] = flatbuffer.add_buffer(model, form.values)
-            if key not in tensors:  # operators of one subgraph that share weights go on sharing them
+            if (
+                key not in tensors
+            ):  # operators of one subgraph that share weights go on sharing them
                 tensors[key] = _add_weights(model, graph, form, buffers[key])
             _read_from(model, graph, operator, form, *tensors[key])
     flatbuffer.sweep(model)
@@ -38,7 +42,10 @@ def sparsify(model):
 def is_product(model, graph, operator):
     """Whether an operator is a FULLY_CONNECTED with constant, dense float32 weights."""
     schema = flatbuffer.schema()
-    if flatbuffer.builtin_of(model.operatorCodes[operator.opcodeIndex]) != schema.BuiltinOperator.FULLY_CONNECTED:
+    if (
+        flatbuffer.builtin_of(model.operatorCodes[operator.opcodeIndex])
+        != schema.BuiltinOperator.FULLY_CONNECTED
+    ):
         return False
     weights = graph.tensors[operator.inputs[1]]
     if weights.type != schema.TensorType.FLOAT32 or weights.sparsity is not None:
@@ -52,25 +59,35 @@ def weights_of(model, tensor):
 
 
 def _add_weights(model, graph, form, buffer):
-    """Adds the tensors of `form`; returns the number of the weights that the operators read, and that of the gathered inputs' list."""
+    """Adds the tensors of `form`; returns the number of the weights that the operators read, and
+    that of the gathered inputs' list.
+    """
     schema = flatbuffer.schema()
     weights = flatbuffer.add_tensor(graph, "weights", form.shape, schema.TensorType.FLOAT32, buffer)
     graph.tensors[weights].sparsity = sparsity_parameters(form)
     if form.kind == "densified":
         dense = flatbuffer.add_tensor(graph, "densified", form.shape, schema.TensorType.FLOAT32)
         options = schema.DensifyOptionsT(), schema.BuiltinOptions.DensifyOptions
-        flatbuffer.add_operator(model, graph, 0, schema.BuiltinOperator.DENSIFY, [weights], [dense], *options)
+        flatbuffer.add_operator(
+            model, graph, 0, schema.BuiltinOperator.DENSIFY, [weights], [dense], *options
+        )
         weights = dense
-    return weights, None if form.gather is None else flatbuffer.constant(model, graph, "live_inputs", form.gather)
+    return weights, None if form.gather is None else flatbuffer.constant(
+        model, graph, "live_inputs", form.gather
+    )
 
 
 def _read_from(model, graph, operator, form, weights, live_inputs):
-    """Lets a FULLY_CONNECTED read the new `weights`, and its input through a GATHER of `live_inputs` if there are some."""
+    """Lets a FULLY_CONNECTED read the new `weights`, and its input through a GATHER of
+    `live_inputs` if there are some.
+    """
     builtin = flatbuffer.schema().BuiltinOperator
     operator.inputs = np.array(operator.inputs)
     operator.inputs[1] = weights
     if form.kind in sparse_storage.FAST:
-        operator.opcodeIndex = flatbuffer.operator_code(model, builtin.FULLY_CONNECTED, SPARSE_VERSION)
+        operator.opcodeIndex = flatbuffer.operator_code(
+            model, builtin.FULLY_CONNECTED, SPARSE_VERSION
+        )
     if live_inputs is not None:
         operator.inputs[0] = _add_gather(model, graph, operator, live_inputs, len(form.gather))
 
@@ -83,7 +100,9 @@ def _add_gather(model, graph, operator, live_inputs, count):
     if signature is not None:
         signature = np.asarray([*signature[:-1], count], np.int32)
     shape = [*inputs.shape[:-1], count]
-    gathered = flatbuffer.add_tensor(graph, "gathered", shape, schema.TensorType.FLOAT32, signature=signature)
+    gathered = flatbuffer.add_tensor(
+        graph, "gathered", shape, schema.TensorType.FLOAT32, signature=signature
+    )
     options = schema.GatherOptionsT()
     options.axis = len(shape) - 1
     flatbuffer.add_operator(
@@ -100,7 +119,9 @@ def _add_gather(model, graph, operator, live_inputs, count):
 
 
 def sparsity_parameters(form):
-    """The schema's description of a compressed `Storage`: a dense axis of rows, in it a sparse one of blocks, in that the block."""
+    """The schema's description of a compressed `Storage`: a dense axis of rows, in it a sparse one
+    of blocks, in that the block.
+    """
     schema = flatbuffer.schema()
     rows, columns, inside = (schema.DimensionMetadataT() for _ in range(3))
     rows.format, rows.denseSize = schema.DimensionType.DENSE, form.shape[0]

@@ -15,11 +15,17 @@ LONGEST_TIMING = 0.5  # seconds
 def random_inputs(model, specs, shapes, rng):
     """A flat list of random arrays that the model accepts.
 
-    Integers stay below the smallest vocabulary of the model's Embedding (and one-hot) layers. Where the model masks steps, some inputs have steps to
-    be masked: a few anywhere, and the last third of the first sequence.
+    Integers stay below the smallest vocabulary of the model's Embedding (and one-hot) layers. Where
+    the model masks steps, some inputs have steps to be masked: a few anywhere, and the last third
+    of the first sequence.
     """
     layers = conversion.layers_of(model)
-    sizes = [getattr(layer, name) for layer in layers for name in ("input_dim", "num_tokens") if _is_size(layer, name)]
+    sizes = [
+        getattr(layer, name)
+        for layer in layers
+        for name in ("input_dim", "num_tokens")
+        if _is_size(layer, name)
+    ]
     vocabulary = min(sizes, default=2)
     masks = [layer.mask_value for layer in layers if isinstance(layer, keras.layers.Masking)]
     masks_zero = any(getattr(layer, "mask_zero", False) for layer in layers)
@@ -33,7 +39,13 @@ def random_inputs(model, specs, shapes, rng):
             array = rng.integers(0, vocabulary, shape)
         else:
             array = rng.normal(size=shape)
-        value = 0 if whole and masks_zero else masks[0] if masks and not whole and len(shape) > 2 else None
+        value = (
+            0
+            if whole and masks_zero
+            else masks[0]
+            if masks and not whole and len(shape) > 2
+            else None
+        )
         if value is not None and len(shape) > 1:
             array[rng.random(shape[:2]) < 0.1] = value
             array[0, shape[1] - shape[1] // 3 :] = value
@@ -42,7 +54,9 @@ def random_inputs(model, specs, shapes, rng):
 
 
 def _is_size(layer, name):
-    return isinstance(layer, (keras.layers.Embedding, keras.layers.CategoryEncoding)) and getattr(layer, name, None)
+    return isinstance(layer, (keras.layers.Embedding, keras.layers.CategoryEncoding)) and getattr(
+        layer, name, None
+    )
 
 
 def open_file(path, num_threads):
@@ -50,17 +64,22 @@ def open_file(path, num_threads):
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet():
-        return Interpreter(model_path=path, num_threads=None if num_threads is None else int(num_threads))
+        return Interpreter(
+            model_path=path, num_threads=None if num_threads is None else int(num_threads)
+        )
 
 
 def run(interpreter, specs, inputs):
     """One inference by the signature; returns the outputs by name."""
     with quiet():
-        return interpreter.get_signature_runner()(**{spec.name: array for spec, array in zip(specs, inputs)})
+        return interpreter.get_signature_runner()(
+            **{spec.name: array for spec, array in zip(specs, inputs)}
+        )
 
 
 def compare(model, structure, path, specs, names, inputs, num_threads):
-    """The largest difference of the file's outputs from Keras's on `inputs`, absolute and relative to `max(1, largest output)`.
+    """The largest difference of the file's outputs from Keras's on `inputs`, absolute and relative
+    to `max(1, largest output)`.
 
     A stateful model is run twice, from zero states, so that what it carries over is compared too.
     """
@@ -68,18 +87,23 @@ def compare(model, structure, path, specs, names, inputs, num_threads):
     absolute = relative = 0.0
     with conversion.full_precision(model), conversion.states_at_zero(model):
         for _ in range(2 if conversion.states_of(model) else 1):
-            expected = conversion.call(model, structure, [keras.ops.convert_to_tensor(array) for array in inputs])
+            expected = conversion.call(
+                model, structure, [keras.ops.convert_to_tensor(array) for array in inputs]
+            )
             try:
                 received = run(interpreter, specs, inputs)
             except RuntimeError as error:
                 raise ValueError(
-                    "`model` must run in LiteRT's interpreter; nothing was written. "
-                    f"Received: model={model.name!r}, which on inputs of shape {', '.join(str(array.shape) for array in inputs)} says: {error}"
+                    "`model` must run in LiteRT's interpreter; nothing was written. Received: "
+                    f"model={model.name!r}, which on inputs of shape "
+                    f"{', '.join(str(array.shape) for array in inputs)} says: {error}"
                 ) from error
             for name, array in zip(names, expected):
                 array = np.asarray(array, np.float64)
                 other = np.asarray(received[name], np.float64)
-                if array.shape != other.shape or not (np.isfinite(array).all() and np.isfinite(other).all()):
+                if array.shape != other.shape or not (
+                    np.isfinite(array).all() and np.isfinite(other).all()
+                ):
                     return np.inf, np.inf
                 largest = float(np.abs(array - other).max(initial=0.0))
                 absolute = max(absolute, largest)
@@ -88,14 +112,18 @@ def compare(model, structure, path, specs, names, inputs, num_threads):
 
 
 def milliseconds(path, specs, inputs, num_threads):
-    """The median time of an inference, after one to warm up: up to 20 of them, or as many as half a second allows."""
+    """The median time of an inference, after one to warm up: up to 20 of them, or as many as half a
+    second allows.
+    """
     interpreter = open_file(path, num_threads)
     run(interpreter, specs, inputs)
     with quiet():
         runner = interpreter.get_signature_runner()
         arguments = {spec.name: array for spec, array in zip(specs, inputs)}
         times, started = [], time.perf_counter()
-        while len(times) < 3 or (len(times) < 20 and time.perf_counter() - started < LONGEST_TIMING):
+        while len(times) < 3 or (
+            len(times) < 20 and time.perf_counter() - started < LONGEST_TIMING
+        ):
             before = time.perf_counter()
             runner(**arguments)
             times.append(time.perf_counter() - before)

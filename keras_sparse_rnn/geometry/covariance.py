@@ -6,8 +6,8 @@ import numpy as np
 class Covariance:
     """Mean and covariance of samples that come in batches and are not kept, in float64.
 
-    Batches are merged by their means and scatters (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance"), not by sums of squares, so a
-    large mean costs no precision.
+    Batches are merged by their means and scatters (Chan, Golub and LeVeque 1983, "Algorithms for
+    computing the sample variance"), not by sums of squares, so a large mean costs no precision.
 
     Attributes:
         count: samples so far.
@@ -29,7 +29,9 @@ class Covariance:
         centred = samples - mean
         difference = mean - self.mean
         total = self.count + len(samples)
-        self.scatter += centred.T @ centred + np.outer(difference, difference) * (self.count * len(samples) / total)
+        self.scatter += centred.T @ centred + np.outer(difference, difference) * (
+            self.count * len(samples) / total
+        )
         self.mean += difference * (len(samples) / total)
         self.count = total
 

@@ -7,15 +7,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-FORMS = "an array or a nest of arrays (the inputs of the model), a tf.data.Dataset, a keras.utils.PyDataset or an iterator of batches"
+FORMS = (
+    "an array or a nest of arrays (the inputs of the model), a tf.data.Dataset, a "
+    "keras.utils.PyDataset or an iterator of batches"
+)
 
 
 def input_batches(data, batch_size=32, batches=None):
     """Yields the inputs of a model, batch by batch; targets and sample weights are left out.
 
     Args:
-        data: arrays, as `model.predict` takes them; or what yields batches `x`, `(x, y)` or `(x, y, sample_weight)`: a `tf.data.Dataset`, a `keras.utils.PyDataset`
-            or an iterator.
+        data: arrays, as `model.predict` takes them; or what yields batches `x`, `(x, y)` or `(x, y,
+            sample_weight)`: a `tf.data.Dataset`, a `keras.utils.PyDataset` or an iterator.
         batch_size: into how many samples arrays are cut.
         batches: how many batches at most; None takes all.
 
@@ -29,7 +32,10 @@ def input_batches(data, batch_size=32, batches=None):
         taken += 1
         yield batch
     if not taken:
-        raise ValueError(f"`data` must have at least one batch. Received: data of type {type(data).__name__}, which has none")
+        raise ValueError(
+            f"`data` must have at least one batch. Received: data of type {type(data).__name__}, "
+            "which has none"
+        )
 
 
 def _all_batches(data, batch_size, batches):
@@ -47,11 +53,16 @@ def _all_batches(data, batch_size, batches):
 
 def _slices(data, batch_size):
     leaves = keras.tree.flatten(data)
-    if not leaves or not all(isinstance(leaf, (np.ndarray, tf.Tensor)) and len(leaf.shape) for leaf in leaves):
+    if not leaves or not all(
+        isinstance(leaf, (np.ndarray, tf.Tensor)) and len(leaf.shape) for leaf in leaves
+    ):
         raise ValueError(f"`data` must be {FORMS}. Received: data of type {type(data).__name__}")
     sizes = {len(leaf) for leaf in leaves}
     if len(sizes) > 1:
-        raise ValueError(f"`data` must have arrays of as many samples each. Received: arrays of {sorted(sizes)} samples")
+        raise ValueError(
+            "`data` must have arrays of as many samples each. Received: arrays of "
+            f"{sorted(sizes)} samples"
+        )
     for first in range(0, sizes.pop(), batch_size):
         yield keras.tree.map_structure(lambda leaf: leaf[first : first + batch_size], data)
 
@@ -62,4 +73,7 @@ def _inputs(batch):
 
 def _check_end(endless, batches):
     if endless and batches is None:
-        raise ValueError("`batches` must say how many batches to take from data that never end. Received: batches=None")
+        raise ValueError(
+            "`batches` must say how many batches to take from data that never end. Received: "
+            "batches=None"
+        )

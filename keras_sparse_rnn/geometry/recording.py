@@ -1,8 +1,9 @@
 """The hidden states of a model's recurrent layers, of all steps, while it runs over data.
 
-Keras keeps the states of all steps only where a layer returns them. So while a `Recorder` runs the model, every recurrent layer has an `inner_loop` (the part of it
-that goes over time) that asks for all outputs, notes them, and hands on what was asked for. Nothing of the model is changed, rebuilt or copied, so it may be of any make.
-"""
+Keras keeps the states of all steps only where a layer returns them. So while a `Recorder` runs the
+model, every recurrent layer has an `inner_loop` (the part of it that goes over time) that asks for
+all outputs, notes them, and hands on what was asked for. Nothing of the model is changed, rebuilt
+or copied, so it may be of any make."""
 
 import contextlib
 import dataclasses
@@ -24,7 +25,8 @@ class RecurrentCell:
     """A cell of a model whose states can be recorded.
 
     Attributes:
-        name: of its layer with those around it, and of the cell where a layer has several; unique in the model.
+        name: of its layer with those around it, and of the cell where a layer has several; unique
+            in the model.
         layer: the `keras.layers.RNN` around it.
         cell: the layer that owns the kernels, with its number in a stack of cells.
         number: which one of the stack it is; 0 for a cell of its own.
@@ -38,20 +40,27 @@ class RecurrentCell:
     repeated: bool
 
     def kernels(self):
-        """`(kernel [inputs, gates * units], recurrent_kernel [units, gates * units])`, arrays, dead blocks zero."""
+        """`(kernel [inputs, gates * units], recurrent_kernel [units, gates * units])`, arrays, dead
+        blocks zero.
+        """
         if isinstance(self.layer, BlockSparseRNN):
             return self.layer.dense_kernels()
         return to_numpy(self.cell.kernel), to_numpy(self.cell.recurrent_kernel)
 
 
 def find_cells(model, layers=None):
-    """The `RecurrentCell`s of the selected layers, in the order of the model; also those of packed block-sparse layers.
+    """The `RecurrentCell`s of the selected layers, in the order of the model; also those of packed
+    block-sparse layers.
 
     Raises:
-        ValueError: `model` is no Keras model or not built, has no recurrent layer, or a selector matches none.
+        ValueError: `model` is no Keras model or not built, has no recurrent layer, or a selector
+            matches none.
     """
     if not isinstance(model, keras.Model):
-        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r} of type {type(model).__name__}")
+        raise ValueError(
+            f"`model` must be a keras.Model. Received: model={model!r} of type "
+            f"{type(model).__name__}"
+        )
     selectors = None if layers is None else as_selectors(layers)
     found, names, matched = [], {}, set()
     for chain in walk(model):
@@ -59,7 +68,9 @@ def find_cells(model, layers=None):
         if not around or not is_owner(chain[-1]) or isinstance(chain[-1], keras.layers.Dense):
             continue
         names.setdefault(around[-1].name)
-        hits = [number for number, selector in enumerate(selectors or ()) if selects(selector, chain)]
+        hits = [
+            number for number, selector in enumerate(selectors or ()) if selects(selector, chain)
+        ]
         matched.update(hits)
         if selectors is None or hits:
             found.append((chain, around[-1]))
@@ -75,25 +86,35 @@ def _records(found):
         taken[name] = taken.get(name, 0) + 1
         name = name if taken[name] == 1 else f"{name}#{taken[name]}"
         if not chain[-1].built:
-            raise ValueError(f"The model must be built before its states are looked at: {name} has no weights yet. Call the model on a batch first.")
+            raise ValueError(
+                f"The model must be built before its states are looked at: {name} has no weights "
+                "yet. Call the model on a batch first."
+            )
         repeated = any(isinstance(one, keras.layers.TimeDistributed) for one in chain)
-        records.append(RecurrentCell(name, layer, chain[-1], stack.index(chain[-1]) if stack else 0, repeated))
+        records.append(
+            RecurrentCell(name, layer, chain[-1], stack.index(chain[-1]) if stack else 0, repeated)
+        )
     return records
 
 
 def _complain(model, selectors, names, matched):
     for number, selector in enumerate(selectors or ()):
         if number not in matched:
-            raise ValueError(f"`layers` must match recurrent layers of the model; {selector!r} matches none. It has: {', '.join(names) or 'none'}")
+            raise ValueError(
+                f"`layers` must match recurrent layers of the model; {selector!r} matches none. "
+                f"It has: {', '.join(names) or 'none'}"
+            )
     if not names:
         raise ValueError(
-            "The model must have a recurrent layer (LSTM, GRU, SimpleRNN, RNN or a block-sparse one), whose states are looked at. "
-            f"Received: {model.name!r} with {len(model.layers)} layers, {'built' if model.built else 'not built'}"
+            "The model must have a recurrent layer (LSTM, GRU, SimpleRNN, RNN or a block-sparse "
+            f"one), whose states are looked at. Received: {model.name!r} with {len(model.layers)} "
+            f"layers, {'built' if model.built else 'not built'}"
         )
 
 
 class Recorder:
-    """Runs a model over data, in inference, and adds up the covariances of what its recurrent cells see.
+    """Runs a model over data, in inference, and adds up the covariances of what its recurrent cells
+    see.
 
     It is traced once: asked again after some training, it sees the new weights.
 
@@ -104,18 +125,24 @@ class Recorder:
 
     def __init__(self, model, cells):
         self.model, self.cells = model, cells
-        # A `partial`, because TensorFlow counts the tracings of a method over all recorders and warns of many.
+        # A `partial`, because TensorFlow counts the tracings of a method over all recorders and
+        # warns of many.
         traced = tf.function(functools.partial(self._run), autograph=False, reduce_retracing=True)
-        # TimeDistributed calls its layer once for each step where it knows how many there are: always, outside a graph.
-        self._traced = self._run if model.run_eagerly or any(cell.repeated for cell in cells) else traced
+        # TimeDistributed calls its layer once for each step where it knows how many there are:
+        # always, outside a graph.
+        self._traced = (
+            self._run if model.run_eagerly or any(cell.repeated for cell in cells) else traced
+        )
 
     def measure(self, data, batch_size=32, batches=None):
         """Runs over `data` (see `data.input_batches`).
 
-        States of a `stateful` layer begin at zero, go on from batch to batch, and are then what they were before.
+        States of a `stateful` layer begin at zero, go on from batch to batch, and are then what
+        they were before.
 
         Returns:
-            list of `(states, inputs)`, the two `Covariance`s of each cell: of the states after every step that is not masked, and of the inputs of these steps.
+            list of `(states, inputs)`, the two `Covariance`s of each cell: of the states after
+                every step that is not masked, and of the inputs of these steps.
 
         Raises:
             ValueError: of `data`; states are NaN or infinite; the model does not run a layer.
@@ -126,18 +153,30 @@ class Recorder:
                 records = self._traced(keras.tree.map_structure(tf.convert_to_tensor, batch))
                 for number, (cell, calls) in enumerate(zip(self.cells, records)):
                     for inputs, states, mask in calls:
-                        sums[number] = sums[number] or (Covariance(states.shape[-1]), Covariance(inputs.shape[-1]))
+                        sums[number] = sums[number] or (
+                            Covariance(states.shape[-1]),
+                            Covariance(inputs.shape[-1]),
+                        )
                         _add(sums[number], states, inputs, mask, cell.name)
         idle = ", ".join(cell.name for cell, pair in zip(self.cells, sums) if pair is None)
         if idle:
-            raise ValueError(f"`layers` must be layers that the model runs as whole layers when it is called. These were not: {idle}")
-        empty = ", ".join(cell.name for cell, (states, _) in zip(self.cells, sums) if not states.count)
+            raise ValueError(
+                "`layers` must be layers that the model runs as whole layers when it is called. "
+                f"These were not: {idle}"
+            )
+        empty = ", ".join(
+            cell.name for cell, (states, _) in zip(self.cells, sums) if not states.count
+        )
         if empty:
-            raise ValueError(f"`data` must have steps that are not masked. Every step is masked for: {empty}")
+            raise ValueError(
+                f"`data` must have steps that are not masked. Every step is masked for: {empty}"
+            )
         return sums
 
     def _run(self, batch):
-        """For each cell a list, of `(inputs, states, mask)` for each time that its layer is called."""
+        """For each cell a list, of `(inputs, states, mask)` for each time that its layer is
+        called.
+        """
         layers = list({id(cell.layer): cell.layer for cell in self.cells}.values())
         graph = tf.compat.v1.get_default_graph()
         records = {id(layer): [] for layer in layers}
@@ -145,7 +184,9 @@ class Recorder:
             for layer in layers:
                 stack.enter_context(_observed(layer, records[id(layer)], graph))
             self.model(batch, training=False)
-        return [[_of_cell(record, cell) for record in records[id(cell.layer)]] for cell in self.cells]
+        return [
+            [_of_cell(record, cell) for record in records[id(cell.layer)]] for cell in self.cells
+        ]
 
 
 def _of_cell(record, cell):
@@ -159,25 +200,31 @@ def _add(pair, states, inputs, mask, name):
         values = np.asarray(values, np.float64).reshape(-1, values.shape[-1])[keep]
         if not np.isfinite(values).all():
             raise ValueError(
-                f"The {what} of {name} must be finite: the weights have diverged, or `data` are not. "
-                f"Received: {np.count_nonzero(~np.isfinite(values))} of {values.size} values are NaN or infinite"
+                f"The {what} of {name} must be finite: the weights have diverged, or `data` are "
+                f"not. Received: {np.count_nonzero(~np.isfinite(values))} of {values.size} values "
+                "are NaN or infinite"
             )
         covariance.add(values)
 
 
 @contextlib.contextmanager
 def _observed(layer, records, graph):
-    """While it lasts, calls of `layer` leave `(inputs, states of each cell, mask)`, in the order in which the steps are taken, in `records`."""
+    """While it lasts, calls of `layer` leave `(inputs, states of each cell, mask)`, in the order in
+    which the steps are taken, in `records`.
+    """
     run = layer.inner_loop
 
     def inner_loop(sequences, initial_state, mask, training=False):
         if tf.compat.v1.get_default_graph() is not graph or _vectorized(sequences):
             raise ValueError(
-                f"The states of {layer.name!r} cannot be recorded: the model calls it in a loop of TensorFlow's (tf.while_loop, tf.map_fn, tf.vectorized_map), whose "
+                f"The states of {layer.name!r} cannot be recorded: the model calls it in a loop "
+                "of TensorFlow's (tf.while_loop, tf.map_fn, tf.vectorized_map), whose "
                 "rounds cannot be seen from outside."
             )
         with _all_states_returned(layer) as split:
-            last, outputs, states = run(sequences=sequences, initial_state=initial_state, mask=mask, training=training)
+            last, outputs, states = run(
+                sequences=sequences, initial_state=initial_state, mask=mask, training=training
+            )
         last, _ = split(last)
         outputs, all_states = split(outputs)
         kept = mask[0] if keras.tree.is_nested(mask) else mask
@@ -187,23 +234,32 @@ def _observed(layer, records, graph):
         records.append((sequences, all_states, kept))
         return last, outputs, states
 
-    # Past `__setattr__`, which would track what is set. Without cuDNN, for Bidirectional would run its two layers in one call that goes past both.
-    own = {"inner_loop": inner_loop, **({"use_cudnn": False} if hasattr(layer, "use_cudnn") else {})}
+    # Past `__setattr__`, which would track what is set. Without cuDNN, for Bidirectional would run
+    # its two layers in one call that goes past both.
+    own = {
+        "inner_loop": inner_loop,
+        **({"use_cudnn": False} if hasattr(layer, "use_cudnn") else {}),
+    }
     with _attributes(layer, **own):
         yield
 
 
 def _vectorized(tensor):
-    """Whether a tensor is of one round of `tf.vectorized_map`, which traces the round in the graph around it, for a number that is a placeholder."""
-    return not tf.executing_eagerly() and any(operation.type == "PlaceholderWithDefault" for operation in tensor.graph.get_operations())
+    """Whether a tensor is of one round of `tf.vectorized_map`, which traces the round in the graph
+    around it, for a number that is a placeholder.
+    """
+    return not tf.executing_eagerly() and any(
+        operation.type == "PlaceholderWithDefault" for operation in tensor.graph.get_operations()
+    )
 
 
 @contextlib.contextmanager
 def _all_states_returned(layer):
-    """While it lasts, `layer` returns all steps, and of a stack all states: yields what parts an output into `(output, [states of each cell])`.
+    """While it lasts, `layer` returns all steps, and of a stack all states: yields what parts an
+    output into `(output, [states of each cell])`.
 
-    LSTM, GRU and SimpleRNN put out their hidden states. The cells of a plain `RNN` put out what they like: there the hidden state, the first of a cell's states, is put
-    out beside it.
+    LSTM, GRU and SimpleRNN put out their hidden states. The cells of a plain `RNN` put out what
+    they like: there the hidden state, the first of a cell's states, is put out beside it.
     """
     if isinstance(layer, (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)):
         with _attributes(layer, return_sequences=True):
@@ -218,7 +274,9 @@ def _all_states_returned(layer):
         parts = new if stack and len(stack) > 1 else [new]
         first = [keras.tree.flatten(part)[0] for part in parts]
         sizes[:] = [tensor.shape[-1] for tensor in (output, *first)]
-        return tf.concat([output, *(tf.cast(tensor, output.dtype) for tensor in first)], axis=-1), new
+        return tf.concat(
+            [output, *(tf.cast(tensor, output.dtype) for tensor in first)], axis=-1
+        ), new
 
     def split(output):
         output, *states = tf.split(output, sizes, axis=-1)
@@ -244,7 +302,9 @@ def _attributes(layer, **values):
 @contextlib.contextmanager
 def _states_kept(cells):
     """Sets the states of stateful layers to zero, and afterwards to what they were."""
-    variables = [v for cell in cells if cell.layer.stateful for v in keras.tree.flatten(cell.layer.states)]
+    variables = [
+        v for cell in cells if cell.layer.stateful for v in keras.tree.flatten(cell.layer.states)
+    ]
     before = [to_numpy(variable) for variable in variables]
     for variable in variables:
         variable.assign(tf.zeros_like(variable))

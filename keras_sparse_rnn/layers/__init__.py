@@ -1,19 +1,21 @@
 """Keras layers that compute the live blocks of their kernels only.
 
-Each takes every argument of its Keras parent. `ksr.substitute` makes them from trained Keras layers; built directly, with `sparsity`, they start
-from a random pattern:
+Each takes every argument of its Keras parent. `ksr.substitute` makes them from trained Keras
+layers; built directly, with `sparsity`, they start from a random pattern:
 
 >>> import keras
 >>> from keras_sparse_rnn.layers import BlockSparseGRU
->>> model = keras.Sequential([keras.Input((None, 16)), BlockSparseGRU(48, block_shape=(16, 16), sparsity=0.5), keras.layers.Dense(1)])
+>>> gru = BlockSparseGRU(48, block_shape=(16, 16), sparsity=0.5)
+>>> model = keras.Sequential([keras.Input((None, 16)), gru, keras.layers.Dense(1)])
 >>> model.output_shape
 (None, 1)
 
-A model that was exported as a SavedModel (`model.export`) has the native ops in it: call `keras_sparse_rnn.ops.native_available()`, which registers
-them, before `tf.saved_model.load`. Files that Keras saves need nothing but `import keras_sparse_rnn`.
+A model that was exported as a SavedModel (`model.export`) has the native ops in it: call
+`keras_sparse_rnn.ops.native_available()`, which registers them, before `tf.saved_model.load`. Files
+that Keras saves need nothing but `import keras_sparse_rnn`.
 
-`storage="packed"` (the default) trains the live weights only; `storage="masked"` owns dense kernels, which a callback may prune while they train.
-"""
+`storage="packed"` (the default) trains the live weights only; `storage="masked"` owns dense
+kernels, which a callback may prune while they train."""
 
 from keras_sparse_rnn.layers.block_sparse_dense import BlockSparseDense
 from keras_sparse_rnn.layers.block_sparse_gru import BlockSparseGRU

@@ -1,4 +1,6 @@
-"""Regularizers and constraints of a dense kernel, as the variables of block-sparse layers need them."""
+"""Regularizers and constraints of a dense kernel, as the variables of block-sparse layers need
+them.
+"""
 
 import tensorflow as tf
 
@@ -8,8 +10,12 @@ from keras_sparse_rnn.regularizers.gates import SeesGates
 
 
 def _seeing_gates(function, kernel, grid):
-    """What a regularizer or constraint makes of a dense `kernel`. Those of this package are told its gates, which a tensor does not tell."""
-    return function(kernel, gates=grid.gates) if isinstance(function, SeesGates) else function(kernel)
+    """What a regularizer or constraint makes of a dense `kernel`. Those of this package are told
+    its gates, which a tensor does not tell.
+    """
+    return (
+        function(kernel, gates=grid.gates) if isinstance(function, SeesGates) else function(kernel)
+    )
 
 
 class DenseRegularizer:
@@ -22,17 +28,27 @@ class DenseRegularizer:
 
     def __call__(self, values):
         values, blocks = tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks)
-        packed = self.regularizer.of_packed(values, blocks, self.grid) if isinstance(self.regularizer, Regularizer) else None
-        return _seeing_gates(self.regularizer, ops.unpack(values, blocks, self.grid), self.grid) if packed is None else packed
+        packed = (
+            self.regularizer.of_packed(values, blocks, self.grid)
+            if isinstance(self.regularizer, Regularizer)
+            else None
+        )
+        return (
+            _seeing_gates(self.regularizer, ops.unpack(values, blocks, self.grid), self.grid)
+            if packed is None
+            else packed
+        )
 
 
 class MaskedRegularizer:
-    """Shows a regularizer of this package the live blocks that a masked layer has packed, instead of the dense kernel: the same penalty and gradient,
-    for a tenth of the time at 90 %.
+    """Shows a regularizer of this package the live blocks that a masked layer has packed, instead
+    of the dense kernel: the same penalty and gradient, for a tenth of the time at 90 %.
 
-    The layer calls `remember` when it packs in a training call. In a graph, the next penalty of the same graph is computed from these blocks, and its
-    gradient joins theirs before it is written into a dense one. Elsewhere, and for regularizers of blocks that do not divide the layer's, the dense
-    kernel is seen. So call the layer under the gradient tape under which its losses are computed, as `fit` does.
+    The layer calls `remember` when it packs in a training call. In a graph, the next penalty of the
+    same graph is computed from these blocks, and its gradient joins theirs before it is written
+    into a dense one. Elsewhere, and for regularizers of blocks that do not divide the layer's, the
+    dense kernel is seen. So call the layer under the gradient tape under which its losses are
+    computed, as `fit` does.
 
     Args:
         regularizer: a `Regularizer`.
@@ -45,7 +61,9 @@ class MaskedRegularizer:
         self._packed = None
 
     def remember(self, packed):
-        """Takes the `ops.PackedKernel` of the call that is being traced. Replicas trace side by side and must not take each other's."""
+        """Takes the `ops.PackedKernel` of the call that is being traced. Replicas trace side by
+        side and must not take each other's.
+        """
         self._packed = None if tf.executing_eagerly() or tf.distribute.has_strategy() else packed
 
     def __call__(self, kernel):
@@ -57,7 +75,8 @@ class MaskedRegularizer:
 
 
 class PackedConstraint:
-    """Applies a constraint of the dense kernel to packed values, and keeps the padding of partial blocks zero whatever an optimiser does.
+    """Applies a constraint of the dense kernel to packed values, and keeps the padding of partial
+    blocks zero whatever an optimiser does.
 
     Args:
         constraint: of the dense kernel `[inputs, gates * units]`, or None.
@@ -73,7 +92,11 @@ class PackedConstraint:
     def __call__(self, values):
         values, blocks = tf.convert_to_tensor(values), tf.convert_to_tensor(self.blocks)
         if self.constraint is not None:
-            return ops.pack(_seeing_gates(self.constraint, ops.unpack(values, blocks, self.grid), self.grid), blocks, self.grid)
+            return ops.pack(
+                _seeing_gates(self.constraint, ops.unpack(values, blocks, self.grid), self.grid),
+                blocks,
+                self.grid,
+            )
         return tf.where(self._inside(blocks), values, tf.zeros_like(values))
 
     def _inside(self, blocks):

@@ -12,9 +12,11 @@ STORAGES = ("packed", "masked")
 
 
 def takes_arguments_of(parent):
-    """Decorates `__init__(self, ..., **kwargs)` so that `help` and `inspect.signature` list the arguments of `parent` that go into `kwargs`.
+    """Decorates `__init__(self, ..., **kwargs)` so that `help` and `inspect.signature` list the
+    arguments of `parent` that go into `kwargs`.
 
-    They are read from `parent` when the class is made, so a layer takes what the installed Keras takes.
+    They are read from `parent` when the class is made, so a layer takes what the installed Keras
+    takes.
     """
 
     def decorate(init):
@@ -52,7 +54,8 @@ def check_weights(weights, storage):
     check_choice(weights, WEIGHTS, "weights")
     if weights != "float32" and storage != "packed":
         raise ValueError(
-            f'`weights` must be "float32" with `storage="masked"`, whose kernels are dense and trained: quantised kernels are packed and cannot be '
+            '`weights` must be "float32" with `storage="masked"`, whose kernels are dense and '
+            "trained: quantised kernels are packed and cannot be "
             f"trained. Received: weights={weights!r}, storage={storage!r}"
         )
     return weights
@@ -63,11 +66,13 @@ def check_live_blocks(live_blocks, count, storage):
     if live_blocks is None:
         return None
     valid = isinstance(live_blocks, (tuple, list)) and len(live_blocks) == count
-    valid = valid and all(isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 0 for n in live_blocks)
+    valid = valid and all(
+        isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 0 for n in live_blocks
+    )
     if not valid:
         raise ValueError(
-            f"`live_blocks` must be None or {count} integer(s) of at least 0, how many blocks of each kernel live. "
-            f"Received: live_blocks={live_blocks!r}"
+            f"`live_blocks` must be None or {count} integer(s) of at least 0, how many blocks of "
+            f"each kernel live. Received: live_blocks={live_blocks!r}"
         )
     if storage != "packed":
         raise ValueError(
@@ -78,6 +83,8 @@ def check_live_blocks(live_blocks, count, storage):
 
 
 def forgotten_arguments(layer):
-    """The arguments of a recurrent Keras layer, as a dict, that Keras leaves out of `get_config` (for some of the layers)."""
+    """The arguments of a recurrent Keras layer, as a dict, that Keras leaves out of `get_config`
+    (for some of the layers).
+    """
     owners = {"seed": layer.cell, "implementation": layer.cell, "use_cudnn": layer}
     return {name: getattr(owner, name) for name, owner in owners.items() if hasattr(owner, name)}

@@ -1,4 +1,6 @@
-"""What the block-sparse recurrent layers share: arguments, weights, and one op call for the whole sequence instead of Keras's loop over time."""
+"""What the block-sparse recurrent layers share: arguments, weights, and one op call for the whole
+sequence instead of Keras's loop over time.
+"""
 
 import contextlib
 import functools
@@ -8,7 +10,13 @@ import tensorflow as tf
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import storage as storages
-from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage, check_weights, forgotten_arguments
+from keras_sparse_rnn.layers.arguments import (
+    check_kernel,
+    check_live_blocks,
+    check_storage,
+    check_weights,
+    forgotten_arguments,
+)
 from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
 
 WEIGHTS = ("kernel", "recurrent_kernel")
@@ -17,32 +25,40 @@ WEIGHTS = ("kernel", "recurrent_kernel")
 class BlockSparseRNN:
     """Mixin over `keras.layers.LSTM`, `GRU` and `SimpleRNN`.
 
-    Everything around the loop over time is Keras's own: states, masks, `stateful`, `return_state`, saving. The weights are owned by the layer's
-    `cell`, as in Keras, so a masked layer has the weights of its parent, in order, names and shapes. (Keras files them under the name of the
+    Everything around the loop over time is Keras's own: states, masks, `stateful`, `return_state`,
+    saving. The weights are owned by the layer's `cell`, as in Keras, so a masked layer has the
+    weights of its parent, in order, names and shapes. (Keras files them under the name of the
     class, so a weights *file* of a Keras model is read through `ksr.to_dense`.)
 
-    The padding of partial blocks is zero and has no gradient, and a constraint keeps it zero. Of Keras's optimisers only Adafactor minds: it
-    divides 0 by 0 where a row and a column of a block are both padding. `ksr.substitute` gives it a larger `epsilon_1`; for layers that you build
+    The padding of partial blocks is zero and has no gradient, and a constraint keeps it zero. Of
+    Keras's optimisers only Adafactor minds: it divides 0 by 0 where a row and a column of a block
+    are both padding. `ksr.substitute` gives it a larger `epsilon_1`; for layers that you build
     yourself do so too: 1e-15.
 
-    A subclass says how many `gates` there are, the name `op` of its cell in `ops.why_not_native`, and runs the sequence in `_run`.
+    A subclass says how many `gates` there are, the name `op` of its cell in `ops.why_not_native`,
+    and runs the sequence in `_run`.
 
     Args:
         units: as in Keras.
-        block_shape: `(rows, columns)` of a block of the kernels of one gate, `[inputs, units]` and `[units, units]`.
+        block_shape: `(rows, columns)` of a block of the kernels of one gate, `[inputs, units]` and
+            `[units, units]`.
         recurrent_block_shape: that of the recurrent kernel, if it is another one.
-        sparsity: fraction of blocks that are zero in a fresh layer: a random choice, the same number in each gate. It follows `seed`, or
-            without one `keras.utils.set_random_seed`.
-        storage: `"packed"` owns the live blocks only, `"masked"` the dense kernels of the Keras layer (see `keras_sparse_rnn.layers.storage`).
-        kernel: `"auto"` runs the native op where it applies and plain TensorFlow elsewhere, `"native"` raises where it does not apply,
-            `"reference"` is plain TensorFlow.
-        live_blocks: how many blocks of the kernel and of the recurrent kernel live, instead of `sparsity`. `ksr.substitute` passes it.
-        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed kernels of a half or a quarter of the bytes, not trainable. Train
-            a float32 layer, then `ksr.substitute(model, weights="int8")`.
+        sparsity: fraction of blocks that are zero in a fresh layer: a random choice, the same
+            number in each gate. It follows `seed`, or without one `keras.utils.set_random_seed`.
+        storage: `"packed"` owns the live blocks only, `"masked"` the dense kernels of the Keras
+            layer (see `keras_sparse_rnn.layers.storage`).
+        kernel: `"auto"` runs the native op where it applies and plain TensorFlow elsewhere,
+            `"native"` raises where it does not apply, `"reference"` is plain TensorFlow.
+        live_blocks: how many blocks of the kernel and of the recurrent kernel live, instead of
+            `sparsity`. `ksr.substitute` passes it.
+        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed kernels of a half or
+            a quarter of the bytes, not trainable. Train a float32 layer, then
+            `ksr.substitute(model, weights="int8")`.
         kwargs: every argument of the Keras layer.
 
     Raises:
-        ValueError: an argument is out of its range, or a block is larger than the recurrent kernel of one gate.
+        ValueError: an argument is out of its range, or a block is larger than the recurrent kernel
+            of one gate.
     """
 
     gates = None
@@ -65,8 +81,12 @@ class BlockSparseRNN:
         self.block_shape = check_block_shape(block_shape)
         self.recurrent_block_shape = recurrent_block_shape
         if recurrent_block_shape is not None:
-            self.recurrent_block_shape = check_block_shape(recurrent_block_shape, "recurrent_block_shape")
-        check_block_fits(self.recurrent_block_shape or self.block_shape, (units, units), "recurrent_kernel")
+            self.recurrent_block_shape = check_block_shape(
+                recurrent_block_shape, "recurrent_block_shape"
+            )
+        check_block_fits(
+            self.recurrent_block_shape or self.block_shape, (units, units), "recurrent_kernel"
+        )
         self.sparsity = check_sparsity(sparsity)
         self.storage = check_storage(storage)
         self.kernel_choice = check_kernel(kernel)
@@ -77,12 +97,16 @@ class BlockSparseRNN:
 
     @property
     def grids(self):
-        """The `BlockGrid` of the kernel and that of the recurrent kernel. The layer must be built."""
+        """The `BlockGrid` of the kernel and that of the recurrent kernel. The layer must be
+        built.
+        """
         return self._grids
 
     @property
     def kernel_values(self):
-        """Live blocks of the kernel, float32 `[live, block rows, block columns]`. Packed storage only."""
+        """Live blocks of the kernel, float32 `[live, block rows, block columns]`. Packed storage
+        only.
+        """
         return self.cell.kernel_values
 
     @property
@@ -92,12 +116,16 @@ class BlockSparseRNN:
 
     @property
     def recurrent_kernel_values(self):
-        """Live blocks of the recurrent kernel, float32 `[live, block rows, block columns]`. Packed storage only."""
+        """Live blocks of the recurrent kernel, float32 `[live, block rows, block columns]`. Packed
+        storage only.
+        """
         return self.cell.recurrent_kernel_values
 
     @property
     def recurrent_kernel_blocks(self):
-        """Numbers of the live blocks of the recurrent kernel, int32 `[live]`. Packed storage only."""
+        """Numbers of the live blocks of the recurrent kernel, int32 `[live]`. Packed storage
+        only.
+        """
         return self.cell.recurrent_kernel_blocks
 
     @property
@@ -109,25 +137,36 @@ class BlockSparseRNN:
         self._check_native()
         self._grids = (
             BlockGrid(sequences_shape[-1], self.units, self.gates, self.block_shape),
-            BlockGrid(self.units, self.units, self.gates, self.recurrent_block_shape or self.block_shape),
+            BlockGrid(
+                self.units, self.units, self.gates, self.recurrent_block_shape or self.block_shape
+            ),
         )
         with _weights_made_by(self.cell, self._make_weight):
             super().build(sequences_shape)
 
     def dense_kernels(self):
-        """The kernel `[inputs, gates * units]` and the recurrent kernel `[units, gates * units]`, as NumPy arrays, dead blocks zero."""
+        """The kernel `[inputs, gates * units]` and the recurrent kernel `[units, gates * units]`,
+        as NumPy arrays, dead blocks zero.
+        """
         if self.storage == "masked":
             return tuple(getattr(self.cell, name).numpy() for name in WEIGHTS)
-        return tuple(storages.dense_kernel(self.cell, name, grid, self.weights_choice) for name, grid in zip(WEIGHTS, self._grids))
+        return tuple(
+            storages.dense_kernel(self.cell, name, grid, self.weights_choice)
+            for name, grid in zip(WEIGHTS, self._grids)
+        )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Runs all steps. Called by Keras, which prepares the states before and stores them afterwards."""
+        """Runs all steps. Called by Keras, which prepares the states before and stores them
+        afterwards.
+        """
         if keras.tree.is_nested(mask):
             mask = mask[0]
         kernels = self._packed_kernels(training)
         if training and self._needs_step_loop():
             with _kernels_lent_to(self.cell, kernels, self.compute_dtype):
-                return keras.layers.RNN.inner_loop(self, sequences, initial_state, mask, training=training)
+                return keras.layers.RNN.inner_loop(
+                    self, sequences, initial_state, mask, training=training
+                )
         if training and self.dropout:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
         if mask is not None:
@@ -136,7 +175,9 @@ class BlockSparseRNN:
         dtype = self._op_dtype()
         bias = None if self.bias is None else tf.cast(self.bias, dtype)
         if self.weights_choice != "float32" and bias is not None and not self.bias.trainable:
-            bias = tf.stop_gradient(bias)  # or the tape would want the gradient of an op that has none
+            bias = tf.stop_gradient(
+                bias
+            )  # or the tape would want the gradient of an op that has none
         states = [tf.cast(state, dtype) for state in initial_state]
         options = {
             "mask": mask,
@@ -175,11 +216,15 @@ class BlockSparseRNN:
         return {"activation": self.activation}
 
     def _op_dtype(self):
-        """The ops compute in float32, also under mixed precision; float64 layers stay float64 (on the reference)."""
+        """The ops compute in float32, also under mixed precision; float64 layers stay float64 (on
+        the reference).
+        """
         return "float64" if self.compute_dtype == "float64" else "float32"
 
     def _needs_step_loop(self):
-        """Whether training needs something at every step that the whole-sequence ops lack: Keras's own loop has it."""
+        """Whether training needs something at every step that the whole-sequence ops lack: Keras's
+        own loop has it.
+        """
         separate_masks = getattr(self.cell, "implementation", 2) == 1
         return self.recurrent_dropout > 0 or (self.dropout > 0 and separate_masks)
 
@@ -189,7 +234,8 @@ class BlockSparseRNN:
         reason = ops.why_not_native(self.op, dtype=self._op_dtype(), **self._op_options())
         if self._needs_step_loop():
             reason = (
-                "they have no dropout between time steps (`recurrent_dropout`, or `dropout` with `implementation=1`)"
+                "they have no dropout between time steps (`recurrent_dropout`, or `dropout` "
+                "with `implementation=1`)"
             )
         if reason:
             raise ValueError(
@@ -198,12 +244,18 @@ class BlockSparseRNN:
             )
 
     def _make_weight(self, add_weight, *, name, shape, initializer, **kept):
-        """Stands in for `add_weight` of the cell while it is built: makes the kernels, leaves the bias alone."""
+        """Stands in for `add_weight` of the cell while it is built: makes the kernels, leaves the
+        bias alone.
+        """
         if name not in WEIGHTS:
             return add_weight(name=name, shape=shape, initializer=initializer, **kept)
         index = WEIGHTS.index(name)
         grid = self._grids[index]
-        live = self.live_blocks[index] if self.live_blocks else storages.live_count(grid, self.sparsity, self.storage)
+        live = (
+            self.live_blocks[index]
+            if self.live_blocks
+            else storages.live_count(grid, self.sparsity, self.storage)
+        )
         if live > grid.count:
             raise ValueError(
                 f"`live_blocks` must not exceed the {grid.count} blocks of the {name}. "
@@ -212,7 +264,9 @@ class BlockSparseRNN:
         seed = None if self.cell.seed is None else (self.cell.seed, index)
         blocks = storages.random_blocks(grid, live, seed)
         if self.storage == "masked":
-            return storages.add_masked_weight(add_weight, name, grid, blocks, shape=shape, initializer=initializer, **kept)
+            return storages.add_masked_weight(
+                add_weight, name, grid, blocks, shape=shape, initializer=initializer, **kept
+            )
         options = {"initializer": initializer, "weights": self.weights_choice, **kept}
         storages.add_packed_weights(self.cell, add_weight, name, grid, blocks, **options)
         return None
@@ -221,15 +275,23 @@ class BlockSparseRNN:
         """The kernel and the recurrent kernel as `ops.PackedKernel`s."""
         dtype = self._op_dtype()
         if self.storage == "packed":
-            return [storages.packed_kernel(self.cell, name, grid, dtype, self.weights_choice) for name, grid in zip(WEIGHTS, self._grids)]
+            return [
+                storages.packed_kernel(self.cell, name, grid, dtype, self.weights_choice)
+                for name, grid in zip(WEIGHTS, self._grids)
+            ]
         native = self.kernel_choice != "reference"
         native = native and not ops.why_not_native(self.op, dtype=dtype, **self._op_options())
-        return [storages.masked_kernel(getattr(self.cell, name), grid, dtype, native, training) for name, grid in zip(WEIGHTS, self._grids)]
+        return [
+            storages.masked_kernel(getattr(self.cell, name), grid, dtype, native, training)
+            for name, grid in zip(WEIGHTS, self._grids)
+        ]
 
 
 @contextlib.contextmanager
 def _weights_made_by(cell, make_weight):
-    """While it lasts, `cell.add_weight(...)` is `make_weight(add_weight, ...)`: so a Keras cell builds itself, bias and all, with other kernels."""
+    """While it lasts, `cell.add_weight(...)` is `make_weight(add_weight, ...)`: so a Keras cell
+    builds itself, bias and all, with other kernels.
+    """
     vars(cell)["add_weight"] = functools.partial(make_weight, cell.add_weight)
     try:
         yield
@@ -239,10 +301,14 @@ def _weights_made_by(cell, make_weight):
 
 @contextlib.contextmanager
 def _kernels_lent_to(cell, kernels, dtype):
-    """While it lasts, `cell` has dense kernels, with which Keras's own loop over time can call it."""
+    """While it lasts, `cell` has dense kernels, with which Keras's own loop over time can call
+    it.
+    """
     own = {name: vars(cell).get(name) for name in WEIGHTS}
     # Past `__setattr__`, which would track the tensors as state of the cell.
-    vars(cell).update(zip(WEIGHTS, (ops.unpack(*ops.dequantize(kernel, dtype)[:3]) for kernel in kernels)))
+    vars(cell).update(
+        zip(WEIGHTS, (ops.unpack(*ops.dequantize(kernel, dtype)[:3]) for kernel in kernels))
+    )
     try:
         yield
     finally:

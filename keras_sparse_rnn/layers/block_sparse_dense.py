@@ -5,27 +5,38 @@ import tensorflow as tf
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import storage as storages
-from keras_sparse_rnn.layers.arguments import check_kernel, check_live_blocks, check_storage, check_weights, takes_arguments_of
+from keras_sparse_rnn.layers.arguments import (
+    check_kernel,
+    check_live_blocks,
+    check_storage,
+    check_weights,
+    takes_arguments_of,
+)
 from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class BlockSparseDense(keras.layers.Dense):
-    """`keras.layers.Dense` that computes the live blocks of its kernel only: `activation(x W + b)`, `W` zero outside its live blocks.
+    """`keras.layers.Dense` that computes the live blocks of its kernel only: `activation(x W + b)`,
+    `W` zero outside its live blocks.
 
-    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`, `bias` `[units]`, and `kernel_blocks`, int32 `[live]`, not
-    trainable. In masked storage: those of `keras.layers.Dense`. Gradients reach live weights only.
+    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`, `bias`
+    `[units]`, and `kernel_blocks`, int32 `[live]`, not trainable. In masked storage: those of
+    `keras.layers.Dense`. Gradients reach live weights only.
 
     Args:
         units: size of the output.
         block_shape: `(rows, columns)` of a block of the kernel `[inputs, units]`.
-        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random (`keras.utils.set_random_seed`).
-        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
+        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random
+            (`keras.utils.set_random_seed`).
+        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer,
+            so that `BlockPruning` can prune them.
         kernel: `"auto"`, `"native"` or `"reference"`.
         live_blocks: `(n,)`, how many blocks live, instead of `sparsity`.
         weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable.
-        kwargs: every argument of `keras.layers.Dense`. The regularizer and the constraint of the kernel see it dense. `lora_rank` and
-            `quantization_config` must be None: both work on a dense kernel.
+        kwargs: every argument of `keras.layers.Dense`. The regularizer and the constraint of the
+            kernel see it dense. `lora_rank` and `quantization_config` must be None: both work on a
+            dense kernel.
 
     Raises:
         ValueError: an argument is out of its range, or a block is larger than the kernel.
@@ -36,17 +47,28 @@ class BlockSparseDense(keras.layers.Dense):
 
     @takes_arguments_of(keras.layers.Dense)
     def __init__(
-        self, units, block_shape=(16, 16), *, sparsity=0.0, storage="packed", kernel="auto", live_blocks=None, weights="float32", **kwargs
+        self,
+        units,
+        block_shape=(16, 16),
+        *,
+        sparsity=0.0,
+        storage="packed",
+        kernel="auto",
+        live_blocks=None,
+        weights="float32",
+        **kwargs,
     ):
         super().__init__(units, **kwargs)
         for name in ("lora_rank", "quantization_config"):
             if kwargs.get(name) is not None:
                 raise ValueError(
-                    f"`{name}` must be None: a BlockSparseDense has no dense kernel. Received: {name}={kwargs[name]!r}"
+                    f"`{name}` must be None: a BlockSparseDense has no dense kernel. Received: "
+                    f"{name}={kwargs[name]!r}"
                 )
         if self.quantization_mode:
             raise ValueError(
-                f"`dtype` must be a float policy for a BlockSparseDense. Received: dtype={self.dtype_policy.name!r}"
+                "`dtype` must be a float policy for a BlockSparseDense. Received: "
+                f"dtype={self.dtype_policy.name!r}"
             )
         self.block_shape = check_block_shape(block_shape)
         check_block_fits((1, self.block_shape[1]), (1, units), "kernel")
@@ -64,7 +86,9 @@ class BlockSparseDense(keras.layers.Dense):
 
     def build(self, input_shape):
         check_block_fits(self.block_shape, (input_shape[-1], self.units), "kernel")
-        reason = self.kernel_choice == "native" and ops.why_not_native(self.op, dtype=self._op_dtype())
+        reason = self.kernel_choice == "native" and ops.why_not_native(
+            self.op, dtype=self._op_dtype()
+        )
         if reason:
             raise ValueError(
                 f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. '
@@ -78,7 +102,11 @@ class BlockSparseDense(keras.layers.Dense):
         if name != "kernel":
             return super().add_weight(*args, name=name, initializer=initializer, **options)
         (grid,) = self._grids
-        live = self.live_blocks[0] if self.live_blocks else storages.live_count(grid, self.sparsity, self.storage)
+        live = (
+            self.live_blocks[0]
+            if self.live_blocks
+            else storages.live_count(grid, self.sparsity, self.storage)
+        )
         if live > grid.count:
             raise ValueError(
                 f"`live_blocks` must not exceed the {grid.count} blocks of the kernel. "
@@ -86,7 +114,9 @@ class BlockSparseDense(keras.layers.Dense):
             )
         blocks = storages.random_blocks(grid, live, None)
         if self.storage == "masked":
-            return storages.add_masked_weight(super().add_weight, name, grid, blocks, initializer=initializer, **options)
+            return storages.add_masked_weight(
+                super().add_weight, name, grid, blocks, initializer=initializer, **options
+            )
         options.pop("shape")
         options.update(initializer=initializer, weights=self.weights_choice)
         storages.add_packed_weights(self, super().add_weight, name, grid, blocks, **options)
@@ -109,12 +139,15 @@ class BlockSparseDense(keras.layers.Dense):
 
     def quantize(self, *args, **kwargs):
         """Not supported: export with int8 weights instead."""
-        raise NotImplementedError(f"A BlockSparseDense cannot be quantized by Keras. Received: the layer {self.name!r}")
+        raise NotImplementedError(
+            f"A BlockSparseDense cannot be quantized by Keras. Received: the layer {self.name!r}"
+        )
 
     def enable_lora(self, *args, **kwargs):
         """Not supported: LoRA adds a dense kernel."""
         raise ValueError(
-            f"LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer {self.name!r}"
+            "LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer "
+            f"{self.name!r}"
         )
 
     def save_own_variables(self, store):

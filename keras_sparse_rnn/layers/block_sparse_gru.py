@@ -17,25 +17,32 @@ class BlockSparseGRU(BlockSparseRNN, keras.layers.GRU):
         z, r = sigmoid(z + z'), sigmoid(r + r')
         h = z * h + (1 - z) * tanh(n + r * n')
 
-    With `reset_after=False` there is one bias, and the last line has `((r * h) U)_n` in place of `r * n'`. Gradients reach live weights only.
+    With `reset_after=False` there is one bias, and the last line has `((r * h) U)_n` in place of `r
+    * n'`. Gradients reach live weights only.
 
-    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`, `recurrent_kernel_values`, `bias` (`[2, 3 * units]`, with
-    `reset_after=False` `[3 * units]`), and `kernel_blocks`, `recurrent_kernel_blocks`, int32 `[live]`, not trainable. In masked storage:
-    those of `keras.layers.GRU`.
+    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`,
+    `recurrent_kernel_values`, `bias` (`[2, 3 * units]`, with `reset_after=False` `[3 * units]`),
+    and `kernel_blocks`, `recurrent_kernel_blocks`, int32 `[live]`, not trainable. In masked
+    storage: those of `keras.layers.GRU`.
 
-    `unroll` and `use_cudnn` change nothing: the whole sequence is one op call. `recurrent_dropout`, and `dropout` with `implementation=1`,
-    train in Keras's own loop over unpacked kernels.
+    `unroll` and `use_cudnn` change nothing: the whole sequence is one op call. `recurrent_dropout`,
+    and `dropout` with `implementation=1`, train in Keras's own loop over unpacked kernels.
 
     Args:
         units: size of the output and of the state.
-        block_shape: `(rows, columns)` of a block of `[inputs, units]` and `[units, units]`, the kernels of one gate.
+        block_shape: `(rows, columns)` of a block of `[inputs, units]` and `[units, units]`, the
+            kernels of one gate.
         recurrent_block_shape: that of the recurrent kernel, if it is another one.
-        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random.
-        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
+        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at
+            random.
+        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer,
+            so that `BlockPruning` can prune them.
         kernel: `"auto"`, `"native"` or `"reference"`.
         live_blocks: how many blocks of the two kernels live, instead of `sparsity`.
-        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable. See `ksr.substitute`.
-        kwargs: every argument of `keras.layers.GRU`. Regularizers and constraints see the dense kernels.
+        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable. See
+            `ksr.substitute`.
+        kwargs: every argument of `keras.layers.GRU`. Regularizers and constraints see the dense
+            kernels.
     """
 
     gates = 3

@@ -19,11 +19,12 @@ class BlockSparseLSTM(BlockSparseRNN, keras.layers.LSTM):
 
     Gradients reach live weights only.
 
-    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`, `recurrent_kernel_values`, `bias` `[4 * units]`, and
-    `kernel_blocks`, `recurrent_kernel_blocks`, int32 `[live]`, not trainable. In masked storage: those of `keras.layers.LSTM`.
+    Weights in packed storage: `kernel_values` `[live, block rows, block columns]`,
+    `recurrent_kernel_values`, `bias` `[4 * units]`, and `kernel_blocks`, `recurrent_kernel_blocks`,
+    int32 `[live]`, not trainable. In masked storage: those of `keras.layers.LSTM`.
 
-    `unroll` and `use_cudnn` change nothing: the whole sequence is one op call. `recurrent_dropout`, and `dropout` with `implementation=1`,
-    train in Keras's own loop over unpacked kernels.
+    `unroll` and `use_cudnn` change nothing: the whole sequence is one op call. `recurrent_dropout`,
+    and `dropout` with `implementation=1`, train in Keras's own loop over unpacked kernels.
 
     Example:
 
@@ -31,19 +32,24 @@ class BlockSparseLSTM(BlockSparseRNN, keras.layers.LSTM):
     >>> layer = BlockSparseLSTM(64, block_shape=(16, 16), sparsity=0.75, return_sequences=True)
     >>> layer(np.zeros((2, 7, 32), "float32")).shape
     TensorShape([2, 7, 64])
-    >>> tuple(layer.recurrent_kernel_values.shape)             # 4 gates of 16 blocks each, a quarter of them live
+    >>> tuple(layer.recurrent_kernel_values.shape)  # 4 gates of 16 blocks, a quarter of them live
     (16, 16, 16)
 
     Args:
         units: size of the output and of the states.
-        block_shape: `(rows, columns)` of a block of `[inputs, units]` and `[units, units]`, the kernels of one gate.
+        block_shape: `(rows, columns)` of a block of `[inputs, units]` and `[units, units]`, the
+            kernels of one gate.
         recurrent_block_shape: that of the recurrent kernel, if it is another one.
-        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random.
-        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer, so that `BlockPruning` can prune them.
+        sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at
+            random.
+        storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer,
+            so that `BlockPruning` can prune them.
         kernel: `"auto"`, `"native"` or `"reference"`.
         live_blocks: how many blocks of the two kernels live, instead of `sparsity`.
-        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable. See `ksr.substitute`.
-        kwargs: every argument of `keras.layers.LSTM`. Regularizers and constraints see the dense kernels.
+        weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable. See
+            `ksr.substitute`.
+        kwargs: every argument of `keras.layers.LSTM`. Regularizers and constraints see the dense
+            kernels.
     """
 
     gates = 4
@@ -55,4 +61,6 @@ class BlockSparseLSTM(BlockSparseRNN, keras.layers.LSTM):
         return {"activation": self.activation, "recurrent_activation": self.recurrent_activation}
 
     def _run(self, x, states, packed, recurrent_packed, bias, options):
-        return ops.block_sparse_lstm(x, *states, packed, recurrent_packed, bias, **self._op_options(), **options)
+        return ops.block_sparse_lstm(
+            x, *states, packed, recurrent_packed, bias, **self._op_options(), **options
+        )

@@ -1,17 +1,21 @@
 """How one kernel of a block-sparse layer is kept, packed or masked, and how the ops get to see it.
 
-**Packed**: the layer owns the live blocks, `values` `[live, block rows, block columns]` (trainable), and their numbers `blocks` int32 `[live]`
-(not trainable). Gradients and optimiser state exist for live weights only. The pattern is that of `blocks`: fixed, unless somebody assigns both.
+**Packed**: the layer owns the live blocks, `values` `[live, block rows, block columns]`
+(trainable), and their numbers `blocks` int32 `[live]` (not trainable). Gradients and optimiser
+state exist for live weights only. The pattern is that of `blocks`: fixed, unless somebody assigns
+both.
 
-**Masked**: the layer owns the dense kernel of its Keras parent. A block lives if any weight in it is not zero. The live blocks are packed at
-the start of each call, so the layer gets faster as `BlockPruning` prunes it, and gradients reach live blocks only: a dead block stays dead.
+**Masked**: the layer owns the dense kernel of its Keras parent. A block lives if any weight in it
+is not zero. The live blocks are packed at the start of each call, so the layer gets faster as
+`BlockPruning` prunes it, and gradients reach live blocks only: a dead block stays dead.
 
-A kernel that is all zero or a multiple of the identity is what an initializer gives, not a pattern: all its blocks live, as for `BlockPruning`,
-so that it can learn. (`BlockPruning` always leaves a block, so it never makes a kernel all zero.)
+A kernel that is all zero or a multiple of the identity is what an initializer gives, not a pattern:
+all its blocks live, as for `BlockPruning`, so that it can learn. (`BlockPruning` always leaves a
+block, so it never makes a kernel all zero.)
 
-Regularisers and constraints mean what they mean in Keras in both storages: they see the dense kernel `[inputs, gates * units]`. In packed storage
-it is unpacked for them, except for L1 and L2, which sum over weights and so may see the packed ones, and for a GroupLasso of the same blocks.
-"""
+Regularisers and constraints mean what they mean in Keras in both storages: they see the dense
+kernel `[inputs, gates * units]`. In packed storage it is unpacked for them, except for L1 and L2,
+which sum over weights and so may see the packed ones, and for a GroupLasso of the same blocks."""
 
 import functools
 import random
@@ -28,25 +32,43 @@ SUMS_OVER_WEIGHTS = (keras.regularizers.L1, keras.regularizers.L2, keras.regular
 
 
 def live_count(grid, sparsity, storage):
-    """How many blocks of `grid` live at `sparsity`: as many in each gate. In masked storage at least one, for all zero is no pattern there."""
+    """How many blocks of `grid` live at `sparsity`: as many in each gate. In masked storage at
+    least one, for all zero is no pattern there.
+    """
     per_gate = grid.columns * grid.rows
     return max(grid.gates * (per_gate - round(sparsity * per_gate)), int(storage == "masked"))
 
 
 def random_blocks(grid, count, seed):
-    """The numbers of `count` live blocks, int32, ascending, chosen at random and as evenly over the gates as `count` allows.
+    """The numbers of `count` live blocks, int32, ascending, chosen at random and as evenly over the
+    gates as `count` allows.
 
     `seed=None` follows `keras.utils.set_random_seed`.
     """
     generator = np.random.default_rng(random.randint(0, 2**31) if seed is None else seed)
     per_gate = grid.columns * grid.rows
     counts = [(count + gate) // grid.gates for gate in range(grid.gates)]
-    chosen = [gate * per_gate + generator.permutation(per_gate)[:live] for gate, live in enumerate(counts)]
+    chosen = [
+        gate * per_gate + generator.permutation(per_gate)[:live] for gate, live in enumerate(counts)
+    ]
     return np.sort(np.concatenate(chosen)).astype(np.int32)
 
 
-def add_packed_weights(owner, add_weight, name, grid, blocks, *, initializer, weights="float32", regularizer=None, constraint=None, **options):
-    """Creates the variables `<name>_values` and `<name>_blocks` of a packed kernel, and `<name>_scales` of one of int8, as attributes of `owner`.
+def add_packed_weights(
+    owner,
+    add_weight,
+    name,
+    grid,
+    blocks,
+    *,
+    initializer,
+    weights="float32",
+    regularizer=None,
+    constraint=None,
+    **options,
+):
+    """Creates the variables `<name>_values` and `<name>_blocks` of a packed kernel, and
+    `<name>_scales` of one of int8, as attributes of `owner`.
 
     Quantised kernels are not trainable, so regularizers and constraints do not concern them.
 
@@ -68,7 +90,11 @@ def add_packed_weights(owner, add_weight, name, grid, blocks, *, initializer, we
         return ops.quantize(ops.PackedKernel(values, blocks, grid), weights)
 
     def initial_values(shape, dtype=None):
-        return initial().values if quantized else ops.pack(initializer(grid.kernel_shape, dtype=dtype), blocks, grid)
+        return (
+            initial().values
+            if quantized
+            else ops.pack(initializer(grid.kernel_shape, dtype=dtype), blocks, grid)
+        )
 
     if quantized:
         options.update(dtype=weights, trainable=False)
@@ -110,15 +136,22 @@ def add_packed_weights(owner, add_weight, name, grid, blocks, *, initializer, we
 
 
 def packed_kernel(owner, name, grid, dtype, weights):
-    """The `ops.PackedKernel` of the variables that `add_packed_weights` made: float values of `dtype`, quantised ones as they are stored.
+    """The `ops.PackedKernel` of the variables that `add_packed_weights` made: float values of
+    `dtype`, quantised ones as they are stored.
 
-    `weights` tells them apart, not the variables' dtype: under the policy "bfloat16" trainable ones are bfloat16, too.
+    `weights` tells them apart, not the variables' dtype: under the policy "bfloat16" trainable ones
+    are bfloat16, too.
     """
-    values, blocks = tf.convert_to_tensor(getattr(owner, f"{name}_values")), tf.convert_to_tensor(getattr(owner, f"{name}_blocks"))
+    values, blocks = (
+        tf.convert_to_tensor(getattr(owner, f"{name}_values")),
+        tf.convert_to_tensor(getattr(owner, f"{name}_blocks")),
+    )
     if weights == "float32":
         return ops.PackedKernel(tf.cast(values, dtype), blocks, grid)
     scales = getattr(owner, f"{name}_scales", None)
-    return ops.PackedKernel(values, blocks, grid, None if scales is None else tf.convert_to_tensor(scales))
+    return ops.PackedKernel(
+        values, blocks, grid, None if scales is None else tf.convert_to_tensor(scales)
+    )
 
 
 def packed_variables(owner, name):
@@ -132,7 +165,9 @@ def dense_kernel(owner, name, grid, weights):
     blocks = getattr(owner, f"{name}_blocks").numpy()
     if weights == "float32":
         return grid.unpack(getattr(owner, f"{name}_values").numpy(), blocks)
-    return grid.unpack(ops.dequantize(packed_kernel(owner, name, grid, None, weights)).values.numpy(), blocks)
+    return grid.unpack(
+        ops.dequantize(packed_kernel(owner, name, grid, None, weights)).values.numpy(), blocks
+    )
 
 
 def masked_initializer(initializer, grid, blocks):
@@ -141,9 +176,12 @@ def masked_initializer(initializer, grid, blocks):
     Raises:
         ValueError: `initializer` leaves more of them zero, so the weights could not say which live.
     """
-    if len(blocks) < grid.count and isinstance(initializer, (keras.initializers.Zeros, keras.initializers.Identity)):
+    if len(blocks) < grid.count and isinstance(
+        initializer, (keras.initializers.Zeros, keras.initializers.Identity)
+    ):
         raise ValueError(
-            '`sparsity` must be 0 in a layer of `storage="masked"` whose kernel starts with zeros: which blocks live stands in the weights '
+            '`sparsity` must be 0 in a layer of `storage="masked"` whose kernel starts with '
+            "zeros: which blocks live stands in the weights "
             f"alone. Received: an initializer of class {type(initializer).__name__}"
         )
     live = np.zeros(grid.count, bool)
@@ -157,7 +195,9 @@ def masked_initializer(initializer, grid, blocks):
 
 
 def add_masked_weight(add_weight, name, grid, blocks, *, initializer, **options):
-    """Creates the dense variable of a masked kernel, of which only the blocks numbered `blocks` are not zero, and returns it."""
+    """Creates the dense variable of a masked kernel, of which only the blocks numbered `blocks` are
+    not zero, and returns it.
+    """
     initializer = masked_initializer(initializer, grid, blocks)
     # Without autocast: kernels are computed with in float32 also under mixed precision.
     variable = add_weight(name=name, initializer=initializer, autocast=False, **options)
@@ -175,16 +215,20 @@ def masked_kernel(variable, grid, dtype, native, training):
 
 
 def is_initial(kernel):
-    """Whether a dense `kernel` is all zero or a multiple of the identity: one value on the diagonal, nothing beside it. A bool tensor."""
+    """Whether a dense `kernel` is all zero or a multiple of the identity: one value on the
+    diagonal, nothing beside it. A bool tensor.
+    """
     diagonal = tf.linalg.diag_part(kernel)
     nothing_beside = tf.math.count_nonzero(kernel) == tf.math.count_nonzero(diagonal)
     return nothing_beside & tf.reduce_all(diagonal == diagonal[0])
 
 
 def pack_live(kernel, grid):
-    """Packs the blocks of a dense `kernel` that are not all zero, or every block if it `is_initial`. How many there are is known only when it runs.
+    """Packs the blocks of a dense `kernel` that are not all zero, or every block if it
+    `is_initial`. How many there are is known only when it runs.
 
-    The kernel is read once, to see what lives; only live blocks are copied. Gradients reach them only. Native where it can be.
+    The kernel is read once, to see what lives; only live blocks are copied. Gradients reach them
+    only. Native where it can be.
     """
     if tf.config.list_physical_devices("GPU") or ops.why_not_native("matmul", dtype=kernel.dtype):
         return pack_live_in_tensorflow(kernel, grid)
@@ -194,13 +238,17 @@ def pack_live(kernel, grid):
 
 
 def pack_live_in_tensorflow(kernel, grid):
-    """`pack_live` in plain TensorFlow: for other dtypes, and what the native op is tested against."""
+    """`pack_live` in plain TensorFlow: for other dtypes, and what the native op is tested
+    against.
+    """
     dense = kernel
     height, width = grid.block_shape
     gates, columns, rows = grid.shape
     if has_padding(grid):
         kernel = tf.reshape(kernel, (grid.inputs, gates, grid.units))
-        kernel = tf.pad(kernel, ((0, rows * height - grid.inputs), (0, 0), (0, columns * width - grid.units)))
+        kernel = tf.pad(
+            kernel, ((0, rows * height - grid.inputs), (0, 0), (0, columns * width - grid.units))
+        )
     strips = tf.reshape(
         kernel, (rows * height, gates * columns, width)
     )  # a block is `height` of them, one below the other
@@ -218,7 +266,9 @@ def pack_live_in_tensorflow(kernel, grid):
 
 
 def pack_all(kernel, grid):
-    """Packs every block of a dense `kernel`: of static shape, for XLA. Gradients reach only the blocks that live for `pack_live`."""
+    """Packs every block of a dense `kernel`: of static shape, for XLA. Gradients reach only the
+    blocks that live for `pack_live`.
+    """
     blocks = np.arange(grid.count, dtype=np.int32)
     values = ops.pack(kernel, blocks, grid)
     alive = tf.reduce_any(values != 0, axis=(1, 2), keepdims=True) | is_initial(kernel)

@@ -1,10 +1,14 @@
-"""Distances in TensorFlow, with gradients that are finite everywhere (in reverse mode, `tf.GradientTape`)."""
+"""Distances in TensorFlow, with gradients that are finite everywhere (in reverse mode,
+`tf.GradientTape`).
+"""
 
 import tensorflow as tf
 
 
 def differences(a, b):
-    """One tensor `[points of a, points of b]` for each coordinate: that of the point of `a` less that of the point of `b`."""
+    """One tensor `[points of a, points of b]` for each coordinate: that of the point of `a` less
+    that of the point of `b`.
+    """
     a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
     return [a[:, None, axis] - b[None, :, axis] for axis in range(a.shape[-1])]
 
@@ -23,4 +27,6 @@ def root(squares):
 def around(differences, period):
     """Distances on a circle of circumference `period`."""
     period = tf.cast(period, differences.dtype)
-    return tf.abs(differences - period * tf.round(differences / period))  # several times as fast as a modulo
+    return tf.abs(
+        differences - period * tf.round(differences / period)
+    )  # several times as fast as a modulo

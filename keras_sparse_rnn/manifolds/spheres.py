@@ -13,8 +13,9 @@ GOLDEN = (1 + 5**0.5) / 2
 class UnitVectors(Manifold):
     """Unit vectors; their distance is `radius` times the angle between them.
 
-    `radius * acos <a, b>`, computed as `2 * radius * atan2(|a - b|, |a + b|)` of the vectors scaled to length one: the same in exact numbers, but the
-    cosine of a small angle rounds to 1, and the gradient of acos is infinite there.
+    `radius * acos <a, b>`, computed as `2 * radius * atan2(|a - b|, |a + b|)` of the vectors scaled
+    to length one: the same in exact numbers, but the cosine of a small angle rounds to 1, and the
+    gradient of acos is infinite there.
     """
 
     coordinates = None
@@ -33,7 +34,9 @@ class UnitVectors(Manifold):
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class Circle(UnitVectors):
-    """Unit vectors of the plane. The distance is 5 times the angle, so once round is 31.4. The lattice runs round by angle."""
+    """Unit vectors of the plane. The distance is 5 times the angle, so once round is 31.4. The
+    lattice runs round by angle.
+    """
 
     coordinates = 2
 
@@ -44,7 +47,9 @@ class Circle(UnitVectors):
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class Sphere(UnitVectors):
-    """Unit vectors of space. The distance is 5 times the angle; the area is 314. The lattice is Fibonacci's spiral from pole to pole."""
+    """Unit vectors of space. The distance is 5 times the angle; the area is 314. The lattice is
+    Fibonacci's spiral from pole to pole.
+    """
 
     coordinates = 3
 
@@ -59,7 +64,8 @@ class Sphere(UnitVectors):
 class Sphere3(UnitVectors):
     """Unit vectors of four dimensions. The distance is 10 times the angle; the volume is 19,739.
 
-    The lattice is the super-Fibonacci spiral (Alexa 2022, "Super-Fibonacci Spirals: Fast, Low-Discrepancy Sampling of SO(3)").
+    The lattice is the super-Fibonacci spiral (Alexa 2022, "Super-Fibonacci Spirals: Fast,
+    Low-Discrepancy Sampling of SO(3)").
     """
 
     coordinates = 4
@@ -67,12 +73,25 @@ class Sphere3(UnitVectors):
 
     def lattice(self, count):
         number = np.arange(count) + 0.5
-        first, second = 2 * np.pi * number / 2**0.5, 2 * np.pi * number / 1.533751168755204288118041  # psi**4 = psi + 4
+        first, second = (
+            2 * np.pi * number / 2**0.5,
+            2 * np.pi * number / 1.533751168755204288118041,
+        )  # psi**4 = psi + 4
         inner, outer = np.sqrt(number / count), np.sqrt(1 - number / count)
-        return np.stack([inner * np.sin(first), inner * np.cos(first), outer * np.sin(second), outer * np.cos(second)], axis=1)
+        return np.stack(
+            [
+                inner * np.sin(first),
+                inner * np.cos(first),
+                outer * np.sin(second),
+                outer * np.cos(second),
+            ],
+            axis=1,
+        )
 
     def chart(self, points):
-        """Stereographic, from the pole at `w = -1`, drawn in to a ball: a neuron there would be infinitely far."""
+        """Stereographic, from the pole at `w = -1`, drawn in to a ball: a neuron there would be
+        infinitely far.
+        """
         points = points / np.linalg.norm(points, axis=1, keepdims=True)
         flat = points[:, :3] / (1 + points[:, 3:] + 1e-12)
         length = np.linalg.norm(flat, axis=1, keepdims=True)

@@ -1,19 +1,22 @@
-"""Block-sparse matrix products and whole recurrent sequences, native where they can be, plain TensorFlow elsewhere.
+"""Block-sparse matrix products and whole recurrent sequences, native where they can be, plain
+TensorFlow elsewhere.
 
 >>> import numpy as np
 >>> from keras_sparse_rnn import ops, patterns
 >>> grid = patterns.BlockGrid(inputs=32, units=48, gates=1, block_shape=(16, 16))
 >>> kernel = np.random.default_rng(0).normal(size=(32, 48)).astype("float32")
->>> values, blocks = grid.pack(kernel * grid.expand(patterns.Block((16, 16)).keep(grid, kernel, sparsity=0.5)))
->>> ops.block_sparse_matmul(np.ones((2, 32), "float32"), ops.PackedKernel(values, blocks, grid)).shape
+>>> keep = patterns.Block((16, 16)).keep(grid, kernel, sparsity=0.5)
+>>> packed = ops.PackedKernel(*grid.pack(kernel * grid.expand(keep)), grid)
+>>> ops.block_sparse_matmul(np.ones((2, 32), "float32"), packed).shape
 TensorShape([2, 48])
 
-`kernel="auto"` takes the native op where it applies, `"native"` insists on it and says why when it cannot be had (`why_not_native`), and
-`"reference"` computes in plain TensorFlow on unpacked kernels, which is what the native ops are tested against.
+`kernel="auto"` takes the native op where it applies, `"native"` insists on it and says why when it
+cannot be had (`why_not_native`), and `"reference"` computes in plain TensorFlow on unpacked
+kernels, which is what the native ops are tested against.
 
-NaN and infinity pass through live blocks as through a dense kernel. Dead blocks are not multiplied, so the native ops pass nothing through them, where
-a dense kernel, and the reference, make NaN of zero times NaN or infinity.
-"""
+NaN and infinity pass through live blocks as through a dense kernel. Dead blocks are not multiplied,
+so the native ops pass nothing through them, where a dense kernel, and the reference, make NaN of
+zero times NaN or infinity."""
 
 from keras_sparse_rnn.ops.functions import (
     block_sparse_gru,

@@ -8,7 +8,11 @@ from keras_sparse_rnn.ops import packing, quantization
 def weights_type(packed, x_dtype):
     """The type of the weights that `packed` is computed with: what `quantize` calls it."""
     dtype = tf.as_dtype(packed.values.dtype)
-    return dtype.name if dtype == tf.int8 or (dtype == tf.bfloat16 and x_dtype != tf.bfloat16) else "float32"
+    return (
+        dtype.name
+        if dtype == tf.int8 or (dtype == tf.bfloat16 and x_dtype != tf.bfloat16)
+        else "float32"
+    )
 
 
 def checked_kernels(native, dtype, **kernels):
@@ -21,16 +25,21 @@ def checked_kernels(native, dtype, **kernels):
         values = tf.convert_to_tensor(packed.values)
         packed = packed._replace(values=values, blocks=as_tensor(packed.blocks, tf.int32))
         check_shape(f"{name}.values", values, (None, *packed.grid.block_shape))
-        if not values.shape[1:].is_fully_defined():  # the op would take blocks of another shape for those of another grid
+        if not values.shape[
+            1:
+        ].is_fully_defined():  # the op would take blocks of another shape for those of another grid
             message = f"`{name}.values` must hold blocks of the shape {packed.grid.block_shape}"
-            check = tf.debugging.assert_equal(tf.shape(values)[1:], packed.grid.block_shape, message)
+            check = tf.debugging.assert_equal(
+                tf.shape(values)[1:], packed.grid.block_shape, message
+            )
             with tf.control_dependencies([check]):
                 values = tf.identity(values)
         check_shape(f"{name}.blocks", packed.blocks, (values.shape[0],))
         if (types[name] == "int8") != (packed.scales is not None):
             raise ValueError(
-                f"`{name}.scales` must be there for int8 values, and for no others: see `ops.quantize`. "
-                f"Received: values of {values.dtype.name} and scales={packed.scales}"
+                f"`{name}.scales` must be there for int8 values, and for no others: see "
+                f"`ops.quantize`. Received: values of {values.dtype.name} and "
+                f"scales={packed.scales}"
             )
         if packed.scales is not None:
             packed = packed._replace(scales=as_tensor(packed.scales, tf.float32))
@@ -52,11 +61,15 @@ def check_shape(name, tensor, shape):
 
 
 def with_inputs(x, shape):
-    """Checks `x`, whose last axis is that of a kernel's inputs: at run time where its size is not known before. Returns `x` of that static shape."""
+    """Checks `x`, whose last axis is that of a kernel's inputs: at run time where its size is not
+    known before. Returns `x` of that static shape.
+    """
     check_shape("x", x, shape)
     if x.shape[-1] is None:
         fits = tf.equal(tf.shape(x)[-1], shape[-1])
-        with tf.control_dependencies([tf.debugging.Assert(fits, [_wanted("x", shape), tf.shape(x)])]):
+        with tf.control_dependencies(
+            [tf.debugging.Assert(fits, [_wanted("x", shape), tf.shape(x)])]
+        ):
             x = tf.identity(x)
         x.set_shape(shape)
     return x

@@ -1,16 +1,34 @@
-"""The public ops: they check their arguments and choose between the native kernels and the plain-TF reference."""
+"""The public ops: they check their arguments and choose between the native kernels and the plain-TF
+reference.
+"""
 
 import tensorflow as tf
 
 from keras_sparse_rnn.ops import loader, quantization, reference
-from keras_sparse_rnn.ops.checks import as_tensor, check_shape, checked_kernels, weights_type, with_inputs
+from keras_sparse_rnn.ops.checks import (
+    as_tensor,
+    check_shape,
+    checked_kernels,
+    weights_type,
+    with_inputs,
+)
 from keras_sparse_rnn.patterns import check_choice
 
 KERNELS = ("auto", "native", "reference")
 CELLS = ("matmul", "simple_rnn", "lstm", "gru")
 _GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
-_ACTIVATIONS = {"matmul": (None,), "simple_rnn": ("tanh", "relu"), "lstm": ("tanh",), "gru": ("tanh",)}
-_RECURRENT_ACTIVATIONS = {"matmul": (None,), "simple_rnn": (None,), "lstm": ("sigmoid",), "gru": ("sigmoid",)}
+_ACTIVATIONS = {
+    "matmul": (None,),
+    "simple_rnn": ("tanh", "relu"),
+    "lstm": ("tanh",),
+    "gru": ("tanh",),
+}
+_RECURRENT_ACTIVATIONS = {
+    "matmul": (None,),
+    "simple_rnn": (None,),
+    "lstm": ("sigmoid",),
+    "gru": ("sigmoid",),
+}
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -20,8 +38,9 @@ def block_sparse_matmul(x, packed, *, kernel="auto"):
     Args:
         x: float tensor `[..., inputs]`.
         packed: `PackedKernel`.
-        kernel: `"auto"` takes the native kernel where it applies and the reference elsewhere, `"native"` raises where it does not apply,
-            `"reference"` is plain TensorFlow on the unpacked kernel.
+        kernel: `"auto"` takes the native kernel where it applies and the reference elsewhere,
+            `"native"` raises where it does not apply, `"reference"` is plain TensorFlow on the
+            unpacked kernel.
 
     Returns:
         Tensor `[..., gates * units]`.
@@ -55,8 +74,9 @@ def block_sparse_simple_rnn(
 ):
     """A whole sequence through a simple recurrent cell, `h = activation(x W + h U + b)`.
 
-    Time, masks and `go_backwards` behave as in `keras.layers.SimpleRNN`: where `mask` is False the state is carried over and the output repeats
-    the one before (zero before the first step that counts); with `go_backwards` the outputs come in the order in which they were computed.
+    Time, masks and `go_backwards` behave as in `keras.layers.SimpleRNN`: where `mask` is False the
+    state is carried over and the output repeats the one before (zero before the first step that
+    counts); with `go_backwards` the outputs come in the order in which they were computed.
 
     Args:
         x: float tensor `[batch, time, inputs]`.
@@ -64,23 +84,35 @@ def block_sparse_simple_rnn(
         packed: `PackedKernel` of the kernel `[inputs, units]`.
         recurrent_packed: `PackedKernel` of the recurrent kernel `[units, units]`.
         bias: `[units]` or None.
-        activation: `"tanh"`, `"relu"`, or, with the reference only, anything that `keras.activations.get` takes.
+        activation: `"tanh"`, `"relu"`, or, with the reference only, anything that
+            `keras.activations.get` takes.
         mask: bool `[batch, time]` or None.
         go_backwards: runs from the last step to the first.
         kernel: as in `block_sparse_matmul`.
-        training: False says that no gradient is likely to be asked for, so that the native op keeps nothing for it: faster and smaller. Gradients
-            are right all the same, only slower.
+        training: False says that no gradient is likely to be asked for, so that the native op keeps
+            nothing for it: faster and smaller. Gradients are right all the same, only slower.
 
     Returns:
-        `outputs` `[batch, time, units]` and the last `h` `[batch, units]`. Both are differentiable in `x`, `h0`, `bias` and the values.
+        `outputs` `[batch, time, units]` and the last `h` `[batch, units]`. Both are differentiable
+        in `x`, `h0`, `bias` and the values.
     """
     x = tf.convert_to_tensor(x)
     native = _use_native(kernel, "simple_rnn", activation=activation, dtype=x.dtype)
     inputs = _checked(
-        "simple_rnn", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape=(packed.grid.units,)
+        "simple_rnn",
+        native,
+        x,
+        {"h0": h0},
+        packed,
+        recurrent_packed,
+        bias,
+        mask,
+        bias_shape=(packed.grid.units,),
     )
     if native:
-        results = _native().simple_rnn(*inputs, _activation_name(activation), go_backwards, _keep(training, packed, x))
+        results = _native().simple_rnn(
+            *inputs, _activation_name(activation), go_backwards, _keep(training, packed, x)
+        )
     else:
         results = reference.simple_rnn(*inputs, activation, go_backwards)
     return _finished(results, x, packed)
@@ -110,14 +142,20 @@ def block_sparse_lstm(
         recurrent_packed: `PackedKernel` of the recurrent kernel `[units, 4 * units]`.
         bias: `[4 * units]` or None.
         mask, go_backwards, kernel, training: as in `block_sparse_simple_rnn`.
-        activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference anything that Keras knows.
+        activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference
+            anything that Keras knows.
 
     Returns:
-        `outputs` `[batch, time, units]` and the last `h` and `c` `[batch, units]`, differentiable in every float input.
+        `outputs` `[batch, time, units]` and the last `h` and `c` `[batch, units]`, differentiable
+        in every float input.
     """
     x = tf.convert_to_tensor(x)
     native = _use_native(
-        kernel, "lstm", activation=activation, recurrent_activation=recurrent_activation, dtype=x.dtype
+        kernel,
+        "lstm",
+        activation=activation,
+        recurrent_activation=recurrent_activation,
+        dtype=x.dtype,
     )
     states, bias_shape = {"h0": h0, "c0": c0}, (4 * packed.grid.units,)
     inputs = _checked("lstm", native, x, states, packed, recurrent_packed, bias, mask, bias_shape)
@@ -151,21 +189,34 @@ def block_sparse_gru(
         packed: `PackedKernel` of the kernel `[inputs, 3 * units]`.
         recurrent_packed: `PackedKernel` of the recurrent kernel `[units, 3 * units]`.
         bias: `[2, 3 * units]` with `reset_after`, else `[3 * units]`, or None.
-        reset_after: whether the reset gate acts after the recurrent product (Keras's default) or on the state before it.
+        reset_after: whether the reset gate acts after the recurrent product (Keras's default) or on
+            the state before it.
         mask, go_backwards, kernel, training: as in `block_sparse_simple_rnn`.
-        activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference anything that Keras knows.
+        activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference
+            anything that Keras knows.
 
     Returns:
-        `outputs` `[batch, time, units]` and the last `h` `[batch, units]`, differentiable in every float input.
+        `outputs` `[batch, time, units]` and the last `h` `[batch, units]`, differentiable in every
+        float input.
     """
     x = tf.convert_to_tensor(x)
-    native = _use_native(kernel, "gru", activation=activation, recurrent_activation=recurrent_activation, dtype=x.dtype)
+    native = _use_native(
+        kernel,
+        "gru",
+        activation=activation,
+        recurrent_activation=recurrent_activation,
+        dtype=x.dtype,
+    )
     bias_shape = (2, 3 * packed.grid.units) if reset_after else (3 * packed.grid.units,)
-    inputs = _checked("gru", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape)
+    inputs = _checked(
+        "gru", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape
+    )
     if native:
         results = _native().gru(*inputs, reset_after, go_backwards, _keep(training, packed, x))
     else:
-        results = reference.gru(*inputs, reset_after, activation, recurrent_activation, go_backwards)
+        results = reference.gru(
+            *inputs, reset_after, activation, recurrent_activation, go_backwards
+        )
     return _finished(results, x, packed)
 
 
@@ -183,11 +234,15 @@ def why_not_native(cell, *, activation=None, recurrent_activation=None, dtype="f
         ("recurrent_activation", recurrent_activation, _RECURRENT_ACTIVATIONS[cell]),
     ):
         if given is not None and _activation_name(given) not in known:
-            return f"the native {cell} op knows {name} {' and '.join(map(repr, known))}, not {given!r}"
+            return (
+                f"the native {cell} op knows {name} {' and '.join(map(repr, known))}, not {given!r}"
+            )
     if tf.as_dtype(dtype).name not in _DTYPES:
         return f"the native ops compute {', '.join(_DTYPES)}, not {tf.as_dtype(dtype).name}"
     if _under_xla():
-        return "the native ops have no XLA kernel, and this function is compiled with jit_compile=True"
+        return (
+            "the native ops have no XLA kernel, and this function is compiled with jit_compile=True"
+        )
     if not loader.native_available():
         return f"the native library is missing: {loader.problem()}"
     return None
@@ -199,7 +254,9 @@ def _use_native(kernel, cell, **options):
         return False
     reason = why_not_native(cell, **options)
     if kernel == "native" and reason:
-        raise ValueError(f'`kernel="native"` cannot be had: {reason}. `kernel="auto"` would take the reference.')
+        raise ValueError(
+            f'`kernel="native"` cannot be had: {reason}. `kernel="auto"` would take the reference.'
+        )
     return reason is None
 
 
@@ -241,12 +298,18 @@ def _finished(results, x, packed):
 
 
 def _checked(cell, native, x, states, packed, recurrent_packed, bias, mask, bias_shape):
-    """Checks the static shapes; returns `x, *states, kernel, recurrent kernel, bias, mask`: kernels packed for `native`, else dense."""
+    """Checks the static shapes; returns `x, *states, kernel, recurrent kernel, bias, mask`: kernels
+    packed for `native`, else dense.
+    """
     grid, gates = packed.grid, _GATES[cell]
-    if grid.gates != gates or recurrent_packed.grid.kernel_shape != (grid.units, gates * grid.units):
+    if grid.gates != gates or recurrent_packed.grid.kernel_shape != (
+        grid.units,
+        gates * grid.units,
+    ):
         raise ValueError(
-            f"`packed` and `recurrent_packed` of a {cell} must have grids of {gates} gates of equal units, the recurrent one with as many "
-            f"inputs as units. Received: packed.grid={grid}, recurrent_packed.grid={recurrent_packed.grid}"
+            f"`packed` and `recurrent_packed` of a {cell} must have grids of {gates} gates of "
+            "equal units, the recurrent one with as many inputs as units. Received: "
+            f"packed.grid={grid}, recurrent_packed.grid={recurrent_packed.grid}"
         )
     dtype = tf.float32 if native else x.dtype
     x = with_inputs(x, (None, None, grid.inputs))

@@ -1,9 +1,10 @@
 """The native ops as Python calls them, and their gradients.
 
-Importing this module registers the gradients. Its functions take checked float32 tensors (see `functions.py`); an absent bias or mask goes to the ops as
-an empty tensor. With `keep` the forward op leaves what the backward op needs (some seven numbers per unit, step and sample); without it the backward op
-computes that again, so gradients are right either way and inference does not pay for them.
-"""
+Importing this module registers the gradients. Its functions take checked float32 tensors (see
+`functions.py`); an absent bias or mask goes to the ops as an empty tensor. With `keep` the forward
+op leaves what the backward op needs (some seven numbers per unit, step and sample); without it the
+backward op computes that again, so gradients are right either way and inference does not pay for
+them."""
 
 import tensorflow as tf
 
@@ -17,7 +18,9 @@ def matmul(x, packed):
     grid = packed.grid
     outputs = grid.gates * grid.units
     rows = x if x.shape.rank == 2 else tf.reshape(x, (-1, grid.inputs))
-    y = _ops.keras_sparse_rnn_matmul(rows, packed.values, packed.blocks, _scales(packed), units=grid.units, gates=grid.gates)
+    y = _ops.keras_sparse_rnn_matmul(
+        rows, packed.values, packed.blocks, _scales(packed), units=grid.units, gates=grid.gates
+    )
     if x.shape.rank == 2:
         return tf.ensure_shape(y, (x.shape[0], outputs))
     leading = tf.shape(x)[:-1] if None in x.shape[:-1] else x.shape[:-1]
@@ -25,7 +28,9 @@ def matmul(x, packed):
 
 
 def pack_live(kernel, grid):
-    """`values, blocks` of the blocks of a dense `kernel` that are not all zero; of every block if it is all zero or a multiple of the identity."""
+    """`values, blocks` of the blocks of a dense `kernel` that are not all zero; of every block if
+    it is all zero or a multiple of the identity.
+    """
     height, width = grid.block_shape
     values, blocks = _ops.keras_sparse_rnn_pack(
         tf.ensure_shape(kernel, grid.kernel_shape),
@@ -51,7 +56,12 @@ def simple_rnn(x, h0, packed, recurrent_packed, bias, mask, activation, go_backw
 
 def lstm(x, h0, c0, packed, recurrent_packed, bias, mask, go_backwards, keep):
     outputs, h, c, _ = _ops.keras_sparse_rnn_lstm(
-        x, h0, c0, *_tensors(packed, recurrent_packed, bias, mask), go_backwards=go_backwards, keep=keep
+        x,
+        h0,
+        c0,
+        *_tensors(packed, recurrent_packed, bias, mask),
+        go_backwards=go_backwards,
+        keep=keep,
     )
     return outputs, h, c
 
@@ -97,12 +107,16 @@ def _matmul_gradient(op, dy):
 @tf.RegisterGradient("KerasSparseRnnPack")
 def _pack_gradient(op, d_values, _):
     inputs, units, gates = op.inputs[0].shape[0], op.get_attr("units"), op.get_attr("gates")
-    d_kernel = _ops.keras_sparse_rnn_pack_grad(d_values, op.outputs[1], inputs=inputs, units=units, gates=gates)
+    d_kernel = _ops.keras_sparse_rnn_pack_grad(
+        d_values, op.outputs[1], inputs=inputs, units=units, gates=gates
+    )
     return tf.ensure_shape(d_kernel, (inputs, gates * units))
 
 
 def _recurrent_gradient(grad_op, states, *attributes):
-    """The gradient function of a cell with `states` states whose ops have `attributes` besides those that all have."""
+    """The gradient function of a cell with `states` states whose ops have `attributes` besides
+    those that all have.
+    """
 
     def gradient(op, d_outputs, *d_states_and_reserve):
         options = {name: op.get_attr(name) for name in ("go_backwards", "keep", *attributes)}
@@ -117,14 +131,19 @@ def _recurrent_gradient(grad_op, states, *attributes):
     return gradient
 
 
-tf.RegisterGradient("KerasSparseRnnSimpleRnn")(_recurrent_gradient(_ops.keras_sparse_rnn_simple_rnn_grad, 1, "relu"))
+tf.RegisterGradient("KerasSparseRnnSimpleRnn")(
+    _recurrent_gradient(_ops.keras_sparse_rnn_simple_rnn_grad, 1, "relu")
+)
 tf.RegisterGradient("KerasSparseRnnLstm")(_recurrent_gradient(_ops.keras_sparse_rnn_lstm_grad, 2))
-tf.RegisterGradient("KerasSparseRnnGru")(_recurrent_gradient(_ops.keras_sparse_rnn_gru_grad, 1, "reset_after"))
+tf.RegisterGradient("KerasSparseRnnGru")(
+    _recurrent_gradient(_ops.keras_sparse_rnn_gru_grad, 1, "reset_after")
+)
 
 
 def _second(op, *_):
     raise NotImplementedError(
-        f'The native ops have first derivatives only, and a second one of {op.type} was asked for. Use kernel="reference".'
+        f"The native ops have first derivatives only, and a second one of {op.type} was asked "
+        'for. Use kernel="reference".'
     )
 
 

@@ -1,12 +1,13 @@
 """Packed kernels, and the differentiable way between them and dense ones.
 
-A kernel `[inputs, gates * units]` of which most blocks are zero is kept as its live blocks: `values` `[live, block rows, block columns]` and
-their ascending numbers `blocks` int32 `[live]`, counted as `BlockGrid` in `keras_sparse_rnn.patterns` counts them. `pack` and `unpack` are
-plain TensorFlow, so they have gradients, run in graphs and compile under XLA.
+A kernel `[inputs, gates * units]` of which most blocks are zero is kept as its live blocks:
+`values` `[live, block rows, block columns]` and their ascending numbers `blocks` int32 `[live]`,
+counted as `BlockGrid` in `keras_sparse_rnn.patterns` counts them. `pack` and `unpack` are plain
+TensorFlow, so they have gradients, run in graphs and compile under XLA.
 
-The gradient of `unpack` is what makes packed storage trainable by the plain-TF reference: that of a dense kernel, gathered at the live blocks.
-Padding of partial blocks takes no part in either, so its gradient is zero.
-"""
+The gradient of `unpack` is what makes packed storage trainable by the plain-TF reference: that of a
+dense kernel, gathered at the live blocks. Padding of partial blocks takes no part in either, so its
+gradient is zero."""
 
 from typing import NamedTuple
 
@@ -19,8 +20,9 @@ class PackedKernel(NamedTuple):
     """The live blocks of one kernel.
 
     Attributes:
-        values: float tensor `[live, block rows, block columns]`; the part of a partial block outside the kernel is zero. Of bfloat16 (beside
-            float32 inputs) or int8 they are used as they are stored, and have no gradient: see `quantize`.
+        values: float tensor `[live, block rows, block columns]`; the part of a partial block
+            outside the kernel is zero. Of bfloat16 (beside float32 inputs) or int8 they are used as
+            they are stored, and have no gradient: see `quantize`.
         blocks: int32 tensor or array `[live]`, the number of each block, ascending.
         grid: the `BlockGrid` that says where a number lies; static.
         scales: float32 `[gates, block columns of a gate, block columns]` of int8 values, else None.
@@ -41,7 +43,8 @@ def pack(kernel, blocks, grid):
         grid: `BlockGrid` of the kernel.
 
     Returns:
-        Tensor `[live, block rows, block columns]`, zero where a partial block sticks out of the kernel.
+        Tensor `[live, block rows, block columns]`, zero where a partial block sticks out of the
+        kernel.
     """
     height, width = grid.block_shape
     gates, columns, rows = grid.shape

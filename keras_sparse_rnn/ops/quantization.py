@@ -1,12 +1,15 @@
 """Weights of fewer bits, for inference: bfloat16 and int8.
 
-Small batches spend their time on reading weights, so weights of half or a quarter of the bytes are faster, and smaller. Activations, sums and states
-stay float32: the native kernels widen weights in registers.
+Small batches spend their time on reading weights, so weights of half or a quarter of the bytes are
+faster, and smaller. Activations, sums and states stay float32: the native kernels widen weights in
+registers.
 
 - **bfloat16** rounds each weight to 8 significant bits: a relative error of at most 2^-8.
-- **int8** rounds each weight to a multiple of its output's *scale*: symmetric, to nearest, 127 steps to the largest live weight of that output, an
-  error of at most half a scale. There is one scale for each output of a gate, that is for each row of the transposed blocks in which the sums are
-  formed, so that sums are scaled once at their end. docs/quantised.md has what finer scales would bring.
+- **int8** rounds each weight to a multiple of its output's *scale*: symmetric, to nearest, 127
+  steps to the largest live weight of that output, an error of at most half a scale. There is one
+  scale for each output of a gate, that is for each row of the transposed blocks in which the sums
+  are formed, so that sums are scaled once at their end. docs/quantised.md has what finer scales
+  would bring.
 
 Quantised weights have no gradient. Train in float32, then `ksr.substitute(model, weights="int8")`.
 """
@@ -18,8 +21,10 @@ from keras_sparse_rnn.patterns import check_choice
 
 WEIGHTS = ("float32", "bfloat16", "int8")
 NO_GRADIENT = (
-    "quantised weights (bfloat16, int8) are for inference, there is no gradient through them. Train the model with float32 weights and quantise it "
-    'afterwards: keras_sparse_rnn.substitute(model, weights="int8"). To train other layers behind quantised ones, set `trainable = False` on those '
+    "quantised weights (bfloat16, int8) are for inference, there is no gradient through them. "
+    "Train the model with float32 weights and quantise it "
+    'afterwards: keras_sparse_rnn.substitute(model, weights="int8"). To train other layers '
+    "behind quantised ones, set `trainable = False` on those "
     "and on all layers before them"
 )
 
@@ -38,17 +43,23 @@ def quantize(packed, weights):
         weights: `"float32"`, `"bfloat16"` or `"int8"`.
 
     Returns:
-        `PackedKernel` with `values` of that type and, for int8, `scales` float32 `[gates, block columns of a gate, columns of a block]`.
+        `PackedKernel` with `values` of that type and, for int8, `scales` float32 `[gates, block
+        columns of a gate, columns of a block]`.
     """
     check_choice(weights, WEIGHTS, "weights")
     values = tf.convert_to_tensor(packed.values)
     if packed.scales is not None or not values.dtype.is_floating:
-        raise ValueError(f"`packed` must have float values, not quantised ones. Received: values of {values.dtype.name}")
+        raise ValueError(
+            "`packed` must have float values, not quantised ones. Received: values of "
+            f"{values.dtype.name}"
+        )
     values = tf.cast(values, tf.float32)
     if weights != "int8":
         return packed._replace(values=tf.cast(values, weights))
     largest = tf.reduce_max(tf.abs(values), axis=1)
-    scales = tf.math.unsorted_segment_max(largest, _outputs(packed), packed.grid.gates * packed.grid.columns)
+    scales = tf.math.unsorted_segment_max(
+        largest, _outputs(packed), packed.grid.gates * packed.grid.columns
+    )
     scales = tf.maximum(scales, 0.0) / 127.0  # of a column without a live block: 0
     steps = tf.math.divide_no_nan(values, _of_blocks(scales, packed))
     values = tf.cast(tf.clip_by_value(tf.round(steps), -127.0, 127.0), tf.int8)
@@ -65,7 +76,9 @@ def dequantize(packed, dtype=tf.float32):
 
 
 def scales_shape(grid):
-    """The shape of the scales of an int8 kernel: one for each output, those in the padding of partial blocks included."""
+    """The shape of the scales of an int8 kernel: one for each output, those in the padding of
+    partial blocks included.
+    """
     return (grid.gates, grid.columns, grid.block_shape[1])
 
 
@@ -80,5 +93,7 @@ def _outputs(packed):
 
 
 def _of_blocks(scales, packed):
-    """The scales `[all block columns, columns of a block]` of each live block, `[live, 1, columns of a block]`."""
+    """The scales `[all block columns, columns of a block]` of each live block, `[live, 1, columns
+    of a block]`.
+    """
     return tf.gather(scales, _outputs(packed))[:, None, :]

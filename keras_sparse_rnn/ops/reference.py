@@ -1,11 +1,12 @@
 """The block-sparse ops in plain TensorFlow, on dense kernels.
 
-They are what the native ops are checked against, and what runs where the native ops cannot: other activations, other dtypes, GPUs, XLA, a machine
-without a compiler. They compute in the dtype of their input, float64 included, and TensorFlow differentiates them.
+They are what the native ops are checked against, and what runs where the native ops cannot: other
+activations, other dtypes, GPUs, XLA, a machine without a compiler. They compute in the dtype of
+their input, float64 included, and TensorFlow differentiates them.
 
-Time and masks behave as in Keras's own recurrent layers: where the mask is False the states are carried over and the output repeats the output
-before; before the first step that counts, the output is zero, whatever the initial state.
-"""
+Time and masks behave as in Keras's own recurrent layers: where the mask is False the states are
+carried over and the output repeats the output before; before the first step that counts, the output
+is zero, whatever the initial state."""
 
 import keras
 import tensorflow as tf
@@ -28,8 +29,12 @@ def simple_rnn(x, h0, kernel, recurrent_kernel, bias, mask, activation, go_backw
     return outputs, *states
 
 
-def lstm(x, h0, c0, kernel, recurrent_kernel, bias, mask, activation, recurrent_activation, go_backwards):
-    """`i, f, g, o = x W + h U + b`; `c = s(f) c + s(i) a(g)`; `h = s(o) a(c)`. Returns `outputs, h, c`."""
+def lstm(
+    x, h0, c0, kernel, recurrent_kernel, bias, mask, activation, recurrent_activation, go_backwards
+):
+    """`i, f, g, o = x W + h U + b`; `c = s(f) c + s(i) a(g)`; `h = s(o) a(c)`. Returns `outputs, h,
+    c`.
+    """
     activation = keras.activations.get(activation)
     recurrent_activation = keras.activations.get(recurrent_activation)
 
@@ -44,10 +49,22 @@ def lstm(x, h0, c0, kernel, recurrent_kernel, bias, mask, activation, recurrent_
     return outputs, *states
 
 
-def gru(x, h0, kernel, recurrent_kernel, bias, mask, reset_after, activation, recurrent_activation, go_backwards):
+def gru(
+    x,
+    h0,
+    kernel,
+    recurrent_kernel,
+    bias,
+    mask,
+    reset_after,
+    activation,
+    recurrent_activation,
+    go_backwards,
+):
     """`z, r = s(x W + h U + b)`; `h = z h + (1 - z) a(candidate)`. Returns `outputs, h`.
 
-    With `reset_after` the candidate is `x W + b0 + r (h U + b1)` (bias `[2, 3 * units]`), else `x W + b + (r h) U` (bias `[3 * units]`).
+    With `reset_after` the candidate is `x W + b0 + r (h U + b1)` (bias `[2, 3 * units]`), else `x W
+    + b + (r h) U` (bias `[3 * units]`).
     """
     activation = keras.activations.get(activation)
     recurrent_activation = keras.activations.get(recurrent_activation)
@@ -83,7 +100,9 @@ def _project(x, kernel, bias):
 
 
 def _over_time(step, inputs, states, mask, go_backwards):
-    """Runs `step(input [B, F], states) -> output [B, U], states` over `inputs` `[B, T, F]`; returns outputs `[B, T, U]` and the last states."""
+    """Runs `step(input [B, F], states) -> output [B, U], states` over `inputs` `[B, T, F]`; returns
+    outputs `[B, T, U]` and the last states.
+    """
     inputs = tf.transpose(inputs, (1, 0, 2))
     mask = None if mask is None else tf.transpose(tf.cast(mask, tf.bool))[..., None]
     if go_backwards:
@@ -91,8 +110,13 @@ def _over_time(step, inputs, states, mask, go_backwards):
         mask = None if mask is None else tf.reverse(mask, (0,))
     length = tf.shape(inputs)[0] if inputs.shape[0] is None else inputs.shape[0]
     inputs_of = tf.TensorArray(inputs.dtype, length, element_shape=inputs.shape[1:]).unstack(inputs)
-    mask_of = None if mask is None else tf.TensorArray(tf.bool, length, element_shape=mask.shape[1:]).unstack(mask)
-    # One element more than there are steps: an empty TensorArray cannot be stacked when the batch size is not known.
+    mask_of = (
+        None
+        if mask is None
+        else tf.TensorArray(tf.bool, length, element_shape=mask.shape[1:]).unstack(mask)
+    )
+    # One element more than there are steps: an empty TensorArray cannot be stacked when the batch
+    # size is not known.
     zero = tf.zeros_like(states[0])
     outputs = tf.TensorArray(zero.dtype, length + 1, element_shape=states[0].shape).write(0, zero)
 

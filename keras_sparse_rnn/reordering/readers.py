@@ -1,4 +1,6 @@
-"""Where the units of a model's recurrent layers are read: a walk along its graph that numbers the channels of every tensor."""
+"""Where the units of a model's recurrent layers are read: a walk along its graph that numbers the
+channels of every tensor.
+"""
 
 import dataclasses
 
@@ -13,8 +15,9 @@ FIXED = -1  # a channel that is no unit of a layer that is reordered
 ALIKE = tuple(
     getattr(keras.layers, name)
     for name in (
-        "Activation ActivityRegularization AlphaDropout Dropout ELU GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalMaxPooling1D "
-        "Identity LeakyReLU Masking ReLU Softmax SpatialDropout1D UnitNormalization"
+        "Activation ActivityRegularization AlphaDropout Dropout ELU GaussianDropout GaussianNoise "
+        "GlobalAveragePooling1D GlobalMaxPooling1D Identity LeakyReLU Masking ReLU Softmax "
+        "SpatialDropout1D UnitNormalization"
     ).split()
     if hasattr(keras.layers, name)
 )
@@ -52,7 +55,8 @@ class Readers:
         owners: list of `Owner`.
 
     Attributes:
-        found: `{id(variable): (variable, numbers)}`: the variables whose first axis goes over channels, and which units those are, or `FIXED`.
+        found: `{id(variable): (variable, numbers)}`: the variables whose first axis goes over
+            channels, and which units those are, or `FIXED`.
 
     Raises:
         ValueError: the units of an owner go where they cannot be followed; it names the layer.
@@ -64,8 +68,8 @@ class Readers:
         graph = getattr(model, "_functional", None) or model
         if not hasattr(graph, "_nodes_by_depth"):
             raise ValueError(
-                "`model` must be Sequential or functional: what reads the units of a layer stands in its graph. "
-                f"Received: a {type(model).__name__}"
+                "`model` must be Sequential or functional: what reads the units of a layer stands "
+                f"in its graph. Received: a {type(model).__name__}"
             )
         for depth in sorted(graph._nodes_by_depth, reverse=True):
             for node in graph._nodes_by_depth[depth]:
@@ -75,7 +79,10 @@ class Readers:
             self._refuse([self._of(tensor)], "are outputs of the model")
         for owner in owners:
             if id(owner.recurrent.cell) not in self.met:
-                self._refuse([owner.numbers], "are inside another layer or model, where their readers cannot be followed")
+                self._refuse(
+                    [owner.numbers],
+                    "are inside another layer or model, where their readers cannot be followed",
+                )
 
     def _visit(self, node):
         inputs = [self._of(tensor) for tensor in node.arguments.keras_tensors]
@@ -91,7 +98,9 @@ class Readers:
         return np.full(tensor.shape[-1] or 1, FIXED) if tensor.shape else np.full(1, FIXED)
 
     def _through(self, layer, inputs, node):
-        """The numbers of the channels of the outputs of `layer`, of which the last stands for all that follow."""
+        """The numbers of the channels of the outputs of `layer`, of which the last stands for all
+        that follow.
+        """
         if isinstance(layer, keras.layers.Bidirectional):
             return self._bidirectional(layer, inputs)
         if isinstance(layer, keras.layers.RNN):
@@ -100,7 +109,9 @@ class Readers:
             return [np.full(1, FIXED)]
         if isinstance(layer, keras.layers.TimeDistributed):
             return self._through(layer.layer, inputs, node)
-        if isinstance(layer, keras.layers.Dense) and isinstance(getattr(layer, "kernel", None), keras.Variable):
+        if isinstance(layer, keras.layers.Dense) and isinstance(
+            getattr(layer, "kernel", None), keras.Variable
+        ):
             self._read(layer.kernel, inputs[0])
             return [np.full(1, FIXED)]
         rank = len(node.arguments.keras_tensors[0].shape)
@@ -111,9 +122,17 @@ class Readers:
                 if tuple(variable.shape) == inputs[0].shape:
                     self._read(variable, inputs[0])
             return inputs[:1]
-        if isinstance(layer, ALIKE) and len(inputs) == 1 and getattr(layer, "axis", -1) in (-1, rank - 1):
+        if (
+            isinstance(layer, ALIKE)
+            and len(inputs) == 1
+            and getattr(layer, "axis", -1) in (-1, rank - 1)
+        ):
             return inputs[:1]
-        self._refuse(inputs, f"are read by {layer.name!r} ({type(layer).__name__}), through which they cannot be followed")
+        self._refuse(
+            inputs,
+            f"are read by {layer.name!r} ({type(layer).__name__}), through which they cannot be "
+            "followed",
+        )
 
     def _recurrent(self, layer, inputs):
         self._refuse(inputs[1:], f"are the initial state of {layer.name!r}")
@@ -122,21 +141,32 @@ class Readers:
         if isinstance(cell, CELLS) and isinstance(getattr(cell, "kernel", None), keras.Variable):
             self._read(cell.kernel, inputs[0])
         else:
-            self._refuse(inputs, f"are read by {layer.name!r} ({type(cell).__name__}), through which they cannot be followed")
+            self._refuse(
+                inputs,
+                f"are read by {layer.name!r} ({type(cell).__name__}), through which they cannot "
+                "be followed",
+            )
         if owner is None:
-            return [np.full(cell.output_size, FIXED) if isinstance(cell, CELLS) else np.full(1, FIXED)]
+            return [
+                np.full(cell.output_size, FIXED) if isinstance(cell, CELLS) else np.full(1, FIXED)
+            ]
         if len(inputs) > 1:
             self._refuse([owner.numbers], "begin with a state that another layer computes")
         self.met.add(id(cell))
         return [owner.numbers]
 
     def _bidirectional(self, layer, inputs):
-        forward, backward = (self._recurrent(one, inputs)[0] for one in (layer.forward_layer, layer.backward_layer))
+        forward, backward = (
+            self._recurrent(one, inputs)[0] for one in (layer.forward_layer, layer.backward_layer)
+        )
         if layer.merge_mode == "concat":
             if layer.return_state:
                 self._refuse([forward, backward], f"leave {layer.name!r} as states, too")
             return [np.concatenate([forward, backward])]
-        self._refuse([forward, backward], f"are merged by {layer.name!r} with merge_mode={layer.merge_mode!r}")
+        self._refuse(
+            [forward, backward],
+            f"are merged by {layer.name!r} with merge_mode={layer.merge_mode!r}",
+        )
         return [np.full(1, FIXED)]
 
     def _read(self, variable, numbers):
@@ -144,13 +174,16 @@ class Readers:
             numbers = np.full(variable.shape[0], FIXED)
         _, known = self.found.setdefault(id(variable), (variable, numbers))
         if not np.array_equal(known, numbers):
-            self._refuse([known, numbers], f"are read by {variable.path}, which reads something else in another place")
+            self._refuse(
+                [known, numbers],
+                f"are read by {variable.path}, which reads something else in another place",
+            )
 
     def _refuse(self, numbers, why):
         """Raises the error for the owner of any unit in `numbers`, a list of arrays."""
         for owner in self.owners.values():
             if any(np.isin(owner.numbers, one).any() for one in numbers):
                 raise ValueError(
-                    f"`layers` must be layers whose readers can be followed: the units of {owner.recurrent.path} {why}. "
-                    "Leave this layer out with `layers`."
+                    "`layers` must be layers whose readers can be followed: the units of "
+                    f"{owner.recurrent.path} {why}. Leave this layer out with `layers`."
                 )

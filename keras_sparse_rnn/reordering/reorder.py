@@ -10,30 +10,37 @@ from keras_sparse_rnn.selection import find_kernels
 
 
 def reorder_units(model, layers=None, *, criterion="l2"):
-    """Orders the units of recurrent layers by importance, in place; the model computes what it did, to rounding.
+    """Orders the units of recurrent layers by importance, in place; the model computes what it did,
+    to rounding.
 
         model.fit(x, y, epochs=5)                       # dense
         ksr.reorder_units(model, criterion="fisher")
         model.fit(x, y, epochs=20, callbacks=[pruning])
 
-    Of a layer that is reordered the columns of the kernel, the rows and columns of the recurrent kernel and the bias are permuted, gate by gate, and
-    the rows of what reads it: `Dense` and recurrent layers, behind dropout, activations, normalization, `Concatenate`, `Bidirectional`,
-    `TimeDistributed` and what else treats channels alike. So are the slots of the optimizer: training goes on as if nothing had been.
+    Of a layer that is reordered the columns of the kernel, the rows and columns of the recurrent
+    kernel and the bias are permuted, gate by gate, and the rows of what reads it: `Dense` and
+    recurrent layers, behind dropout, activations, normalization, `Concatenate`, `Bidirectional`,
+    `TimeDistributed` and what else treats channels alike. So are the slots of the optimizer:
+    training goes on as if nothing had been.
 
-    To be done before pruning: the zero blocks of a pruned model would be torn apart. A regularizer that gives units a place, `Moduli`, would not
-    know its units again.
+    To be done before pruning: the zero blocks of a pruned model would be torn apart. A regularizer
+    that gives units a place, `Moduli`, would not know its units again.
 
     Args:
         model: a built Sequential or functional model.
-        layers: which layers: `None` for all recurrent ones, or a selector or a list of selectors (see `selection`).
-        criterion: what a weight is worth: `"l2"` or another name, or a `Criterion` (see `criteria`), which is asked for blocks of one weight.
+        layers: which layers: `None` for all recurrent ones, or a selector or a list of selectors
+            (see `selection`).
+        criterion: what a weight is worth: `"l2"` or another name, or a `Criterion` (see
+            `criteria`), which is asked for blocks of one weight.
 
     Returns:
-        `{path: order}`: for each layer the old number of each of its units, int64 `[units]`, in the new order.
+        `{path: order}`: for each layer the old number of each of its units, int64 `[units]`, in the
+        new order.
 
     Raises:
-        ValueError: units are read where they cannot be followed (the message names the layer and the reader), the model has no graph, or
-            a layer is not an `LSTM`, `GRU` or `SimpleRNN` with dense kernels. Nothing is changed then.
+        ValueError: units are read where they cannot be followed (the message names the layer and
+            the reader), the model has no graph, or a layer is not an `LSTM`, `GRU` or `SimpleRNN`
+            with dense kernels. Nothing is changed then.
     """
     criterion = criteria.get(criterion)
     owners = _owners(find_kernels(model, layers))
@@ -42,8 +49,14 @@ def reorder_units(model, layers=None, *, criterion="l2"):
     orders = _orders(owners, criterion, model)
     for owner in owners:
         order, cell = orders[owner.recurrent.path], owner.recurrent.cell
-        columns = np.concatenate([gate * owner.units + order for gate in range(owner.recurrent.gates)])
-        moves += [(cell.kernel, -1, columns), (cell.recurrent_kernel, -1, columns), (cell.recurrent_kernel, 0, order)]
+        columns = np.concatenate(
+            [gate * owner.units + order for gate in range(owner.recurrent.gates)]
+        )
+        moves += [
+            (cell.kernel, -1, columns),
+            (cell.recurrent_kernel, -1, columns),
+            (cell.recurrent_kernel, 0, order),
+        ]
         if isinstance(getattr(cell, "bias", None), keras.Variable):
             moves.append((cell.bias, -1, columns))
         states = getattr(owner.recurrent.layer, "states", None) or ()
@@ -61,7 +74,9 @@ def _owners(kernels):
     owners, first = [], 0
     for recurrent in kernels:
         if recurrent.role == "recurrent_kernel":
-            kernel = next(one for one in kernels if one.cell is recurrent.cell and one.role == "kernel")
+            kernel = next(
+                one for one in kernels if one.cell is recurrent.cell and one.role == "kernel"
+            )
             owners.append(Owner(kernel, recurrent, first))
             first += recurrent.units
     return owners
@@ -72,7 +87,10 @@ def _orders(owners, criterion, model):
     criterion.begin(model)
     try:
         criterion.prepare(pairs, model)
-        return {kernel.path: by_importance(criteria.scores_of(criterion, kernel, grid, model)) for kernel, grid in pairs}
+        return {
+            kernel.path: by_importance(criteria.scores_of(criterion, kernel, grid, model))
+            for kernel, grid in pairs
+        }
     finally:
         criterion.end(model)
 
@@ -81,9 +99,12 @@ def _rows(numbers, owners, orders):
     """Which old row comes to each place of a reader that reads the units `numbers`."""
     rows = np.arange(len(numbers))
     for owner in owners:
-        places = np.flatnonzero((numbers >= owner.first) & (numbers < owner.first + owner.units) & (numbers != FIXED))
+        places = np.flatnonzero(
+            (numbers >= owner.first) & (numbers < owner.first + owner.units) & (numbers != FIXED)
+        )
         own = numbers[places] - owner.first
-        # Concatenated twice, the units of a layer come twice: each place takes the row from its own run of them.
+        # Concatenated twice, the units of a layer come twice: each place takes the row from its own
+        # run of them.
         rows[places] = places - own + orders[owner.recurrent.path][own]
     return rows
 
@@ -92,13 +113,25 @@ def _slots(optimizer, variable):
     """What the optimizer keeps of the weights of `variable`, one number for each."""
     if optimizer is None:
         return []
-    found = [slot for inner in getattr(optimizer, "optimizers", ()) for slot in _slots(inner, variable)]
+    found = [
+        slot for inner in getattr(optimizer, "optimizers", ()) for slot in _slots(inner, variable)
+    ]
     found += _slots(getattr(optimizer, "inner_optimizer", None), variable)
     known = getattr(optimizer, "_trainable_variables", ())
     place = next((number for number, one in enumerate(known) if one is variable), None)
     if place is None:
         return found
     # By Keras's convention slots stand in lists, in the order of the weights.
-    lists = [state for state in vars(optimizer).values() if isinstance(state, list) and len(state) == len(known)]
-    slots = {id(state[place]): state[place] for state in lists if isinstance(state[place], keras.Variable)}
-    return found + [slot for slot in slots.values() if slot is not variable and slot.shape == variable.shape]
+    lists = [
+        state
+        for state in vars(optimizer).values()
+        if isinstance(state, list) and len(state) == len(known)
+    ]
+    slots = {
+        id(state[place]): state[place]
+        for state in lists
+        if isinstance(state[place], keras.Variable)
+    }
+    return found + [
+        slot for slot in slots.values() if slot is not variable and slot.shape == variable.shape
+    ]

@@ -1,22 +1,23 @@
 """How sparse at which step.
 
-A schedule is a pure function of the step, the number of weight updates made so far (`optimizer.iterations`). It keeps
-no state, so a resumed run goes on where it was, and a picture of it can be drawn before any training.
+A schedule is a pure function of the step, the number of weight updates made so far
+(`optimizer.iterations`). It keeps no state, so a resumed run goes on where it was, and a picture of
+it can be drawn before any training.
 
-- `PolynomialDecay`: rises from one sparsity to another, fast at first and slowly at the end. The one to start with.
+- `PolynomialDecay`: rises from one sparsity to another, fast at first and slowly at the end. The
+  one to start with.
 - `Constant`: one sparsity from one step on. For fine-tuning, or for a model that is pruned already.
-- `ThresholdRamp`: a threshold that rises, and each block whose largest weight is below it goes. The sparsity follows
-  from the weights, kernel by kernel, so kernels that need more weights keep more. Its slopes are best computed from a
-  dense model that was trained before: `from_dense`.
-- `PiecewiseLinear`: straight lines between points. What `callbacks.StrengthSchedule` multiplies the strength of
-  regularizers with.
+- `ThresholdRamp`: a threshold that rises, and each block whose largest weight is below it goes. The
+  sparsity follows from the weights, kernel by kernel, so kernels that need more weights keep more.
+  Its slopes are best computed from a dense model that was trained before: `from_dense`.
+- `PiecewiseLinear`: straight lines between points. What `callbacks.StrengthSchedule` multiplies the
+  strength of regularizers with.
 
 Any `PruningSchedule` of tensorflow-model-optimization can be used in their place; `get` wraps it.
 
 >>> schedule = PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
 >>> round(schedule(3000), 4)
-0.7875
-"""
+0.7875"""
 
 from keras_sparse_rnn.schedules.constant import Constant
 from keras_sparse_rnn.schedules.piecewise_linear import PiecewiseLinear
@@ -25,11 +26,21 @@ from keras_sparse_rnn.schedules.schedule import Schedule
 from keras_sparse_rnn.schedules.tfmot_schedule import TfmotSchedule, is_tfmot
 from keras_sparse_rnn.schedules.threshold_ramp import ThresholdRamp
 
-__all__ = ["Constant", "PiecewiseLinear", "PolynomialDecay", "Schedule", "TfmotSchedule", "ThresholdRamp", "get"]
+__all__ = [
+    "Constant",
+    "PiecewiseLinear",
+    "PolynomialDecay",
+    "Schedule",
+    "TfmotSchedule",
+    "ThresholdRamp",
+    "get",
+]
 
 
 def get(schedule, name="schedule"):
-    """Returns `schedule` as a `Schedule` (a tfmot one is wrapped), or raises a `ValueError` that names `name`."""
+    """Returns `schedule` as a `Schedule` (a tfmot one is wrapped), or raises a `ValueError` that
+    names `name`.
+    """
     if isinstance(schedule, Schedule):
         return schedule
     if is_tfmot(schedule):

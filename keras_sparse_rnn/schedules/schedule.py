@@ -5,8 +5,8 @@ import numbers
 
 
 class Schedule:
-    """What all schedules share: they begin at `begin_step`, and after `end_step` nothing changes any more (`None`: they
-    never end)."""
+    """What all schedules share: they begin at `begin_step`, and after `end_step` nothing changes
+    any more (`None`: they never end)."""
 
     begin_step = 0
     end_step = None
@@ -42,7 +42,9 @@ class Schedule:
 
 def check_step(step, name, least=0):
     if not isinstance(step, numbers.Integral) or isinstance(step, bool) or step < least:
-        raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={step!r}")
+        raise ValueError(
+            f"`{name}` must be an integer of at least {least}. Received: {name}={step!r}"
+        )
     return int(step)
 
 
@@ -50,7 +52,8 @@ def check_number(value, name, least, open_below=False):
     valid = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
     if not valid or value < least or (open_below and value == least):
         raise ValueError(
-            f"`{name}` must be a number {'above' if open_below else 'of at least'} {least}. Received: {name}={value!r}"
+            f"`{name}` must be a number {'above' if open_below else 'of at least'} {least}. "
+            f"Received: {name}={value!r}"
         )
     return value
 

@@ -10,7 +10,8 @@ from keras_sparse_rnn.schedules.schedule import Schedule
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class TfmotSchedule(Schedule):
-    """A `PruningSchedule` of tensorflow-model-optimization as a schedule of this package; its own `frequency` is kept.
+    """A `PruningSchedule` of tensorflow-model-optimization as a schedule of this package; its own
+    `frequency` is kept.
 
     Args:
         schedule: the `PruningSchedule`, of the library or a subclass of your own.
@@ -18,7 +19,9 @@ class TfmotSchedule(Schedule):
 
     def __init__(self, schedule):
         if not is_tfmot(schedule):
-            raise ValueError(f"`schedule` must be a tfmot PruningSchedule. Received: schedule={schedule!r}")
+            raise ValueError(
+                f"`schedule` must be a tfmot PruningSchedule. Received: schedule={schedule!r}"
+            )
         self.schedule = schedule
         self.begin_step = int(getattr(schedule, "begin_step", 0))
         end_step = int(getattr(schedule, "end_step", -1))
@@ -33,7 +36,11 @@ class TfmotSchedule(Schedule):
     def get_config(self):
         config = self.schedule.get_config()
         kind = type(self.schedule)
-        return {"module": kind.__module__, "type": kind.__qualname__, "config": config.get("config", config)}
+        return {
+            "module": kind.__module__,
+            "type": kind.__qualname__,
+            "config": config.get("config", config),
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -42,8 +49,11 @@ class TfmotSchedule(Schedule):
 
 
 def is_tfmot(schedule):
-    """Whether `schedule` is a tfmot `PruningSchedule`; does not import tfmot, which is slow to load."""
+    """Whether `schedule` is a tfmot `PruningSchedule`; does not import tfmot, which is slow to
+    load.
+    """
     return any(
-        kind.__name__ == "PruningSchedule" and kind.__module__.startswith("tensorflow_model_optimization")
+        kind.__name__ == "PruningSchedule"
+        and kind.__module__.startswith("tensorflow_model_optimization")
         for kind in type(schedule).__mro__
     )

@@ -16,17 +16,19 @@ class ThresholdRamp(Schedule):
         step >= ramp_step:  eps = (start_slope * (ramp_step - begin_step + 1)
                                    + ramp_slope * (step - ramp_step + 1)) / frequency
 
-    This is the schedule of Narang et al. 2017 (arXiv 1704.05119; for blocks, arXiv 1711.02782). A block lives while its
-    `max |w|` is at least `eps`; the threshold stands still from `end_step` on. The last block of a gate lives in any
-    case (of a kernel, if the `scope` of the callback is not `"gate"`). Calling the schedule returns `eps`, not a
-    sparsity. The authors begin in the second epoch, ramp after a quarter of the epochs and end at about half, with
-    `ramp_slope` 1.5 to 2 times `start_slope`.
+    This is the schedule of Narang et al. 2017 (arXiv 1704.05119; for blocks, arXiv 1711.02782). A
+    block lives while its `max |w|` is at least `eps`; the threshold stands still from `end_step`
+    on. The last block of a gate lives in any case (of a kernel, if the `scope` of the callback is
+    not `"gate"`). Calling the schedule returns `eps`, not a sparsity. The authors begin in the
+    second epoch, ramp after a quarter of the epochs and end at about half, with `ramp_slope` 1.5 to
+    2 times `start_slope`.
 
     Args:
-        begin_step, ramp_step, end_step: `begin_step <= ramp_step <= end_step`, `begin_step < end_step`.
-        start_slope: rise per `frequency` steps in the first piece: a number; or a mapping from the names of kernels,
-            as `find_kernels` gives them, to a number or a list of numbers, one for each gate. If no name is in the
-            model, the kernels are taken in order.
+        begin_step, ramp_step, end_step: `begin_step <= ramp_step <= end_step`, `begin_step <
+            end_step`.
+        start_slope: rise per `frequency` steps in the first piece: a number; or a mapping from the
+            names of kernels, as `find_kernels` gives them, to a number or a list of numbers, one
+            for each gate. If no name is in the model, the kernels are taken in order.
         ramp_slope: the same in the second piece.
         frequency: steps between two masks, and the unit of the slopes.
 
@@ -48,8 +50,9 @@ class ThresholdRamp(Schedule):
         )
         if first != second:
             raise ValueError(
-                "`start_slope` and `ramp_slope` must both be numbers, or mappings of the same kernels and gates. "
-                f"Received: start_slope={start_slope!r}, ramp_slope={ramp_slope!r}"
+                "`start_slope` and `ramp_slope` must both be numbers, or mappings of the same "
+                f"kernels and gates. Received: start_slope={start_slope!r}, "
+                f"ramp_slope={ramp_slope!r}"
             )
 
     @classmethod
@@ -70,36 +73,46 @@ class ThresholdRamp(Schedule):
     ):
         """A ramp whose slopes are computed from a dense model that was trained before.
 
-        With `q` the quantile of `|w|` at `sparsity` in the dense model and `N` the weights of a block:
+        With `q` the quantile of `|w|` at `sparsity` in the dense model and `N` the weights of a
+        block:
 
-            start_slope = N**(1/4) * 2 * q * frequency / (2 * (ramp_step - begin_step) + 3 * (end_step - ramp_step))
+            steps = 2 * (ramp_step - begin_step) + 3 * (end_step - ramp_step)
+            start_slope = N**(1/4) * 2 * q * frequency / steps
             ramp_slope = ratio * start_slope
 
-        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the authors' allowance, found
-        on large trained models, for the largest of `N` weights being larger than one weight. With blocks of one weight
-        the sparsity that comes out is near `sparsity`, if the weights stay near those of `dense`. With larger blocks
-        it depends on how the weights are distributed and on how they move: where no weight is much larger than the
-        others, as in a model that has been trained for a short time, the threshold ends above all blocks, and of each
-        gate only the last one is left. To get a sparsity that you have chosen, use `PolynomialDecay`.
+        so that with `ratio=1.5` the threshold ends at `N**(1/4) * q`. The fourth root is the
+        authors' allowance, found on large trained models, for the largest of `N` weights being
+        larger than one weight. With blocks of one weight the sparsity that comes out is near
+        `sparsity`, if the weights stay near those of `dense`. With larger blocks it depends on how
+        the weights are distributed and on how they move: where no weight is much larger than the
+        others, as in a model that has been trained for a short time, the threshold ends above all
+        blocks, and of each gate only the last one is left. To get a sparsity that you have chosen,
+        use `PolynomialDecay`.
 
         Args:
-            dense: a built `keras.Model`; or its kernels `[inputs, gates * units]`, a list or a mapping from names, in
-                the model's order.
+            dense: a built `keras.Model`; or its kernels `[inputs, gates * units]`, a list or a
+                mapping from names, in the model's order.
             begin_step, ramp_step, end_step, frequency: as in the constructor.
             sparsity: the fraction to aim at.
             block_shape: `(rows, columns)` of a block, as given to `BlockPruning`.
             ratio: `ramp_slope / start_slope`; 1.5 to 2.
-            scope: `"gate"`: slopes for each gate; `"kernel"`: for each kernel; `"model"`: one pair for all.
+            scope: `"gate"`: slopes for each gate; `"kernel"`: for each kernel; `"model"`: one pair
+                for all.
             layers: which layers of `dense`, as in `find_kernels`.
             gates: how many gates the kernels have, where `dense` is not a model.
 
         Raises:
-            ValueError: an argument is out of its range, the steps are out of order, or `dense` has no kernels, weights
-                that are not finite, or so many zeros that a threshold would stay zero.
+            ValueError: an argument is out of its range, the steps are out of order, or `dense` has
+                no kernels, weights that are not finite, or so many zeros that a threshold would
+                stay zero.
         """
         steps = [
             check_step(step, name)
-            for name, step in (("begin_step", begin_step), ("ramp_step", ramp_step), ("end_step", end_step))
+            for name, step in (
+                ("begin_step", begin_step),
+                ("ramp_step", ramp_step),
+                ("end_step", end_step),
+            )
         ]
         _check_steps(*steps)
         frequency = check_step(frequency, "frequency", least=1)
@@ -110,20 +123,26 @@ class ThresholdRamp(Schedule):
         for name, kernel, count in _dense_kernels(dense, layers, gates):
             cut = kernel.reshape(len(kernel), count, -1).transpose(1, 0, 2)
             size = min(block_shape[0], cut.shape[1]) * min(block_shape[1], cut.shape[2])
-            parts[name] = np.abs(cut if scope == "gate" else cut.reshape(1, *kernel.shape)), size**0.25 * scale
+            parts[name] = (
+                np.abs(cut if scope == "gate" else cut.reshape(1, *kernel.shape)),
+                size**0.25 * scale,
+            )
         if scope == "model":
             factor = max(factor for _, factor in parts.values())
             pooled = np.concatenate([part.ravel() for part, _ in parts.values()])
             slope = factor * _quantile(pooled, sparsity, "the model")
             return cls(*steps, slope, slope * ratio, frequency)
         start = {
-            name: [_quantile(gate, sparsity, name) * factor for gate in part] for name, (part, factor) in parts.items()
+            name: [_quantile(gate, sparsity, name) * factor for gate in part]
+            for name, (part, factor) in parts.items()
         }
         ramp = {name: [slope * ratio for slope in slopes] for name, slopes in start.items()}
         return cls(*steps, start, ramp, frequency)
 
     def __call__(self, step):
-        """The threshold at `step`, in the structure of the slopes: a number, or a mapping of lists."""
+        """The threshold at `step`, in the structure of the slopes: a number, or a mapping of
+        lists.
+        """
         if isinstance(self.start_slope, dict):
             pairs = {
                 name: zip(np.atleast_1d(slope), np.atleast_1d(self.ramp_slope[name]))
@@ -133,7 +152,9 @@ class ThresholdRamp(Schedule):
         return self._threshold(step, self.start_slope, self.ramp_slope)
 
     def thresholds(self, step, names):
-        """The thresholds at `step` of the kernels called `names`: arrays of one number, or of one for each gate."""
+        """The thresholds at `step` of the kernels called `names`: arrays of one number, or of one
+        for each gate.
+        """
         value = self(step)
         if not isinstance(value, dict):
             return [np.atleast_1d(value) for _ in names]
@@ -142,8 +163,8 @@ class ThresholdRamp(Schedule):
         missing = [name for name in names if name not in value]
         if missing:
             raise ValueError(
-                f"`start_slope` must have a slope for each kernel that is pruned, or as many as there are. "
-                f"Missing: {missing}. Received: start_slope for {sorted(value)}"
+                "`start_slope` must have a slope for each kernel that is pruned, or as many as "
+                f"there are. Missing: {missing}. Received: start_slope for {sorted(value)}"
             )
         return [np.array(value[name]) for name in names]
 
@@ -175,10 +196,14 @@ def _dense_kernels(dense, layers, gates):
         return
     if not isinstance(dense, (dict, list, tuple, np.ndarray)) or len(dense) == 0:
         raise ValueError(
-            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, gates * units]. "
-            f"Received: dense={dense!r}"
+            "`dense` must be a built model, or a list or mapping of at least one kernel [inputs, "
+            f"gates * units]. Received: dense={dense!r}"
         )
-    named = dense.items() if isinstance(dense, dict) else ((str(n), kernel) for n, kernel in enumerate(dense))
+    named = (
+        dense.items()
+        if isinstance(dense, dict)
+        else ((str(n), kernel) for n, kernel in enumerate(dense))
+    )
     for name, kernel in named:
         kernel = np.asarray(kernel, np.float64)
         if kernel.ndim != 2 or kernel.shape[1] % gates:
@@ -193,15 +218,15 @@ def _quantile(weights, sparsity, name):
     """The quantile of the magnitudes `weights` at `sparsity`, from which a slope is made."""
     if not np.isfinite(weights).all():
         raise ValueError(
-            "`dense` must have finite weights: its training has diverged. "
-            f"Received: {np.count_nonzero(~np.isfinite(weights))} weights of {name} that are NaN or infinite"
+            "`dense` must have finite weights: its training has diverged. Received: "
+            f"{np.count_nonzero(~np.isfinite(weights))} weights of {name} that are NaN or infinite"
         )
     quantile = float(np.quantile(weights, sparsity))
     if quantile == 0 and sparsity > 0:
         raise ValueError(
-            f"`dense` must be a model that has not been pruned: {np.mean(weights == 0):.0%} of the weights of a part "
-            f"of {name} are zero, so its slopes would be zero and nothing would be pruned. "
-            f"Received: sparsity={sparsity}"
+            f"`dense` must be a model that has not been pruned: {np.mean(weights == 0):.0%} of the "
+            f"weights of a part of {name} are zero, so its slopes would be zero and nothing would "
+            f"be pruned. Received: sparsity={sparsity}"
         )
     return quantile
 

@@ -1,7 +1,8 @@
 """Keras layers -> block-sparse layers, and back.
 
-`substitute` turns a trained (pruned) Keras model into one that computes live blocks only, with the same predictions; `to_dense` is the way back.
-Both leave the model they are given alone and return a new one, compiled like it, that goes on training where it was.
+`substitute` turns a trained (pruned) Keras model into one that computes live blocks only, with the
+same predictions; `to_dense` is the way back. Both leave the model they are given alone and return a
+new one, compiled like it, that goes on training where it was.
 
 >>> import keras, numpy as np
 >>> from keras_sparse_rnn import patterns, substitution
@@ -16,8 +17,7 @@ Both leave the model they are given alone and return a new one, compiled like it
 (6, 16, 16)
 >>> x = np.random.default_rng(0).normal(size=(2, 5, 16))
 >>> bool(np.allclose(model(x), sparse(x), atol=1e-6))
-True
-"""
+True"""
 
 from keras_sparse_rnn.substitution.substitution import substitute, to_dense
 

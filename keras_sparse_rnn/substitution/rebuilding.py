@@ -1,4 +1,6 @@
-"""Rebuilds a model layer by layer, with some of its layers replaced, and carries over everything that the layers have learnt."""
+"""Rebuilds a model layer by layer, with some of its layers replaced, and carries over everything
+that the layers have learnt.
+"""
 
 import contextlib
 import inspect
@@ -48,7 +50,9 @@ class Rebuilder:
         """Returns the copy and the list of `Transfer`s that were made from `model` to it."""
         with _uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
             copy = self._copy(model)
-        pairs = [(layer, self._copies[id(layer)]) for layer in walk(model) if id(layer) in self._copies]
+        pairs = [
+            (layer, self._copies[id(layer)]) for layer in walk(model) if id(layer) in self._copies
+        ]
         made = [transfer for old, new in pairs for transfer in self._transfers(old, new)]
         for transfer in made:
             value = transfer.old.numpy()
@@ -70,19 +74,25 @@ class Rebuilder:
         if isinstance(layer, (keras.Sequential, Functional)):
             if isinstance(layer, Functional) and not functional_like_constructor(type(layer)):
                 warnings.warn(
-                    f"{layer.name!r} of class {type(layer).__name__} becomes a plain keras.Model: its constructor does not take "
-                    "(inputs, outputs), so the class cannot be kept",
+                    f"{layer.name!r} of class {type(layer).__name__} becomes a plain keras.Model: "
+                    "its constructor does not take (inputs, outputs), so the class cannot be kept",
                     UserWarning,
                     stacklevel=6,
                 )
             return keras.models.clone_model(layer, clone_function=self._copy)
         if type(layer) is keras.layers.Lambda:
             return _lambda_copy(layer)
-        if not any(id(inner) in self.replacements or type(inner) is keras.layers.Lambda for inner in walk(layer)):
+        if not any(
+            id(inner) in self.replacements or type(inner) is keras.layers.Lambda
+            for inner in walk(layer)
+        ):
             return _plain_copy(layer)
         config = layer.get_config()
         if isinstance(layer, keras.layers.Bidirectional):
-            inner = {"layer": self._copy(layer.forward_layer), "backward_layer": self._copy(layer.backward_layer)}
+            inner = {
+                "layer": self._copy(layer.forward_layer),
+                "backward_layer": self._copy(layer.backward_layer),
+            }
             copy = type(layer)(**{**config, **inner})
             # It has made a forward layer of its own from the config of the one that it was given.
             self._copies[id(layer.forward_layer)] = copy.forward_layer
@@ -90,22 +100,29 @@ class Rebuilder:
         return type(layer)(**{**config, "layer": self._copy(layer.layer)})
 
     def _transfers(self, old, new):
-        """What carries over between two layers, without the layers inside that have transfers of their own."""
+        """What carries over between two layers, without the layers inside that have transfers of
+        their own.
+        """
         if id(old) in self.replacements:
             return transfers(old, new)
-        inner = [(layer, self._copies[id(layer)]) for layer in sublayers(old) if id(layer) in self._copies]
+        inner = [
+            (layer, self._copies[id(layer)])
+            for layer in sublayers(old)
+            if id(layer) in self._copies
+        ]
         olds = _own_variables(old, [layer for layer, _ in inner])
         news = _own_variables(new, [layer for _, layer in inner])
         if [variable.shape for variable in olds] != [variable.shape for variable in news]:
             raise ValueError(
-                f"The layer {old.name!r} of class {type(old).__name__} cannot be copied: its copy, made from its config, has "
-                f"variables of other shapes. Expected: {[tuple(v.shape) for v in olds]}. "
-                f"Received: {[tuple(v.shape) for v in news]}"
+                f"The layer {old.name!r} of class {type(old).__name__} cannot be copied: its copy, "
+                "made from its config, has variables of other shapes. Expected: "
+                f"{[tuple(v.shape) for v in olds]}. Received: {[tuple(v.shape) for v in news]}"
             )
         return [Transfer(*variables) for variables in zip(olds, news)]
 
     def _carry_trainable(self, pairs, made):
-        # A model sets the flag of all that is in it, so models come first and what they hold after them.
+        # A model sets the flag of all that is in it, so models come first and what they hold after
+        # them.
         for old, new in sorted(pairs, key=lambda pair: not isinstance(pair[0], keras.Model)):
             new.trainable = old.trainable
         for transfer in made:
@@ -115,7 +132,9 @@ class Rebuilder:
 
 @contextlib.contextmanager
 def _uncompiled(models):
-    """While it lasts, models look as if they had not been compiled, so that cloning does not compile (they are recompiled afterwards)."""
+    """While it lasts, models look as if they had not been compiled, so that cloning does not
+    compile (they are recompiled afterwards).
+    """
     compiled = [model for model in models if model.compiled]
     try:
         for model in compiled:
@@ -133,12 +152,15 @@ def _plain_copy(layer):
             return type(layer).from_config(layer.get_config())
     except Exception as error:
         raise ValueError(
-            f"The layer {layer.name!r} of class {type(layer).__name__} cannot be copied from its config: {error}"
+            f"The layer {layer.name!r} of class {type(layer).__name__} cannot be copied from its "
+            f"config: {error}"
         ) from error
 
 
 def _lambda_copy(layer):
-    """A copy around the same functions: Keras would read them from bytecode, which it refuses, and which lacks the names that they use."""
+    """A copy around the same functions: Keras would read them from bytecode, which it refuses, and
+    which lacks the names that they use.
+    """
     copy = type(layer)(
         layer.function,
         output_shape=layer._output_shape,
@@ -152,11 +174,18 @@ def _lambda_copy(layer):
 
 
 def _unregistered(layer):
-    """The functions and classes that a config of `layer` may name, by name: so they need not be registered with Keras."""
+    """The functions and classes that a config of `layer` may name, by name: so they need not be
+    registered with Keras.
+    """
     if not isinstance(layer, keras.Layer):
         return {}
     layers = layer._flatten_layers()
-    functions = {value.__name__: value for one in layers for value in vars(one).values() if inspect.isfunction(value)}
+    functions = {
+        value.__name__: value
+        for one in layers
+        for value in vars(one).values()
+        if inspect.isfunction(value)
+    }
     return {**functions, **{type(one).__name__: type(one) for one in layers}}
 
 
@@ -166,7 +195,9 @@ def _own_variables(layer, without):
 
 
 def _carry_assets(old, new):
-    """Vocabularies and the like, which are no variables, and what is computed from variables after they were loaded."""
+    """Vocabularies and the like, which are no variables, and what is computed from variables after
+    they were loaded.
+    """
     for source, target in zip(old._flatten_layers(), new._flatten_layers()):
         if hasattr(source, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:

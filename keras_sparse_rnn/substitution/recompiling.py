@@ -1,43 +1,56 @@
-"""Compiles a rebuilt model like the model that it was made from, down to what the optimiser has in mind."""
+"""Compiles a rebuilt model like the model that it was made from, down to what the optimiser has in
+mind.
+"""
 
 import keras
 import numpy as np
 
 from keras_sparse_rnn.layers.storage import PackedConstraint, has_padding
 
-# Adafactor divides by the square root of about `epsilon_1 ** 2 / (mean squared gradient)` in the padding of partial blocks: this does not underflow.
+# Adafactor divides by the square root of about `epsilon_1 ** 2 / (mean squared gradient)` in the
+# padding of partial blocks: this does not underflow.
 ADAFACTOR_EPSILON = 1e-15
 # Slots that every optimiser keeps in one way, whatever its rule for a weight is.
 COMMON_SLOTS = ("_model_variables_moving_average", "_accumulated_gradients")
 
 
 def recompile(old, new, transfers):
-    """Compiles `new` like `old`, with an optimiser of its own that continues where that of `old` is.
+    """Compiles `new` like `old`, with an optimiser of its own that continues where that of `old`
+    is.
 
-    Loss, loss weights, `run_eagerly`, `steps_per_execution` and `jit_compile` are taken over; metrics and optimiser are new objects of the same
-    class and settings. What the optimiser keeps per weight (momentum, moving averages, accumulated gradients) goes the way of the weight.
+    Loss, loss weights, `run_eagerly`, `steps_per_execution` and `jit_compile` are taken over;
+    metrics and optimiser are new objects of the same class and settings. What the optimiser keeps
+    per weight (momentum, moving averages, accumulated gradients) goes the way of the weight.
 
     Args:
         old: the model that may be compiled.
         new: the model to compile.
         transfers: list of `Transfer`, from the variables of `old` to those of `new`.
     """
-    if not old.compiled or not hasattr(old, "_compile_config"):  # a class of its own may compile in its own way
+    if not old.compiled or not hasattr(
+        old, "_compile_config"
+    ):  # a class of its own may compile in its own way
         return
     settings = dict(old._compile_config.config)
     for name in ("metrics", "weighted_metrics"):
         settings[name] = keras.tree.map_structure(_new_metric, settings[name])
     settings["optimizer"] = new_optimizer(old.optimizer, transfers)
-    settings["jit_compile"] = settings["jit_compile"] and all(layer.supports_jit for layer in new._flatten_layers())
+    settings["jit_compile"] = settings["jit_compile"] and all(
+        layer.supports_jit for layer in new._flatten_layers()
+    )
     new.compile(**settings, auto_scale_loss=False)
-    if not any(transfer.quantized for transfer in transfers):  # such models are for inference: the optimiser would have nothing to continue
+    if not any(
+        transfer.quantized for transfer in transfers
+    ):  # such models are for inference: the optimiser would have nothing to continue
         carry_optimizer_state(old.optimizer, new.optimizer, transfers)
 
 
 def new_optimizer(old, transfers):
-    """An optimiser of the same class and settings, without state, for the new variables of `transfers`.
+    """An optimiser of the same class and settings, without state, for the new variables of
+    `transfers`.
 
-    One setting may differ: the `epsilon_1` of Adafactor is at least `ADAFACTOR_EPSILON` where packed kernels have partial blocks.
+    One setting may differ: the `epsilon_1` of Adafactor is at least `ADAFACTOR_EPSILON` where
+    packed kernels have partial blocks.
     """
     if old is None:
         return None
@@ -50,7 +63,8 @@ def new_optimizer(old, transfers):
     rate = getattr(old, "_learning_rate", None)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         config["learning_rate"] = (
-            rate  # a pure function of the step: the object itself, so that it need not be registered
+            # a pure function of the step: the object itself, so that it need not be registered
+            rate
         )
     if is_a(old, "Adafactor") and any(_is_padded(transfer.new) for transfer in transfers):
         config["epsilon_1"] = max(config["epsilon_1"], ADAFACTOR_EPSILON)
@@ -58,10 +72,12 @@ def new_optimizer(old, transfers):
 
 
 def carry_optimizer_state(old, new, transfers):
-    """Builds `new` for the counterparts of the variables that `old` was built for, and gives it the state of `old`.
+    """Builds `new` for the counterparts of the variables that `old` was built for, and gives it the
+    state of `old`.
 
-    A slot is carried over if it has the shape of its weight, or the same shape in both. Others start afresh: Adafactor's factors, and all that Muon
-    keeps for a kernel that it trains by another rule once it is packed (Muon trains matrices, packed kernels are left to its AdamW).
+    A slot is carried over if it has the shape of its weight, or the same shape in both. Others
+    start afresh: Adafactor's factors, and all that Muon keeps for a kernel that it trains by
+    another rule once it is packed (Muon trains matrices, packed kernels are left to its AdamW).
     """
     if old is None or not old.built:
         return
@@ -91,17 +107,25 @@ def carry_optimizer_state(old, new, transfers):
         pairs = {name: both[index] for name, both in slots.items()}
         same_rule = all((slot is None) == (new_slot is None) for slot, new_slot in pairs.values())
         for name, (slot, new_slot) in pairs.items():
-            if isinstance(slot, keras.Variable) and new_slot is not None and (same_rule or name in COMMON_SLOTS):
+            if (
+                isinstance(slot, keras.Variable)
+                and new_slot is not None
+                and (same_rule or name in COMMON_SLOTS)
+            ):
                 _assign(slot, new_slot, transfer)
 
 
 def is_a(optimizer, name):
-    """Whether `optimizer` is of the class of this name in keras.optimizers, which an older Keras may not have."""
+    """Whether `optimizer` is of the class of this name in keras.optimizers, which an older Keras
+    may not have.
+    """
     return isinstance(optimizer, getattr(keras.optimizers, name, ()))
 
 
 def _new_multi_optimizer(old, transfers):
-    """A MultiOptimizer of new optimisers that gives every weight to the counterpart of the one that has it in `old`."""
+    """A MultiOptimizer of new optimisers that gives every weight to the counterpart of the one that
+    has it in `old`.
+    """
     choose, copies = old._optimizer_map, {}
 
     def copy(optimizer):
@@ -110,9 +134,12 @@ def _new_multi_optimizer(old, transfers):
         return copies[id(optimizer)]
 
     if is_a(choose, "OptimizerMap"):
-        chosen = type(choose)(copy(choose.default_optimizer), {key: copy(one) for key, one in choose.items()})
+        chosen = type(choose)(
+            copy(choose.default_optimizer), {key: copy(one) for key, one in choose.items()}
+        )
         for transfer in transfers:
-            # A packed kernel has another name than the dense one, which the patterns of the map may not know.
+            # A packed kernel has another name than the dense one, which the patterns of the map may
+            # not know.
             wanted = copy(choose(transfer.old))
             if chosen(transfer.new) is not wanted:
                 chosen[transfer.new.path] = wanted
@@ -139,7 +166,8 @@ def _is_padded(variable):
 
 def _assign(slot, new_slot, transfer):
     if transfer is not None and transfer.convert is not None and slot.shape == transfer.old.shape:
-        # Where `old` has no weight the slot keeps its initial value, which need not be zero (and must not, for Ftrl).
+        # Where `old` has no weight the slot keeps its initial value, which need not be zero (and
+        # must not, for Ftrl).
         known = transfer.convert(np.ones(slot.shape, bool))
         new_slot.assign(np.where(known, transfer.convert(slot.numpy()), new_slot.numpy()))
     elif slot.shape == new_slot.shape:
@@ -152,4 +180,5 @@ def _new_metric(metric):
     try:
         return type(metric).from_config(metric.get_config())
     except (TypeError, ValueError):
-        return metric  # made of something that no config can hold: shared, and reset at the start of every epoch
+        # made of something that no config can hold: shared, and reset at the start of every epoch
+        return metric

@@ -1,4 +1,6 @@
-"""One layer at a time: the block-sparse twin of a Keras layer, and which variable carries over to which."""
+"""One layer at a time: the block-sparse twin of a Keras layer, and which variable carries over to
+which.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +9,12 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn import ops
-from keras_sparse_rnn.layers import BlockSparseDense, BlockSparseGRU, BlockSparseLSTM, BlockSparseSimpleRNN
+from keras_sparse_rnn.layers import (
+    BlockSparseDense,
+    BlockSparseGRU,
+    BlockSparseLSTM,
+    BlockSparseSimpleRNN,
+)
 from keras_sparse_rnn.layers.arguments import forgotten_arguments
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import is_initial
@@ -21,18 +28,29 @@ TWINS = {
     keras.layers.Dense: BlockSparseDense,
 }
 PARENTS = {twin: parent for parent, twin in TWINS.items()}
-OWN_ARGUMENTS = ("block_shape", "recurrent_block_shape", "sparsity", "storage", "kernel", "live_blocks", "weights")
-# Arguments that a config would carry as text: passed as the objects that they are, so that unregistered ones survive.
+OWN_ARGUMENTS = (
+    "block_shape",
+    "recurrent_block_shape",
+    "sparsity",
+    "storage",
+    "kernel",
+    "live_blocks",
+    "weights",
+)
+# Arguments that a config would carry as text: passed as the objects that they are, so that
+# unregistered ones survive.
 KERNELS = ("kernel", "recurrent_kernel")
 LIVE_ARGUMENTS = ("activation", "initializer", "regularizer", "constraint")
 REGULARIZERS = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
 
 
 class Transfer(NamedTuple):
-    """One variable of an old layer, its counterpart in the new layer, and what makes a value of the one a value of the other.
+    """One variable of an old layer, its counterpart in the new layer, and what makes a value of the
+    one a value of the other.
 
-    `convert` is a function of NumPy arrays; it holds for the weight and for what an optimiser keeps per weight. None: the value itself.
-    `quantized`: one of the two is quantised, so neither an optimiser's memory nor whether it can be trained carries over.
+    `convert` is a function of NumPy arrays; it holds for the weight and for what an optimiser keeps
+    per weight. None: the value itself. `quantized`: one of the two is quantised, so neither an
+    optimiser's memory nor whether it can be trained carries over.
     """
 
     old: keras.Variable
@@ -47,22 +65,28 @@ def is_block_sparse(layer):
 
 
 def has_twin(layer):
-    """Whether `layer` is a Keras layer that has a block-sparse twin, or such a twin. Subclasses do not count: they may compute something else."""
+    """Whether `layer` is a Keras layer that has a block-sparse twin, or such a twin. Subclasses do
+    not count: they may compute something else.
+    """
     return type(layer) in TWINS or type(layer) in PARENTS
 
 
 def dense_kernels(layer):
-    """The kernels of a built Keras or block-sparse layer as NumPy arrays `[inputs, gates * units]`."""
+    """The kernels of a built Keras or block-sparse layer as NumPy arrays `[inputs, gates *
+    units]`.
+    """
     if is_block_sparse(layer):
         return layer.dense_kernels()
     return tuple(variable.numpy() for variable in _kernel_variables(layer))
 
 
 def patterns(layer):
-    """Arrays of the shapes of `dense_kernels(layer)` whose blocks of zeros are those that a twin leaves out.
+    """Arrays of the shapes of `dense_kernels(layer)` whose blocks of zeros are those that a twin
+    leaves out.
 
-    They are the kernels themselves, unless one is all zero or a multiple of the identity: an initializer gives that, and weights that training
-    has not reached yet must not be lost. Then every block counts as live, or those that a packed `layer` has.
+    They are the kernels themselves, unless one is all zero or a multiple of the identity: an
+    initializer gives that, and weights that training has not reached yet must not be lost. Then
+    every block counts as live, or those that a packed `layer` has.
     """
     found = []
     for index, kernel in enumerate(dense_kernels(layer)):
@@ -79,11 +103,13 @@ def patterns(layer):
 
 
 def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
-    """The block-sparse layer that computes what `layer` computes, not built yet, and whether any of its blocks is zero.
+    """The block-sparse layer that computes what `layer` computes, not built yet, and whether any of
+    its blocks is zero.
 
     Args:
         layer: a built layer for which `has_twin` holds.
-        block_shape: `(rows, columns)`, or None: that of a layer that is block-sparse already, else the best one for each kernel.
+        block_shape: `(rows, columns)`, or None: that of a layer that is block-sparse already, else
+            the best one for each kernel.
         storage, kernel, weights: of the new layer.
 
     Returns:
@@ -93,7 +119,10 @@ def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
     gates = twin.gates
     kernels = patterns(layer)
     shapes = _block_shapes(layer, kernels, gates, block_shape)
-    grids = [BlockGrid(dense.shape[0], dense.shape[1] // gates, gates, shape) for dense, shape in zip(kernels, shapes)]
+    grids = [
+        BlockGrid(dense.shape[0], dense.shape[1] // gates, gates, shape)
+        for dense, shape in zip(kernels, shapes)
+    ]
     live = [int(grid.live(dense).sum()) for grid, dense in zip(grids, kernels)]
     config = _parent_config(layer)
     config.update(block_shape=shapes[0], storage=storage, kernel=kernel, weights=weights)
@@ -110,18 +139,27 @@ def keras_twin(layer):
 
 
 def transfers(old, new):
-    """What carries over from `old` to `new`, twins of each other (or of one kind), both built. Sets the block numbers of `new`.
+    """What carries over from `old` to `new`, twins of each other (or of one kind), both built. Sets
+    the block numbers of `new`.
 
     Returns:
         List of `Transfer`.
     """
-    pairs = [pair for index, pattern in enumerate(patterns(old)) for pair in _kernel_transfers(old, new, index, pattern)]
+    pairs = [
+        pair
+        for index, pattern in enumerate(patterns(old))
+        for pair in _kernel_transfers(old, new, index, pattern)
+    ]
     if old.use_bias:
-        pairs.append(Transfer(old.bias if isinstance(old, keras.layers.Dense) else old.cell.bias, _bias(new)))
+        pairs.append(
+            Transfer(old.bias if isinstance(old, keras.layers.Dense) else old.cell.bias, _bias(new))
+        )
     for name in REGULARIZERS:
         regularizers = getattr(old, name, None), getattr(new, name, None)
         if isinstance(regularizers[0], keras.Layer):
-            pairs.extend(Transfer(*variables) for variables in zip(*(one.variables for one in regularizers)))
+            pairs.extend(
+                Transfer(*variables) for variables in zip(*(one.variables for one in regularizers))
+            )
     if isinstance(old, keras.layers.RNN):
         pairs.append(Transfer(old.cell.seed_generator.state, new.cell.seed_generator.state))
         pairs.extend(Transfer(*states) for states in zip(old.states or (), new.states or ()))
@@ -129,7 +167,9 @@ def transfers(old, new):
 
 
 def _kernel_transfers(old, new, index, pattern):
-    """The transfer of one kernel, whichever of plain, masked, packed and quantised either side is; and that of the scales of int8."""
+    """The transfer of one kernel, whichever of plain, masked, packed and quantised either side is;
+    and that of the scales of int8.
+    """
     steps = []
     if _is_quantized(old):
         steps.append(lambda array: old.dense_kernels()[index])
@@ -145,15 +185,37 @@ def _kernel_transfers(old, new, index, pattern):
             steps.append(lambda array: grid.pack(array, blocks)[0])
         else:
             # An optimiser's memory of a dead block would bring it back to life.
-            steps.append(lambda array: np.where(grid.expand(live), array, np.zeros((), array.dtype)))
+            steps.append(
+                lambda array: np.where(grid.expand(live), array, np.zeros((), array.dtype))
+            )
     old_variable, new_variable = _kernel_variables(old)[index], _kernel_variables(new)[index]
     if not _is_quantized(new):
-        return [Transfer(old_variable, new_variable, _in_turn(steps) if steps else None, _is_quantized(old))]
-    quantize = lambda values: ops.quantize(ops.PackedKernel(values, blocks, grid), new.weights_choice)  # noqa: E731
-    pairs = [Transfer(old_variable, new_variable, _in_turn([*steps, quantize, lambda packed: packed.values]), True)]
+        return [
+            Transfer(
+                old_variable, new_variable, _in_turn(steps) if steps else None, _is_quantized(old)
+            )
+        ]
+    quantize = lambda values: ops.quantize(
+        ops.PackedKernel(values, blocks, grid), new.weights_choice
+    )
+    pairs = [
+        Transfer(
+            old_variable,
+            new_variable,
+            _in_turn([*steps, quantize, lambda packed: packed.values]),
+            True,
+        )
+    ]
     if new.weights_choice == "int8":
         scales = getattr(_owner(new), f"{KERNELS[index]}_scales")
-        pairs.append(Transfer(old_variable, scales, _in_turn([*steps, quantize, lambda packed: packed.scales]), True))
+        pairs.append(
+            Transfer(
+                old_variable,
+                scales,
+                _in_turn([*steps, quantize, lambda packed: packed.scales]),
+                True,
+            )
+        )
     return pairs
 
 
@@ -186,7 +248,9 @@ def _bias(layer):
 def _kernel_variables(layer):
     """The variables of the kernels: dense ones, or packed values."""
     names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
-    return [getattr(_owner(layer), f"{name}_values" if _is_packed(layer) else name) for name in names]
+    return [
+        getattr(_owner(layer), f"{name}_values" if _is_packed(layer) else name) for name in names
+    ]
 
 
 def _block_variables(layer):
@@ -206,7 +270,9 @@ def _block_shapes(layer, kernels, gates, block_shape):
 
 def _parent_config(layer):
     """The arguments of `layer` that its Keras class takes."""
-    config = {name: value for name, value in layer.get_config().items() if name not in OWN_ARGUMENTS}
+    config = {
+        name: value for name, value in layer.get_config().items() if name not in OWN_ARGUMENTS
+    }
     for name in config:
         if name.endswith(LIVE_ARGUMENTS) and hasattr(layer, name):
             config[name] = _copy_if_trained(getattr(layer, name))
@@ -216,7 +282,9 @@ def _parent_config(layer):
 
 
 def _copy_if_trained(argument):
-    """Arguments are shared between twins. One with weights of its own, such as `regularizers.TrainableModuli`, is copied: each twin trains its own."""
+    """Arguments are shared between twins. One with weights of its own, such as
+    `regularizers.TrainableModuli`, is copied: each twin trains its own.
+    """
     if not isinstance(argument, keras.Layer):
         return argument
     return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(argument))

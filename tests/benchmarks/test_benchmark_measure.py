@@ -2,6 +2,7 @@ import types
 
 import numpy as np
 import pytest
+
 from benchmarks import measure
 from benchmarks.problems import Case, Problem
 from benchmarks.process import Failed, Skipped
@@ -27,7 +28,10 @@ class FakeWorker:
         if command == "turn":
             if self.peer == "keras_xla":
                 raise Failed("it broke later")
-            return {"times": [1.0, 2.0, 6.0], "others": self.disturbances.pop(0) if self.disturbances else 0.0}
+            return {
+                "times": [1.0, 2.0, 6.0],
+                "others": self.disturbances.pop(0) if self.disturbances else 0.0,
+            }
         return {"counted": 5, "peak": 7}
 
     def start(self):
@@ -59,7 +63,9 @@ def team(tmp_path, monkeypatch):
 
 
 def problem(*peers, **options):
-    return Problem("sweep", options.pop("mode", "forward"), "lstm", 8, 1, 2, tuple(map(Case, peers)), **options)
+    return Problem(
+        "sweep", options.pop("mode", "forward"), "lstm", 8, 1, 2, tuple(map(Case, peers)), **options
+    )
 
 
 def test_cases_take_turns_forwards_and_backwards(team):
@@ -67,15 +73,36 @@ def test_cases_take_turns_forwards_and_backwards(team):
     given = problem("keras", "litert", "ours", rounds=3)
     found = measure.measure(given, team, lambda: steps.append(1))
     turns = [peer for peer, command in team.asked if command == "turn"]
-    assert turns == ["keras", "litert", "ours", "ours", "litert", "keras", "keras", "litert", "ours"]
+    assert turns == [
+        "keras",
+        "litert",
+        "ours",
+        "ours",
+        "litert",
+        "keras",
+        "keras",
+        "litert",
+        "ours",
+    ]
     assert [record["peer"] for record in found] == ["keras", "litert", "ours"]
-    assert found[0]["median"] == 2.0 and found[0]["calls"] == 9 and found[0]["rounds"] == [2.0, 2.0, 2.0]
+    assert (
+        found[0]["median"] == 2.0
+        and found[0]["calls"] == 9
+        and found[0]["rounds"] == [2.0, 2.0, 2.0]
+    )
     assert len(steps) == measure.work(given)
     assert team.asked[-1] == ("all", "drop")
 
 
 def test_disturbed_turns_are_repeated_and_the_best_counts(team):
-    team["ours"].disturbances = [0.05, 0.5, 0.3, 0.4, 0.9, 0.0]  # one turn that is let pass, three that are not, two
+    team["ours"].disturbances = [
+        0.05,
+        0.5,
+        0.3,
+        0.4,
+        0.9,
+        0.0,
+    ]  # one turn that is let pass, three that are not, two
     (found,) = measure.measure(problem("ours", rounds=3), team)
     assert found["others"] == 0.3 and found["calls"] == 9
     assert [command for _, command in team.asked].count("turn") == 6
@@ -95,7 +122,12 @@ def test_what_is_expected_is_computed_once_for_a_pattern_and_removed(team, tmp_p
 
 def test_a_peer_that_fails_does_not_lose_the_others(team):
     found = measure.measure(problem("torch", "onnxruntime", "keras_xla", "ours"), team)
-    assert [{"failed", "skipped", "median"} & set(record) for record in found] == [{"failed"}, {"skipped"}, {"failed"}, {"median"}]
+    assert [{"failed", "skipped", "median"} & set(record) for record in found] == [
+        {"failed"},
+        {"skipped"},
+        {"failed"},
+        {"median"},
+    ]
     assert [record.get("failed") for record in found] == ["it broke", None, "it broke later", None]
     assert found[1]["skipped"] == "there is none"
 
@@ -103,9 +135,18 @@ def test_a_peer_that_fails_does_not_lose_the_others(team):
 def test_memory_is_measured_in_fresh_processes(team):
     found = measure.measure(problem("keras", "torch", "ours", mode="memory"), team)
     assert found[0]["counted"] == 5 and found[1]["failed"] == "it broke" and found[2]["peak"] == 7
-    assert team.asked == [(peer, command) for peer in ("keras", "torch", "ours") for command in ("memory", "close")]
+    assert team.asked == [
+        (peer, command) for peer in ("keras", "torch", "ours") for command in ("memory", "close")
+    ]
 
 
 def test_summary():
     found = measure.summary([[4.0, 1.0], [2.0, 3.0, 5.0]])
-    assert found == {"median": 3.0, "min": 1.0, "q1": 2.0, "q3": 4.0, "calls": 5, "rounds": [2.5, 3.0]}
+    assert found == {
+        "median": 3.0,
+        "min": 1.0,
+        "q1": 2.0,
+        "q3": 4.0,
+        "calls": 5,
+        "rounds": [2.5, 3.0],
+    }

@@ -2,6 +2,7 @@ import sys
 import time
 
 import pytest
+
 from benchmarks.process import Failed, Skipped, Team, Worker
 
 SCRIPT = """
@@ -13,7 +14,8 @@ for line in sys.stdin:
         sys.exit("these were its last words")
     if fields["command"] == "sleep":
         time.sleep(60)
-    print(json.dumps({"failed": "ValueError: no"} if fields["command"] == "fail" else {"echo": fields}), flush=True)
+    failed = fields["command"] == "fail"
+    print(json.dumps({"failed": "ValueError: no"} if failed else {"echo": fields}), flush=True)
 """
 
 
@@ -36,7 +38,9 @@ def test_answers_come_back(worker):
 
 
 def test_one_that_dies_says_its_last_words_and_starts_again(worker):
-    with pytest.raises(Failed, match="the process ended. The last lines it wrote: these were its last words"):
+    with pytest.raises(
+        Failed, match="the process ended. The last lines it wrote: these were its last words"
+    ):
         worker.ask("die")
     assert worker.ask("hello") == {"echo": {"command": "hello"}}
 
@@ -52,7 +56,7 @@ def test_one_that_hangs_is_ended(worker):
 
 def test_one_that_is_missing_is_asked_once(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("print('{\"skipped\": \"there is none\"}', flush=True)")
+    script.write_text('print(\'{"skipped": "there is none"}\', flush=True)')
     worker = Worker("fake", 1, tmp_path, patience=20.0, command=(sys.executable, str(script)))
     for _ in range(2):
         with pytest.raises(Skipped, match="there is none"):

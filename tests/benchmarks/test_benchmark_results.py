@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from benchmarks import machine
 from benchmarks.problems import Case, Problem
 from benchmarks.results import Results, fastest_dense
@@ -35,14 +36,20 @@ def test_a_file_of_another_machine_is_refused(results):
     results.save()
     with pytest.raises(ValueError) as error:
         Results(results.path).belongs_to({"processor": "some", "threads": 4})
-    assert str(error.value) == f"`--out` must not mix machines: {results.path} has results of threads=2. Received: threads=4"
+    assert (
+        str(error.value)
+        == f"`--out` must not mix machines: {results.path} has results of threads=2. Received: "
+        "threads=4"
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"format": 99}', "[1]"])
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     path = tmp_path / "other.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match="`--out` must be a file of results, of format 1, or a new one. Received: "):
+    with pytest.raises(
+        ValueError, match="`--out` must be a file of results, of format 1, or a new one. Received: "
+    ):
         Results(path)
     assert path.read_text() == content
 
@@ -58,7 +65,12 @@ def test_a_broken_write_leaves_the_old_file(results, monkeypatch):
 
 
 def test_the_fastest_is_a_dense_one_that_was_measured():
-    cases = {Case("keras"): {"median": 3.0}, Case("torch"): {"median": 2.0}, Case("onnxruntime"): {"failed": ""}, Case("ours"): {"median": 1.0}}
+    cases = {
+        Case("keras"): {"median": 3.0},
+        Case("torch"): {"median": 2.0},
+        Case("onnxruntime"): {"failed": ""},
+        Case("ours"): {"median": 1.0},
+    }
     cases[Case("litert", form="sparse")] = {"median": 0.5}
     assert fastest_dense(cases) == ("torch", 2.0)
     assert fastest_dense({}) == (None, None)

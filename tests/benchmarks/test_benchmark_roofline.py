@@ -4,12 +4,14 @@ import shutil
 
 import made_up
 import pytest
+
 from benchmarks import roofline
 from benchmarks.problems import Case, Pattern, Problem
 
-
 COMPILERS = "c++", "g++", "clang++"
-needs_a_choice_of_processors = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot choose its processors here")
+needs_a_choice_of_processors = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="a process cannot choose its processors here"
+)
 
 
 @pytest.fixture
@@ -77,6 +79,8 @@ def test_attainable_by_hand(form, size):
     live = 4 * 16 * 64 // 4  # 4 gates of 4 x 4 blocks of 64, a quarter of them
     flat = {"bandwidth": {"2": [[1, 1e6], [1 << 30, 1e6]]}, "flops": [[2, 1e12]]}
     problem = Problem("sweep", "forward", "lstm", 32, 3, 5)
-    assert roofline.attainable(flat, 2, problem, case) == pytest.approx((5 * live * size + live * size + 4 * 2 * 3 * 5 * 32) / 1e6)
+    assert roofline.attainable(flat, 2, problem, case) == pytest.approx(
+        (5 * live * size + live * size + 4 * 2 * 3 * 5 * 32) / 1e6
+    )
     slow = {**flat, "flops": [[2, 1e3]]}
     assert roofline.attainable(slow, 2, problem, case) == pytest.approx(2 * 3 * 5 * 2 * live / 1e3)

@@ -6,9 +6,9 @@ import pathlib
 import sys
 
 import pytest
+
 from benchmarks import __main__ as command
 from benchmarks.results import Results
-
 from keras_sparse_rnn import ops
 
 NATIVE = pytest.mark.skipif(not ops.native_available(), reason="needs the native library")
@@ -28,16 +28,30 @@ def run(folder, *arguments):
 
 def cases(content, wanted):
     """The records of a peer, by problem."""
-    return [(key, case) for key, record in content["problems"].items() for case in record["cases"] if case["peer"] == wanted]
+    return [
+        (key, case)
+        for key, record in content["problems"].items()
+        for case in record["cases"]
+        if case["peer"] == wanted
+    ]
 
 
 @NATIVE
 @pytest.mark.slow
 def test_all_modes(tmp_path, capfd):
     pytest.importorskip("matplotlib")
-    code, content = run(tmp_path, "--peers", "keras", "ours", "--only", "targets", "steps", "memory")
+    code, content = run(
+        tmp_path, "--peers", "keras", "ours", "--only", "targets", "steps", "memory"
+    )
     assert code == 0
-    assert {key.split("/")[1] for key in content["problems"]} == {"forward", "train", "step", "steps", "identity", "memory"}
+    assert {key.split("/")[1] for key in content["problems"]} == {
+        "forward",
+        "train",
+        "step",
+        "steps",
+        "identity",
+        "memory",
+    }
     for key, case in cases(content, "keras"):
         assert "median" in case or "counted" in case, (key, case)
     for key, case in cases(content, "ours"):
@@ -45,7 +59,10 @@ def test_all_modes(tmp_path, capfd):
         assert case.get("error", 0) < (0.03 if case["form"] else 1e-5)
     for _, case in cases(content, "torch"):
         assert case["skipped"] == "left out by --peers"
-    counted = {case["peer"]: case["counted"] for case in content["problems"]["memory/memory/lstm/40/2/5"]["cases"]}
+    counted = {
+        case["peer"]: case["counted"]
+        for case in content["problems"]["memory/memory/lstm/40/2/5"]["cases"]
+    }
     assert 0.2 < counted["ours"] / counted["keras"] < 0.3  # 75 % sparse
     assert (tmp_path / "pictures" / "benchmarks-peers.png").exists()
     assert "Everybody's times" in capfd.readouterr().out
@@ -60,16 +77,28 @@ def test_a_second_run_has_nothing_to_do(tmp_path, capfd):
     assert code == 0 and len(cases(content, "ours")) > 0
     before = (tmp_path / "results.json").stat().st_mtime_ns
     code, again = run(tmp_path, *arguments)
-    assert code == 0 and again == content and (tmp_path / "results.json").stat().st_mtime_ns == before
+    assert (
+        code == 0 and again == content and (tmp_path / "results.json").stat().st_mtime_ns == before
+    )
     assert "are in" in capfd.readouterr().out
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("peer, packages", [("torch", ["torch"]), ("onnxruntime", ["onnx", "onnxruntime"]), ("scipy", ["scipy"]), ("litert", [])])
+@pytest.mark.parametrize(
+    "peer, packages",
+    [
+        ("torch", ["torch"]),
+        ("onnxruntime", ["onnx", "onnxruntime"]),
+        ("scipy", ["scipy"]),
+        ("litert", []),
+    ],
+)
 def test_peers_compute_the_same(tmp_path, peer, packages):
     for package in packages:
         pytest.importorskip(package)
-    code, content = run(tmp_path, "--peers", peer, "--only", "targets", "sweep", "steps", "products")
+    code, content = run(
+        tmp_path, "--peers", peer, "--only", "targets", "sweep", "steps", "products"
+    )
     assert code == 0
     found = cases(content, peer)
     assert found
@@ -97,9 +126,17 @@ def test_charts_and_tables_without_measuring(tmp_path, monkeypatch):
     document = tmp_path / "docs.md"
     document.write_text("<!-- table: memory -->\n<!-- end -->\n")
     monkeypatch.setattr(command, "DOCS", document)
-    assert command.main(["--draw", str(path), "--pictures", str(tmp_path / "pictures"), "--table", str(path)]) == 0
+    assert (
+        command.main(
+            ["--draw", str(path), "--pictures", str(tmp_path / "pictures"), "--table", str(path)]
+        )
+        == 0
+    )
     assert len(os.listdir(tmp_path / "pictures")) == 6
-    assert "| LSTM memory, H 1024, batch 32, T 50 | Keras graph | 0.0 | 0.0 |  |" in document.read_text()
+    assert (
+        "| LSTM memory, H 1024, batch 32, T 50 | Keras graph | 0.0 | 0.0 |  |"
+        in document.read_text()
+    )
 
 
 def test_options_are_checked(capsys):

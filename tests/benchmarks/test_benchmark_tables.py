@@ -2,6 +2,7 @@ import pathlib
 
 import made_up
 import pytest
+
 from benchmarks import charts, tables, targets
 from benchmarks.__main__ import DOCS, committed
 from benchmarks.problems import SERIES
@@ -47,10 +48,19 @@ def test_every_row_is_as_long_as_its_header(results):
 
 
 def test_figures_compare_with_the_fastest_or_the_named_peer(results):
-    found = {(figure.key, figure.case, figure.against): (figure, value) for figure, value, *_ in targets.measured(results)}
+    found = {
+        (figure.key, figure.case, figure.against): (figure, value)
+        for figure, value, *_ in targets.measured(results)
+    }
     assert len(found) == len(targets.FIGURES)
     for figure, value in found.values():
-        expected = {"memory": 0.1, "torch": 12.0, targets.FASTEST: 10.0, "Keras graph": 10.0, "time": 10.0 if "/steps/" in figure.key else 1000.0}
+        expected = {
+            "memory": 0.1,
+            "torch": 12.0,
+            targets.FASTEST: 10.0,
+            "Keras graph": 10.0,
+            "time": 10.0 if "/steps/" in figure.key else 1000.0,
+        }
         assert value == pytest.approx(expected[figure.against]), figure.what
     main = targets.FIGURES[0]
     assert targets.reached(main, 9.0) and not targets.reached(main, 8.9)
@@ -60,14 +70,22 @@ def test_figures_compare_with_the_fastest_or_the_named_peer(results):
 
 def test_every_figure_has_its_case(results):
     for figure in targets.FIGURES:
-        (cases,) = [cases for group in targets.GROUPS for problem, cases in results.of_group(group) if problem.key == figure.key]
+        (cases,) = [
+            cases
+            for group in targets.GROUPS
+            for problem, cases in results.of_group(group)
+            if problem.key == figure.key
+        ]
         assert figure.case in cases
 
 
 def test_what_was_not_measured_says_so():
     few = made_up.results(only=["targets"])
     rows = {row[0]: row for row in tables.figures(few).rows}
-    assert rows["weights, gradients and Adam slots at 90 %, H 1024, of the dense layer's"][2] == "not measured"
+    assert (
+        rows["weights, gradients and Adam slots at 90 %, H 1024, of the dense layer's"][2]
+        == "not measured"
+    )
     assert all(table.rows for table in tables.all_tables(few))
     assert tables.all_tables(Results()) == []
 
@@ -75,7 +93,10 @@ def test_what_was_not_measured_says_so():
 def test_troubles_name_problem_case_and_reason(results):
     problem, cases = next(iter(results.of_group("targets")))
     lines = list(tables.troubles(problem, cases.values()))
-    assert "LSTM forward, H 1024, batch 1, T 100, ONNX Runtime, 90 % in 16x16: failed: ValueError: no" in lines
+    assert (
+        "LSTM forward, H 1024, batch 1, T 100, ONNX Runtime, 90 % in 16x16: failed: ValueError: no"
+        in lines
+    )
     assert len(lines) == 2
 
 

@@ -11,7 +11,9 @@ from matplotlib import image
 
 from keras_sparse_rnn import ops
 
-sys.path.append(str(pathlib.Path(__file__).parents[2]))  # last: the package itself is the installed one
+sys.path.append(
+    str(pathlib.Path(__file__).parents[2])
+)  # last: the package itself is the installed one
 
 training_speed = importlib.import_module("benchmarks.training_speed")
 TINY = ["--units", "20", "--batch", "3", "--time", "5", "--steps", "40", "--block-shape", "4", "4"]
@@ -26,28 +28,47 @@ def test_three_ways_are_measured_and_drawn(tmp_path, capsys):
     assert len(results["rounds"]) == 2
     for one in results["rounds"]:
         for way in training_speed.WAYS:
-            assert len(one[way]["milliseconds"]) == len(one[way]["sparsity"]) == 40 and min(one[way]["milliseconds"]) > 0
+            assert (
+                len(one[way]["milliseconds"]) == len(one[way]["sparsity"]) == 40
+                and min(one[way]["milliseconds"]) > 0
+            )
         assert one["dense"]["sparsity"] == [0.0] * 40
         assert one["masks"]["sparsity"] == one["masked storage"]["sparsity"]
         assert one["masks"]["sparsity"][0] == 0.0 and 0.88 < one["masks"]["sparsity"][-1] < 0.92
         # The same training: only roundings differ.
         assert one["masked storage"]["loss"] == pytest.approx(one["masks"]["loss"], rel=1e-2)
     assert image.imread(tmp_path / "speed.png").shape[:2] == (650, 1040)
-    assert "Masked storage is faster than dense training" in " ".join(capsys.readouterr().out.split())
+    assert "Masked storage is faster than dense training" in " ".join(
+        capsys.readouterr().out.split()
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["speed.json", "speed.png"]
 
 
 def test_rounds_of_other_settings_are_not_mixed(tmp_path):
     (tmp_path / "speed.json").write_text(json.dumps({"settings": {"units": 1}, "rounds": []}))
     with pytest.raises(SystemExit, match="--add needs the settings of"):
-        training_speed.main([*TINY, "--add", "--output", str(tmp_path / "speed.json"), "--picture", str(tmp_path / "speed.png")])
+        training_speed.main(
+            [
+                *TINY,
+                "--add",
+                "--output",
+                str(tmp_path / "speed.json"),
+                "--picture",
+                str(tmp_path / "speed.png"),
+            ]
+        )
     with pytest.raises(SystemExit):
         training_speed.main(["--steps", "39"])
 
 
 def test_summary_says_where_masked_storage_overtakes():
     ways = {"dense": [10.0] * 60, "masks": [11.0] * 60, "masked storage": [20.0] * 28 + [5.0] * 32}
-    rounds = [{way: {"milliseconds": times, "sparsity": [i / 100 for i in range(60)], "loss": 1.0} for way, times in ways.items()}]
+    rounds = [
+        {
+            way: {"milliseconds": times, "sparsity": [i / 100 for i in range(60)], "loss": 1.0}
+            for way, times in ways.items()
+        }
+    ]
     found = training_speed.summary(rounds)
     assert found["overtakes"] == {"step": 28, "sparsity": 0.28}
     assert found["milliseconds_at_the_end"] == {"dense": 10.0, "masks": 11.0, "masked storage": 5.0}

@@ -1,4 +1,6 @@
-"""Small models and data for pruning: odd sizes, so that edges are partial, and few steps, so that tests are quick."""
+"""Small models and data for pruning: odd sizes, so that edges are partial, and few steps, so that
+tests are quick.
+"""
 
 import keras
 import numpy as np
@@ -20,17 +22,28 @@ def fresh_keras():
 def data():
     """40 samples of (2, 5) -> 2: five steps of 8."""
     generator = np.random.default_rng(1)
-    return generator.normal(size=(40, 2, 5)).astype("float32"), generator.normal(size=(40, 2)).astype("float32")
+    return generator.normal(size=(40, 2, 5)).astype("float32"), generator.normal(
+        size=(40, 2)
+    ).astype("float32")
 
 
 @pytest.fixture
 def make_model():
-    """make_model(kind, units, optimizer, **compile arguments): a recurrent layer "rnn" and a Dense "head", compiled.
+    """make_model(kind, units, optimizer, **compile arguments): a recurrent layer "rnn" and a Dense
+    "head", compiled.
 
-    It runs eagerly and unrolled unless told otherwise: one step is quick, and nothing has to be traced.
+    It runs eagerly and unrolled unless told otherwise: one step is quick, and nothing has to be
+    traced.
     """
 
-    def make(kind="simple_rnn", units=11, optimizer=None, run_eagerly=True, unroll=True, **compile_arguments):
+    def make(
+        kind="simple_rnn",
+        units=11,
+        optimizer=None,
+        run_eagerly=True,
+        unroll=True,
+        **compile_arguments,
+    ):
         arguments = {
             key: compile_arguments.pop(key)
             for key in list(compile_arguments)
@@ -43,7 +56,12 @@ def make_model():
                 keras.layers.Dense(2, name="head"),
             ]
         )
-        model.compile(optimizer or keras.optimizers.SGD(0.05), "mse", run_eagerly=run_eagerly, **compile_arguments)
+        model.compile(
+            optimizer or keras.optimizers.SGD(0.05),
+            "mse",
+            run_eagerly=run_eagerly,
+            **compile_arguments,
+        )
         return model
 
     return make
@@ -54,14 +72,18 @@ def grid_of():
     """grid_of(variable, block_shape, gates): the grid that cuts it."""
 
     def grid(variable, block_shape, gates):
-        return BlockGrid(int(variable.shape[0]), int(variable.shape[1]) // gates, gates, block_shape)
+        return BlockGrid(
+            int(variable.shape[0]), int(variable.shape[1]) // gates, gates, block_shape
+        )
 
     return grid
 
 
 @pytest.fixture
 def assert_sparse(grid_of):
-    """assert_sparse(variable, block_shape, gates, sparsity): each gate has it in zero blocks, to within half a block or to the last."""
+    """assert_sparse(variable, block_shape, gates, sparsity): each gate has it in zero blocks, to
+    within half a block or to the last.
+    """
 
     def check(variable, block_shape, gates, sparsity):
         grid = grid_of(variable, block_shape, gates)

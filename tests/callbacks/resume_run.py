@@ -1,7 +1,7 @@
-"""A training run that can be killed and resumed: used by test_resume.py, in its own process and in one that is killed.
+"""A training run that can be killed and resumed: used by test_resume.py, in its own process and in
+one that is killed.
 
-python resume_run.py CASE BACKUP_DIR KILL_AT
-"""
+python resume_run.py CASE BACKUP_DIR KILL_AT"""
 
 import os
 import signal
@@ -40,19 +40,29 @@ def kill(model):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(schedule, backup_dir=None, save_freq="epoch", before=True, last_words=None, **compile_arguments):
+def run(
+    schedule, backup_dir=None, save_freq="epoch", before=True, last_words=None, **compile_arguments
+):
     """Trains from a fixed seed, resumes if there is a backup, and returns `(masks, weights)`.
 
-    All batches are the same, because Keras begins the epoch anew when it resumes in the middle of one.
+    All batches are the same, because Keras begins the epoch anew when it resumes in the middle of
+    one.
     """
     keras.utils.clear_session()
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
-        [keras.Input((2, 5)), keras.layers.SimpleRNN(23, name="rnn", unroll=True), keras.layers.Dense(2)]
+        [
+            keras.Input((2, 5)),
+            keras.layers.SimpleRNN(23, name="rnn", unroll=True),
+            keras.layers.Dense(2),
+        ]
     )
     model.compile(keras.optimizers.Adam(0.05), "mse", **compile_arguments)
     generator = np.random.default_rng(0)
-    x, y = generator.normal(size=(8, 2, 5)).astype("float32"), generator.normal(size=(8, 2)).astype("float32")
+    x, y = (
+        generator.normal(size=(8, 2, 5)).astype("float32"),
+        generator.normal(size=(8, 2)).astype("float32"),
+    )
     pruning = BlockPruning(schedule, (2, 2), frequency=FREQUENCY)
     callbacks = [pruning]
     if backup_dir is not None:
@@ -60,7 +70,9 @@ def run(schedule, backup_dir=None, save_freq="epoch", before=True, last_words=No
         callbacks = [backup, pruning] if before else [pruning, backup]
     callbacks += [At(LAST, stop), At(*(last_words or (None, None)))]
     x, y = np.tile(x, (STEPS, 1, 1)), np.tile(y, (STEPS, 1))
-    model.fit(x, y, batch_size=8, epochs=2 * LAST // STEPS, shuffle=False, verbose=0, callbacks=callbacks)
+    model.fit(
+        x, y, batch_size=8, epochs=2 * LAST // STEPS, shuffle=False, verbose=0, callbacks=callbacks
+    )
     return pruning.masks, [np.array(w.numpy()) for w in model.weights]
 
 

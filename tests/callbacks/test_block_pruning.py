@@ -13,7 +13,9 @@ STILL = 0.0  # a learning rate at which weights change by nothing but pruning
 
 
 def fit(model, data, *callbacks, epochs=1, **arguments):
-    return model.fit(*data, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks), **arguments)
+    return model.fit(
+        *data, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks), **arguments
+    )
 
 
 def kernels(model):
@@ -58,12 +60,19 @@ def test_the_lowest_blocks_by_criterion_and_scope_go(criterion, scope, make_mode
     fit(model, data, pruning)
 
     if scope == "gate":
-        expected = [np.stack([lowest(*part, 0.6) for part in zip(s, g.elements)]) for s, g in zip(scores, grids)]
+        expected = [
+            np.stack([lowest(*part, 0.6) for part in zip(s, g.elements)])
+            for s, g in zip(scores, grids)
+        ]
     elif scope == "kernel":
         expected = [lowest(s, g.elements, 0.6) for s, g in zip(scores, grids)]
     else:
         pooled = lowest(
-            *(np.concatenate([a.ravel() for a in arrays]) for arrays in (scores, [g.elements for g in grids])), 0.6
+            *(
+                np.concatenate([a.ravel() for a in arrays])
+                for arrays in (scores, [g.elements for g in grids])
+            ),
+            0.6,
         )
         expected = [
             pooled[: scores[0].size].reshape(scores[0].shape),
@@ -119,10 +128,13 @@ def test_masks_are_taken_once_in_every_window(make_model, data):
     model = make_model()
     pruning = BlockPruning(PolynomialDecay(0.1, 0.9, 3, 16), (1, 1), frequency=5)
     history = []
-    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: history.append(logs["sparsity"]))
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: history.append(logs["sparsity"])
+    )
     fit(model, data, pruning, watch, epochs=4)
     asked = [
-        0.0 if step < 3 else pruning.schedule(16 if step >= 16 else 3 + (step - 3) // 5 * 5) for step in range(1, 21)
+        0.0 if step < 3 else pruning.schedule(16 if step >= 16 else 3 + (step - 3) // 5 * 5)
+        for step in range(1, 21)
     ]
     np.testing.assert_allclose(history, asked, atol=0.005)
 
@@ -131,7 +143,9 @@ def test_a_schedule_that_begins_at_zero_prunes_before_the_first_step(make_model,
     model = make_model(optimizer=keras.optimizers.SGD(STILL))
     before = []
     look = keras.callbacks.LambdaCallback(
-        on_train_batch_begin=lambda batch, logs: before.append(np.mean(kernels(model)[1].numpy() == 0))
+        on_train_batch_begin=lambda batch, logs: before.append(
+            np.mean(kernels(model)[1].numpy() == 0)
+        )
     )
     fit(model, data, BlockPruning(Constant(0.5, 0), (1, 1)), look)
     assert before[0] == pytest.approx(0.5, abs=0.01)
@@ -161,7 +175,9 @@ def test_a_ramp_from_the_dense_model_comes_near_its_sparsity(make_model, data):
     pruning = BlockPruning(ramp, (1, 1))
     fit(other, data, pruning)
     for live in pruning.masks.values():
-        np.testing.assert_allclose(1 - live.mean(axis=(1, 2)), 0.7, atol=0.02)  # each gate by its own slopes
+        np.testing.assert_allclose(
+            1 - live.mean(axis=(1, 2)), 0.7, atol=0.02
+        )  # each gate by its own slopes
 
 
 def deep():
@@ -172,7 +188,9 @@ def deep():
         [keras.Input((3, 12)), layers.GRU(5, return_sequences=True, name="inner_gru")], name="inner"
     )
     x = layers.RNN(
-        [layers.SimpleRNNCell(5, name="first"), layers.GRUCell(4, name="second")], return_sequences=True, name="stack"
+        [layers.SimpleRNNCell(5, name="first"), layers.GRUCell(4, name="second")],
+        return_sequences=True,
+        name="stack",
     )(inner(x))
     x = layers.TimeDistributed(layers.Dense(6, name="d"), name="each")(x)
     return keras.Model(inputs, layers.Dense(2, name="out")(layers.GlobalAveragePooling1D()(x)))
@@ -183,14 +201,17 @@ def test_layers_are_pruned_wherever_they_are(data, assert_sparse):
     x = np.random.default_rng(0).normal(size=(16, 3, 5)).astype("float32")
     model.compile("adam", "mse", run_eagerly=True)
     layers_before, names = list(model._flatten_layers()), [v.path for v in model.weights]
-    pruning = BlockPruning(PolynomialDecay(0.0, 0.75, 1, 4), (2, 2), frequency=1, layers=[layers.RNN, "each"])
+    pruning = BlockPruning(
+        PolynomialDecay(0.0, 0.75, 1, 4), (2, 2), frequency=1, layers=[layers.RNN, "each"]
+    )
     fit(model, (x, data[1][:16]), pruning, epochs=3)
     assert len(pruning.masks) == 11
     for _, kernel in pruning.named_kernels():
         assert_sparse(kernel.kernel.variable, (2, 2), kernel.grid.gates, 0.75)
     assert np.count_nonzero(model.get_layer("out").kernel.numpy() == 0) == 0
     assert (
-        all(a is b for a, b in zip(model._flatten_layers(), layers_before)) and [v.path for v in model.weights] == names
+        all(a is b for a, b in zip(model._flatten_layers(), layers_before))
+        and [v.path for v in model.weights] == names
     )
 
 
@@ -234,7 +255,9 @@ def recurrent(model, name):
 
 def test_layers_follow_schedules_of_their_own(data, assert_sparse):
     model = two_layers()
-    pruning = BlockPruning({"low": Constant(0.25, 1), layers.GRU: Constant(0.75, 2), "head": Constant(0.5, 1)}, (2, 2))
+    pruning = BlockPruning(
+        {"low": Constant(0.25, 1), layers.GRU: Constant(0.75, 2), "head": Constant(0.5, 1)}, (2, 2)
+    )
     fit(model, data, pruning)
     assert_sparse(recurrent(model, "low"), (2, 2), 3, 0.25)  # the first selector that matches
     assert_sparse(recurrent(model, "high"), (2, 2), 3, 0.75)
@@ -249,22 +272,34 @@ def test_several_callbacks_prune_different_layers(data, assert_sparse):
     assert_sparse(recurrent(model, "low"), (3, 2), 3, 0.25)
     assert_sparse(recurrent(model, "high"), (2, 4), 3, 0.75)
     sizes = [sum(live.size for live in one.masks.values()) for one in (low, high)]
-    assert min(low.sparsity, high.sparsity) < history["sparsity"][-1] < max(low.sparsity, high.sparsity) and all(sizes)
-    assert recurrent(model, "low").constraint is None and recurrent(model, "high").constraint is None
+    assert min(low.sparsity, high.sparsity) < history["sparsity"][-1] < max(
+        low.sparsity, high.sparsity
+    ) and all(sizes)
+    assert (
+        recurrent(model, "low").constraint is None and recurrent(model, "high").constraint is None
+    )
 
 
 def test_two_callbacks_must_not_prune_the_same_layer(data):
     model = two_layers()
     second = {layers.Dense: Constant(0.2, 1), "l*": Constant(0.2, 1)}
     with pytest.raises(ValueError) as error:
-        fit(model, data, BlockPruning(Constant(0.2, 1), (2, 2), layers="low"), BlockPruning(second, (2, 2)))
+        fit(
+            model,
+            data,
+            BlockPruning(Constant(0.2, 1), (2, 2), layers="low"),
+            BlockPruning(second, (2, 2)),
+        )
     assert str(error.value) == (
-        "`layers` of the BlockPruning callbacks of one training must not overlap, but two of them prune "
-        f"low/gru_cell/kernel. Received: layers='low' and schedule of [{layers.Dense!r}, 'l*']"
+        "`layers` of the BlockPruning callbacks of one training must not overlap, but two of them "
+        f"prune low/gru_cell/kernel. Received: layers='low' and schedule of [{layers.Dense!r}, "
+        "'l*']"
     )
 
 
-def test_input_kernels_with_fewer_rows_than_a_block_have_partial_blocks(make_model, data, assert_sparse):
+def test_input_kernels_with_fewer_rows_than_a_block_have_partial_blocks(
+    make_model, data, assert_sparse
+):
     model = make_model("lstm", units=16)
     fit(model, data, BlockPruning(Constant(0.75, 1), (8, 4)))
     assert_sparse(kernels(model)[0], (8, 4), 4, 0.75)
@@ -274,22 +309,38 @@ def test_frozen_layers_are_named_and_left_alone(data):
     model = two_layers()
     model.get_layer("low").trainable = False
     model.compile("adam", "mse", run_eagerly=True)
-    with pytest.warns(UserWarning, match=r"frozen \(trainable=False\) and are not pruned: low/gru_cell$"):
+    with pytest.warns(
+        UserWarning, match=r"frozen \(trainable=False\) and are not pruned: low/gru_cell$"
+    ):
         fit(model, data, BlockPruning(Constant(0.5, 1), (2, 2)))
-    assert (recurrent(model, "low").numpy() != 0).all() and (recurrent(model, "high").numpy() == 0).any()
+    assert (recurrent(model, "low").numpy() != 0).all() and (
+        recurrent(model, "high").numpy() == 0
+    ).any()
 
 
 @pytest.mark.parametrize(
     "schedule",
-    [PolynomialDecay(0.1, 0.9, 1, 5), {"rnn": Constant(0.5, 1), layers.Dense: ThresholdRamp(1, 2, 3, 0.1, 0.2)}],
+    [
+        PolynomialDecay(0.1, 0.9, 1, 5),
+        {"rnn": Constant(0.5, 1), layers.Dense: ThresholdRamp(1, 2, 3, 0.1, 0.2)},
+    ],
 )
 def test_the_configuration_is_saved_and_loaded(schedule):
     made = None if isinstance(schedule, dict) else ["rnn", layers.LSTM]
     pruning = BlockPruning(
-        schedule, (2, 3), frequency=7, criterion="mean", scope="kernel", keep_diagonal=True, layers=made
+        schedule,
+        (2, 3),
+        frequency=7,
+        criterion="mean",
+        scope="kernel",
+        keep_diagonal=True,
+        layers=made,
     )
     if isinstance(schedule, dict):
-        assert list(BlockPruning.from_config(pruning.get_config()).schedule) == ["rnn", layers.Dense]
+        assert list(BlockPruning.from_config(pruning.get_config()).schedule) == [
+            "rnn",
+            layers.Dense,
+        ]
     loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(pruning))
     assert isinstance(loaded, BlockPruning) and loaded.get_config() == pruning.get_config()
     assert loaded.block_shape == (2, 3) and loaded.layers == made and loaded.frequency == 7

@@ -1,4 +1,6 @@
-"""After a training that has broken off: no other `fit` is pruned by its callback, and no mask stays on the model."""
+"""After a training that has broken off: no other `fit` is pruned by its callback, and no mask stays
+on the model.
+"""
 
 import keras
 import numpy as np
@@ -30,8 +32,18 @@ class Worse(keras.callbacks.Callback):
 
 def test_early_stopping_that_restores_dense_weights_is_an_error(make_model, data):
     stopping = keras.callbacks.EarlyStopping("loss", patience=0, restore_best_weights=True)
-    with pytest.raises(RuntimeError, match=r"EarlyStopping with .*This is checked after the `on_train_end` of all callbacks"):
-        fit(make_model("gru"), data, BlockPruning(Constant(0.5, 8), (3, 2)), Worse(), stopping, epochs=3)
+    with pytest.raises(
+        RuntimeError,
+        match=r"EarlyStopping with .*This is checked after the `on_train_end` of all callbacks",
+    ):
+        fit(
+            make_model("gru"),
+            data,
+            BlockPruning(Constant(0.5, 8), (3, 2)),
+            Worse(),
+            stopping,
+            epochs=3,
+        )
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -41,12 +53,19 @@ def test_a_fit_after_one_that_was_broken_off_has_one_mask(same, make_model, data
     pruning = BlockPruning(HALF, (3, 2))
     with pytest.raises(KeyboardInterrupt):
         fit(model, data, pruning, Stop())
-    assert isinstance(kernels(model)[1].constraint, MaskConstraint)  # no hook is called when another callback raises
+    assert isinstance(
+        kernels(model)[1].constraint, MaskConstraint
+    )  # no hook is called when another callback raises
     found = []
 
     class Look(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
-            found.append((kernels(self.model)[1].constraint.existing, kernels(self.model)[0].constraint.existing))
+            found.append(
+                (
+                    kernels(self.model)[1].constraint.existing,
+                    kernels(self.model)[0].constraint.existing,
+                )
+            )
 
     fit(model, data, pruning if same else BlockPruning(HALF, (3, 2)), Look())
     assert set(found) == {(original, None)}
@@ -72,7 +91,9 @@ def broken_fit(model, data, pruning):
 
 @pytest.mark.parametrize("eager", [True, False])
 @pytest.mark.parametrize("compiled_anew", [False, True])
-def test_a_fit_without_the_callback_after_a_break_is_left_alone(compiled_anew, eager, make_model, data):
+def test_a_fit_without_the_callback_after_a_break_is_left_alone(
+    compiled_anew, eager, make_model, data
+):
     model = make_model("gru", recurrent_constraint="non_neg", run_eagerly=eager)
     original = kernels(model)[1].constraint
     pruning = BlockPruning(PolynomialDecay(0.3, 0.8, 2, 9), (3, 2), frequency=1)
@@ -92,7 +113,9 @@ def test_another_callback_after_a_break_prunes_its_own_layers_only(make_model, d
     model, first = make_model("gru"), BlockPruning(HALF, (3, 2))
     broken_fit(model, data, first)
     fit(model, data, BlockPruning(HALF, (3, 2), layers="head"), epochs=2)
-    assert (kernels(model)[0].numpy() != 0).all() and (model.get_layer("head").kernel.numpy() == 0).any()
+    assert (kernels(model)[0].numpy() != 0).all() and (
+        model.get_layer("head").kernel.numpy() == 0
+    ).any()
     assert all(variable.constraint is None for variable in model.trainable_variables)
 
 

@@ -17,7 +17,9 @@ BLOCK = (2, 3)
 
 
 def saved_sparsity(path):
-    """The fraction of zero weights of both kernels in a saved model, all of them in whole blocks."""
+    """The fraction of zero weights of both kernels in a saved model, all of them in whole
+    blocks.
+    """
     cell = keras.models.load_model(path).get_layer("rnn").cell
     zeros, total = 0, 0
     for variable in (cell.kernel, cell.recurrent_kernel):
@@ -29,37 +31,63 @@ def saved_sparsity(path):
 
 
 @pytest.mark.parametrize(
-    "save_freq, before", [("epoch", True), (1, False), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("epoch", False), (1, True)))]
+    "save_freq, before",
+    [
+        ("epoch", True),
+        (1, False),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("epoch", False), (1, True))),
+    ],
 )
-def test_model_checkpoint_saves_the_mask_of_that_step(save_freq, before, make_model, data, tmp_path):
+def test_model_checkpoint_saves_the_mask_of_that_step(
+    save_freq, before, make_model, data, tmp_path
+):
     """Also the mask that is taken at the very step at which the checkpoint is written."""
     model = make_model("gru")
     name = "{epoch}.keras" if save_freq == "epoch" else "{epoch}-{batch}.keras"
     checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / name, save_freq=save_freq)
     pruning = BlockPruning(RAMP, BLOCK, frequency=2)
     asked = []
-    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: asked.append(logs["sparsity"]))
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: asked.append(logs["sparsity"])
+    )
     callbacks = [checkpoint, pruning] if before else [pruning, checkpoint]
     model.fit(*data, batch_size=8, epochs=2, verbose=0, callbacks=[*callbacks, watch])
     if save_freq == "epoch":
-        saved, asked = [saved_sparsity(tmp_path / f"{epoch}.keras") for epoch in (1, 2)], asked[4::5]
+        saved, asked = (
+            [saved_sparsity(tmp_path / f"{epoch}.keras") for epoch in (1, 2)],
+            asked[4::5],
+        )
     else:
-        saved = [saved_sparsity(tmp_path / f"{epoch}-{batch}.keras") for epoch in (1, 2) for batch in range(1, 6)]
+        saved = [
+            saved_sparsity(tmp_path / f"{epoch}-{batch}.keras")
+            for epoch in (1, 2)
+            for batch in range(1, 6)
+        ]
     np.testing.assert_allclose(saved, asked, atol=1e-9)
     assert saved[-1] == pytest.approx(0.8, abs=0.03) and saved == sorted(saved)
 
 
 @pytest.mark.parametrize("first", ["swap", pytest.param("pruning", marks=pytest.mark.slow)])
 def test_averaged_weights_are_saved_with_the_mask(first, make_model, data, tmp_path):
-    model = make_model("gru", run_eagerly=False, optimizer=keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9))
+    model = make_model(
+        "gru",
+        run_eagerly=False,
+        optimizer=keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9),
+    )
     swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     pruning = BlockPruning(RAMP, BLOCK, frequency=2)
     asked = []
-    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: asked.append(logs["sparsity"]))
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: asked.append(logs["sparsity"])
+    )
     order = [swap, checkpoint, pruning] if first == "swap" else [pruning, swap, checkpoint]
-    model.fit(*data, batch_size=8, epochs=3, verbose=0, callbacks=[*order, watch], validation_data=data)
-    np.testing.assert_allclose([saved_sparsity(tmp_path / f"{epoch}.keras") for epoch in (1, 2, 3)], asked, atol=1e-9)
+    model.fit(
+        *data, batch_size=8, epochs=3, verbose=0, callbacks=[*order, watch], validation_data=data
+    )
+    np.testing.assert_allclose(
+        [saved_sparsity(tmp_path / f"{epoch}.keras") for epoch in (1, 2, 3)], asked, atol=1e-9
+    )
     cell = model.get_layer("rnn").cell
     for _, kernel in pruning.named_kernels():
         (average,) = moving_averages(model.optimizer, kernel.kernel.variable)
@@ -80,7 +108,9 @@ def test_weights_that_are_backed_up_have_the_mask(before, make_model, data, tmp_
     def look(batch, logs):
         other.load_weights(tmp_path / "backup" / "latest.weights.h5")
         cell = other.get_layer("rnn").cell
-        for (_, kernel), variable in zip(pruning.named_kernels(), (cell.kernel, cell.recurrent_kernel)):
+        for (_, kernel), variable in zip(
+            pruning.named_kernels(), (cell.kernel, cell.recurrent_kernel)
+        ):
             dead = ~kernel.grid.expand(kernel.live)
             (average,) = moving_averages(other.optimizer, variable)
             assert not variable.numpy()[dead].any() and not average.numpy()[dead].any()

@@ -10,17 +10,28 @@ from keras_sparse_rnn.callbacks.groups import find_groups
 from keras_sparse_rnn.schedules import Constant
 
 
-@pytest.mark.parametrize("kind, scope", [("gru", "gate"), ("lstm", "model"), ("simple_rnn", "model")])
+@pytest.mark.parametrize(
+    "kind, scope", [("gru", "gate"), ("lstm", "model"), ("simple_rnn", "model")]
+)
 def test_without_a_scope_gates_are_compared_but_those_of_grus(kind, scope, make_model, data):
     masks = []
     for asked in (None, "gate", "kernel", "model"):
         keras.utils.set_random_seed(0)
         pruning = BlockPruning(Constant(0.6, 1), (4, 3), scope=asked)
-        make_model(kind, optimizer=keras.optimizers.SGD(0.0)).fit(*data, batch_size=8, verbose=0, callbacks=[pruning])
+        make_model(kind, optimizer=keras.optimizers.SGD(0.0)).fit(
+            *data, batch_size=8, verbose=0, callbacks=[pruning]
+        )
         masks.append(np.concatenate([live.ravel() for live in pruning.masks.values()]))
-    same = [name for name, mask in zip(("gate", "kernel", "model"), masks[1:]) if np.array_equal(mask, masks[0])]
+    same = [
+        name
+        for name, mask in zip(("gate", "kernel", "model"), masks[1:])
+        if np.array_equal(mask, masks[0])
+    ]
     assert same == [scope]
-    assert BlockPruning.from_config(BlockPruning(Constant(0.6, 1), scope=None).get_config()).scope is None
+    assert (
+        BlockPruning.from_config(BlockPruning(Constant(0.6, 1), scope=None).get_config()).scope
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,7 +44,9 @@ def test_without_a_scope_gates_are_compared_but_those_of_grus(kind, scope, make_
 )
 def test_a_gru_decides_for_the_kernels_of_its_schedule(arguments, scopes):
     wrapped = keras.layers.RNN(keras.layers.GRUCell(8), name="wrapped")
-    model = keras.Sequential([keras.Input((2, 5)), keras.layers.LSTM(8, return_sequences=True, name="lstm"), wrapped])
+    model = keras.Sequential(
+        [keras.Input((2, 5)), keras.layers.LSTM(8, return_sequences=True, name="lstm"), wrapped]
+    )
     pruning = BlockPruning(block_shape=(4, 4), scope=None, **arguments)
     pruning.set_model(model)
     assert [group.scope for group in find_groups(pruning, criteria.get("l2"))] == scopes

@@ -28,19 +28,24 @@ def test_each_gate_keeps_its_largest_block_and_says_so_once(make_model, data):
     with pytest.warns(UserWarning) as caught:
         fit(model, data, pruning)
     assert [str(one.message) for one in caught] == [
-        "Pruning stops at the last block of a gate, which would be all zero without it: rnn/gru_cell/kernel should "
-        "be 0.8852 sparse and is 0.6364 sparse (each gate has 3 blocks). Use smaller blocks than (5, 4), "
-        "scope='kernel' or 'model', less sparsity for this layer, or leave it out with `layers`."
+        "Pruning stops at the last block of a gate, which would be all zero without it: "
+        "rnn/gru_cell/kernel should be 0.8852 sparse and is 0.6364 sparse (each gate has 3 "
+        "blocks). Use smaller blocks than (5, 4), scope='kernel' or 'model', less sparsity for "
+        "this layer, or leave it out with `layers`."
     ]
     kernel = pruning.named_kernels()[0][1]
     scores = np.abs(kernel.grid.split(before)).max(axis=(3, 4))
-    np.testing.assert_array_equal(masks(pruning)[0], scores == scores.max(axis=(1, 2), keepdims=True))
+    np.testing.assert_array_equal(
+        masks(pruning)[0], scores == scores.max(axis=(1, 2), keepdims=True)
+    )
 
 
 @pytest.mark.parametrize(("scope", "live"), [("kernel", [1, 1]), ("model", [1, 1])])
 def test_each_kernel_keeps_a_block_under_the_other_scopes(scope, live, make_model, data):
     pruning = BlockPruning(Constant(0.995, 1), (5, 5), scope=scope)
-    with pytest.warns(UserWarning, match="Pruning stops at the last block of a kernel.*rnn/gru_cell/kernel"):
+    with pytest.warns(
+        UserWarning, match="Pruning stops at the last block of a kernel.*rnn/gru_cell/kernel"
+    ):
         fit(make_model("gru"), data, pruning)
     assert [np.count_nonzero(mask) for mask in masks(pruning)] == live
 
@@ -58,17 +63,23 @@ def test_a_small_kernel_is_not_emptied_for_the_sake_of_the_model(make_model, dat
 @pytest.mark.parametrize(("scope", "live"), [("gate", [3, 3]), ("kernel", [1, 1])])
 def test_a_threshold_above_all_weights_leaves_the_largest_block(scope, live, make_model, data):
     pruning = BlockPruning(ThresholdRamp(1, 2, 4, 50.0, 50.0, frequency=1), FEW, scope=scope)
-    with pytest.warns(UserWarning, match="rnn/gru_cell/kernel has a (gate|kernel) below its threshold and is"):
+    with pytest.warns(
+        UserWarning, match="rnn/gru_cell/kernel has a (gate|kernel) below its threshold and is"
+    ):
         fit(make_model("gru"), data, pruning)
     assert [np.count_nonzero(mask) for mask in masks(pruning)] == live
 
 
 def test_a_ramp_from_a_dense_model_without_large_weights_leaves_the_last_blocks(make_model, data):
-    """The fourth root overshoots there: a sparsity of 0.8 is aimed at, and all but the last blocks go."""
+    """The fourth root overshoots there: a sparsity of 0.8 is aimed at, and all but the last blocks
+    go.
+    """
     model = make_model("gru", units=24)
     ramp = ThresholdRamp.from_dense(model, 1, 2, 4, sparsity=0.8, frequency=1, block_shape=(8, 8))
     pruning = BlockPruning(ramp, (8, 8))
-    with pytest.warns(UserWarning, match="Pruning stops at the last block of a gate.*smaller slopes"):
+    with pytest.warns(
+        UserWarning, match="Pruning stops at the last block of a gate.*smaller slopes"
+    ):
         fit(model, data, pruning)
     for live in masks(pruning):
         assert (live.sum(axis=(1, 2)) >= 1).all()
@@ -76,7 +87,9 @@ def test_a_ramp_from_a_dense_model_without_large_weights_leaves_the_last_blocks(
 
 
 @pytest.mark.filterwarnings("ignore:Pruning stops at the last block")
-@pytest.mark.parametrize("schedule", [Constant(HIGH, 1), ThresholdRamp(1, 2, 4, 50.0, 50.0, frequency=1)])
+@pytest.mark.parametrize(
+    "schedule", [Constant(HIGH, 1), ThresholdRamp(1, 2, 4, 50.0, 50.0, frequency=1)]
+)
 def test_a_second_fit_goes_on_with_the_last_blocks(schedule, make_model, data):
     model, pruning = make_model("gru"), BlockPruning(schedule, FEW)
     fit(model, data, pruning)
@@ -88,7 +101,9 @@ def test_a_second_fit_goes_on_with_the_last_blocks(schedule, make_model, data):
 
 @pytest.mark.filterwarnings("ignore:Pruning stops at the last block")
 def test_one_block_more_than_the_last_is_an_error_at_the_end(make_model, data):
-    """The mask is as asked, so the weights of a resumed run that hold one block too many are what is wrong."""
+    """The mask is as asked, so the weights of a resumed run that hold one block too many are what
+    is wrong.
+    """
     model, pruning = make_model("gru"), BlockPruning(Constant(HIGH, 1), FEW)
     pruning.set_model(model)
     pruning.on_train_begin()
@@ -104,5 +119,7 @@ def test_one_block_more_than_the_last_is_an_error_at_the_end(make_model, data):
     kernel.live = mask
     weights = kernel.kernel.variable
     weights.assign(np.where(kernel.grid.expand(mask), 0.5, weights.numpy()))
-    assert group.shortfalls() and "gate z, should have a sparsity of 0.9000" in group.shortfalls()[0]
+    assert (
+        group.shortfalls() and "gate z, should have a sparsity of 0.9000" in group.shortfalls()[0]
+    )
     pruning.leave()

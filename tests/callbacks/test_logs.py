@@ -1,4 +1,6 @@
-"""The sparsity is in the logs of every callback, and so in the progress bar and the files that they write."""
+"""The sparsity is in the logs of every callback, and so in the progress bar and the files that they
+write.
+"""
 
 import csv
 
@@ -28,7 +30,13 @@ def test_losses_are_reported_as_without_pruning(make_model, data):
     losses = []
     for model, extra in zip(models, callbacks):
         history = model.fit(
-            *data, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=extra, validation_data=data
+            *data,
+            batch_size=8,
+            epochs=2,
+            verbose=0,
+            shuffle=False,
+            callbacks=extra,
+            validation_data=data,
         ).history
         losses.append((history["loss"], history["val_loss"]))
     np.testing.assert_array_equal(losses[0], losses[1])
@@ -38,9 +46,17 @@ def test_losses_are_reported_as_without_pruning(make_model, data):
 def test_csv_logger(before, make_model, data, tmp_path):
     model, pruning = make_model(units=20), BlockPruning(RAMP, (1, 1), frequency=1)
     logger = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    model.fit(*data, batch_size=8, epochs=2, verbose=0, callbacks=[logger, pruning] if before else [pruning, logger])
+    model.fit(
+        *data,
+        batch_size=8,
+        epochs=2,
+        verbose=0,
+        callbacks=[logger, pruning] if before else [pruning, logger],
+    )
     rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
-    np.testing.assert_allclose([float(row["sparsity"]) for row in rows], [RAMP(5), RAMP(9)], atol=0.005)
+    np.testing.assert_allclose(
+        [float(row["sparsity"]) for row in rows], [RAMP(5), RAMP(9)], atol=0.005
+    )
 
 
 @pytest.mark.parametrize("verbose", [1, 2])
@@ -59,7 +75,13 @@ def test_tensorboard(before, make_model, data, tmp_path):
 
     model, pruning = make_model(units=20), BlockPruning(RAMP, (1, 1), frequency=1)
     board = keras.callbacks.TensorBoard(tmp_path, update_freq=1)
-    model.fit(*data, batch_size=8, epochs=2, verbose=0, callbacks=[board, pruning] if before else [pruning, board])
+    model.fit(
+        *data,
+        batch_size=8,
+        epochs=2,
+        verbose=0,
+        callbacks=[board, pruning] if before else [pruning, board],
+    )
     found = {}
     for path in (tmp_path / "train").iterdir():
         for record in tf.data.TFRecordDataset(str(path)):
@@ -67,7 +89,9 @@ def test_tensorboard(before, make_model, data, tmp_path):
                 if value.tag.endswith("sparsity"):
                     found.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
     np.testing.assert_allclose(found["epoch_sparsity"], [RAMP(5), RAMP(9)], atol=0.005)
-    np.testing.assert_allclose(found["batch_sparsity"], [RAMP(step) for step in range(1, 11)], atol=0.005)
+    np.testing.assert_allclose(
+        found["batch_sparsity"], [RAMP(step) for step in range(1, 11)], atol=0.005
+    )
 
 
 def test_each_kernel_has_its_figure_when_there_are_several_layers(data):

@@ -73,9 +73,10 @@ from keras_sparse_rnn.schedules import PolynomialDecay
 keras.utils.set_random_seed(0)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
-    model = keras.Sequential([keras.Input((2, 5)), keras.layers.SimpleRNN(11, name="rnn"), keras.layers.Dense(2)])
+    rnn = keras.layers.SimpleRNN(11, name="rnn")
+    model = keras.Sequential([keras.Input((2, 5)), rnn, keras.layers.Dense(2)])
     model.compile(keras.optimizers.SGD(0.05), "mse")
-x, y = np.random.normal(size=(40, 2, 5)).astype("float32"), np.random.normal(size=(40, 2)).astype("float32")
+x, y = (np.random.normal(size=s).astype("float32") for s in ((40, 2, 5), (40, 2)))
 pruning = BlockPruning(PolynomialDecay(0.2, 0.75, 2, 7), (3, 2), frequency=2)
 history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[pruning]).history
 assert strategy.num_replicas_in_sync == 2
@@ -92,5 +93,7 @@ print("mirrored is pruned")
 def test_mirrored_on_two_devices(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", MIRRORED]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert "mirrored is pruned" in result.stdout, result.stderr[-3000:]

@@ -1,4 +1,6 @@
-"""The mask of one kernel: which blocks are dropped, when zeros are a pattern, how constraints compose."""
+"""The mask of one kernel: which blocks are dropped, when zeros are a pattern, how constraints
+compose.
+"""
 
 import types
 
@@ -40,14 +42,18 @@ def assert_reached(live, elements, sparsity):
 @given(blocks(), FRACTIONS)
 def test_the_sparsity_is_reached_to_within_half_a_block(sizes_and_scores, sparsity):
     elements, scores = sizes_and_scores
-    live = drop(np.ones(elements.shape, bool), scores, elements, np.zeros(elements.shape, bool), sparsity)
+    live = drop(
+        np.ones(elements.shape, bool), scores, elements, np.zeros(elements.shape, bool), sparsity
+    )
     assert_reached(live, elements, sparsity)
     assert scores[~live].max(initial=0) <= scores[live].min(initial=1)
 
 
 @FEW
 @given(blocks(), FRACTIONS, st.integers(0, 99))
-def test_asking_again_changes_nothing_whatever_the_weights_have_become(sizes_and_scores, sparsity, seed):
+def test_asking_again_changes_nothing_whatever_the_weights_have_become(
+    sizes_and_scores, sparsity, seed
+):
     elements, scores = sizes_and_scores
     none = np.zeros(elements.shape, bool)
     live = drop(~none, scores, elements, none, sparsity)
@@ -79,8 +85,12 @@ def test_each_owner_keeps_its_largest_block_also_when_asked_again(sizes_and_scor
         assert live.ravel()[np.argmax(np.where(own, scores, -1))]
         assert scores[own & ~live].max(initial=0) <= scores[own & live].min(initial=1)
     short, tolerance = missing(live.ravel(), elements.ravel(), percent / 100)
-    assert short <= tolerance or all(np.count_nonzero(live[owners == owner]) == 1 for owner in np.unique(owners))
-    again = keep_largest(generator.random(elements.shape), elements, percent / 100, live=live, owners=owners)
+    assert short <= tolerance or all(
+        np.count_nonzero(live[owners == owner]) == 1 for owner in np.unique(owners)
+    )
+    again = keep_largest(
+        generator.random(elements.shape), elements, percent / 100, live=live, owners=owners
+    )
     np.testing.assert_array_equal(again, live)
 
 
@@ -93,7 +103,9 @@ def test_a_protected_block_is_the_one_that_its_owner_keeps():
 
 def test_an_owner_without_a_live_block_stays_without():
     live = np.array([False, False, True, True])
-    kept = keep_largest(np.arange(4.0), np.full(4, 6), 0.9, live=live, owners=np.array([0, 0, 1, 1]))
+    kept = keep_largest(
+        np.arange(4.0), np.full(4, 6), 0.9, live=live, owners=np.array([0, 0, 1, 1])
+    )
     assert kept.tolist() == [False, False, False, True]
 
 
@@ -105,11 +117,14 @@ def test_protected_blocks_are_kept_and_too_many_are_an_error():
     with pytest.raises(ValueError) as error:
         drop(np.ones(8, bool), scores, elements, protected, 0.8)
     assert str(error.value) == (
-        "`keep_diagonal` and `minimum_density` protect more than the sparsity allows: 3 of 8 blocks are kept. Received: sparsity=0.8"
+        "`keep_diagonal` and `minimum_density` protect more than the sparsity allows: 3 of 8 "
+        "blocks are kept. Received: sparsity=0.8"
     )
 
 
-def masked(kind=keras.layers.GRU, units=7, block_shape=(2, 3), keep_diagonal=False, role=1, **arguments):
+def masked(
+    kind=keras.layers.GRU, units=7, block_shape=(2, 3), keep_diagonal=False, role=1, **arguments
+):
     layer = kind(units, **arguments)
     layer.build((None, 2, 5))
     return MaskedKernel(find_kernels(layer)[role], block_shape, keep_diagonal)
@@ -130,7 +145,9 @@ def test_zeros_and_the_identity_of_an_initializer_are_no_pattern(initializer):
         np.testing.assert_array_equal(kernel.pattern(True), kernel.grid.live(kernel.kernel.numpy()))
 
 
-@pytest.mark.parametrize(("units", "block_shape"), [(7, (2, 3)), (8, (4, 4)), (5, (1, 1)), (6, (1, 6)), (6, (4, 1))])
+@pytest.mark.parametrize(
+    ("units", "block_shape"), [(7, (2, 3)), (8, (4, 4)), (5, (1, 1)), (6, (1, 6)), (6, (4, 1))]
+)
 def test_the_diagonal_is_that_of_each_gate(units, block_shape):
     kernel = masked(units=units, block_shape=block_shape, keep_diagonal=True)
     expected = np.zeros(kernel.grid.shape, bool)
@@ -138,17 +155,23 @@ def test_the_diagonal_is_that_of_each_gate(units, block_shape):
         for n in range(units):
             expected[gate, n // block_shape[1], n // block_shape[0]] = True
     np.testing.assert_array_equal(kernel.protected, expected)
-    assert not masked(units=units, block_shape=block_shape, keep_diagonal=True, role=0).protected.any()
+    assert not masked(
+        units=units, block_shape=block_shape, keep_diagonal=True, role=0
+    ).protected.any()
 
 
 def test_an_existing_constraint_goes_before_the_mask():
     mask = keras.Variable([True, False, True], dtype="bool")
     constraint = MaskConstraint(lambda w: w + 1.0, mask, lambda: [], None, None)
-    np.testing.assert_array_equal(constraint(keras.Variable([1.0, 2.0, 3.0])).numpy(), [2.0, 0.0, 4.0])
+    np.testing.assert_array_equal(
+        constraint(keras.Variable([1.0, 2.0, 3.0])).numpy(), [2.0, 0.0, 4.0]
+    )
 
 
 def test_masked_weights_that_are_nan_become_zero():
-    constraint = MaskConstraint(None, keras.Variable([True, False], dtype="bool"), lambda: [], None, None)
+    constraint = MaskConstraint(
+        None, keras.Variable([True, False], dtype="bool"), lambda: [], None, None
+    )
     np.testing.assert_array_equal(constraint(keras.Variable([1.0, np.nan])).numpy(), [1.0, 0.0])
 
 

@@ -12,7 +12,9 @@ BLOCK = (3, 2)
 
 def with_a_small_gate(model):
     for variable in kernels(model):
-        variable.assign(np.random.default_rng(4).normal(size=variable.shape) * np.repeat([1, 1, 0.001], 11))
+        variable.assign(
+            np.random.default_rng(4).normal(size=variable.shape) * np.repeat([1, 1, 0.001], 11)
+        )
     return model
 
 
@@ -41,25 +43,45 @@ def test_the_best_blocks_of_a_gate_stay(scope, make_model, data):
 def test_it_holds_while_the_sparsity_rises_and_blocks_come_back(make_model, data):
     model = with_a_small_gate(make_model("gru", optimizer="adam"))
     ramp = PolynomialDecay(0.1, 0.7, 1, 8)
-    pruning = BlockPruning(ramp, BLOCK, scope="model", minimum_density=0.2, frequency=2, regrowth=Regrowth(0.4, until=13))
+    pruning = BlockPruning(
+        ramp,
+        BLOCK,
+        scope="model",
+        minimum_density=0.2,
+        frequency=2,
+        regrowth=Regrowth(0.4, until=13),
+    )
     fit(model, data, pruning, epochs=3)
     assert all(gate >= least for gates, least in zip(counts(pruning), (3, 5)) for gate in gates)
     assert pruning.sparsity == pytest.approx(0.7, abs=0.03)
 
 
 def test_it_holds_under_a_threshold(make_model, data):
-    pruning = BlockPruning(ThresholdRamp(1, 2, 4, 50.0, 50.0, frequency=1), BLOCK, minimum_density=0.2)
+    pruning = BlockPruning(
+        ThresholdRamp(1, 2, 4, 50.0, 50.0, frequency=1), BLOCK, minimum_density=0.2
+    )
     fit(make_model("gru"), data, pruning)  # in silence: no gate is down to its last block
     assert counts(pruning) == [[3, 3, 3], [5, 5, 5]]
 
 
 def test_more_than_the_sparsity_allows(make_model, data):
-    with pytest.raises(ValueError, match="`keep_diagonal` and `minimum_density` protect more than the sparsity allows: 3 of 12 blocks are kept"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "`keep_diagonal` and `minimum_density` protect more than the sparsity allows: 3 of "
+            "12 blocks are kept"
+        ),
+    ):
         fit(make_model("gru"), data, BlockPruning(Constant(0.9, 1), BLOCK, minimum_density=0.2))
 
 
 def test_it_is_checked_and_saved():
-    with pytest.raises(ValueError, match="`minimum_density` must be a fraction in .0, 1.*Received: minimum_density=1.0"):
+    with pytest.raises(
+        ValueError,
+        match="`minimum_density` must be a fraction in .0, 1.*Received: minimum_density=1.0",
+    ):
         BlockPruning(Constant(0.5, 1), minimum_density=1.0)
-    again = BlockPruning.from_config(BlockPruning(Constant(0.5, 1), minimum_density=0.1).get_config())
+    again = BlockPruning.from_config(
+        BlockPruning(Constant(0.5, 1), minimum_density=0.1).get_config()
+    )
     assert again.minimum_density == 0.1

@@ -1,4 +1,6 @@
-"""A run that is killed and resumed ends with the same masks, to the bit, as one that was left in peace."""
+"""A run that is killed and resumed ends with the same masks, to the bit, as one that was left in
+peace.
+"""
 
 import functools
 import importlib.util
@@ -41,7 +43,12 @@ def backups(tmp_path_factory):
     command = [sys.executable, SCRIPT]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     runs = {
-        case: subprocess.Popen([*command, case, folder / case, "14"], env=environment, stderr=subprocess.PIPE, text=True)
+        case: subprocess.Popen(
+            [*command, case, folder / case, "14"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for case in resume_run.CASES
     }
     for case, process in runs.items():
@@ -56,7 +63,10 @@ def test_killed_and_resumed_in_another_process(case, backups):
     arguments = dict(resume_run.CASES[case])
     resumed = resume_run.run(**arguments, backup_dir=backups / case)
     assert_same(
-        resumed, resume_run.run(arguments["schedule"], steps_per_execution=arguments.get("steps_per_execution", 1))
+        resumed,
+        resume_run.run(
+            arguments["schedule"], steps_per_execution=arguments.get("steps_per_execution", 1)
+        ),
     )
 
 
@@ -71,7 +81,9 @@ def die(model):
 @pytest.fixture(scope="module")
 def whole():
     """whole(name, steps per execution): the run that was left in peace."""
-    return functools.cache(lambda name, steps: resume_run.run(SCHEDULES[name], steps_per_execution=steps))
+    return functools.cache(
+        lambda name, steps: resume_run.run(SCHEDULES[name], steps_per_execution=steps)
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,15 +97,21 @@ def whole():
     ],
 )
 def test_resumed_from_any_step(step, before, name, whole, tmp_path):
-    """From the first mask, another one, and the steps before the next mask, when the weights have moved since the last."""
-    arguments = dict(schedule=SCHEDULES[name], backup_dir=tmp_path / "b", save_freq=1, before=before)
+    """From the first mask, another one, and the steps before the next mask, when the weights have
+    moved since the last.
+    """
+    arguments = dict(
+        schedule=SCHEDULES[name], backup_dir=tmp_path / "b", save_freq=1, before=before
+    )
     with pytest.raises(Killed):
         resume_run.run(**arguments, last_words=(step, die))
     assert_same(resume_run.run(**arguments), whole(name, 1))
 
 
 def test_resumed_under_several_steps_per_execution(whole, tmp_path):
-    arguments = dict(schedule=resume_run.RAMP, backup_dir=tmp_path / "b", save_freq=3, steps_per_execution=3)
+    arguments = dict(
+        schedule=resume_run.RAMP, backup_dir=tmp_path / "b", save_freq=3, steps_per_execution=3
+    )
     with pytest.raises(Killed):
         resume_run.run(**arguments, last_words=(9, die))
     assert_same(resume_run.run(**arguments), whole("threshold", 3))
@@ -109,7 +127,9 @@ def test_resumed_twice(whole, tmp_path):
 
 
 def test_weights_saved_before_the_mask_was_taken(make_model, data):
-    """In a loop of one's own that saves before it calls the hook: the mask is taken when the run goes on."""
+    """In a loop of one's own that saves before it calls the hook: the mask is taken when the run
+    goes on.
+    """
 
     def start(model):
         pruning = BlockPruning(resume_run.COUNT, (3, 2), frequency=2)
@@ -123,7 +143,9 @@ def test_weights_saved_before_the_mask_was_taken(make_model, data):
     pruning = start(whole)
     resumed.set_weights(whole.get_weights())
     for model in (whole, resumed):
-        model.optimizer.iterations.assign(7)  # a step has been made, and its hook has not been called
+        model.optimizer.iterations.assign(
+            7
+        )  # a step has been made, and its hook has not been called
     pruning.on_train_batch_end(0)
     other = start(resumed)
     for name, live in pruning.masks.items():

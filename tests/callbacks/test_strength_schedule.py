@@ -1,4 +1,6 @@
-"""Strengths follow a function of the step, exactly, and are what they were when training is over, however it ends."""
+"""Strengths follow a function of the step, exactly, and are what they were when training is over,
+however it ends.
+"""
 
 import keras
 import numpy as np
@@ -13,7 +15,9 @@ from keras_sparse_rnn.schedules import Constant, PiecewiseLinear, PolynomialDeca
 
 
 class Record(keras.callbacks.Callback):
-    """Notes the strength that each step has had, and stops or interrupts at the batch it is told."""
+    """Notes the strength that each step has had, and stops or interrupts at the batch it is
+    told.
+    """
 
     def __init__(self, lasso, interrupt=None):
         super().__init__()
@@ -36,10 +40,16 @@ def lasso():
     return GroupLasso(0.5, (3, 2))
 
 
-@pytest.mark.parametrize("until", [3, Constant(0.5, 3), PolynomialDecay(0.0, 0.5, 1, 3), ThresholdRamp(1, 2, 3, 1e-3, 1e-3)], ids=repr)
+@pytest.mark.parametrize(
+    "until",
+    [3, Constant(0.5, 3), PolynomialDecay(0.0, 0.5, 1, 3), ThresholdRamp(1, 2, 3, 1e-3, 1e-3)],
+    ids=repr,
+)
 def test_it_ends_exactly_at_the_step(until, lasso, make_model, data):
     record = Record(lasso)
-    history = fit(regularize(make_model("gru"), lasso), data, StrengthSchedule(until=until), record).history
+    history = fit(
+        regularize(make_model("gru"), lasso), data, StrengthSchedule(until=until), record
+    ).history
     assert record.strengths == [0.5, 0.5, 0.5, 0.0, 0.0]
     assert float(lasso.strength.numpy()) == 0.5
     assert history["strength_factor"] == [0.0]
@@ -54,7 +64,9 @@ def test_a_compiled_step_is_traced_once(lasso, make_model, data):
     fit(model, data)
     count = len(traces)
     losses = []
-    look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: losses.append(logs["loss"]))
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: losses.append(logs["loss"])
+    )
     model.optimizer.iterations.assign(0)
     record = Record(lasso)
     fit(model, data, StrengthSchedule(PiecewiseLinear([(1, 1.0), (3, 0.0)])), look, record)
@@ -82,7 +94,15 @@ def test_a_second_fit_and_a_loaded_model_go_on(lasso, make_model, data, tmp_path
 
 @pytest.mark.parametrize(
     "again, pruned",
-    [("same", True), ("another", False), ("none", True), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("same", False), ("another", True), ("none", False)))],
+    [
+        ("same", True),
+        ("another", False),
+        ("none", True),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("same", False), ("another", True), ("none", False))
+        ),
+    ],
 )
 def test_a_training_that_breaks_off_leaves_no_trace(again, pruned, lasso, make_model, data):
     model, schedule = regularize(make_model("gru"), lasso), StrengthSchedule(Constant(0.5, 0))
@@ -91,7 +111,9 @@ def test_a_training_that_breaks_off_leaves_no_trace(again, pruned, lasso, make_m
         fit(model, data, schedule, *pruning, Record(lasso, interrupt=2))
     assert float(lasso.strength.numpy()) == 0.25  # no hook is called when another callback raises
     record = Record(lasso)
-    callbacks = {"same": [schedule], "another": [StrengthSchedule(Constant(0.5, 0))], "none": []}[again]
+    callbacks = {"same": [schedule], "another": [StrengthSchedule(Constant(0.5, 0))], "none": []}[
+        again
+    ]
     fit(model, data, *callbacks, record)
     assert record.strengths == [0.25 if callbacks else 0.5] * 5
     assert float(lasso.strength.numpy()) == 0.5
@@ -106,15 +128,23 @@ def test_an_error_in_the_step_leaves_no_trace(lasso, make_model, data):
 
 
 @pytest.mark.parametrize("pruning_first", [True, False])
-def test_group_lasso_while_pruning_makes_dropped_blocks_small(pruning_first, make_model, data, assert_sparse):
-    """GLP: at the mask there is less in the blocks that go, and none of the penalty is left after it."""
+def test_group_lasso_while_pruning_makes_dropped_blocks_small(
+    pruning_first, make_model, data, assert_sparse
+):
+    """GLP: at the mask there is less in the blocks that go, and none of the penalty is left after
+    it.
+    """
     dropped = {}
     for strength in (0.0, 0.4):
         keras.utils.set_random_seed(5)
         lasso = GroupLasso(strength, (3, 2))
         model = regularize(make_model("gru", run_eagerly=pruning_first), lasso)
         schedule = Constant(0.5, 8)
-        pruning, strengths, record = BlockPruning(schedule, (3, 2)), StrengthSchedule(until=schedule), Record(lasso)
+        pruning, strengths, record = (
+            BlockPruning(schedule, (3, 2)),
+            StrengthSchedule(until=schedule),
+            Record(lasso),
+        )
 
         class Mass(keras.callbacks.Callback):
             def on_train_batch_begin(self, batch, logs=None):
@@ -122,13 +152,17 @@ def test_group_lasso_while_pruning_makes_dropped_blocks_small(pruning_first, mak
                     kernel = kernels(self.model)[1].numpy()
                     grid = BlockGrid(11, 11, 3, (3, 2))
                     norms = np.sqrt((grid.split(kernel) ** 2).sum(axis=(3, 4)))
-                    dropped[strength] = np.sort(norms.ravel())[: norms.size // 2].sum() / norms.sum()
+                    dropped[strength] = (
+                        np.sort(norms.ravel())[: norms.size // 2].sum() / norms.sum()
+                    )
 
         callbacks = [pruning, strengths] if pruning_first else [strengths, pruning]
         history = fit(model, data, *callbacks, Mass(), record, epochs=2).history
         assert record.strengths == [strength] * 8 + [0.0] * 2
         assert_sparse(kernels(model)[1], (3, 2), 3, 0.5)
-        assert history["sparsity"][-1] == pytest.approx(0.5, abs=0.02) and history["strength_factor"] == [1.0, 0.0]
+        assert history["sparsity"][-1] == pytest.approx(0.5, abs=0.02) and history[
+            "strength_factor"
+        ] == [1.0, 0.0]
         assert kernels(model)[1].constraint is None and float(lasso.strength.numpy()) == strength
     assert dropped[0.4] < 0.6 * dropped[0.0]
 
@@ -163,28 +197,73 @@ def test_a_loop_of_ones_own(lasso, make_model, data):
     assert strengths == [0.5, 0.5, 0.0] and float(lasso.strength.numpy()) == 0.5
 
 
-@pytest.mark.parametrize("options", [{}, {"until": 5}, {"until": PolynomialDecay(0.0, 0.5, 1, 3)}, {"schedule": PiecewiseLinear([(3, 1), (4, 0)])}], ids=repr)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"until": 5},
+        {"until": PolynomialDecay(0.0, 0.5, 1, 3)},
+        {"schedule": PiecewiseLinear([(3, 1), (4, 0)])},
+    ],
+    ids=repr,
+)
 def test_config(options):
     schedule = StrengthSchedule(**options)
     again = StrengthSchedule.from_config(schedule.get_config())
     assert again.get_config() == schedule.get_config()
-    assert [again.factor_at(step) for step in range(6)] == [schedule.factor_at(step) for step in range(6)]
+    assert [again.factor_at(step) for step in range(6)] == [
+        schedule.factor_at(step) for step in range(6)
+    ]
 
 
 def test_errors(lasso, make_model, data):
-    with pytest.raises(ValueError, match=r"`schedule` or `until` must be None: each says what the factor is\. Received: schedule=Constant\("):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"`schedule` or `until` must be None: each says what the factor is\. "
+            r"Received: schedule=Constant\("
+        ),
+    ):
         StrengthSchedule(Constant(0.5, 1), until=3)
-    with pytest.raises(ValueError, match=r"`until` must be an integer of at least 0\. Received: until=-1"):
+    with pytest.raises(
+        ValueError, match=r"`until` must be an integer of at least 0\. Received: until=-1"
+    ):
         StrengthSchedule(until=-1)
-    with pytest.raises(ValueError, match=r"`until` must be a schedule of keras_sparse_rnn\.schedules or a tfmot PruningSchedule\. Received: until='x'"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"`until` must be a schedule of keras_sparse_rnn\.schedules or a tfmot "
+            r"PruningSchedule\. Received: until='x'"
+        ),
+    ):
         StrengthSchedule(until="x")
-    with pytest.raises(ValueError, match=r"`schedule` must be one whose value is a factor, which a ThresholdRamp's is not\. Received: schedule=Thres"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"`schedule` must be one whose value is a factor, which a "
+            r"ThresholdRamp's is not\. Received: schedule=Thres"
+        ),
+    ):
         StrengthSchedule(ThresholdRamp(1, 2, 3, 1e-3, 1e-3))
-    with pytest.raises(ValueError, match=r"The model must have a regularizer or a constraint with a `strength`.*Received: the model 'sequential"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"The model must have a regularizer or a constraint with a "
+            r"`strength`.*Received: the model 'sequential"
+        ),
+    ):
         fit(make_model(), data, StrengthSchedule())
-    with pytest.raises(ValueError, match=r"Only one StrengthSchedule may take part in a training\. Received: two"):
+    with pytest.raises(
+        ValueError, match=r"Only one StrengthSchedule may take part in a training\. Received: two"
+    ):
         fit(regularize(make_model(), lasso), data, StrengthSchedule(until=3), StrengthSchedule())
     schedule = StrengthSchedule()
     schedule.set_model(keras.Sequential([keras.Input((2, 5)), keras.layers.GRU(3)]))
-    with pytest.raises(ValueError, match=r"The model must be compiled before strengths are scheduled: the schedule counts the steps of"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"The model must be compiled before strengths are scheduled: the "
+            r"schedule counts the steps of"
+        ),
+    ):
         schedule.on_train_begin()

@@ -1,4 +1,6 @@
-"""Masks hold however `fit` trains: compiled, in mixed precision, with averages, accumulation, other constraints."""
+"""Masks hold however `fit` trains: compiled, in mixed precision, with averages, accumulation, other
+constraints.
+"""
 
 import keras
 import numpy as np
@@ -17,7 +19,9 @@ BLOCK = (3, 2)
 
 
 def fit(model, data, *callbacks, epochs=2, **arguments):
-    return model.fit(*data, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks), **arguments)
+    return model.fit(
+        *data, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks), **arguments
+    )
 
 
 def kernels(model):
@@ -41,7 +45,13 @@ def check(assert_sparse):
 
 
 def test_compiled_with_xla(make_model, data, check):
-    model = make_model("lstm", run_eagerly=False, unroll=False, jit_compile=True, optimizer=keras.optimizers.Adam(0.02))
+    model = make_model(
+        "lstm",
+        run_eagerly=False,
+        unroll=False,
+        jit_compile=True,
+        optimizer=keras.optimizers.Adam(0.02),
+    )
     fit(model, data, pruning())
     assert model.jit_compile
     check(model, gates=4)
@@ -74,7 +84,9 @@ def test_gradient_accumulation(make_model, data, check):
     model = make_model(run_eagerly=False, optimizer=optimizer)
     seen = []
     watch = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: seen.append((int(optimizer.iterations), logs["sparsity"]))
+        on_train_batch_end=lambda batch, logs: seen.append(
+            (int(optimizer.iterations), logs["sparsity"])
+        )
     )
     fit(model, data, pruning(), watch, epochs=4)
     check(model)
@@ -88,11 +100,15 @@ def test_other_precisions(policy, make_model, data, check):
     try:
         # the default, orthogonal, has no kernel in bfloat16
         model = make_model(
-            run_eagerly=False, optimizer=keras.optimizers.Adam(0.02), recurrent_initializer="glorot_uniform"
+            run_eagerly=False,
+            optimizer=keras.optimizers.Adam(0.02),
+            recurrent_initializer="glorot_uniform",
         )
     finally:
         keras.config.set_dtype_policy(with_policy)
-    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (
+        policy == "mixed_float16"
+    )
     fit(model, data, pruning(), epochs=3)
     check(model)
 
@@ -102,7 +118,9 @@ def test_steps_that_a_loss_scale_skips_are_not_counted(make_model, data, check):
     model = make_model(optimizer=keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**127))
     seen = []
     watch = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: seen.append((int(inner.iterations), logs["sparsity"]))
+        on_train_batch_end=lambda batch, logs: seen.append(
+            (int(inner.iterations), logs["sparsity"])
+        )
     )
     fit(model, (data[0], 30 * data[1]), pruning(), watch, epochs=4)
     skipped = sum(a[0] == b[0] for a, b in zip(seen, seen[1:]))
@@ -112,9 +130,13 @@ def test_steps_that_a_loss_scale_skips_are_not_counted(make_model, data, check):
 
 @pytest.mark.parametrize(("frequency", "wrapped"), [(None, False), (3, True)])
 def test_moving_averages_are_masked_at_every_step(frequency, wrapped, make_model, data, check):
-    inner = keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=frequency)
+    inner = keras.optimizers.Adam(
+        0.05, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=frequency
+    )
     model = make_model(
-        "gru", run_eagerly=False, optimizer=keras.optimizers.LossScaleOptimizer(inner, 8.0) if wrapped else inner
+        "gru",
+        run_eagerly=False,
+        optimizer=keras.optimizers.LossScaleOptimizer(inner, 8.0) if wrapped else inner,
     )
     callback, seen = pruning(), []
 
@@ -123,7 +145,9 @@ def test_moving_averages_are_masked_at_every_step(frequency, wrapped, make_model
             (average,) = moving_averages(model.optimizer, kernel.kernel.variable)
             dead = ~kernel.grid.expand(kernel.live)
             seen.append(dead.mean())
-            assert not average.numpy()[dead].any() and not kernel.kernel.variable.numpy()[dead].any()
+            assert (
+                not average.numpy()[dead].any() and not kernel.kernel.variable.numpy()[dead].any()
+            )
             assert average.numpy()[~dead].all()
 
     # before the callback in the list, so that it sees what the compiled step has left
@@ -209,7 +233,9 @@ def test_a_second_fit_goes_on(make_model, data, check):
         fit(model, data, callback, epochs=1)
     halfway = {name: live for name, live in callback.masks.items()}
     first = []
-    look = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: first.append(dict(callback.masks)))
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: first.append(dict(callback.masks))
+    )
     fit(model, data, callback, look)
     for name, live in halfway.items():
         np.testing.assert_array_equal(first[0][name], live)
@@ -238,8 +264,12 @@ def test_a_pruned_model_that_is_compiled_anew_keeps_its_zero_blocks(make_model, 
     assert max(worst) == 0.0
 
 
-@pytest.mark.parametrize(("initializer", "begin_step"), [("zeros", 0), ("zeros", 3), ("identity", 3)])
-def test_initial_zeros_are_not_taken_for_a_pattern(initializer, begin_step, make_model, data, assert_sparse):
+@pytest.mark.parametrize(
+    ("initializer", "begin_step"), [("zeros", 0), ("zeros", 3), ("identity", 3)]
+)
+def test_initial_zeros_are_not_taken_for_a_pattern(
+    initializer, begin_step, make_model, data, assert_sparse
+):
     model = make_model(recurrent_initializer=initializer)
     fit(model, data, pruning(Constant(0.5, begin_step)))
     assert_sparse(kernels(model)[1], BLOCK, 1, 0.5)

@@ -15,12 +15,16 @@ def fresh_keras():
 def data():
     """24 samples of (3, 5) -> 2."""
     generator = np.random.default_rng(1)
-    return generator.normal(size=(24, 3, 5)).astype("float32"), generator.normal(size=(24, 2)).astype("float32")
+    return generator.normal(size=(24, 3, 5)).astype("float32"), generator.normal(
+        size=(24, 2)
+    ).astype("float32")
 
 
 @pytest.fixture
 def make_model():
-    """make_model(optimizer, **compile arguments): a GRU of 7 units "rnn" and a Dense "head", compiled."""
+    """make_model(optimizer, **compile arguments): a GRU of 7 units "rnn" and a Dense "head",
+    compiled.
+    """
 
     def make(optimizer="adam", run_eagerly=True, **compile_arguments):
         inputs = keras.Input((3, 5))

@@ -1,4 +1,6 @@
-"""A criterion of one's own decides which blocks of `BlockPruning` live, is told when, and is saved with the callback."""
+"""A criterion of one's own decides which blocks of `BlockPruning` live, is told when, and is saved
+with the callback.
+"""
 
 import keras
 import numpy as np
@@ -61,7 +63,11 @@ def test_the_blocks_of_the_lowest_scores_go(sign, make_model, data):
 
 def test_a_criterion_is_told_when_training_begins_and_ends(make_model, data):
     criterion = ByNumber()
-    fit(make_model(), data, BlockPruning(PolynomialDecay(0.2, 0.5, 1, 2), SHAPE, criterion=criterion, frequency=1))
+    fit(
+        make_model(),
+        data,
+        BlockPruning(PolynomialDecay(0.2, 0.5, 1, 2), SHAPE, criterion=criterion, frequency=1),
+    )
     both = ["kernel", "recurrent_kernel"]
     assert criterion.diary == ["begin", both, *both, both, *both, "end"]
 
@@ -82,12 +88,13 @@ def test_a_criterion_is_told_of_the_end_when_a_mask_cannot_be_taken(make_model, 
     [
         (
             lambda grid: np.zeros(grid.shape[1:]),
-            "`criterion` must give a score for each block, (gates, columns, rows) = (3, 4, 2). Received: scores of shape (4, 2) from "
-            "Wrong.block_scores",
+            "`criterion` must give a score for each block, (gates, columns, rows) = (3, 4, 2). "
+            "Received: scores of shape (4, 2) from Wrong.block_scores",
         ),
         (
             lambda grid: np.where(np.arange(grid.count) < 5, np.nan, 1.0).reshape(grid.shape),
-            "`criterion` must give scores that can be ordered. Received: 5 of 24 are NaN, from Wrong.block_scores",
+            "`criterion` must give scores that can be ordered. Received: 5 of 24 are NaN, from "
+            "Wrong.block_scores",
         ),
     ],
 )
@@ -103,7 +110,10 @@ def test_scores_that_are_none(answer, message, make_model, data):
 def test_a_criterion_without_scores(make_model):
     model = make_model()
     (kernel, _), grid = find_kernels(model), BlockGrid(5, 7, 3, SHAPE)
-    with pytest.raises(NotImplementedError, match=r"Criterion must have a method `block_scores\(kernel, grid, model\)`"):
+    with pytest.raises(
+        NotImplementedError,
+        match=r"Criterion must have a method `block_scores\(kernel, grid, model\)`",
+    ):
         criteria.Criterion().block_scores(kernel, grid, model)
 
 
@@ -149,5 +159,6 @@ def test_a_criterion_that_is_none():
     with pytest.raises(ValueError) as error:
         BlockPruning(Constant(0.5, 1), criterion=3)
     assert str(error.value) == (
-        "`criterion` must be one of 'max', 'mean', 'l2', 'fisher', or a Criterion of keras_sparse_rnn.criteria. Received: criterion=3"
+        "`criterion` must be one of 'max', 'mean', 'l2', 'fisher', or a Criterion of "
+        "keras_sparse_rnn.criteria. Received: criterion=3"
     )

@@ -26,7 +26,9 @@ def test_blocks_that_contribute_least_are_dropped(combine, make_model, data):
     for kernel in find_kernels(model):
         grid = kernel.grid((2, 3))
         scores = found.blocks(grid, kernel.role, combine)
-        expected[kernel.name] = np.stack([keep_largest(s, e, 0.5) for s, e in zip(scores, grid.elements)])
+        expected[kernel.name] = np.stack(
+            [keep_largest(s, e, 0.5) for s, e in zip(scores, grid.elements)]
+        )
     pruning = fit(model, data, Geometric(data[0], 0.7, batches=2, batch_size=8, combine=combine))
     assert pruning.masks.keys() == expected.keys()
     for name, live in pruning.masks.items():
@@ -34,10 +36,14 @@ def test_blocks_that_contribute_least_are_dropped(combine, make_model, data):
 
 
 @pytest.mark.parametrize("refresh, expected", [(1, 3), (2, 2), (3, 1)])
-def test_states_are_measured_for_every_so_many_masks(refresh, expected, make_model, data, monkeypatch):
+def test_states_are_measured_for_every_so_many_masks(
+    refresh, expected, make_model, data, monkeypatch
+):
     calls = []
     measure = geometry.Recorder.measure
-    monkeypatch.setattr(geometry.Recorder, "measure", lambda *arguments: calls.append(1) or measure(*arguments))
+    monkeypatch.setattr(
+        geometry.Recorder, "measure", lambda *arguments: calls.append(1) or measure(*arguments)
+    )
     model = make_model()
     pruning = fit(model, data, Geometric(data[0], refresh=refresh), PolynomialDecay(0.2, 0.6, 1, 5))
     assert len(calls) == expected
@@ -55,7 +61,13 @@ def test_a_compiled_bidirectional_model_is_pruned(data):
 
 
 def test_masked_block_sparse_layers_are_pruned(data):
-    model = keras.Sequential([keras.Input((3, 5)), ksr.layers.BlockSparseGRU(7, (2, 3), storage="masked"), keras.layers.Dense(2)])
+    model = keras.Sequential(
+        [
+            keras.Input((3, 5)),
+            ksr.layers.BlockSparseGRU(7, (2, 3), storage="masked"),
+            keras.layers.Dense(2),
+        ]
+    )
     model.compile("adam", "mse", run_eagerly=True)
     assert fit(model, data, Geometric(data[0][:8])).sparsity == pytest.approx(0.5, abs=0.05)
 
@@ -67,15 +79,23 @@ def test_what_it_cannot_score_is_refused_in_words(make_model, data):
         Geometric(x for x in data[0])
     with pytest.raises(ValueError, match="`share` must be a share of the variance"):
         Geometric(data[0], 1.5)
-    with pytest.raises(ValueError, match="`refresh` must be an integer of at least 1. Received: refresh=0"):
+    with pytest.raises(
+        ValueError, match="`refresh` must be an integer of at least 1. Received: refresh=0"
+    ):
         Geometric(data[0], refresh=0)
-    with pytest.raises(ValueError, match="`combine` must be one of 'joint', 'l2', 'mean'. Received: combine='sum'"):
+    with pytest.raises(
+        ValueError, match="`combine` must be one of 'joint', 'l2', 'mean'. Received: combine='sum'"
+    ):
         Geometric(data[0], combine="sum")
-    with pytest.raises(ValueError, match="scores the kernels of recurrent layers only. Received: head/kernel"):
+    with pytest.raises(
+        ValueError, match="scores the kernels of recurrent layers only. Received: head/kernel"
+    ):
         fit(make_model(), data, Geometric(data[0]), block_shape=(2, 2), layers=["rnn", "head"])
     model = make_model()
     model.get_layer("rnn").cell.kernel.assign(np.full((5, 21), np.nan))
-    with pytest.raises(ValueError, match="The hidden states of rnn must be finite: the weights have diverged"):
+    with pytest.raises(
+        ValueError, match="The hidden states of rnn must be finite: the weights have diverged"
+    ):
         fit(model, data, Geometric(data[0]))
     with pytest.raises(ValueError, match="The hidden states of rnn never vary over `data`"):
         fit(make_model(), data, Geometric(np.zeros((4, 3, 5), "float32")), Constant(0.5, 0))
@@ -84,4 +104,8 @@ def test_what_it_cannot_score_is_refused_in_words(make_model, data):
 def test_data_are_not_written_into_a_config(data):
     with pytest.raises(ValueError) as error:
         BlockPruning(Constant(0.5, 2), criterion=Geometric(data[0])).get_config()
-    assert str(error.value) == "The data of a criterion Geometric cannot be written into a config. Make the callback anew instead."
+    assert (
+        str(error.value)
+        == "The data of a criterion Geometric cannot be written into a config. Make the callback "
+        "anew instead."
+    )

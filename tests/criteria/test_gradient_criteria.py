@@ -42,7 +42,11 @@ def test_fisher_is_the_mean_of_squared_weights_and_gradients(optimizer, make_mod
     model = make_model(optimizer)
     fit(model, data)
     for kernel, found in zip(find_kernels(model), scores(Fisher(), model)):
-        (squares,) = [v for v in model.optimizer.variables if v.path.endswith(f"{kernel.variable.path.replace('/', '_')}_velocity")]
+        (squares,) = [
+            v
+            for v in model.optimizer.variables
+            if v.path.endswith(f"{kernel.variable.path.replace('/', '_')}_velocity")
+        ]
         expected = by_blocks(kernel.grid(SHAPE), kernel.numpy() ** 2.0 * squares.numpy(), np.mean)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
         assert (found > 0).all()
@@ -56,9 +60,18 @@ def test_fisher_finds_the_optimizer_inside_another(make_model, data):
 
 def test_fisher_needs_squared_gradients(make_model, data):
     model = make_model("sgd")
-    with pytest.raises(ValueError, match="Fisher needs an optimizer that keeps a running mean of squared gradients.*Received: SGD"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "Fisher needs an optimizer that keeps a running mean of squared "
+            "gradients.*Received: SGD"
+        ),
+    ):
         fit(model, data, BlockPruning(Constant(0.5, 1), SHAPE, criterion=Fisher()))
-    with pytest.raises(ValueError, match="let the schedule begin later. Received: .* zero or not there yet, at step 0"):
+    with pytest.raises(
+        ValueError,
+        match="let the schedule begin later. Received: .* zero or not there yet, at step 0",
+    ):
         fit(make_model(), data, BlockPruning(Constant(0.5, 0), SHAPE, criterion=Fisher()))
 
 
@@ -73,7 +86,9 @@ def test_taylor_is_the_effect_of_a_block_on_the_loss(count, run_eagerly, make_mo
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean((model(x) - y) ** 2)
             effect = kernel.numpy() * tape.gradient(loss, kernel.variable.value).numpy()
-            expected.append(by_blocks(kernel.grid(SHAPE), effect, lambda block: abs(block.sum()) / block.size))
+            expected.append(
+                by_blocks(kernel.grid(SHAPE), effect, lambda block: abs(block.sum()) / block.size)
+            )
         np.testing.assert_allclose(score, np.mean(expected, axis=0), rtol=2e-4, atol=1e-9)
 
 
@@ -94,8 +109,12 @@ def test_taylor_tells_what_zeroing_a_block_does(make_model, data):
 
 def test_taylor_leaves_states_and_metrics_as_they_are(data):
     inputs = keras.Input(batch_shape=(8, 3, 5))
-    x = keras.layers.BatchNormalization()(keras.layers.GRU(7, stateful=True, name="rnn", unroll=True)(inputs))
-    model = keras.Model(inputs, [keras.layers.Dense(2, name="a")(x), keras.layers.Dense(2, name="b")(x)])
+    x = keras.layers.BatchNormalization()(
+        keras.layers.GRU(7, stateful=True, name="rnn", unroll=True)(inputs)
+    )
+    model = keras.Model(
+        inputs, [keras.layers.Dense(2, name="a")(x), keras.layers.Dense(2, name="b")(x)]
+    )
     model.compile("sgd", "mse", metrics=[["mae"], ["mae"]], run_eagerly=True)
     x, y = data
     model.train_on_batch(x[:8], [y[:8], y[:8]])
@@ -115,16 +134,28 @@ def test_taylor_prunes(kind, make_model, data):
 
 
 def test_what_taylor_refuses(make_model, data):
-    with pytest.raises(ValueError, match=r"`data` must be batches \(x, y\) that can be iterated over more than once. Received: data of type generator"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"`data` must be batches \(x, y\) that can be iterated over more than "
+            r"once. Received: data of type generator"
+        ),
+    ):
         Taylor(one for one in batches(data))
-    with pytest.raises(ValueError, match="`batches` must be an integer of at least 1. Received: batches=0"):
+    with pytest.raises(
+        ValueError, match="`batches` must be an integer of at least 1. Received: batches=0"
+    ):
         Taylor([data], 0)
-    with pytest.raises(ValueError, match="`data` must have at least one batch to take gradients of. Received: none"):
+    with pytest.raises(
+        ValueError, match="`data` must have at least one batch to take gradients of. Received: none"
+    ):
         scores(Taylor([]), make_model())
     lossless = keras.Sequential(make_model().layers[1:])
     lossless.build((None, 3, 5))
     lossless.compile("sgd", run_eagerly=True)
     with pytest.raises(ValueError, match="No loss to compute"):
         scores(Taylor([data]), lossless)
-    with pytest.raises(ValueError, match="The data of a criterion Taylor cannot be written into a config"):
+    with pytest.raises(
+        ValueError, match="The data of a criterion Taylor cannot be written into a config"
+    ):
         BlockPruning(Constant(0.5, 1), criterion=Taylor([data])).get_config()

@@ -39,4 +39,8 @@ def test_what_breaks_off_leaves_what_was_there(tmp_path):
     with pytest.raises(TypeError):
         files.write_json(tmp_path / "results.json", [object()])
     assert json.loads((tmp_path / "results.json").read_text()) == [1]
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["model.json", "model.keras", "results.json"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "model.json",
+        "model.keras",
+        "results.json",
+    ]

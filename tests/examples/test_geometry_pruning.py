@@ -11,8 +11,26 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 @pytest.mark.slow
 def test_it_runs(tmp_path):
     out, picture = tmp_path / "out.json", tmp_path / "picture.png"
-    arguments = ["--seeds", "2", "--units", "8", "--steps", "4", "--sparsities", "0.5", "--out", str(out), "--picture", str(picture)]
-    run = subprocess.run([sys.executable, EXAMPLES / "geometry_pruning.py", *arguments], check=True, capture_output=True, text=True)
+    arguments = [
+        "--seeds",
+        "2",
+        "--units",
+        "8",
+        "--steps",
+        "4",
+        "--sparsities",
+        "0.5",
+        "--out",
+        str(out),
+        "--picture",
+        str(picture),
+    ]
+    run = subprocess.run(
+        [sys.executable, EXAMPLES / "geometry_pruning.py", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     rows = json.loads(out.read_text())
     assert len(rows) == 2 * 2 * 4
     assert {row["criterion"] for row in rows} == {"dense", "geometric", "magnitude", "random"}

@@ -14,7 +14,9 @@ import speech_data  # noqa: E402
 import speech_features  # noqa: E402
 
 RATE = 16_000
-needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="the program espeak-ng is not installed")
+needs_espeak = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None, reason="the program espeak-ng is not installed"
+)
 
 
 @needs_espeak
@@ -42,7 +44,9 @@ def test_held_out_speakers_and_their_words_are_not_trained_on(recordings):
 def test_a_single_speaker_has_a_tenth_of_the_recordings_held_out(tmp_path, write_wav):
     for number in range(20):
         write_wav(tmp_path / "me" / "1" / f"{number}.wav", np.zeros(900))
-    (tmp_path / "me" / "1" / "me.trans.txt").write_text("".join(f"{number} word {number}\n" for number in range(20)))
+    (tmp_path / "me" / "1" / "me.trans.txt").write_text(
+        "".join(f"{number} word {number}\n" for number in range(20))
+    )
     training, test = speech_audio.recorded(tmp_path)
     assert [one.text for one in test] == ["word 0", "word 10"]
     assert len(training) == 18
@@ -62,7 +66,8 @@ def test_transcripts_without_recordings_or_words_are_refused(line, message, tmp_
     with pytest.raises(ValueError) as error:
         speech_audio.recorded(tmp_path)
     assert str(error.value) == (
-        "Each line of a transcript must be the name of a recording beside it, .wav or .flac, a space, and what is said. " + message.format(path=path)
+        "Each line of a transcript must be the name of a recording beside it, .wav or .flac, a "
+        "space, and what is said. " + message.format(path=path)
     )
 
 
@@ -70,7 +75,9 @@ def test_recordings_of_a_low_rate_are_refused(tmp_path, write_wav):
     write_wav(tmp_path / "low.wav", np.zeros(900), rate=8000)
     with pytest.raises(ValueError) as error:
         speech_audio.Recorded("a", "s", tmp_path / "low.wav").read()
-    assert str(error.value).startswith("A recording must have at least 16000 samples a second, and one sample. Received: ")
+    assert str(error.value).startswith(
+        "A recording must have at least 16000 samples a second, and one sample. Received: "
+    )
 
 
 def test_channels_are_averaged(tmp_path, write_wav):
@@ -83,24 +90,36 @@ def test_channels_are_averaged(tmp_path, write_wav):
 def test_a_tone_stands_in_the_band_of_its_frequency():
     """And the gain of a recording changes nothing."""
     time = np.arange(RATE) / RATE
-    sweep = np.concatenate([np.sin(2 * np.pi * frequency * time) for frequency in (300, 3000)]).astype(np.float32)
+    sweep = np.concatenate(
+        [np.sin(2 * np.pi * frequency * time) for frequency in (300, 3000)]
+    ).astype(np.float32)
     found = speech_features.log_mel(sweep, RATE).reshape(-1, speech_features.MELS)
     frequencies = np.fft.rfftfreq(512, 1 / RATE)
     peaks = frequencies[speech_features.mel_filters(RATE, 512).argmax(axis=0)]
     assert abs(peaks[found[20].argmax()] - 300) < 60
     assert abs(peaks[found[-20].argmax()] - 3000) < 200
-    np.testing.assert_allclose(speech_features.log_mel(0.01 * sweep, RATE), speech_features.log_mel(sweep, RATE), atol=0.01)
+    np.testing.assert_allclose(
+        speech_features.log_mel(0.01 * sweep, RATE), speech_features.log_mel(sweep, RATE), atol=0.01
+    )
 
 
-def test_features_are_computed_once_and_again_where_the_sound_has_changed(recordings, tmp_path, monkeypatch):
+def test_features_are_computed_once_and_again_where_the_sound_has_changed(
+    recordings, tmp_path, monkeypatch
+):
     monkeypatch.setattr(speech_features, "SHARD", 4)
     utterances = speech_audio.recorded(recordings)[1][:7]
     first = speech_features.features(utterances, tmp_path, speech_ctc.console)
     assert [len(one) > 0 for one in first] == [True] * 7
     kept = sorted(tmp_path.iterdir())
     assert len(kept) == 2
-    monkeypatch.setattr(speech_features, "log_mel", lambda samples, rate: np.zeros((1, speech_data.FEATURES), np.float16))
-    for one, other in zip(first, speech_features.features(utterances, tmp_path, speech_ctc.console)):
+    monkeypatch.setattr(
+        speech_features,
+        "log_mel",
+        lambda samples, rate: np.zeros((1, speech_data.FEATURES), np.float16),
+    )
+    for one, other in zip(
+        first, speech_features.features(utterances, tmp_path, speech_ctc.console)
+    ):
         np.testing.assert_array_equal(one, other)
     kept[0].unlink()
     changed = speech_features.features(utterances, tmp_path, speech_ctc.console)
@@ -117,11 +136,15 @@ def test_altered_utterances_are_stretched_in_bands_and_silenced_in_few(monkeypat
         assert (silent == ~bands.all(axis=(0, 1))).all()
         assert silent.sum() <= 16
         assert 0.5 < bands[..., ~silent].min() and bands.max() < 1.5
-    np.testing.assert_array_equal(bands, speech_data.altered(frames, np.random.default_rng(seed)).reshape(9, 2, 40))
+    np.testing.assert_array_equal(
+        bands, speech_data.altered(frames, np.random.default_rng(seed)).reshape(9, 2, 40)
+    )
     np.testing.assert_array_equal(frames, kept)
     monkeypatch.setattr(speech_data, "WIDEST", 0)
     ramp = np.tile(np.arange(40.0), (1, 2))
-    np.testing.assert_allclose(np.diff(speech_data.altered(ramp, np.random.default_rng(1))[0, :30], n=2), 0, atol=1e-5)
+    np.testing.assert_allclose(
+        np.diff(speech_data.altered(ramp, np.random.default_rng(1))[0, :30], n=2), 0, atol=1e-5
+    )
     monkeypatch.setattr(speech_data, "STRETCH", 0)
     np.testing.assert_allclose(speech_data.altered(frames, np.random.default_rng(1)), frames)
 

@@ -1,4 +1,6 @@
-"""Models for the export tests: random weights, biases that are not zero, odd sizes, kernels pruned in blocks."""
+"""Models for the export tests: random weights, biases that are not zero, odd sizes, kernels pruned
+in blocks.
+"""
 
 import numpy as np
 
@@ -6,7 +8,9 @@ from keras_sparse_rnn.patterns import Block
 
 
 def randomised(model, seed=0):
-    """`model` with random weights everywhere, biases too, so that no mistake in their order or use hides."""
+    """`model` with random weights everywhere, biases too, so that no mistake in their order or use
+    hides.
+    """
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(size=variable.shape) * (0.5 / np.sqrt(variable.shape[0])))

@@ -1,11 +1,13 @@
-"""Block-sparse layers are exported as the Keras layers they stand for, wherever they are, and stay as they are in the model."""
+"""Block-sparse layers are exported as the Keras layers they stand for, wherever they are, and stay
+as they are in the model.
+"""
 
 import keras
 import numpy as np
 import pytest
-from keras_sparse_rnn import export, layers
-
 from pruned_models import randomised, snapshot
+
+from keras_sparse_rnn import export, layers
 
 
 class Tagger(keras.Model):
@@ -38,18 +40,28 @@ CASES = {
         layers.BlockSparseDense(16, (4, 4), sparsity=0.9, storage="masked", use_bias=False),
     ),
     "both, wrapped": lambda: (
-        keras.layers.Bidirectional(layers.BlockSparseGRU(12, (4, 1), sparsity=0.85, return_sequences=True)),
+        keras.layers.Bidirectional(
+            layers.BlockSparseGRU(12, (4, 1), sparsity=0.85, return_sequences=True)
+        ),
         keras.layers.TimeDistributed(layers.BlockSparseDense(8, (4, 4), sparsity=0.8)),
     ),
-    "simple": lambda: (layers.BlockSparseSimpleRNN(20, (4, 4), sparsity=0.9, activation="relu"), keras.layers.Dense(3)),
-    "mixed precision": lambda: (lstm(dtype="mixed_float16"), layers.BlockSparseDense(5, (4, 5), sparsity=0.8, dtype="mixed_float16")),
+    "simple": lambda: (
+        layers.BlockSparseSimpleRNN(20, (4, 4), sparsity=0.9, activation="relu"),
+        keras.layers.Dense(3),
+    ),
+    "mixed precision": lambda: (
+        lstm(dtype="mixed_float16"),
+        layers.BlockSparseDense(5, (4, 5), sparsity=0.8, dtype="mixed_float16"),
+    ),
 }
 
 
 SLOW = "packed LSTM without bias", "masked LSTM", "packed Dense"
 
 
-@pytest.mark.parametrize("case", [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in CASES])
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in CASES]
+)
 def test_in_a_subclassed_model(case, tmp_path):
     keras.utils.set_random_seed(0)
     model = Tagger(*CASES[case]())
@@ -62,13 +74,20 @@ def test_in_a_subclassed_model(case, tmp_path):
     before = snapshot(model)
     attributes = [set(vars(layer)) for layer in model._flatten_layers()]
     path = tmp_path / "model.tflite"
-    summary = export.export_litert(model, path, batch_size=2, input_signature=keras.KerasTensor((None, 9), "int32", name="tokens"))
+    summary = export.export_litert(
+        model,
+        path,
+        batch_size=2,
+        input_signature=keras.KerasTensor((None, 9), "int32", name="tokens"),
+    )
     assert summary.largest_error < 1e-5
     assert summary.sparse_tensors >= 1
     assert not [name for name in summary.operators if name.startswith("CUSTOM") or "Flex" in name]
     tolerance = 2e-2 if case == "mixed precision" else 1e-5
     received = export.Interpreter(path)(tokens=tokens)["output_0"]
-    np.testing.assert_allclose(received, np.asarray(model(tokens)).astype("float32"), atol=tolerance)
+    np.testing.assert_allclose(
+        received, np.asarray(model(tokens)).astype("float32"), atol=tolerance
+    )
     for old, new in zip(before, snapshot(model)):
         np.testing.assert_array_equal(old, new)
     assert attributes == [set(vars(layer)) for layer in model._flatten_layers()]

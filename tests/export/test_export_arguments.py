@@ -1,4 +1,6 @@
-"""What an export accepts besides the plain case: NumPy's numbers, other precisions, models that need long sequences; and that it is silent."""
+"""What an export accepts besides the plain case: NumPy's numbers, other precisions, models that
+need long sequences; and that it is silent.
+"""
 
 import subprocess
 import sys
@@ -6,9 +8,9 @@ import sys
 import keras
 import numpy as np
 import pytest
-from keras_sparse_rnn import export, layers
-
 from pruned_models import randomised, snapshot
+
+from keras_sparse_rnn import export, layers
 
 
 @pytest.fixture(autouse=True)
@@ -17,18 +19,41 @@ def seeded():
 
 
 def test_numpy_numbers_are_numbers(tmp_path):
-    model = randomised(keras.Sequential([keras.Input((None, 3), name="features"), keras.layers.SimpleRNN(2)]))
-    numbers = {"batch_size": np.int32(2), "steps": np.int64(5), "num_threads": np.uint8(1), "seed": np.int64(3)}
-    summary = export.export_litert(model, tmp_path / "model.tflite", tolerance=np.float32(1e-4), **numbers)
+    model = randomised(
+        keras.Sequential([keras.Input((None, 3), name="features"), keras.layers.SimpleRNN(2)])
+    )
+    numbers = {
+        "batch_size": np.int32(2),
+        "steps": np.int64(5),
+        "num_threads": np.uint8(1),
+        "seed": np.int64(3),
+    }
+    summary = export.export_litert(
+        model, tmp_path / "model.tflite", tolerance=np.float32(1e-4), **numbers
+    )
     assert summary.timed == "one inference of 5 steps, batch 2, 1 thread"
-    assert export.Interpreter(summary.path, num_threads=np.int64(1))(features=np.ones((2, 5, 3), "float32"))
+    assert export.Interpreter(summary.path, num_threads=np.int64(1))(
+        features=np.ones((2, 5, 3), "float32")
+    )
 
 
 DOUBLE = {
     "plain": lambda: [keras.Input((5, 4)), keras.layers.LSTM(8), keras.layers.Dense(2)],
-    "input too": lambda: [keras.Input((5, 4), dtype="float64"), keras.layers.GRU(8), keras.layers.LayerNormalization()],
-    "stateful": lambda: [keras.Input((5, 4), batch_size=1), keras.layers.SimpleRNN(8, stateful=True), keras.layers.Dense(2)],
-    "Keras's own loop": lambda: [keras.Input((5, 4)), keras.layers.RNN(keras.layers.LSTMCell(8)), keras.layers.Dense(2)],
+    "input too": lambda: [
+        keras.Input((5, 4), dtype="float64"),
+        keras.layers.GRU(8),
+        keras.layers.LayerNormalization(),
+    ],
+    "stateful": lambda: [
+        keras.Input((5, 4), batch_size=1),
+        keras.layers.SimpleRNN(8, stateful=True),
+        keras.layers.Dense(2),
+    ],
+    "Keras's own loop": lambda: [
+        keras.Input((5, 4)),
+        keras.layers.RNN(keras.layers.LSTMCell(8)),
+        keras.layers.Dense(2),
+    ],
     "block-sparse": lambda: [
         keras.Input((5, 4)),
         layers.BlockSparseLSTM(8, (4, 4), sparsity=0.5),
@@ -69,7 +94,15 @@ def test_a_model_of_float64_is_exported_in_float32(case, float64, tmp_path):
 
 @pytest.mark.parametrize("least, timed", [(14, 100), (20, 100), (101, 240)])
 def test_open_steps_of_a_model_that_needs_some(least, timed, tmp_path):
-    model = randomised(keras.Sequential([keras.Input((None, 4), name="features"), keras.layers.Conv1D(4, least), keras.layers.LSTM(8)]))
+    model = randomised(
+        keras.Sequential(
+            [
+                keras.Input((None, 4), name="features"),
+                keras.layers.Conv1D(4, least),
+                keras.layers.LSTM(8),
+            ]
+        )
+    )
     path = tmp_path / "model.tflite"
     summary = export.export_litert(model, path)
     assert summary.largest_error < 1e-5
@@ -102,7 +135,9 @@ export.Interpreter(path)(features=np.ones((1, 7, 3), "float32"))
 
 
 def test_an_export_prints_nothing(tmp_path):
-    """Not even where TensorFlow cannot read the source that it would convert: a file that was edited since, or never written."""
+    """Not even where TensorFlow cannot read the source that it would convert: a file that was
+    edited since, or never written.
+    """
     command = [sys.executable, "-c", SILENT, str(tmp_path / "model.tflite")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
@@ -115,6 +150,10 @@ def test_trying_a_length_leaves_states_alone(tmp_path):
     model(np.ones((1, 2, 3), "float32"))
     before = layer.states[0].numpy().copy()
     for steps in (3, None):
-        assert export.export_litert(model, tmp_path / "model.tflite", steps=steps).largest_error < 1e-5
+        assert (
+            export.export_litert(model, tmp_path / "model.tflite", steps=steps).largest_error < 1e-5
+        )
     np.testing.assert_array_equal(before, layer.states[0].numpy())
-    assert np.any(np.asarray(model(np.ones((1, 2, 3), "float32"))) != before)  # no tensor of a trace is left in the layer
+    assert np.any(
+        np.asarray(model(np.ones((1, 2, 3), "float32"))) != before
+    )  # no tensor of a trace is left in the layer

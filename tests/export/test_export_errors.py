@@ -1,20 +1,26 @@
-"""What is wrong with an argument is said before anything is converted or written, in words that are compared whole."""
+"""What is wrong with an argument is said before anything is converted or written, in words that are
+compared whole.
+"""
 
 import os
 
 import keras
 import numpy as np
 import pytest
+from pruned_models import randomised, snapshot
+
 from keras_sparse_rnn import export
 from keras_sparse_rnn.export import conversion, flatbuffer, litert
-
-from pruned_models import randomised, snapshot
 
 
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(0)
-    layers = [keras.Input((4, 3), name="features"), keras.layers.SimpleRNN(2, name="rnn"), keras.layers.Dense(2, name="out")]
+    layers = [
+        keras.Input((4, 3), name="features"),
+        keras.layers.SimpleRNN(2, name="rnn"),
+        keras.layers.Dense(2, name="out"),
+    ]
     return randomised(keras.Sequential(layers, name="small"))
 
 
@@ -27,22 +33,59 @@ def message(*arguments, **options):
 @pytest.mark.parametrize(
     "options, expected",
     [
-        ({"runtime": "delegate"}, "`runtime='delegate'` is not available in this version; use runtime='builtin'. Received: runtime='delegate'"),
+        (
+            {"runtime": "delegate"},
+            "`runtime='delegate'` is not available in this version; use runtime='builtin'. "
+            "Received: runtime='delegate'",
+        ),
         ({"runtime": "gpu"}, "`runtime` must be 'builtin'. Received: runtime='gpu'"),
-        ({"weights": "int8"}, "`weights='int8'` is not available in this version; use weights='float32'. Received: weights='int8'"),
-        ({"weights": "bfloat16"}, "`weights='bfloat16'` is not available in this version; use weights='float32'. Received: weights='bfloat16'"),
+        (
+            {"weights": "int8"},
+            "`weights='int8'` is not available in this version; use weights='float32'. Received: "
+            "weights='int8'",
+        ),
+        (
+            {"weights": "bfloat16"},
+            "`weights='bfloat16'` is not available in this version; use weights='float32'. "
+            "Received: weights='bfloat16'",
+        ),
         ({"weights": 32}, "`weights` must be 'float32'. Received: weights=32"),
-        ({"batch_size": 0}, "`batch_size` must be None, an integer of at least 1, or 'dynamic'. Received: batch_size=0"),
-        ({"steps": 2.5}, "`steps` must be None, an integer of at least 1, or 'dynamic'. Received: steps=2.5"),
-        ({"steps": True}, "`steps` must be None, an integer of at least 1, or 'dynamic'. Received: steps=True"),
-        ({"steps": 5}, "`steps` must be what the model fixes it to. Received: steps=5, and model 'small' has 4"),
-        ({"steps": "dynamic"}, "`steps` must be what the model fixes it to. Received: steps='dynamic', and model 'small' has 4"),
+        (
+            {"batch_size": 0},
+            "`batch_size` must be None, an integer of at least 1, or 'dynamic'. Received: "
+            "batch_size=0",
+        ),
+        (
+            {"steps": 2.5},
+            "`steps` must be None, an integer of at least 1, or 'dynamic'. Received: steps=2.5",
+        ),
+        (
+            {"steps": True},
+            "`steps` must be None, an integer of at least 1, or 'dynamic'. Received: steps=True",
+        ),
+        (
+            {"steps": 5},
+            "`steps` must be what the model fixes it to. Received: steps=5, and model 'small' "
+            "has 4",
+        ),
+        (
+            {"steps": "dynamic"},
+            "`steps` must be what the model fixes it to. Received: steps='dynamic', and model "
+            "'small' has 4",
+        ),
         ({"tolerance": 0}, "`tolerance` must be a number above 0. Received: tolerance=0"),
-        ({"tolerance": float("nan")}, "`tolerance` must be a number above 0. Received: tolerance=nan"),
-        ({"num_threads": 0}, "`num_threads` must be an integer of at least 1. Received: num_threads=0"),
+        (
+            {"tolerance": float("nan")},
+            "`tolerance` must be a number above 0. Received: tolerance=nan",
+        ),
+        (
+            {"num_threads": 0},
+            "`num_threads` must be an integer of at least 1. Received: num_threads=0",
+        ),
         (
             {"sample": np.zeros((1, 5, 3))},
-            "`sample` must have an array for each input of the file, features (1, 4, 3). Received: arrays of shape (1, 5, 3)",
+            "`sample` must have an array for each input of the file, features (1, 4, 3). "
+            "Received: arrays of shape (1, 5, 3)",
         ),
     ],
 )
@@ -52,9 +95,12 @@ def test_options(model, options, expected, tmp_path):
 
 
 def test_a_fixed_batch_is_kept(tmp_path):
-    model = keras.Sequential([keras.Input((4, 3), batch_size=2), keras.layers.SimpleRNN(2)], name="pair")
+    model = keras.Sequential(
+        [keras.Input((4, 3), batch_size=2), keras.layers.SimpleRNN(2)], name="pair"
+    )
     assert message(model, tmp_path / "model.tflite", batch_size=3) == (
-        "`batch_size` must be what the model fixes it to. Received: batch_size=3, and model 'pair' has 2"
+        "`batch_size` must be what the model fixes it to. Received: batch_size=3, and model "
+        "'pair' has 2"
     )
 
 
@@ -69,11 +115,17 @@ def test_an_open_axis_that_is_neither_batch_nor_steps(tmp_path):
 
 
 def test_paths_that_cannot_be_written(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(conversion, "convert", lambda *_: pytest.fail("converted before the path was checked"))
+    monkeypatch.setattr(
+        conversion, "convert", lambda *_: pytest.fail("converted before the path was checked")
+    )
     missing = str(tmp_path / "missing" / "model.tflite")
-    assert message(model, missing) == f"`path` must be in a directory that exists. Received: path={missing!r}"
+    assert (
+        message(model, missing)
+        == f"`path` must be in a directory that exists. Received: path={missing!r}"
+    )
     assert message(model, str(tmp_path)) == (
-        f"`path` must be the path of a file, and this is a directory. Received: path={str(tmp_path)!r}"
+        "`path` must be the path of a file, and this is a directory. Received: "
+        f"path={str(tmp_path)!r}"
     )
     assert message(model, 3.5) == "`path` must be the path of a file. Received: path=3.5"
 
@@ -83,7 +135,8 @@ def test_paths_that_cannot_be_written(model, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     path = str(tmp_path / "model.tflite")
     assert message(model, path) == (
-        f"`path` must be in a directory that can be written to (Permission denied). Received: path={path!r}"
+        "`path` must be in a directory that can be written to (Permission denied). Received: "
+        f"path={path!r}"
     )
 
 
@@ -92,12 +145,16 @@ def test_models_that_are_none(tmp_path):
     assert message("model", path) == "`model` must be a keras.Model. Received: model='model'"
     unbuilt = keras.Sequential([keras.layers.LSTM(3)], name="unbuilt")
     assert message(unbuilt, path) == (
-        "`model` must be built: give it an Input, or call it once on data. Received: model='unbuilt', which has no weights yet"
+        "`model` must be built: give it an Input, or call it once on data. Received: "
+        "model='unbuilt', which has no weights yet"
     )
-    dense = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.ReLU(), keras.layers.Dense(1)], name="plain")
+    dense = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2), keras.layers.ReLU(), keras.layers.Dense(1)],
+        name="plain",
+    )
     assert message(dense, path) == (
-        "`model` must have a recurrent layer (LSTM, GRU, SimpleRNN or RNN). "
-        "Received: model='plain' with layers of type Dense, ReLU"
+        "`model` must have a recurrent layer (LSTM, GRU, SimpleRNN or RNN). Received: "
+        "model='plain' with layers of type Dense, ReLU"
     )
     assert not os.listdir(tmp_path)
 
@@ -107,10 +164,13 @@ def test_an_operator_that_is_not_built_in(tmp_path):
         def call(self, inputs):
             return keras.ops.det(inputs)
 
-    model = keras.Sequential([keras.Input((3, 3)), keras.layers.SimpleRNN(3, return_sequences=True), Determinant()], name="odd")
+    model = keras.Sequential(
+        [keras.Input((3, 3)), keras.layers.SimpleRNN(3, return_sequences=True), Determinant()],
+        name="odd",
+    )
     assert message(model, tmp_path / "model.tflite") == (
-        "`model` must use only operators that LiteRT has built in. "
-        "Received: model='odd', whose conversion stopped at the operators MatrixDeterminant"
+        "`model` must use only operators that LiteRT has built in. Received: model='odd', whose "
+        "conversion stopped at the operators MatrixDeterminant"
     )
     assert "inner_loop" not in vars(model.layers[0])
     assert not os.listdir(tmp_path)
@@ -125,7 +185,10 @@ def test_a_file_that_disagrees_is_refused_and_what_was_there_stays(model, tmp_pa
     def break_weights(converted):
         forms = sparsify(converted)
         for tensor in converted.subgraphs[0].tensors:
-            if tensor.type == flatbuffer.schema().TensorType.FLOAT32 and flatbuffer.data(converted, tensor) is not None:
+            if (
+                tensor.type == flatbuffer.schema().TensorType.FLOAT32
+                and flatbuffer.data(converted, tensor) is not None
+            ):
                 data = np.array(flatbuffer.data(converted, tensor))
                 data[3::4] ^= 0x80  # the sign of each weight
                 converted.buffers[tensor.buffer].data = data
@@ -133,7 +196,10 @@ def test_a_file_that_disagrees_is_refused_and_what_was_there_stays(model, tmp_pa
 
     monkeypatch.setattr(litert, "sparsify", break_weights)
     text = message(model, path)
-    start = "`model` must give the same outputs in the file as in Keras, to a tolerance of 0.0001; nothing was written. "
+    start = (
+        "`model` must give the same outputs in the file as in Keras, to a tolerance of "
+        "0.0001; nothing was written. "
+    )
     assert text.startswith(start + "Received: model='small', whose outputs differ by up to ")
     assert os.listdir(tmp_path) == ["model.tflite"] and path.read_bytes() == b"what was there"
     for old, new in zip(before, snapshot(model)):
@@ -144,46 +210,73 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     model = keras.Sequential([keras.Input((4, 3)), keras.layers.SimpleRNN(2)], name="diverged")
     model.layers[0].cell.bias.assign([np.nan, 0.0])
     assert message(model, tmp_path / "model.tflite") == (
-        "`model` must give the same outputs in the file as in Keras, to a tolerance of 0.0001; nothing was written. "
-        "Received: model='diverged', whose outputs are not finite"
+        "`model` must give the same outputs in the file as in Keras, to a tolerance of 0.0001; "
+        "nothing was written. Received: model='diverged', whose outputs are not finite"
     )
     assert not os.listdir(tmp_path)
 
 
 def test_a_length_that_the_model_cannot_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(conversion, "convert", lambda *_: pytest.fail("converted before the length was tried"))
-    model = keras.Sequential([keras.Input((None, 3)), keras.layers.Conv1D(4, 20), keras.layers.SimpleRNN(2)], name="short")
-    start = "`steps` must be a length that the model can run; if it is open, give `sample`, inputs that the model runs on. Received: "
+    monkeypatch.setattr(
+        conversion, "convert", lambda *_: pytest.fail("converted before the length was tried")
+    )
+    model = keras.Sequential(
+        [keras.Input((None, 3)), keras.layers.Conv1D(4, 20), keras.layers.SimpleRNN(2)],
+        name="short",
+    )
+    start = (
+        "`steps` must be a length that the model can run; if it is open, give `sample`, "
+        "inputs that the model runs on. Received: "
+    )
     assert message(model, tmp_path / "model.tflite", steps=18) == (
-        start + "steps=18, and model 'short' does not run on 18 steps: Negative dimension size caused by subtracting 20 from 18"
+        start
+        + "steps=18, and model 'short' does not run on 18 steps: Negative dimension size caused "
+        "by subtracting 20 from 18"
     )
 
     class Skip(keras.layers.Layer):
         def call(self, inputs):
             return inputs[:, 7:]
 
-    model = keras.Sequential([keras.Input((None, 3)), Skip(), keras.layers.SimpleRNN(2)], name="skips")
+    model = keras.Sequential(
+        [keras.Input((None, 3)), Skip(), keras.layers.SimpleRNN(2)], name="skips"
+    )
     assert message(model, tmp_path / "model.tflite", steps=7) == (
-        start + "steps=7, and model 'skips' does not run on 7 steps: slice index 0 of dimension 1 out of bounds."
+        start
+        + "steps=7, and model 'skips' does not run on 7 steps: slice index 0 of dimension 1 out "
+        "of bounds."
     )
     x = keras.layers.Reshape((10, 3))(model.inputs[0])
     model = keras.Model(model.inputs[0], keras.layers.SimpleRNN(2)(x), name="exact")
     assert message(model, tmp_path / "model.tflite").startswith(
-        start + "steps=None, and model 'exact' does not run on 100, 240, 1008 steps: The total size of the tensor must be unchanged."
+        start
+        + "steps=None, and model 'exact' does not run on 100, 240, 1008 steps: The total size of "
+        "the tensor must be unchanged."
     )
     assert not os.listdir(tmp_path)
 
 
 def test_names_that_no_file_can_have(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(conversion, "convert", lambda *_: pytest.fail("converted before the path was checked"))
+    monkeypatch.setattr(
+        conversion, "convert", lambda *_: pytest.fail("converted before the path was checked")
+    )
     for name, reason in [("a\0b", "embedded null byte"), ("n" * 300, "File name too long")]:
         path = str(tmp_path / name)
-        assert message(model, path) == f"`path` must be a path that a file can have ({reason}). Received: path={path!r}"
+        assert (
+            message(model, path)
+            == f"`path` must be a path that a file can have ({reason}). Received: path={path!r}"
+        )
     missing = str(tmp_path / "file" / "model.tflite")
     (tmp_path / "file").write_bytes(b"")
-    assert message(model, missing) == f"`path` must be in a directory that exists. Received: path={missing!r}"
+    assert (
+        message(model, missing)
+        == f"`path` must be in a directory that exists. Received: path={missing!r}"
+    )
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "now", None])
 def test_seeds(model, seed, tmp_path):
-    assert message(model, tmp_path / "model.tflite", seed=seed) == f"`seed` must be an integer of at least 0. Received: seed={seed!r}"
+    assert (
+        message(model, tmp_path / "model.tflite", seed=seed)
+        == f"`seed` must be an integer of at least 0. Received: seed={seed!r}"
+    )

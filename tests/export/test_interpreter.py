@@ -3,15 +3,19 @@
 import keras
 import numpy as np
 import pytest
+from pruned_models import randomised
+
 from keras_sparse_rnn import export
 from keras_sparse_rnn.export import flatbuffer
-
-from pruned_models import randomised
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    layers = [keras.Input((4, 3), name="features"), keras.layers.SimpleRNN(2), keras.layers.Dense(2, name="out")]
+    layers = [
+        keras.Input((4, 3), name="features"),
+        keras.layers.SimpleRNN(2),
+        keras.layers.Dense(2, name="out"),
+    ]
     path = tmp_path_factory.mktemp("exported") / "model.tflite"
     export.export_litert(randomised(keras.Sequential(layers)), path)
     return path
@@ -24,13 +28,18 @@ def message(path):
 
 
 def start(path, size):
-    return f"`path` must be a file that `export_litert` wrote. Received: path={str(path)!r} of {size} bytes, "
+    return (
+        f"`path` must be a file that `export_litert` wrote. Received: path={str(path)!r} of "
+        f"{size} bytes, "
+    )
 
 
 def test_runs_by_name_and_has_what_the_stock_interpreter_has(exported):
     interpreter = export.Interpreter(exported, num_threads=2)
     assert interpreter(features=np.ones((1, 4, 3), "float32"))["out"].shape == (1, 2)
-    assert interpreter.get_signature_list() == {"serving_default": {"inputs": ["features"], "outputs": ["out"]}}
+    assert interpreter.get_signature_list() == {
+        "serving_default": {"inputs": ["features"], "outputs": ["out"]}
+    }
     with pytest.raises(AttributeError):
         interpreter.no_such_thing
 
@@ -39,19 +48,30 @@ def test_arguments(exported):
     assert message(3) == "`path` must be the path of a file. Received: path=3"
     with pytest.raises(ValueError) as error:
         export.Interpreter(exported, num_threads=0)
-    assert str(error.value) == "`num_threads` must be an integer of at least 1. Received: num_threads=0"
+    assert (
+        str(error.value)
+        == "`num_threads` must be an integer of at least 1. Received: num_threads=0"
+    )
 
 
 def test_a_missing_file(tmp_path):
     path = str(tmp_path / "model.tflite")
-    assert message(path) == f"`path` must be a file that `export_litert` wrote. Received: path={path!r}, which is not a file"
+    assert (
+        message(path)
+        == f"`path` must be a file that `export_litert` wrote. Received: path={path!r}, which is "
+        "not a file"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"TFL3", b"not a model at all"])
 def test_a_file_of_another_kind(content, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    assert message(path) == start(path, len(content)) + "which is not a LiteRT file (its bytes 4 to 7 are not 'TFL3')"
+    assert (
+        message(path)
+        == start(path, len(content))
+        + "which is not a LiteRT file (its bytes 4 to 7 are not 'TFL3')"
+    )
 
 
 def test_a_file_cut_short_anywhere(exported, tmp_path):
@@ -72,4 +92,7 @@ def test_a_lite_rt_file_of_somebody_else(exported, tmp_path):
     content = flatbuffer.pack(model)
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    assert message(path) == start(path, len(content)) + "which has no 'keras_sparse_rnn' entry in its metadata"
+    assert (
+        message(path)
+        == start(path, len(content)) + "which has no 'keras_sparse_rnn' entry in its metadata"
+    )

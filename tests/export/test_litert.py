@@ -1,12 +1,14 @@
-"""Exports run in the real interpreter: right outputs, no operator from outside, zeros not in the file, model untouched."""
+"""Exports run in the real interpreter: right outputs, no operator from outside, zeros not in the
+file, model untouched.
+"""
 
 import keras
 import numpy as np
 import pytest
+from pruned_models import prune, randomised, snapshot
+
 from keras_sparse_rnn import export
 from keras_sparse_rnn.export import flatbuffer
-
-from pruned_models import prune, randomised, snapshot
 
 LAYERS = {
     "lstm": lambda **options: keras.layers.LSTM(12, **options),
@@ -21,7 +23,9 @@ def run(path, **inputs):
 
 
 def weights_in(path):
-    """The sparse tensors of a file, as dense arrays rebuilt from what is on disk by the schema's description of the format."""
+    """The sparse tensors of a file, as dense arrays rebuilt from what is on disk by the schema's
+    description of the format.
+    """
     with open(path, "rb") as file:
         model = flatbuffer.unpack(file.read())
     found = []
@@ -42,7 +46,14 @@ def weights_in(path):
 
 
 @pytest.mark.parametrize(
-    "kind, sequences", [("lstm", False), ("lstm", True), ("gru", True), ("gru reset before", False), ("simple relu", True)]
+    "kind, sequences",
+    [
+        ("lstm", False),
+        ("lstm", True),
+        ("gru", True),
+        ("gru reset before", False),
+        ("simple relu", True),
+    ],
 )
 def test_every_cell_runs_in_the_stock_interpreter(kind, sequences, language_model, tmp_path):
     layer = LAYERS[kind](return_sequences=sequences)
@@ -57,7 +68,9 @@ def test_every_cell_runs_in_the_stock_interpreter(kind, sequences, language_mode
     assert not [name for name in summary.operators if name.startswith("CUSTOM") or "Flex" in name]
     assert 0 < summary.milliseconds_per_step < 50
     tokens = np.random.default_rng(9).integers(0, 11, (1, 13)).astype("int32")
-    np.testing.assert_allclose(run(path, tokens=tokens)["logits"], np.asarray(model(tokens)), atol=1e-5)
+    np.testing.assert_allclose(
+        run(path, tokens=tokens)["logits"], np.asarray(model(tokens)), atol=1e-5
+    )
     for old, new in zip(before, snapshot(model)):
         np.testing.assert_array_equal(old, new)
     assert "inner_loop" not in vars(layer)
@@ -65,10 +78,16 @@ def test_every_cell_runs_in_the_stock_interpreter(kind, sequences, language_mode
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory):
-    """An LSTM large enough that its weights are the file, exported in several patterns: (model, kernels, summary) of each."""
+    """An LSTM large enough that its weights are the file, exported in several patterns: (model,
+    kernels, summary) of each.
+    """
     keras.utils.set_random_seed(0)
     layer = keras.layers.LSTM(192, return_sequences=True)
-    model = randomised(keras.Sequential([keras.Input((20, 64), name="features"), layer, keras.layers.Dense(3, name="out")]))
+    model = randomised(
+        keras.Sequential(
+            [keras.Input((20, 64), name="features"), layer, keras.layers.Dense(3, name="out")]
+        )
+    )
     dense = layer.get_weights()
     exported = {}
     for shape in [(16, 16), (1, 16), (1, 1)]:
@@ -80,7 +99,9 @@ def big(tmp_path_factory):
     return exported
 
 
-@pytest.mark.parametrize("shape, ratio, computed", [((16, 16), 6.3, 2), ((1, 16), 5.6, 2), ((1, 1), 5.4, 0)])
+@pytest.mark.parametrize(
+    "shape, ratio, computed", [((16, 16), 6.3, 2), ((1, 16), 5.6, 2), ((1, 1), 5.4, 0)]
+)
 def test_the_zeros_are_not_in_the_file(big, shape, ratio, computed):
     _, summary = big[shape]
     assert summary.ratio > ratio
@@ -103,7 +124,9 @@ def test_gathered_weights_are_the_live_ones_once(big):
     for weights in (kernel, recurrent):
         assert any(np.array_equal(np.sort(weights[weights != 0]), each) for each in values)
     stored = sum(count for _, count in weights_in(summary.path))
-    assert stored < 1.15 * (np.count_nonzero(kernel) + np.count_nonzero(recurrent)), "groups are filled up to fours, no more"
+    assert stored < 1.15 * (np.count_nonzero(kernel) + np.count_nonzero(recurrent)), (
+        "groups are filled up to fours, no more"
+    )
 
 
 def test_the_summary_prints_what_matters(big):
@@ -135,20 +158,36 @@ def test_bidirectional_stacked_masked_and_backwards(tmp_path):
     path = tmp_path / "model.tflite"
     summary = export.export_litert(model, path, batch_size=3)
     assert summary.largest_error < 1e-5 and summary.computed_sparse >= 2
-    tokens = np.array([[1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 3, 0, 5, 6, 7, 8, 0, 1, 2]], "int32")
-    np.testing.assert_allclose(run(path, tokens=tokens)["logits"], np.asarray(model(tokens)), atol=1e-5)
+    tokens = np.array(
+        [
+            [1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 0],
+            [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            [0, 0, 3, 0, 5, 6, 7, 8, 0, 1, 2],
+        ],
+        "int32",
+    )
+    np.testing.assert_allclose(
+        run(path, tokens=tokens)["logits"], np.asarray(model(tokens)), atol=1e-5
+    )
 
 
 def test_several_inputs_and_states_as_outputs(tmp_path):
     keras.utils.set_random_seed(0)
     features, first = keras.Input((6, 3), name="features"), keras.Input((5,), name="first")
-    outputs, h, c = keras.layers.LSTM(5, return_sequences=True, return_state=True, name="lstm")(features, initial_state=[first, first])
+    outputs, h, c = keras.layers.LSTM(5, return_sequences=True, return_state=True, name="lstm")(
+        features, initial_state=[first, first]
+    )
     inner = keras.Sequential([keras.Input((6, 5)), keras.layers.SimpleRNN(4)], name="inner")
-    model = randomised(keras.Model({"features": features, "first": first}, [inner(outputs), h, c], name="nested"))
+    model = randomised(
+        keras.Model({"features": features, "first": first}, [inner(outputs), h, c], name="nested")
+    )
     path = tmp_path / "model.tflite"
     assert export.export_litert(model, path, batch_size=2).largest_error < 1e-5
     rng = np.random.default_rng(4)
-    arrays = {"features": rng.normal(size=(2, 6, 3)).astype("float32"), "first": rng.normal(size=(2, 5)).astype("float32")}
+    arrays = {
+        "features": rng.normal(size=(2, 6, 3)).astype("float32"),
+        "first": rng.normal(size=(2, 5)).astype("float32"),
+    }
     received = run(path, **arrays)
     assert set(received) == {"inner", "lstm", "lstm_1"}
     for name, expected in zip(["inner", "lstm", "lstm_1"], model(arrays)):
@@ -159,7 +198,11 @@ def test_several_inputs_and_states_as_outputs(tmp_path):
 def test_batch_and_steps_can_be_left_open(block_shape, tmp_path):
     keras.utils.set_random_seed(0)
     layer = keras.layers.LSTM(32, return_sequences=True)
-    model = randomised(keras.Sequential([keras.Input((None, 8), name="features"), layer, keras.layers.Dense(2, name="out")]))
+    model = randomised(
+        keras.Sequential(
+            [keras.Input((None, 8), name="features"), layer, keras.layers.Dense(2, name="out")]
+        )
+    )
     prune(layer, block_shape, 0.9)
     path = tmp_path / "model.tflite"
     summary = export.export_litert(model, path, batch_size="dynamic", steps="dynamic")
@@ -167,13 +210,23 @@ def test_batch_and_steps_can_be_left_open(block_shape, tmp_path):
     interpreter = export.Interpreter(path)
     for shape in [(1, 4, 8), (3, 9, 8), (2, 1, 8)]:
         features = np.random.default_rng(1).normal(size=shape).astype("float32")
-        np.testing.assert_allclose(interpreter(features=features)["out"], np.asarray(model(features)), atol=1e-5)
+        np.testing.assert_allclose(
+            interpreter(features=features)["out"], np.asarray(model(features)), atol=1e-5
+        )
 
 
 def test_a_stateful_layer_goes_on_where_it_was(tmp_path):
     keras.utils.set_random_seed(0)
     layer = keras.layers.GRU(6, stateful=True)
-    model = randomised(keras.Sequential([keras.Input((1, 3), batch_size=2, name="features"), layer, keras.layers.Dense(2, name="out")]))
+    model = randomised(
+        keras.Sequential(
+            [
+                keras.Input((1, 3), batch_size=2, name="features"),
+                layer,
+                keras.layers.Dense(2, name="out"),
+            ]
+        )
+    )
     model(np.ones((2, 1, 3), "float32"))
     before = layer.states[0].numpy().copy()
     path = tmp_path / "model.tflite"
@@ -184,13 +237,17 @@ def test_a_stateful_layer_goes_on_where_it_was(tmp_path):
     for _ in range(2):
         layer.reset_states()
         for each in inputs:
-            np.testing.assert_allclose(interpreter(features=each)["out"], np.asarray(model(each)), atol=1e-5)
+            np.testing.assert_allclose(
+                interpreter(features=each)["out"], np.asarray(model(each)), atol=1e-5
+            )
         interpreter.reset_states()
 
 
 def test_mixed_precision_is_exported_in_float32_and_the_model_keeps_its_policy(tmp_path):
     layer = keras.layers.LSTM(8, dtype="mixed_float16")
-    model = randomised(keras.Sequential([keras.Input((5, 3)), layer, keras.layers.Dense(2, dtype="mixed_float16")]))
+    model = randomised(
+        keras.Sequential([keras.Input((5, 3)), layer, keras.layers.Dense(2, dtype="mixed_float16")])
+    )
     assert export.export_litert(model, tmp_path / "model.tflite").largest_error < 1e-5
     assert layer.dtype_policy.name == layer.cell.dtype_policy.name == "mixed_float16"
 
@@ -202,7 +259,11 @@ def test_other_cells_and_custom_activations(tmp_path):
             [
                 keras.Input((6, 3)),
                 keras.layers.RNN(cells, return_sequences=True),
-                keras.layers.LSTM(4, activation=lambda x: keras.ops.tanh(x) * 0.5, recurrent_activation="hard_sigmoid"),
+                keras.layers.LSTM(
+                    4,
+                    activation=lambda x: keras.ops.tanh(x) * 0.5,
+                    recurrent_activation="hard_sigmoid",
+                ),
             ]
         )
     )
@@ -212,8 +273,13 @@ def test_other_cells_and_custom_activations(tmp_path):
 def test_a_fixed_length_stays_known_behind_a_layer_when_the_batch_is_open(tmp_path):
     features = keras.Input((6, 3))
     x = keras.layers.SimpleRNN(4, return_sequences=True)(features)
-    model = randomised(keras.Model(features, keras.layers.LSTM(3, unroll=True)(x)))  # cannot unroll a length that is not known
-    assert export.export_litert(model, tmp_path / "model.tflite", batch_size="dynamic").largest_error < 1e-5
+    model = randomised(
+        keras.Model(features, keras.layers.LSTM(3, unroll=True)(x))
+    )  # cannot unroll a length that is not known
+    assert (
+        export.export_litert(model, tmp_path / "model.tflite", batch_size="dynamic").largest_error
+        < 1e-5
+    )
 
 
 def test_everything_open_and_masked(tmp_path):
@@ -223,13 +289,20 @@ def test_everything_open_and_masked(tmp_path):
     path = tmp_path / "model.tflite"
     assert export.export_litert(model, path, batch_size="dynamic").largest_error < 1e-5
     tokens = np.array([[1, 2, 0, 3, 0, 0, 0], [0, 0, 4, 1, 1, 2, 3]], "int64")
-    np.testing.assert_allclose(run(path, tokens=tokens)["state"], np.asarray(model(tokens)), atol=1e-5)
+    np.testing.assert_allclose(
+        run(path, tokens=tokens)["state"], np.asarray(model(tokens)), atol=1e-5
+    )
 
 
 def test_a_compiled_model_trains_on_after_its_export(tmp_path):
-    model = randomised(keras.Sequential([keras.Input((5, 3)), keras.layers.SimpleRNN(4), keras.layers.Dense(1)]))
+    model = randomised(
+        keras.Sequential([keras.Input((5, 3)), keras.layers.SimpleRNN(4), keras.layers.Dense(1)])
+    )
     model.compile("adam", "mse")
-    data = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32"), np.zeros((4, 1), "float32")
+    data = (
+        np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32"),
+        np.zeros((4, 1), "float32"),
+    )
     model.fit(*data, verbose=0)
     optimizer, iterations = model.optimizer, int(model.optimizer.iterations)
     export.export_litert(model, tmp_path / "model.tflite")
@@ -248,14 +321,20 @@ def test_block_sparse_layers_are_exported_as_the_keras_layers_they_stand_for(tmp
     from keras_sparse_rnn.substitution import substitute
 
     layer = keras.layers.LSTM(16, name="lstm")
-    model = randomised(keras.Sequential([keras.Input((5, 8), name="features"), layer, keras.layers.Dense(2, name="out")]))
+    model = randomised(
+        keras.Sequential(
+            [keras.Input((5, 8), name="features"), layer, keras.layers.Dense(2, name="out")]
+        )
+    )
     prune(layer, (4, 4), 0.8)
     sparse = substitute(model, block_shape=(4, 4))
     assert type(sparse.layers[0]).__name__ == "BlockSparseLSTM"
     summary = export.export_litert(sparse, tmp_path / "model.tflite")
     assert summary.computed_sparse == 2
     features = np.random.default_rng(0).normal(size=(1, 5, 8)).astype("float32")
-    np.testing.assert_allclose(run(summary.path, features=features)["out"], np.asarray(model(features)), atol=1e-5)
+    np.testing.assert_allclose(
+        run(summary.path, features=features)["out"], np.asarray(model(features)), atol=1e-5
+    )
 
 
 def test_a_subclassed_model_needs_its_inputs_described(tmp_path):
@@ -274,9 +353,15 @@ def test_a_subclassed_model_needs_its_inputs_described(tmp_path):
     with pytest.raises(ValueError) as error:
         export.export_litert(model, tmp_path / "model.tflite")
     assert str(error.value) == (
-        "`input_signature` must be given for a model that is not functional or Sequential: a keras.KerasTensor or tf.TensorSpec, "
-        "or a structure of them. Received: input_signature=None, model='tagger'"
+        "`input_signature` must be given for a model that is not functional or Sequential: a "
+        "keras.KerasTensor or tf.TensorSpec, or a structure of them. Received: "
+        "input_signature=None, model='tagger'"
     )
     signature = keras.KerasTensor((None, 6), "int32", name="words")
-    assert export.export_litert(model, tmp_path / "model.tflite", input_signature=signature).largest_error < 1e-5
+    assert (
+        export.export_litert(
+            model, tmp_path / "model.tflite", input_signature=signature
+        ).largest_error
+        < 1e-5
+    )
     assert set(run(tmp_path / "model.tflite", words=np.ones((1, 6), "int32"))) == {"output_0"}

@@ -1,17 +1,24 @@
-"""The loop that is exported computes what Keras computes: run eagerly, without a conversion, so that many cases are quick."""
+"""The loop that is exported computes what Keras computes: run eagerly, without a conversion, so
+that many cases are quick.
+"""
 
 import types
 
 import keras
 import numpy as np
 import pytest
+
 from keras_sparse_rnn.export import cells, recurrence
 
 CASES = {
     "lstm": lambda **options: keras.layers.LSTM(6, **options),
-    "lstm without bias, relu": lambda **options: keras.layers.LSTM(6, use_bias=False, activation="relu", **options),
+    "lstm without bias, relu": lambda **options: keras.layers.LSTM(
+        6, use_bias=False, activation="relu", **options
+    ),
     "gru": lambda **options: keras.layers.GRU(5, **options),
-    "gru without bias": lambda **options: keras.layers.GRU(5, use_bias=False, recurrent_activation="hard_sigmoid", **options),
+    "gru without bias": lambda **options: keras.layers.GRU(
+        5, use_bias=False, recurrent_activation="hard_sigmoid", **options
+    ),
     "gru reset before": lambda **options: keras.layers.GRU(5, reset_after=False, **options),
     "simple tanh": lambda **options: keras.layers.SimpleRNN(7, **options),
     "simple relu": lambda **options: keras.layers.SimpleRNN(7, activation="relu", **options),
@@ -23,14 +30,21 @@ def built(case, **options):
     layer = CASES[case](return_state=True, **options)
     layer.build((None, None, 3))
     rng = np.random.default_rng(2)
-    layer.set_weights([rng.normal(size=weight.shape).astype("float32") * 0.4 for weight in layer.get_weights()])
+    layer.set_weights(
+        [rng.normal(size=weight.shape).astype("float32") * 0.4 for weight in layer.get_weights()]
+    )
     return layer
 
 
 def both(layer, steps, mask=None):
-    """What Keras and what our loop return, from a random initial state: output, outputs if any, states."""
+    """What Keras and what our loop return, from a random initial state: output, outputs if any,
+    states.
+    """
     rng = np.random.default_rng(3)
-    random = lambda *shape: keras.ops.convert_to_tensor(rng.normal(size=shape).astype("float32"))  # noqa: E731
+
+    def random(*shape):
+        return keras.ops.convert_to_tensor(rng.normal(size=shape).astype("float32"))
+
     inputs = random(2, steps, 3)
     states = [random(2, layer.units) for _ in keras.tree.flatten(layer.cell.state_size)]
     options = {"mask": None if mask is None else keras.ops.convert_to_tensor(mask)}
@@ -69,7 +83,9 @@ def test_masked_steps_leave_the_states_alone(case, zero, sequences):
     mask = np.random.default_rng(5).random((2, 11)) < 0.6
     mask[0, :2], mask[1, -3:] = False, False
     for backwards in (False, True):
-        layer = built(case, return_sequences=sequences, go_backwards=backwards, zero_output_for_mask=zero)
+        layer = built(
+            case, return_sequences=sequences, go_backwards=backwards, zero_output_for_mask=zero
+        )
         check(*both(layer, 11, mask))
 
 

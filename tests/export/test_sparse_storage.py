@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from keras_sparse_rnn.export import sparse_storage
-
 from pruned_models import pruned
+
+from keras_sparse_rnn.export import sparse_storage
 
 
 def weights(block_shape, sparsity, inputs=64, outputs=96, gates=3, seed=0):
     kernel = np.random.default_rng(seed).normal(size=(inputs, outputs)).astype("float32")
-    return np.ascontiguousarray(pruned(kernel, block_shape, gates, sparsity, seed).T).astype("float32")
+    return np.ascontiguousarray(pruned(kernel, block_shape, gates, sparsity, seed).T).astype(
+        "float32"
+    )
 
 
 def restore(storage, inputs):

@@ -17,7 +17,9 @@ def x():
 
 @pytest.fixture
 def make_model():
-    """make_model(*layers, steps=4): a Sequential model of 3 inputs that runs eagerly, so that nothing has to be traced, with random biases."""
+    """make_model(*layers, steps=4): a Sequential model of 3 inputs that runs eagerly, so that
+    nothing has to be traced, with random biases.
+    """
 
     def make(*layers, steps=4, run_eagerly=True):
         model = keras.Sequential([keras.Input((steps, 3)), *layers])

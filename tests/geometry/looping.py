@@ -25,7 +25,9 @@ def step(kind, x, states, kernel, recurrent, bias):
 
 
 def states_of(kind, weights, x, mask=None, backwards=False):
-    """`(hidden states, inputs)` of all steps that are not masked, of all sequences `x` `[batch, steps, inputs]`: two matrices."""
+    """`(hidden states, inputs)` of all steps that are not masked, of all sequences `x` `[batch,
+    steps, inputs]`: two matrices.
+    """
     weights = [np.asarray(weight, np.float64) for weight in weights]
     units = len(weights[1])
     hidden, inputs = [], []
@@ -51,7 +53,9 @@ def covariance(samples):
 
 
 def leading(matrix, share):
-    """`(variances, directions)` of the fewest directions that hold `share` of the variance, largest first."""
+    """`(variances, directions)` of the fewest directions that hold `share` of the variance, largest
+    first.
+    """
     variances, directions = np.linalg.eigh(matrix)
     kept, total = [], 0.0
     for number in reversed(range(len(variances))):
@@ -63,11 +67,17 @@ def leading(matrix, share):
 
 
 def weight_scores(weights, source, directions, variances=None):
-    """`|w_ij|` times what the source has, in the subspace if `variances` are given, times what of the target lies in it."""
+    """`|w_ij|` times what the source has, in the subspace if `variances` are given, times what of
+    the target lies in it.
+    """
     units = len(directions)
     result = np.zeros(weights.shape)
     for i in range(weights.shape[0]):
-        variance = source[i, i] if variances is None else sum(v * directions[i, k] ** 2 for k, v in enumerate(variances))
+        variance = (
+            source[i, i]
+            if variances is None
+            else sum(v * directions[i, k] ** 2 for k, v in enumerate(variances))
+        )
         for j in range(weights.shape[1]):
             inside = sum(directions[j % units, k] ** 2 for k in range(directions.shape[1]))
             result[i, j] = abs(weights[i, j]) * np.sqrt(variance) * np.sqrt(inside)
@@ -75,15 +85,26 @@ def weight_scores(weights, source, directions, variances=None):
 
 
 def block_scores(weights, samples, directions, block_shape):
-    """The variance of what each block writes into the subspace, from the `samples` that it reads, for each of its weights: `[gates, columns, rows]`."""
+    """The variance of what each block writes into the subspace, from the `samples` that it reads,
+    for each of its weights: `[gates, columns, rows]`.
+    """
     units, (height, width) = len(directions), block_shape
     scores = []
     for gate in range(weights.shape[1] // units):
         for first in range(0, units, width):
             for top in range(0, weights.shape[0], height):
-                columns, rows = np.arange(first, min(first + width, units)), np.arange(top, min(top + height, weights.shape[0]))
+                columns, rows = (
+                    np.arange(first, min(first + width, units)),
+                    np.arange(top, min(top + height, weights.shape[0])),
+                )
                 written = np.zeros((len(samples), units))
-                written[:, columns] = samples[:, rows] @ weights[np.ix_(rows, gate * units + columns)]
+                written[:, columns] = (
+                    samples[:, rows] @ weights[np.ix_(rows, gate * units + columns)]
+                )
                 inside = written @ directions
-                scores.append(np.sum((inside - inside.mean(axis=0)) ** 2) / len(samples) / (len(columns) * len(rows)))
+                scores.append(
+                    np.sum((inside - inside.mean(axis=0)) ** 2)
+                    / len(samples)
+                    / (len(columns) * len(rows))
+                )
     return np.array(scores).reshape(-1, -(-units // width), -(-weights.shape[0] // height))

@@ -36,22 +36,43 @@ def test_everything_is_what_explicit_loops_make_of_it(kind, share, make_model, x
     np.testing.assert_allclose(found.variances[: len(variances)], variances, atol=1e-6)
     np.testing.assert_allclose(found.neurons, directions**2 @ variances, atol=1e-6)
     everything = np.linalg.eigvalsh(looping.covariance(hidden))
-    assert found.participation_ratio == pytest.approx(everything.sum() ** 2 / (everything**2).sum(), rel=1e-5)
+    assert found.participation_ratio == pytest.approx(
+        everything.sum() ** 2 / (everything**2).sum(), rel=1e-5
+    )
     expected = looping.weight_scores(weights[1], None, directions, variances)
     np.testing.assert_allclose(found.weights(), expected, atol=1e-5)
     expected = looping.weight_scores(weights[0], looping.covariance(inputs), directions)
     np.testing.assert_allclose(found.weights("kernel"), expected, atol=1e-5)
-    for role, samples, kernel in (("recurrent_kernel", hidden @ directions @ directions.T, weights[1]), ("kernel", inputs, weights[0])):
+    for role, samples, kernel in (
+        ("recurrent_kernel", hidden @ directions @ directions.T, weights[1]),
+        ("kernel", inputs, weights[0]),
+    ):
         grid = BlockGrid(len(kernel), 5, found.gates, (2, 3))
         expected = looping.block_scores(kernel.astype("float64"), samples, directions, (2, 3))
         np.testing.assert_allclose(found.blocks(grid, role), expected, atol=1e-6)
         single = BlockGrid(len(kernel), 5, found.gates, (1, 1))
-        np.testing.assert_allclose(single.join(found.blocks(single, role)[..., None, None]), found.weights(role) ** 2, atol=1e-14)
-        own = np.pad(found.weights(role).reshape(len(kernel), -1, 5), ((0, -len(kernel) % 2), (0, 0), (0, 1)))
+        np.testing.assert_allclose(
+            single.join(found.blocks(single, role)[..., None, None]),
+            found.weights(role) ** 2,
+            atol=1e-14,
+        )
+        own = np.pad(
+            found.weights(role).reshape(len(kernel), -1, 5), ((0, -len(kernel) % 2), (0, 0), (0, 1))
+        )
         own = own.reshape(-1, 2, found.gates, 2, 3)
-        np.testing.assert_allclose(found.blocks(grid, role, "mean"), own.sum(axis=(1, 4)).transpose(1, 2, 0) / grid.elements, rtol=1e-12)
-        np.testing.assert_allclose(found.blocks(grid, role, "l2"), (own**2).sum(axis=(1, 4)).transpose(1, 2, 0) / grid.elements, rtol=1e-12)
-        np.testing.assert_allclose(found.blocks(grid, role, kernel=2 * kernel), 4 * found.blocks(grid, role), rtol=1e-12)
+        np.testing.assert_allclose(
+            found.blocks(grid, role, "mean"),
+            own.sum(axis=(1, 4)).transpose(1, 2, 0) / grid.elements,
+            rtol=1e-12,
+        )
+        np.testing.assert_allclose(
+            found.blocks(grid, role, "l2"),
+            (own**2).sum(axis=(1, 4)).transpose(1, 2, 0) / grid.elements,
+            rtol=1e-12,
+        )
+        np.testing.assert_allclose(
+            found.blocks(grid, role, kernel=2 * kernel), 4 * found.blocks(grid, role), rtol=1e-12
+        )
 
 
 def test_states_in_a_known_space_are_found_exactly(make_model):
@@ -81,7 +102,9 @@ def test_scores_move_with_the_neurons(kind, make_model, x):
     np.testing.assert_allclose(after.variances, before.variances, atol=1e-7)
     np.testing.assert_allclose(after.neurons, before.neurons[order], atol=1e-6)
     np.testing.assert_allclose(after.weights(), before.weights()[order][:, columns], atol=1e-5)
-    np.testing.assert_allclose(after.weights("kernel"), before.weights("kernel")[:, columns], atol=1e-5)
+    np.testing.assert_allclose(
+        after.weights("kernel"), before.weights("kernel")[:, columns], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("run_eagerly", [True, False])
@@ -116,13 +139,17 @@ def test_cells_of_a_stack_are_apart(make_model, x):
     assert alone.name == second.name == "stack/stacked_rnn_cells/second"
     single = make_model(keras.layers.RNN([keras.layers.SimpleRNNCell(5)], name="single"))
     hidden, _ = looping.states_of("simple_rnn", single.get_weights(), x)
-    np.testing.assert_allclose(analyze(single, x)[0].covariance, looping.covariance(hidden), atol=1e-6)
+    np.testing.assert_allclose(
+        analyze(single, x)[0].covariance, looping.covariance(hidden), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 def test_block_sparse_layers_are_like_their_keras_twins(storage, x):
     sparse = ksr.layers.BlockSparseLSTM(10, (4, 4), sparsity=0.5, storage=storage, name="rnn")
-    sparse = keras.Sequential([keras.Input((4, 3)), keras.layers.Masking(), keras.layers.Bidirectional(sparse)])
+    sparse = keras.Sequential(
+        [keras.Input((4, 3)), keras.layers.Masking(), keras.layers.Bidirectional(sparse)]
+    )
     x[2, 1:] = 0
     for found, expected in zip(analyze(sparse, x), analyze(ksr.to_dense(sparse), x)):
         np.testing.assert_allclose(found.covariance, expected.covariance, atol=1e-6)
@@ -149,7 +176,9 @@ def test_subclassed_models_nested_inputs_and_layers_that_are_called_twice(x):
     data = {"x": x, "pictures": pictures}
     model(data)
     rnn, timed = analyze(model, data, batch_size=7)
-    hidden, _ = looping.states_of("simple_rnn", model.rnn.get_weights(), np.concatenate([x, x[:, ::-1]]))
+    hidden, _ = looping.states_of(
+        "simple_rnn", model.rnn.get_weights(), np.concatenate([x, x[:, ::-1]])
+    )
     np.testing.assert_allclose(rnn.covariance, looping.covariance(hidden), atol=1e-6)
     hidden, _ = looping.states_of("lstm", model.inner.get_weights(), pictures.reshape(14, 4, 3))
     assert timed.name == "timed/inner" and timed.count == 56
@@ -169,16 +198,30 @@ def test_layers_in_loops_of_tensorflow_are_refused_in_words(mapped, x):
     model, pictures = Mapped(), x[:, None, :2]
     model.rnn.build((7, 2, 3))
     model.built = True
-    with pytest.raises(ValueError, match="The states of 'rnn' cannot be recorded: the model calls it in a loop of TensorFlow's"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "The states of 'rnn' cannot be recorded: the model calls it in a loop of TensorFlow's"
+        ),
+    ):
         analyze(model, pictures)
 
 
 def test_time_distributed_over_any_number_of_steps():
     inputs = keras.Input((None, 4, 3))
-    model = keras.Model(inputs, keras.layers.TimeDistributed(keras.layers.SimpleRNN(5, name="rnn"))(inputs))
-    batches = [np.random.default_rng(steps).normal(size=(2, steps, 4, 3)).astype("float32") for steps in (2, 3, 4)]
+    model = keras.Model(
+        inputs, keras.layers.TimeDistributed(keras.layers.SimpleRNN(5, name="rnn"))(inputs)
+    )
+    batches = [
+        np.random.default_rng(steps).normal(size=(2, steps, 4, 3)).astype("float32")
+        for steps in (2, 3, 4)
+    ]
     (found,) = analyze(model, iter(batches))
-    hidden, _ = looping.states_of("simple_rnn", model.get_weights(), np.concatenate([batch.reshape(-1, 4, 3) for batch in batches]))
+    hidden, _ = looping.states_of(
+        "simple_rnn",
+        model.get_weights(),
+        np.concatenate([batch.reshape(-1, 4, 3) for batch in batches]),
+    )
     np.testing.assert_allclose(found.covariance, looping.covariance(hidden), atol=1e-6)
 
 
@@ -198,7 +241,13 @@ def test_data_of_all_kinds(make_model, x):
     model = make_model(keras.layers.SimpleRNN(5))
     expected = analyze(model, x)[0].covariance
     pairs = tf.data.Dataset.from_tensor_slices((x, np.zeros(7)))
-    for data in (tf.constant(x), Batches(x), pairs.batch(2), tf.data.Dataset.from_tensor_slices(x).batch(5), iter([(x[:4], 0), (x[4:], 0, 1)])):
+    for data in (
+        tf.constant(x),
+        Batches(x),
+        pairs.batch(2),
+        tf.data.Dataset.from_tensor_slices(x).batch(5),
+        iter([(x[:4], 0), (x[4:], 0, 1)]),
+    ):
         np.testing.assert_allclose(analyze(model, data)[0].covariance, expected, atol=1e-7)
     assert analyze(model, pairs.repeat().batch(2), batches=4)[0].count == 4 * 2 * 4
     assert analyze(model, x, batch_size=2, batches=2)[0].count == 2 * 2 * 4
@@ -237,24 +286,42 @@ def test_a_large_mean_costs_no_precision():
     samples = np.random.default_rng(0).normal(size=(50, 3)) + [1e8, 0, -1e7]
     covariance = Covariance(3)
     for first in (0, 0, 7, 8, 31):
-        covariance.add(samples[first : {0: 7, 7: 8, 8: 31, 31: 50}[first]] if covariance.count or not first else samples[:0])
+        covariance.add(
+            samples[first : {0: 7, 7: 8, 8: 31, 31: 50}[first]]
+            if covariance.count or not first
+            else samples[:0]
+        )
     assert covariance.count == 57
     expected = np.cov(np.concatenate([samples[:7], samples]), rowvar=False, bias=True)
     np.testing.assert_allclose(covariance.matrix, expected, rtol=1e-6, atol=1e-7)
 
 
 def test_states_that_never_vary_have_no_direction(make_model, x):
-    model = make_model(keras.layers.SimpleRNN(5, name="rnn", kernel_initializer="zeros", recurrent_initializer="zeros"))
+    model = make_model(
+        keras.layers.SimpleRNN(
+            5, name="rnn", kernel_initializer="zeros", recurrent_initializer="zeros"
+        )
+    )
     found = analyze(model, x)["rnn"]
     assert found.dimensions() == 0 and found.participation_ratio == 0
     np.testing.assert_array_equal(found.weights(), 0)
 
 
 def test_a_table_is_printed(make_model, x, capsys):
-    model = make_model(keras.layers.GRU(5, name="gru", return_sequences=True), keras.layers.Dense(2))
+    model = make_model(
+        keras.layers.GRU(5, name="gru", return_sequences=True), keras.layers.Dense(2)
+    )
     geometry = ksr.geometry.analyze(model, x)
     printed = capsys.readouterr().out
-    for text in ("gru", "5", "28", "90%", "95%", "99%", f"{geometry['gru'].participation_ratio:.1f}"):
+    for text in (
+        "gru",
+        "5",
+        "28",
+        "90%",
+        "95%",
+        "99%",
+        f"{geometry['gru'].participation_ratio:.1f}",
+    ):
         assert text in printed
         assert text in str(geometry)
     with pytest.raises(KeyError, match="'lstm' is the name of 0 layers. There are: gru"):
@@ -262,17 +329,38 @@ def test_a_table_is_printed(make_model, x, capsys):
 
 
 ERRORS = {
-    "no data": (lambda model, x: analyze(model, None), "`data` must be an array or a nest of arrays"),
+    "no data": (
+        lambda model, x: analyze(model, None),
+        "`data` must be an array or a nest of arrays",
+    ),
     "not data": (lambda model, x: analyze(model, "x"), "Received: data of type str"),
     "empty": (lambda model, x: analyze(model, x[:0]), "`data` must have at least one batch"),
-    "endless": (lambda model, x: analyze(model, tf.data.Dataset.from_tensors(x).repeat()), "`batches` must say how many batches"),
+    "endless": (
+        lambda model, x: analyze(model, tf.data.Dataset.from_tensors(x).repeat()),
+        "`batches` must say how many batches",
+    ),
     "uneven": (lambda model, x: analyze(model, [x, x[:2]]), r"arrays of \[2, 7\] samples"),
-    "share": (lambda model, x: analyze(model, x, share=0), r"`share` must be a share of the variance in \(0, 1\]. Received: share=0"),
-    "batches": (lambda model, x: analyze(model, x, batches=0), "`batches` must be an integer of at least 1. Received: batches=0"),
+    "share": (
+        lambda model, x: analyze(model, x, share=0),
+        r"`share` must be a share of the variance in \(0, 1\]. Received: share=0",
+    ),
+    "batches": (
+        lambda model, x: analyze(model, x, batches=0),
+        "`batches` must be an integer of at least 1. Received: batches=0",
+    ),
     "layer": (lambda model, x: analyze(model, x, "gru"), "'gru' matches none. It has: rnn"),
-    "model": (lambda model, x: analyze(None, x), "`model` must be a keras.Model. Received: model=None"),
-    "NaN": (lambda model, x: analyze(model, x * np.nan), "The hidden states of rnn must be finite: .* Received: 140 of 140"),
-    "role": (lambda model, x: analyze(model, x)["rnn"].weights("bias"), "`role` must be one of .* Received: role='bias'"),
+    "model": (
+        lambda model, x: analyze(None, x),
+        "`model` must be a keras.Model. Received: model=None",
+    ),
+    "NaN": (
+        lambda model, x: analyze(model, x * np.nan),
+        "The hidden states of rnn must be finite: .* Received: 140 of 140",
+    ),
+    "role": (
+        lambda model, x: analyze(model, x)["rnn"].weights("bias"),
+        "`role` must be one of .* Received: role='bias'",
+    ),
 }
 
 
@@ -287,7 +375,10 @@ def test_models_without_states_are_refused_in_words(make_model, x):
     with pytest.raises(ValueError, match="The model must have a recurrent layer"):
         analyze(make_model(keras.layers.Dense(2)), x)
     with pytest.raises(ValueError, match="Every step is masked for: rnn"):
-        analyze(make_model(keras.layers.Masking(), keras.layers.SimpleRNN(5, name="rnn")), np.zeros_like(x))
+        analyze(
+            make_model(keras.layers.Masking(), keras.layers.SimpleRNN(5, name="rnn")),
+            np.zeros_like(x),
+        )
 
     class Idle(keras.Model):
         def __init__(self):
@@ -297,10 +388,15 @@ def test_models_without_states_are_refused_in_words(make_model, x):
         def call(self, x):
             return self.rnn.cell(x[:, 0], [keras.ops.zeros((7, 5))])[0]
 
-    with pytest.raises(ValueError, match="must be built before its states are looked at: rnn has no weights yet"):
+    with pytest.raises(
+        ValueError, match="must be built before its states are looked at: rnn has no weights yet"
+    ):
         analyze(keras.Sequential([keras.layers.SimpleRNN(5, name="rnn")]), x)
     model = Idle()
     model.rnn.build((7, 4, 3))
     model(x)
-    with pytest.raises(ValueError, match="must be layers that the model runs as whole layers .* These were not: rnn"):
+    with pytest.raises(
+        ValueError,
+        match="must be layers that the model runs as whole layers .* These were not: rnn",
+    ):
         analyze(model, x)

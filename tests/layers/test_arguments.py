@@ -22,7 +22,14 @@ def test_takes_every_argument_of_its_parent_with_the_same_default(layer, parent)
     own = dict(inspect.signature(layer).parameters)
     for name, parameter in inspect.signature(parent).parameters.items():
         assert own.pop(name).default == parameter.default
-    extra = {"block_shape": (16, 16), "sparsity": 0.0, "storage": "packed", "kernel": "auto", "live_blocks": None, "weights": "float32"}
+    extra = {
+        "block_shape": (16, 16),
+        "sparsity": 0.0,
+        "storage": "packed",
+        "kernel": "auto",
+        "live_blocks": None,
+        "weights": "float32",
+    }
     if parent is not keras.layers.Dense:
         extra["recurrent_block_shape"] = None
     assert {name: parameter.default for name, parameter in own.items()} == extra
@@ -41,40 +48,63 @@ def test_every_argument_stands_in_the_config(layer):
 
 
 def test_keras_refuses_unknown_arguments():
-    with pytest.raises(ValueError, match="Unrecognized keyword arguments passed to BlockSparseLSTM: {'unit': 3}"):
+    with pytest.raises(
+        ValueError, match="Unrecognized keyword arguments passed to BlockSparseLSTM: {'unit': 3}"
+    ):
         layers.BlockSparseLSTM(32, unit=3)
 
 
 REFUSED = [
     (
         {"block_shape": (0, 4)},
-        "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(0, 4)",
+        "`block_shape` must be (rows, columns), two integers of at least 1. Received: "
+        "block_shape=(0, 4)",
     ),
     (
         {"block_shape": (4, -1)},
-        "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(4, -1)",
+        "`block_shape` must be (rows, columns), two integers of at least 1. Received: "
+        "block_shape=(4, -1)",
     ),
-    ({"block_shape": 4}, "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=4"),
+    (
+        {"block_shape": 4},
+        "`block_shape` must be (rows, columns), two integers of at least 1. Received: "
+        "block_shape=4",
+    ),
     (
         {"recurrent_block_shape": (4, 4.0)},
-        "`recurrent_block_shape` must be (rows, columns), two integers of at least 1. Received: recurrent_block_shape=(4, 4.0)",
+        "`recurrent_block_shape` must be (rows, columns), two integers of at least 1. Received: "
+        "recurrent_block_shape=(4, 4.0)",
     ),
     (
         {"block_shape": (20, 4)},
-        "`block_shape` must not be larger than one gate of the kernel that it cuts: recurrent_kernel has (inputs, units) = (19, 19) "
-        "per gate. Received: block_shape=(20, 4)",
+        "`block_shape` must not be larger than one gate of the kernel that it cuts: "
+        "recurrent_kernel has (inputs, units) = (19, 19) per gate. Received: block_shape=(20, 4)",
     ),
-    ({"sparsity": 1.0}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=1.0"),
-    ({"sparsity": -0.1}, "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=-0.1"),
-    ({"storage": "dense"}, "`storage` must be one of 'packed', 'masked'. Received: storage='dense'"),
-    ({"kernel": "cuda"}, "`kernel` must be one of 'auto', 'native', 'reference'. Received: kernel='cuda'"),
+    (
+        {"sparsity": 1.0},
+        "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=1.0",
+    ),
+    (
+        {"sparsity": -0.1},
+        "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=-0.1",
+    ),
+    (
+        {"storage": "dense"},
+        "`storage` must be one of 'packed', 'masked'. Received: storage='dense'",
+    ),
+    (
+        {"kernel": "cuda"},
+        "`kernel` must be one of 'auto', 'native', 'reference'. Received: kernel='cuda'",
+    ),
     (
         {"live_blocks": (1,)},
-        "`live_blocks` must be None or 2 integer(s) of at least 0, how many blocks of each kernel live. Received: live_blocks=(1,)",
+        "`live_blocks` must be None or 2 integer(s) of at least 0, how many blocks of each "
+        "kernel live. Received: live_blocks=(1,)",
     ),
     (
         {"live_blocks": (1, 1), "storage": "masked"},
-        "`live_blocks` sizes packed weights, so it needs `storage=\"packed\"`. Received: live_blocks=(1, 1), storage='masked'",
+        '`live_blocks` sizes packed weights, so it needs `storage="packed"`. Received: '
+        "live_blocks=(1, 1), storage='masked'",
     ),
 ]
 
@@ -93,17 +123,21 @@ def test_refuses_more_live_blocks_than_there_are():
         layer.build((None, None, 7))
     assert (
         str(error.value)
-        == "`live_blocks` must not exceed the 75 blocks of the recurrent_kernel. Received: live_blocks=(3, 76)"
+        == "`live_blocks` must not exceed the 75 blocks of the recurrent_kernel. Received: "
+        "live_blocks=(3, 76)"
     )
 
 
-@pytest.mark.parametrize("arguments", [{"recurrent_dropout": 0.1}, {"dropout": 0.1, "implementation": 1}])
+@pytest.mark.parametrize(
+    "arguments", [{"recurrent_dropout": 0.1}, {"dropout": 0.1, "implementation": 1}]
+)
 def test_native_refuses_dropout_between_steps(arguments):
     layer = layers.BlockSparseLSTM(19, (4, 4), kernel="native", name="it", **arguments)
     with pytest.raises(ValueError) as error:
         layer.build((None, None, 7))
     assert str(error.value) == (
-        "`kernel=\"native\"` cannot be had for the layer 'it': they have no dropout between time steps (`recurrent_dropout`, or "
+        "`kernel=\"native\"` cannot be had for the layer 'it': they have no dropout between time "
+        "steps (`recurrent_dropout`, or "
         '`dropout` with `implementation=1`). `kernel="auto"` would take the reference.'
     )
 
@@ -111,7 +145,10 @@ def test_native_refuses_dropout_between_steps(arguments):
 def test_native_refuses_activations_that_it_does_not_know():
     layer = layers.BlockSparseGRU(19, (4, 4), kernel="native", activation="elu")
     with pytest.raises(
-        ValueError, match='`kernel="native"` cannot be had for the layer .*: the native gru op knows activation'
+        ValueError,
+        match=(
+            '`kernel="native"` cannot be had for the layer .*: the native gru op knows activation'
+        ),
     ):
         layer.build((None, None, 7))
 
@@ -119,14 +156,20 @@ def test_native_refuses_activations_that_it_does_not_know():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"lora_rank": 2}, "`lora_rank` must be None: a BlockSparseDense has no dense kernel. Received: lora_rank=2"),
+        (
+            {"lora_rank": 2},
+            "`lora_rank` must be None: a BlockSparseDense has no dense kernel. Received: "
+            "lora_rank=2",
+        ),
         (
             {"block_shape": (1, 4)},
-            "`block_shape` must not be larger than one gate of the kernel that it cuts: kernel has ",
+            "`block_shape` must not be larger than one gate of the kernel that it cuts: kernel "
+            "has ",
         ),
         (
             {"dtype": "int8_from_float32"},
-            "`dtype` must be a float policy for a BlockSparseDense. Received: dtype='int8_from_float32'",
+            "`dtype` must be a float policy for a BlockSparseDense. Received: "
+            "dtype='int8_from_float32'",
         ),
     ],
 )
@@ -138,7 +181,8 @@ def test_dense_refuses(arguments, message):
 
 def test_dense_refuses_blocks_larger_than_its_kernel_once_it_knows_it():
     with pytest.raises(
-        ValueError, match=r"kernel has \(inputs, units\) = \(5, 8\) per gate. Received: block_shape=\(6, 2\)"
+        ValueError,
+        match=r"kernel has \(inputs, units\) = \(5, 8\) per gate. Received: block_shape=\(6, 2\)",
     ):
         layers.BlockSparseDense(8, (6, 2)).build((None, 5))
 
@@ -147,11 +191,15 @@ def test_dense_refuses_lora_and_quantization_later():
     layer = layers.BlockSparseDense(8, (2, 2), name="it")
     layer.build((None, 5))
     with pytest.raises(
-        ValueError, match="LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer 'it'"
+        ValueError,
+        match=(
+            "LoRA needs a dense kernel, which a BlockSparseDense has not. Received: the layer 'it'"
+        ),
     ):
         layer.enable_lora(2)
     with pytest.raises(
-        NotImplementedError, match="A BlockSparseDense cannot be quantized by Keras. Received: the layer 'it'"
+        NotImplementedError,
+        match="A BlockSparseDense cannot be quantized by Keras. Received: the layer 'it'",
     ):
         layer.quantize("int8")
 
@@ -171,7 +219,9 @@ def test_the_pattern_follows_the_seed(storage):
     def blocks(seed):
         layer = layers.BlockSparseLSTM(19, (4, 4), sparsity=0.5, seed=seed, storage=storage)
         layer.build((None, None, 7))
-        return np.concatenate([grid.live(kernel).ravel() for grid, kernel in zip(layer.grids, layer.dense_kernels())])
+        return np.concatenate(
+            [grid.live(kernel).ravel() for grid, kernel in zip(layer.grids, layer.dense_kernels())]
+        )
 
     assert np.array_equal(blocks(1), blocks(1)) and not np.array_equal(blocks(1), blocks(2))
     keras.utils.set_random_seed(3)
@@ -200,4 +250,7 @@ def test_all_blocks_may_be_dead_but_for_one_of_masked_storage(layer, storage, li
     empty = keras.Sequential([keras.Input((3, 19)), made])
     empty.compile("adam", "mse", run_eagerly=True)
     empty.fit(x, np.ones((2, 19)), verbose=0)
-    assert [grid.live(kernel).sum() for grid, kernel in zip(made.grids, made.dense_kernels())] == [live, live]
+    assert [grid.live(kernel).sum() for grid, kernel in zip(made.grids, made.dense_kernels())] == [
+        live,
+        live,
+    ]

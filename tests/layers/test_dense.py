@@ -19,7 +19,9 @@ def dense_twins(storage, kernel, **arguments):
     expected.build((None, INPUTS))
     expected.set_weights([dense] + ([] if bias is None else [bias]))
     live = (int(grid.live(dense).sum()),) if storage == "packed" else None
-    layer = BlockSparseDense(UNITS, (4, 5), storage=storage, kernel=kernel, live_blocks=live, **arguments)
+    layer = BlockSparseDense(
+        UNITS, (4, 5), storage=storage, kernel=kernel, live_blocks=live, **arguments
+    )
     layer.build((None, INPUTS))
     if storage == "packed":
         values, blocks = grid.pack(dense)
@@ -33,7 +35,12 @@ def dense_twins(storage, kernel, **arguments):
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"activation": "softmax"}, {"use_bias": False, "activation": lambda x: x * x}, {"dtype": "mixed_float16"}],
+    [
+        {},
+        {"activation": "softmax"},
+        {"use_bias": False, "activation": lambda x: x * x},
+        {"dtype": "mixed_float16"},
+    ],
 )
 def test_outputs_and_gradients(arguments, storage, kernel):
     expected, layer = dense_twins(storage, kernel, **arguments)
@@ -50,7 +57,9 @@ def test_outputs_and_gradients(arguments, storage, kernel):
                 loss = tf.reduce_sum(tf.cast(outputs, "float32") * weight)
             gradients = tape.gradient(loss, [source] + [v.value for v in one.trainable_variables])
             results.append([outputs, *map(tf.convert_to_tensor, gradients)])
-        (wanted, wanted_x, wanted_kernel, *wanted_bias), (outputs, by_x, by_kernel, *by_bias) = results
+        (wanted, wanted_x, wanted_kernel, *wanted_bias), (outputs, by_x, by_kernel, *by_bias) = (
+            results
+        )
         assert outputs.dtype == wanted.dtype
         grid, alive = layer.grids[0], layer.dense_kernels()[0] != 0
         wanted_kernel = wanted_kernel.numpy() * grid.expand(grid.live(alive))
@@ -64,12 +73,16 @@ def test_outputs_and_gradients(arguments, storage, kernel):
         ]
         for received, asked in pairs:
             scale = max(1.0, np.abs(asked).max())
-            np.testing.assert_allclose(np.float32(received), np.float32(asked), rtol=0, atol=tolerance * scale)
+            np.testing.assert_allclose(
+                np.float32(received), np.float32(asked), rtol=0, atol=tolerance * scale
+            )
 
 
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 def test_masks_and_losses_pass_through(storage):
-    expected, layer = dense_twins(storage, "auto", kernel_regularizer="l2", activity_regularizer="l1")
+    expected, layer = dense_twins(
+        storage, "auto", kernel_regularizer="l2", activity_regularizer="l1"
+    )
     x = keras.layers.Masking()(np.eye(INPUTS, dtype="float32")[None] * (np.arange(INPUTS) > 2))
     expected(x), layer(x)
     assert keras.layers.Masking().compute_mask(x) is not None
@@ -78,7 +91,9 @@ def test_masks_and_losses_pass_through(storage):
 
 def test_trains_in_half_precision_under_loss_scaling():
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((INPUTS,)), BlockSparseDense(8, (4, 4), sparsity=0.5, dtype="mixed_float16")])
+    model = keras.Sequential(
+        [keras.Input((INPUTS,)), BlockSparseDense(8, (4, 4), sparsity=0.5, dtype="mixed_float16")]
+    )
     model.compile(keras.optimizers.Adam(0.05), "mse")
     x = np.random.default_rng(0).normal(size=(64, INPUTS))
     losses = model.fit(x, x[:, :8], epochs=10, verbose=0).history["loss"]

@@ -22,18 +22,24 @@ _OF_KERAS = {}
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(
-    "cell, options", [("lstm", {}), ("gru", {}), ("gru", {"reset_after": False}), ("simple_rnn", {})]
+    "cell, options",
+    [("lstm", {}), ("gru", {}), ("gru", {"reset_after": False}), ("simple_rnn", {})],
 )
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 def test_states_masks_and_directions(cell, options, storage, kernel):
     x, mask = inputs(), random_mask()
     for go_backwards in (False, True):
-        expected, layer = twins(cell, storage, kernel, return_state=True, go_backwards=go_backwards, **options)
+        expected, layer = twins(
+            cell, storage, kernel, return_state=True, go_backwards=go_backwards, **options
+        )
         known = _OF_KERAS.setdefault((cell, *options, go_backwards), {})
         for choice in itertools.product((False, True), repeat=3):
             sequences, masked, stated = choice
             expected.return_sequences = layer.return_sequences = sequences
-            call = {"mask": mask if masked else None, "initial_state": initial_state(layer) if stated else None}
+            call = {
+                "mask": mask if masked else None,
+                "initial_state": initial_state(layer) if stated else None,
+            }
             if choice not in known:
                 known[choice] = expected(x, **call)
             assert_same(known[choice], layer(x, **call))
@@ -78,7 +84,9 @@ def test_other_arguments(cell, arguments, storage):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_simple_rnn_with_relu(kernel):
-    expected, layer = twins("simple_rnn", "packed", kernel, activation="relu", return_sequences=True)
+    expected, layer = twins(
+        "simple_rnn", "packed", kernel, activation="relu", return_sequences=True
+    )
     assert_same(expected(inputs()), layer(inputs()), tolerance=2e-5)
 
 
@@ -123,10 +131,14 @@ def test_stateful_carries_states_from_batch_to_batch_until_reset(cell, kernel):
     assert_same(first, layer(x, mask=mask))
 
 
-@pytest.mark.parametrize("policy, tolerance", [("mixed_float16", 2e-3), ("mixed_bfloat16", 2e-2), ("float64", 1e-6)])
+@pytest.mark.parametrize(
+    "policy, tolerance", [("mixed_float16", 2e-3), ("mixed_bfloat16", 2e-2), ("float64", 1e-6)]
+)
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 def test_dtype_policies(policy, tolerance, storage):
-    expected, layer = twins("lstm", storage, "auto", dtype=policy, return_sequences=True, return_state=True)
+    expected, layer = twins(
+        "lstm", storage, "auto", dtype=policy, return_sequences=True, return_state=True
+    )
     wanted, received = expected(inputs(), mask=random_mask()), layer(inputs(), mask=random_mask())
     assert [tensor.dtype for tensor in received] == [tensor.dtype for tensor in wanted]
     for one, other in zip(wanted, received):

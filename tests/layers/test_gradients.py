@@ -4,7 +4,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from twinning import INPUTS, KERNELS, UNITS, initial_state, inputs, random_mask, set_dense_weights, twins
+from twinning import (
+    INPUTS,
+    KERNELS,
+    UNITS,
+    initial_state,
+    inputs,
+    random_mask,
+    set_dense_weights,
+    twins,
+)
 
 from keras_sparse_rnn.layers import storage
 
@@ -14,13 +23,18 @@ _OF_KERAS = {}
 
 
 def gradients(layer, mask):
-    """Of a random projection of all outputs, in the inputs, the initial states and the trainable weights."""
+    """Of a random projection of all outputs, in the inputs, the initial states and the trainable
+    weights.
+    """
     x, states = tf.constant(inputs()), [tf.constant(state) for state in initial_state(layer)]
     with tf.GradientTape() as tape:
         tape.watch([x, *states])
         outputs = layer(x, mask=mask, initial_state=states)
         generator = np.random.default_rng(5)
-        loss = sum(tf.reduce_sum(out * generator.normal(size=out.shape).astype("float32")) for out in outputs)
+        loss = sum(
+            tf.reduce_sum(out * generator.normal(size=out.shape).astype("float32"))
+            for out in outputs
+        )
     sources = [x, *states, *(variable.value for variable in layer.trainable_variables)]
     return [tf.convert_to_tensor(gradient).numpy() for gradient in tape.gradient(loss, sources)]
 
@@ -34,7 +48,12 @@ def dense_mask(layer):
 @pytest.mark.parametrize("cell, options", CELLS)
 @pytest.mark.parametrize("go_backwards", [False, True])
 def test_gradients_are_those_of_keras(cell, options, storage, kernel, go_backwards):
-    arguments = {"return_sequences": True, "return_state": True, "go_backwards": go_backwards, **options}
+    arguments = {
+        "return_sequences": True,
+        "return_state": True,
+        "go_backwards": go_backwards,
+        **options,
+    }
     expected, layer = twins(cell, storage, kernel, **arguments)
     for masked, mask in enumerate((None, random_mask())):
         case = (cell, *options, go_backwards, masked)
@@ -45,7 +64,9 @@ def test_gradients_are_those_of_keras(cell, options, storage, kernel, go_backwar
         for index, alive in enumerate(dense_mask(layer), start=1 + states):
             grid = layer.grids[index - 1 - states]
             alive = grid.expand(grid.live(alive))
-            assert np.abs(wanted[index][~alive]).max() > 0.01  # so that a gradient of a dead weight would be seen
+            assert (
+                np.abs(wanted[index][~alive]).max() > 0.01
+            )  # so that a gradient of a dead weight would be seen
             wanted[index] = wanted[index] * alive
             if storage == "packed":
                 wanted[index] = grid.pack(wanted[index], np.flatnonzero(grid.live(alive)))[0]
@@ -73,14 +94,19 @@ def test_losses_of_regularizers_are_those_of_the_dense_kernels(storage):
 
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 def test_constraints_apply_to_the_dense_kernels(storage):
-    arguments = {"kernel_constraint": keras.constraints.MaxNorm(0.5, axis=0), "recurrent_constraint": "non_neg"}
+    arguments = {
+        "kernel_constraint": keras.constraints.MaxNorm(0.5, axis=0),
+        "recurrent_constraint": "non_neg",
+    }
     expected, layer = twins("gru", storage, **arguments)
     masks = dense_mask(layer)
     for one in (expected, layer):
         optimizer = keras.optimizers.SGD(0.0)
         optimizer.build(one.trainable_variables)
         optimizer.apply([tf.zeros(variable.shape) for variable in one.trainable_variables])
-    wanted = [variable.numpy() * mask for variable, mask in zip(expected.trainable_variables, masks)]
+    wanted = [
+        variable.numpy() * mask for variable, mask in zip(expected.trainable_variables, masks)
+    ]
     for one, other in zip(wanted, layer.dense_kernels(), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-6)
     assert np.linalg.norm(layer.dense_kernels()[0], axis=0).max() < 0.5 + 1e-6
@@ -123,7 +149,10 @@ def test_padding_is_cleared_after_an_optimizer_that_fills_it():
 
 def padding(layer):
     """The values outside the kernels."""
-    pairs = (layer.kernel_values, layer.kernel_blocks), (layer.recurrent_kernel_values, layer.recurrent_kernel_blocks)
+    pairs = (
+        (layer.kernel_values, layer.kernel_blocks),
+        (layer.recurrent_kernel_values, layer.recurrent_kernel_blocks),
+    )
     outside = []
     for grid, (values, blocks) in zip(layer.grids, pairs):
         ones = grid.split(np.ones(grid.kernel_shape)).reshape(grid.count, *grid.block_shape)
@@ -155,7 +184,11 @@ def test_blocks_may_be_pruned_between_calls_of_masked_storage():
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
 @pytest.mark.parametrize("initializer", ["zeros", keras.initializers.Identity(0.5)])
 def test_masked_storage_trains_kernels_that_start_with_zeros(kernel, initializer):
-    arguments = {"kernel_initializer": initializer, "recurrent_initializer": initializer, "activation": "tanh"}
+    arguments = {
+        "kernel_initializer": initializer,
+        "recurrent_initializer": initializer,
+        "activation": "tanh",
+    }
     expected = keras.layers.SimpleRNN(UNITS, **arguments, bias_initializer="ones")
     layer = type(twins("simple_rnn")[1])(
         UNITS, (4, 8), storage="masked", kernel=kernel, **arguments, bias_initializer="ones"
@@ -179,6 +212,11 @@ def test_a_diagonal_of_several_values_is_a_pattern():
 
 @pytest.mark.parametrize("initializer", ["zeros", "identity"])
 def test_a_random_pattern_of_masked_storage_needs_weights_that_show_it(initializer):
-    layer = type(twins("gru")[1])(UNITS, (4, 4), storage="masked", sparsity=0.5, recurrent_initializer=initializer)
-    with pytest.raises(ValueError, match=r'`sparsity` must be 0 in a layer of `storage="masked"` whose kernel starts'):
+    layer = type(twins("gru")[1])(
+        UNITS, (4, 4), storage="masked", sparsity=0.5, recurrent_initializer=initializer
+    )
+    with pytest.raises(
+        ValueError,
+        match=r'`sparsity` must be 0 in a layer of `storage="masked"` whose kernel starts',
+    ):
         layer.build((5, 6, INPUTS))

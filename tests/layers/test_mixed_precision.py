@@ -1,4 +1,6 @@
-"""Training under float16 and bfloat16 policies: the kernels are computed with in float32, the rest of the model in the policy's dtype."""
+"""Training under float16 and bfloat16 policies: the kernels are computed with in float32, the rest
+of the model in the policy's dtype.
+"""
 
 import functools
 import itertools
@@ -19,7 +21,10 @@ UNITS, TIME, FEATURES = 24, 7, 5
 
 def combinations(*values, quick):
     """Parameters of every combination; those that are not `quick` are slow."""
-    return [pytest.param(*each, marks=() if each in quick else pytest.mark.slow) for each in itertools.product(*values)]
+    return [
+        pytest.param(*each, marks=() if each in quick else pytest.mark.slow)
+        for each in itertools.product(*values)
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +38,16 @@ def data(batch=16):
 
 
 def sparse_model(cell, storage, policy, **options):
-    recurrent = PARENTS[cell][1](UNITS, (4, 8), sparsity=0.5, storage=storage, dtype=policy, **options)
+    recurrent = PARENTS[cell][1](
+        UNITS, (4, 8), sparsity=0.5, storage=storage, dtype=policy, **options
+    )
     head = layers.BlockSparseDense(8, (4, 4), sparsity=0.5, storage=storage, dtype=policy)
     return keras.Sequential(
         [keras.Input((TIME, FEATURES)), recurrent, head, keras.layers.Dense(1, dtype="float32")]
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def losses_of_training(cell, storage, dtype):
     keras.utils.set_random_seed(3)
     model = sparse_model(cell, storage, dtype)
@@ -53,7 +60,9 @@ def losses_of_training(cell, storage, dtype):
     return losses
 
 
-@pytest.mark.parametrize("cell, storage, policy", combinations(PARENTS, STORAGES, POLICIES, quick=QUICK[1:]))
+@pytest.mark.parametrize(
+    "cell, storage, policy", combinations(PARENTS, STORAGES, POLICIES, quick=QUICK[1:])
+)
 def test_fit_learns_what_float32_learns(cell, storage, policy):
     expected, received = (losses_of_training(cell, storage, dtype) for dtype in ("float32", policy))
     assert received[-1] < 0.5 * received[0]
@@ -70,7 +79,9 @@ def test_keras_scales_the_loss_by_itself_and_skips_steps_that_overflow(storage):
     x, y = data()
     before = model.get_weights()
     model.train_on_batch(1e30 * x, y)  # infinite in float16
-    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+    assert all(
+        np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True)
+    )
     scale = float(model.optimizer.dynamic_scale)
     assert scale < model.optimizer.initial_scale
     losses = model.fit(x, y, epochs=10, verbose=0).history["loss"]
@@ -85,18 +96,31 @@ def test_gradients_are_those_of_float32_to_the_precision_of_the_outputs(cell, st
     found = []
     for dtype in ("float32", policy):
         keras.utils.set_random_seed(3)
-        layer = PARENTS[cell][1](UNITS, (4, 8), sparsity=0.5, storage=storage, dtype=dtype, return_sequences=True)
+        layer = PARENTS[cell][1](
+            UNITS, (4, 8), sparsity=0.5, storage=storage, dtype=dtype, return_sequences=True
+        )
         x, _ = data()
         layer.build(x.shape)
         with tf.GradientTape() as tape:
             outputs = layer(x)
-            loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * np.random.default_rng(1).normal(size=outputs.shape))
+            loss = tf.reduce_sum(
+                tf.cast(outputs, tf.float32) * np.random.default_rng(1).normal(size=outputs.shape)
+            )
         assert outputs.dtype == layer.compute_dtype
-        found.append([tf.convert_to_tensor(g) for g in tape.gradient(loss, [v.value for v in layer.trainable_variables])])
+        found.append(
+            [
+                tf.convert_to_tensor(g)
+                for g in tape.gradient(loss, [v.value for v in layer.trainable_variables])
+            ]
+        )
     for expected, received in zip(*found, strict=True):
         assert received.dtype == tf.float32
-        tolerance = 0.02 if policy == "mixed_bfloat16" else 0.003  # a few roundings of 2**-8, 2**-11
-        np.testing.assert_allclose(received, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+        tolerance = (
+            0.02 if policy == "mixed_bfloat16" else 0.003
+        )  # a few roundings of 2**-8, 2**-11
+        np.testing.assert_allclose(
+            received, expected, rtol=0, atol=tolerance * np.abs(expected).max()
+        )
 
 
 @pytest.mark.skipif(not NATIVE, reason="the native library was not built")
@@ -104,20 +128,30 @@ def test_gradients_are_those_of_float32_to_the_precision_of_the_outputs(cell, st
 @pytest.mark.parametrize("storage", STORAGES)
 def test_the_native_ops_run_under_every_policy(storage, policy):
     # TensorFlow has no orthogonal matrices in bfloat16.
-    model = sparse_model("gru", storage, policy, kernel="native", recurrent_initializer="glorot_uniform")
+    model = sparse_model(
+        "gru", storage, policy, kernel="native", recurrent_initializer="glorot_uniform"
+    )
     model.compile("sgd", "mse")
     assert np.isfinite(model.train_on_batch(*data()))
     assert ops.why_not_native("gru", dtype=model.layers[0].compute_dtype) is None
 
 
-@pytest.mark.parametrize("storage, policy", combinations(STORAGES, POLICIES, quick=[one[1:] for one in QUICK]))
+@pytest.mark.parametrize(
+    "storage, policy", combinations(STORAGES, POLICIES, quick=[one[1:] for one in QUICK])
+)
 def test_a_model_of_mixed_precision_is_pruned_and_substituted_and_goes_back(storage, policy):
     layer = keras.layers.LSTM(UNITS, dtype=policy)
-    model = keras.Sequential([keras.Input((TIME, FEATURES)), layer, keras.layers.Dense(1, dtype=policy)])
-    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.02), initial_scale=8.0), "mse")
+    model = keras.Sequential(
+        [keras.Input((TIME, FEATURES)), layer, keras.layers.Dense(1, dtype=policy)]
+    )
+    model.compile(
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.02), initial_scale=8.0), "mse"
+    )
     x, y = data()
     masked = substitute(model, (4, 8), storage="masked")
-    pruning = callbacks.BlockPruning(schedules.PolynomialDecay(0.0, 0.75, 2, 8), (4, 8), frequency=2)
+    pruning = callbacks.BlockPruning(
+        schedules.PolynomialDecay(0.0, 0.75, 2, 8), (4, 8), frequency=2
+    )
     masked.fit(x, y, batch_size=4, epochs=4, verbose=0, callbacks=[pruning])
     model = to_dense(masked)
     sparse = substitute(model, (4, 8), storage=storage)
@@ -126,7 +160,9 @@ def test_a_model_of_mixed_precision_is_pruned_and_substituted_and_goes_back(stor
     kernel = sparse.layers[0].dense_kernels()[1]
     assert 0.7 < np.mean(kernel == 0) < 0.8
     tolerance = 0.03 if policy == "mixed_bfloat16" else 0.004
-    np.testing.assert_allclose(sparse.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(
+        sparse.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=tolerance
+    )
     losses = sparse.fit(x, y, batch_size=4, epochs=3, verbose=0).history["loss"]
     assert np.isfinite(losses).all()
     if storage == "packed":

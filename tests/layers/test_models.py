@@ -1,10 +1,22 @@
-"""Block-sparse layers inside models: wrappers, masks from other layers, changing shapes, training."""
+"""Block-sparse layers inside models: wrappers, masks from other layers, changing shapes,
+training.
+"""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from twinning import INPUTS, NATIVE, PARENTS, TIME, UNITS, inputs, random_mask, set_dense_weights, twins
+from twinning import (
+    INPUTS,
+    NATIVE,
+    PARENTS,
+    TIME,
+    UNITS,
+    inputs,
+    random_mask,
+    set_dense_weights,
+    twins,
+)
 
 from keras_sparse_rnn import layers
 
@@ -16,31 +28,44 @@ def same(one, other, tolerance=3e-6):
 @pytest.mark.parametrize("merge_mode", ["concat", "sum", None])
 @pytest.mark.parametrize("cell", PARENTS)
 def test_bidirectional(cell, merge_mode):
-    pairs = [twins(cell, seed=seed, return_sequences=True, go_backwards=bool(seed)) for seed in (0, 1)]
+    pairs = [
+        twins(cell, seed=seed, return_sequences=True, go_backwards=bool(seed)) for seed in (0, 1)
+    ]
     wrapped = []
     for index in (0, 1):
         forward, backward = (pair[index] for pair in pairs)
-        wrapper = keras.layers.Bidirectional(forward, backward_layer=backward, merge_mode=merge_mode)
+        wrapper = keras.layers.Bidirectional(
+            forward, backward_layer=backward, merge_mode=merge_mode
+        )
         wrapper.build((5, TIME, INPUTS))
         wrapper.forward_layer.set_weights(forward.get_weights())
         wrapped.append(wrapper)
     for mask in (None, random_mask()):
         expected, received = (wrapper(inputs(), mask=mask) for wrapper in wrapped)
-        for one, other in zip(keras.tree.flatten(expected), keras.tree.flatten(received), strict=True):
+        for one, other in zip(
+            keras.tree.flatten(expected), keras.tree.flatten(received), strict=True
+        ):
             same(other, one)
 
 
 def test_bidirectional_makes_its_own_backward_layer():
-    wrapper = keras.layers.Bidirectional(layers.BlockSparseLSTM(UNITS, (4, 4), sparsity=0.5, return_state=True))
+    wrapper = keras.layers.Bidirectional(
+        layers.BlockSparseLSTM(UNITS, (4, 4), sparsity=0.5, return_state=True)
+    )
     outputs, *states = wrapper(inputs())
     assert outputs.shape == (5, 2 * UNITS) and len(states) == 4
-    assert type(wrapper.backward_layer) is layers.BlockSparseLSTM and wrapper.backward_layer.go_backwards
+    assert (
+        type(wrapper.backward_layer) is layers.BlockSparseLSTM
+        and wrapper.backward_layer.go_backwards
+    )
 
 
 @pytest.mark.parametrize("time", [3, None])
 def test_time_distributed(time):
     _, layer = twins("lstm")
-    model = keras.Sequential([keras.Input((time, TIME, INPUTS)), keras.layers.TimeDistributed(layer)])
+    model = keras.Sequential(
+        [keras.Input((time, TIME, INPUTS)), keras.layers.TimeDistributed(layer)]
+    )
     x = np.stack([inputs(seed) for seed in range(3)], axis=1)
     received = model.predict(x, verbose=0)
     assert received.shape == (5, 3, UNITS)
@@ -76,20 +101,28 @@ def test_shapes_before_and_without_a_call(cell):
     shape = (None, None, INPUTS)
     assert layer.compute_output_shape(shape) == expected.compute_output_shape(shape)
     spec = layer.compute_output_spec(keras.KerasTensor(shape))
-    assert [tensor.shape for tensor in spec] == [tuple(shape) for shape in expected.compute_output_shape(shape)]
+    assert [tensor.shape for tensor in spec] == [
+        tuple(shape) for shape in expected.compute_output_shape(shape)
+    ]
     symbolic = layer(keras.Input((None, INPUTS)))
     assert [tensor.shape for tensor in symbolic] == [tensor.shape for tensor in spec]
     traced = tf.function(lambda x: layer(x)).get_concrete_function(tf.TensorSpec((4, None, INPUTS)))
-    assert [tensor.shape.as_list() for tensor in traced.outputs][1:] == [[4, UNITS]] * len(layer.state_size)
+    assert [tensor.shape.as_list() for tensor in traced.outputs][1:] == [[4, UNITS]] * len(
+        layer.state_size
+    )
 
 
 def test_encoder_and_decoder_with_states_handed_over():
     source, target = keras.Input((None, INPUTS)), keras.Input((None, INPUTS))
     _, *states = layers.BlockSparseLSTM(UNITS, (4, 4), sparsity=0.5, return_state=True)(source)
-    decoded = layers.BlockSparseLSTM(UNITS, (4, 4), sparsity=0.5, return_sequences=True)(target, initial_state=states)
+    decoded = layers.BlockSparseLSTM(UNITS, (4, 4), sparsity=0.5, return_sequences=True)(
+        target, initial_state=states
+    )
     model = keras.Model([source, target], keras.layers.Dense(2)(decoded))
     model.compile("adam", "mse")
-    losses = model.fit([inputs(), inputs(1)], np.ones((5, TIME, 2)), epochs=8, verbose=0).history["loss"]
+    losses = model.fit([inputs(), inputs(1)], np.ones((5, TIME, 2)), epochs=8, verbose=0).history[
+        "loss"
+    ]
     assert losses[-1] < losses[0]
 
 
@@ -104,7 +137,9 @@ def test_encoder_and_decoder_with_states_handed_over():
 )
 def test_learns(storage, policy, rates):
     keras.utils.set_random_seed(0)
-    layer = layers.BlockSparseGRU(UNITS, (4, 4), sparsity=0.5, storage=storage, dtype=policy, **rates)
+    layer = layers.BlockSparseGRU(
+        UNITS, (4, 4), sparsity=0.5, storage=storage, dtype=policy, **rates
+    )
     model = keras.Sequential([keras.Input((TIME, INPUTS)), layer, keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.02), "mse")
     x = inputs(batch=64)
@@ -131,7 +166,11 @@ def test_summary_counts_live_weights(capsys):
 
 @pytest.mark.parametrize(
     "cell, storage",
-    [("lstm", "packed"), pytest.param("gru", "masked", marks=pytest.mark.slow), pytest.param("simple_rnn", "packed", marks=pytest.mark.slow)],
+    [
+        ("lstm", "packed"),
+        pytest.param("gru", "masked", marks=pytest.mark.slow),
+        pytest.param("simple_rnn", "packed", marks=pytest.mark.slow),
+    ],
 )
 def test_reference_trains_under_xla(cell, storage):
     expected, layer = twins(cell, storage, "reference", return_sequences=True)
@@ -163,7 +202,9 @@ def test_native_ops_really_run(cell, storage, monkeypatch):
     expected, layer = twins(cell, storage, "native", return_sequences=True)
     monkeypatch.setattr(reference, cell, forbidden)
     same(layer(inputs(), mask=random_mask()), expected(inputs(), mask=random_mask()))
-    call = tf.function(lambda x: layer(x)).get_concrete_function(tf.TensorSpec((None, None, INPUTS)))
+    call = tf.function(lambda x: layer(x)).get_concrete_function(
+        tf.TensorSpec((None, None, INPUTS))
+    )
     operations = {node.type.lower() for node in call.graph.get_operations()}
     assert f"kerassparsernn{cell.replace('_', '')}" in operations and "while" not in operations
 
@@ -173,7 +214,9 @@ def test_weights_may_be_replaced_with_another_pattern_of_the_same_size():
     kernels = [np.roll(kernel, 0, axis=0) for kernel in layer.dense_kernels()]
     grid = layer.grids[1]
     live = np.roll(grid.live(kernels[1]).ravel(), 1).reshape(grid.shape)
-    kernels[1] = (np.random.default_rng(3).normal(size=kernels[1].shape) * grid.expand(live)).astype("float32")
+    kernels[1] = (
+        np.random.default_rng(3).normal(size=kernels[1].shape) * grid.expand(live)
+    ).astype("float32")
     set_dense_weights(layer, kernels, None)
     expected.set_weights([*kernels, expected.cell.bias.numpy()])
     same(layer(inputs()), expected(inputs()))

@@ -1,4 +1,6 @@
-"""Packing the live blocks of a dense kernel: the native op against plain TensorFlow and against NumPy."""
+"""Packing the live blocks of a dense kernel: the native op against plain TensorFlow and against
+NumPy.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import storage
 from keras_sparse_rnn.patterns import BlockGrid
 
-# inputs, units, gates, block shape: with partial blocks at both edges, at one, at none; a block larger than the kernel; shapes with code of their own.
+# inputs, units, gates, block shape: with partial blocks at both edges, at one, at none; a block
+# larger than the kernel; shapes with code of their own.
 GRIDS = [
     (7, 19, 4, (4, 8)),
     (33, 50, 3, (16, 16)),
@@ -31,7 +34,9 @@ PATHS = [pytest.param(True, id="native", marks=needs_native), pytest.param(False
 
 def pack(kernel, grid, native):
     """`(values, blocks)`, as NumPy arrays."""
-    packed = (storage.pack_live if native else storage.pack_live_in_tensorflow)(tf.constant(kernel), grid)
+    packed = (storage.pack_live if native else storage.pack_live_in_tensorflow)(
+        tf.constant(kernel), grid
+    )
     return packed.values.numpy(), packed.blocks.numpy()
 
 
@@ -66,7 +71,11 @@ def test_pack_live_takes_the_native_op(monkeypatch):
     assert storage.pack_live(tf.eye(4), grid)[:3] == (1, 2, grid) and calls == [grid]
     storage.pack_live(tf.eye(4, dtype="float64"), grid)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [kind])
-    assert storage.pack_live(tf.eye(4), grid).values.shape == (4, 2, 2)  # on a GPU the ops are plain TensorFlow, too
+    assert storage.pack_live(tf.eye(4), grid).values.shape == (
+        4,
+        2,
+        2,
+    )  # on a GPU the ops are plain TensorFlow, too
     assert len(calls) == 1
 
 
@@ -85,7 +94,10 @@ def test_what_lives_is_packed(grid, density, native):
 
 
 @pytest.mark.parametrize("native", PATHS)
-@pytest.mark.parametrize("value, lives", [(np.nan, True), (np.inf, True), (-np.inf, True), (1e-30, True), (-1e-30, True), (-0.0, False)])
+@pytest.mark.parametrize(
+    "value, lives",
+    [(np.nan, True), (np.inf, True), (-np.inf, True), (1e-30, True), (-1e-30, True), (-0.0, False)],
+)
 def test_what_is_not_zero(grid, value, lives, native):
     if grid.count < 3:
         pytest.skip("needs a block beside another one")
@@ -98,7 +110,11 @@ def test_what_is_not_zero(grid, value, lives, native):
         values, blocks = pack(other, grid, native)
         np.testing.assert_array_equal(blocks, np.flatnonzero(wanted))
         np.testing.assert_array_equal(values, grid.pack(other, blocks)[0])
-        assert wanted.sum() == 1 + lives or wanted.sum() == 1 and place in np.flatnonzero(grid.expand(grid.live(kernel)))
+        assert (
+            wanted.sum() == 1 + lives
+            or wanted.sum() == 1
+            and place in np.flatnonzero(grid.expand(grid.live(kernel)))
+        )
 
 
 @pytest.mark.parametrize("native", PATHS)
@@ -116,11 +132,19 @@ def test_initial_kernels_live_whole(grid, native):
         broken[1, 1] = np.nan
         beside = eye.copy()
         beside[0, -1] = 1e-3
-        kernels += [(last, False), (missing, False), (broken, False), (beside, False), (np.where(eye, np.nan, 0).astype("float32"), False)]
+        kernels += [
+            (last, False),
+            (missing, False),
+            (broken, False),
+            (beside, False),
+            (np.where(eye, np.nan, 0).astype("float32"), False),
+        ]
     for kernel, initial in kernels:
         assert bool(storage.is_initial(kernel)) == initial
         values, blocks = pack(kernel, grid, native)
-        np.testing.assert_array_equal(blocks, np.arange(grid.count) if initial else np.flatnonzero(grid.live(kernel)))
+        np.testing.assert_array_equal(
+            blocks, np.arange(grid.count) if initial else np.flatnonzero(grid.live(kernel))
+        )
         np.testing.assert_array_equal(values, grid.pack(kernel, blocks)[0])
 
 
@@ -134,7 +158,9 @@ def test_gradients_are_those_of_plain_tensorflow(grid, density):
             tape.watch(kernel)
             values = pack_live(kernel, grid).values
             # Random, and not zero in the padding, which must not come back.
-            loss = tf.reduce_sum(values * np.random.default_rng(2).normal(size=values.shape).astype("float32"))
+            loss = tf.reduce_sum(
+                values * np.random.default_rng(2).normal(size=values.shape).astype("float32")
+            )
         gradients.append(tf.convert_to_tensor(tape.gradient(loss, kernel)).numpy())
     np.testing.assert_array_equal(*gradients)
     assert gradients[0].any() and gradients[0].shape == grid.kernel_shape
@@ -167,7 +193,9 @@ def test_shapes_are_known_in_graphs_but_for_the_number_of_live_blocks():
     @tf.function(input_signature=[tf.TensorSpec((7, 36))])
     def call(kernel):
         packed = storage.pack_live(kernel, grid)
-        assert packed.values.shape.as_list() == [None, 4, 4] and packed.blocks.shape.as_list() == [None]
+        assert packed.values.shape.as_list() == [None, 4, 4] and packed.blocks.shape.as_list() == [
+            None
+        ]
         (gradient,) = tf.gradients(packed.values, kernel)
         assert gradient.shape.as_list() == [7, 36]
         return packed.values, packed.blocks
@@ -184,7 +212,12 @@ def test_shapes_are_known_in_graphs_but_for_the_number_of_live_blocks():
     [
         ((4, 9), {}, r"`kernel` must be float32 of shape \[\?, 8\]. Received: shape \[4, 9\]"),
         ((8,), {}, r"`kernel` must be float32 of shape"),
-        ((0, 8), {}, "`kernel`, its gates and its blocks must have from 1 to 33554431 rows and columns. Received: 0 inputs"),
+        (
+            (0, 8),
+            {},
+            "`kernel`, its gates and its blocks must have from 1 to 33554431 rows and columns. "
+            "Received: 0 inputs",
+        ),
         ((4, 8), {"block_rows": 0}, "Received: 4 inputs, 2 gates of 4 units, blocks of 0 x 2"),
         ((4, 8), {"block_columns": -3}, "blocks of 2 x -3"),
         ((4, 8), {"gates": -2, "units": -4}, "-2 gates of -4 units"),
@@ -202,7 +235,10 @@ def test_bad_arguments_of_the_op_are_errors(shape, attributes, message):
 @pytest.mark.parametrize("blocks", [[0, 8], [1, 1], [2, 0], [-1, 3]])
 def test_bad_block_numbers_in_the_gradient_are_errors(blocks):
     op = ops.loader.library().keras_sparse_rnn_pack_grad
-    with pytest.raises(tf.errors.InvalidArgumentError, match="ascending block numbers without repetition, from 0 to 7"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError,
+        match="ascending block numbers without repetition, from 0 to 7",
+    ):
         op(tf.zeros((2, 2, 2)), blocks, inputs=4, units=4, gates=2)
 
 
@@ -214,5 +250,7 @@ def test_a_second_derivative_is_refused_in_words():
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(storage.pack_live(kernel, grid).values ** 2)
         gradient = tape.gradient(loss, kernel)
-    with pytest.raises(NotImplementedError, match='KerasSparseRnnPackGrad was asked for. Use kernel="reference"'):
+    with pytest.raises(
+        NotImplementedError, match='KerasSparseRnnPackGrad was asked for. Use kernel="reference"'
+    ):
         outer.gradient(gradient, kernel)

@@ -9,13 +9,17 @@ from twinning import BATCH, INPUTS, KERNELS, PARENTS, TIME, inputs, twins
 from keras_sparse_rnn import layers, ops
 
 # Keras makes NumPy 2 warn whenever it writes a variable.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 types = pytest.mark.parametrize("weights", ["bfloat16", "int8"])
 BYTES = {"bfloat16": 2, "int8": 1}
 
 
 def quantized_twins(cell, weights, kernel="auto", **arguments):
-    """A Keras layer and a quantised layer of the weights that quantising gives it: dequantised, the Keras layer has the same."""
+    """A Keras layer and a quantised layer of the weights that quantising gives it: dequantised, the
+    Keras layer has the same.
+    """
     expected, float_layer = twins(cell, kernel=kernel, **arguments)
     layer = type(float_layer).from_config({**float_layer.get_config(), "weights": weights})
     layer.build((BATCH, TIME, INPUTS))
@@ -38,7 +42,9 @@ def quantized_twins(cell, weights, kernel="auto", **arguments):
 def test_computes_with_the_dequantised_weights(cell, kernel, weights):
     expected, layer = quantized_twins(cell, weights, kernel, return_sequences=True)
     np.testing.assert_allclose(layer(inputs()), expected(inputs()), atol=3e-6)
-    for one, other in zip(layer.dense_kernels(), (expected.cell.kernel, expected.cell.recurrent_kernel)):
+    for one, other in zip(
+        layer.dense_kernels(), (expected.cell.kernel, expected.cell.recurrent_kernel)
+    ):
         np.testing.assert_array_equal(one, other.numpy())
 
 
@@ -57,8 +63,14 @@ def test_variables(weights):
 def model_of(weights):
     stack = [keras.Input((TIME, 7))]
     for number, cell in enumerate(PARENTS):
-        stack.append(PARENTS[cell][1](11 + number, (4, 3), return_sequences=True, sparsity=0.5, weights=weights))
-    return keras.Sequential([*stack, layers.BlockSparseDense(5, (3, 2), sparsity=0.5, weights=weights)])
+        stack.append(
+            PARENTS[cell][1](
+                11 + number, (4, 3), return_sequences=True, sparsity=0.5, weights=weights
+            )
+        )
+    return keras.Sequential(
+        [*stack, layers.BlockSparseDense(5, (3, 2), sparsity=0.5, weights=weights)]
+    )
 
 
 @types
@@ -90,20 +102,39 @@ def test_exported(weights, tmp_path):
 @types
 def test_predicts_under_mixed_precision(weights):
     keras.utils.set_random_seed(0)
-    layer = layers.BlockSparseLSTM(16, (4, 4), sparsity=0.5, weights=weights, dtype="mixed_bfloat16")
-    assert layer(inputs()).dtype == "bfloat16" and np.isfinite(np.asarray(layer(inputs()), "float32")).all()
+    layer = layers.BlockSparseLSTM(
+        16, (4, 4), sparsity=0.5, weights=weights, dtype="mixed_bfloat16"
+    )
+    assert (
+        layer(inputs()).dtype == "bfloat16"
+        and np.isfinite(np.asarray(layer(inputs()), "float32")).all()
+    )
 
 
 @types
 def test_training_says_what_to_do(weights):
-    model = keras.Sequential([keras.Input((TIME, 7)), layers.BlockSparseLSTM(8, (4, 4), weights=weights), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [
+            keras.Input((TIME, 7)),
+            layers.BlockSparseLSTM(8, (4, 4), weights=weights),
+            keras.layers.Dense(1),
+        ]
+    )
     model.compile("sgd", "mse", run_eagerly=True)
-    with pytest.raises(LookupError, match="Train the model with float32 weights and quantise it afterwards"):
+    with pytest.raises(
+        LookupError, match="Train the model with float32 weights and quantise it afterwards"
+    ):
         model.fit(inputs(), np.ones((5, 1)), verbose=0)
 
 
 def test_frozen_layers_let_others_train():
-    model = keras.Sequential([keras.Input((TIME, 7)), layers.BlockSparseLSTM(8, (4, 4), weights="int8"), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [
+            keras.Input((TIME, 7)),
+            layers.BlockSparseLSTM(8, (4, 4), weights="int8"),
+            keras.layers.Dense(1),
+        ]
+    )
     model.layers[0].trainable = False
     model.compile("sgd", "mse")
     before = model.layers[1].kernel.numpy()
@@ -113,7 +144,16 @@ def test_frozen_layers_let_others_train():
 
 @pytest.mark.parametrize("twin", [layers.BlockSparseLSTM, layers.BlockSparseDense])
 def test_bad_arguments(twin):
-    with pytest.raises(ValueError, match="`weights` must be one of 'float32', 'bfloat16', 'int8'. Received: weights='int4'"):
+    with pytest.raises(
+        ValueError,
+        match="`weights` must be one of 'float32', 'bfloat16', 'int8'. Received: weights='int4'",
+    ):
         twin(16, weights="int4")
-    with pytest.raises(ValueError, match="quantised kernels are packed and cannot be trained. Received: weights='int8', storage='masked'"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "quantised kernels are packed and cannot be trained. Received: weights='int8', "
+            "storage='masked'"
+        ),
+    ):
         twin(16, storage="masked", weights="int8")

@@ -18,7 +18,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-
 def model_of(storage, cells=tuple(PARENTS)):
     stack = [keras.Input((TIME, INPUTS)), keras.layers.Masking()]
     for number, cell in enumerate(cells):
@@ -31,7 +30,12 @@ def model_of(storage, cells=tuple(PARENTS)):
 def test_saved_models_load_in_a_fresh_process(tmp_path):
     middle = [keras.layers.Dense(INPUTS, name="middle")]
     model = keras.Sequential(
-        [keras.Input((TIME, INPUTS)), *model_of("packed").layers, *middle, *model_of("masked", ("gru",)).layers]
+        [
+            keras.Input((TIME, INPUTS)),
+            *model_of("packed").layers,
+            *middle,
+            *model_of("masked", ("gru",)).layers,
+        ]
     )
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(inputs(), np.ones((5, TIME, 5)), verbose=0)
@@ -46,7 +50,13 @@ assert model.optimizer.iterations.numpy() == 1
 model.fit(np.load("x.npy"), np.ones((5, 6, 5)), verbose=0)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -75,13 +85,18 @@ def test_names_and_order_of_packed_weights():
     assert len(layer.trainable_weights) == 3
     assert {variable.dtype for variable in layer.non_trainable_weights} == {"int32"}
     assert layer.weights[0] is layer.kernel_values and layer.weights[3] is layer.kernel_blocks
-    assert layer.weights[1] is layer.recurrent_kernel_values and layer.weights[4] is layer.recurrent_kernel_blocks
+    assert (
+        layer.weights[1] is layer.recurrent_kernel_values
+        and layer.weights[4] is layer.recurrent_kernel_blocks
+    )
 
 
 @pytest.mark.parametrize("cell", PARENTS)
 def test_masked_layers_have_the_weights_of_keras(cell):
     expected, layer = twins(cell, "masked", return_sequences=True)
-    paths = [[variable.path.split("/", 1)[1] for variable in one.weights] for one in (expected, layer)]
+    paths = [
+        [variable.path.split("/", 1)[1] for variable in one.weights] for one in (expected, layer)
+    ]
     assert paths[0] == paths[1]
     weights = [2 * weight for weight in expected.get_weights()]
     expected.set_weights(weights), layer.set_weights(weights)
@@ -99,7 +114,9 @@ def test_clones(storage):
     np.testing.assert_array_equal(again(inputs()), model(inputs()))
 
 
-@pytest.mark.parametrize("storage, cells", [("packed", ("lstm", "gru")), ("masked", ("simple_rnn",))])
+@pytest.mark.parametrize(
+    "storage, cells", [("packed", ("lstm", "gru")), ("masked", ("simple_rnn",))]
+)
 def test_the_exported_saved_model_computes_the_same(storage, cells, tmp_path):
     model = model_of(storage, cells)
     model.export(tmp_path / "exported", verbose=False)

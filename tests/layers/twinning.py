@@ -1,4 +1,6 @@
-"""A Keras layer and its block-sparse twin with the same random weights, of which whole blocks are zero."""
+"""A Keras layer and its block-sparse twin with the same random weights, of which whole blocks are
+zero.
+"""
 
 import warnings
 
@@ -13,7 +15,9 @@ PARENTS = {
     "simple_rnn": (keras.layers.SimpleRNN, layers.BlockSparseSimpleRNN),
 }
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", RuntimeWarning)  # said once per process where there is no native library
+    warnings.simplefilter(
+        "ignore", RuntimeWarning
+    )  # said once per process where there is no native library
     NATIVE = ops.native_available()
 KERNELS = ("reference", "native") if NATIVE else ("reference",)
 # Units and inputs that no block divides.
@@ -27,8 +31,16 @@ def random_weights(grids, bias_shape, seed=0):
     for grid in grids:
         live = generator.random(grid.shape) < 0.5
         live.flat[generator.integers(grid.count)] = True
-        kernels.append((generator.normal(scale=0.4, size=grid.kernel_shape) * grid.expand(live)).astype("float32"))
-    bias = None if bias_shape is None else generator.normal(scale=0.5, size=bias_shape).astype("float32")
+        kernels.append(
+            (generator.normal(scale=0.4, size=grid.kernel_shape) * grid.expand(live)).astype(
+                "float32"
+            )
+        )
+    bias = (
+        None
+        if bias_shape is None
+        else generator.normal(scale=0.5, size=bias_shape).astype("float32")
+    )
     return kernels, bias
 
 
@@ -47,14 +59,28 @@ def set_dense_weights(layer, kernels, bias):
 
 
 def twins(
-    cell, storage="packed", kernel="reference", block_shape=(4, 8), recurrent_block_shape=(3, 5), seed=0, **arguments
+    cell,
+    storage="packed",
+    kernel="reference",
+    block_shape=(4, 8),
+    recurrent_block_shape=(3, 5),
+    seed=0,
+    **arguments,
 ):
-    """Returns `(keras layer, block-sparse layer)`, built for `[BATCH, TIME, INPUTS]`, with equal weights."""
+    """Returns `(keras layer, block-sparse layer)`, built for `[BATCH, TIME, INPUTS]`, with equal
+    weights.
+    """
     parent, twin = PARENTS[cell]
     shape = (BATCH, TIME, INPUTS)
     expected = parent(UNITS, **arguments)
     expected.build(shape)
-    probe = twin(UNITS, block_shape, recurrent_block_shape=recurrent_block_shape, storage="masked", **arguments)
+    probe = twin(
+        UNITS,
+        block_shape,
+        recurrent_block_shape=recurrent_block_shape,
+        storage="masked",
+        **arguments,
+    )
     probe.build(shape)
     bias_shape = None if expected.cell.bias is None else tuple(expected.cell.bias.shape)
     kernels, bias = random_weights(probe.grids, bias_shape, seed)
@@ -62,9 +88,16 @@ def twins(
         variable.assign(value)
     if bias is not None:
         expected.cell.bias.assign(bias)
-    options = {"storage": storage, "kernel": kernel, "recurrent_block_shape": recurrent_block_shape, **arguments}
+    options = {
+        "storage": storage,
+        "kernel": kernel,
+        "recurrent_block_shape": recurrent_block_shape,
+        **arguments,
+    }
     if storage == "packed":
-        options["live_blocks"] = [int(grid.live(dense).sum()) for grid, dense in zip(probe.grids, kernels)]
+        options["live_blocks"] = [
+            int(grid.live(dense).sum()) for grid, dense in zip(probe.grids, kernels)
+        ]
     layer = twin(UNITS, block_shape, **options)
     layer.build(shape)
     set_dense_weights(layer, kernels, bias)
@@ -76,7 +109,9 @@ def inputs(seed=0, inputs=INPUTS, batch=BATCH, time=TIME):
 
 
 def random_mask(seed=0):
-    """One row all masked, one not at all, the others in the beginning, the middle and at the end."""
+    """One row all masked, one not at all, the others in the beginning, the middle and at the
+    end.
+    """
     mask = np.random.default_rng(seed).random((BATCH, TIME)) < 0.6
     mask[0], mask[1], mask[2, 0], mask[3, -1] = False, True, False, False
     return mask

@@ -22,11 +22,16 @@ def torus(a, b):
 
 
 def klein(a, b):
-    """The least distance over the identity and the images that the two generators and their inverses make of `b`, one after the other."""
+    """The least distance over the identity and the images that the two generators and their
+    inverses make of `b`, one after the other.
+    """
     right, left = lambda p: (p[0] + 10, -p[1] + 10), lambda p: (p[0] - 10, -p[1] + 10)
     up, down = lambda p: (p[0], p[1] + 10), lambda p: (p[0], p[1] - 10)
-    same = lambda p: p  # noqa: E731
-    images = [second(first(tuple(b))) for first, second in itertools.product((same, right, left), (same, up, down))]
+    same = lambda p: p
+    images = [
+        second(first(tuple(b)))
+        for first, second in itertools.product((same, right, left), (same, up, down))
+    ]
     assert len(set(images)) == 9
     return min(math.dist(a, image) for image in images)
 
@@ -50,11 +55,19 @@ def test_distances_are_those_of_the_definition(manifold, loop):
 
 
 def test_known_distances():
-    assert Circle().distances(np.array([[1.0, 0]]), np.array([[0, 1.0], [-1, 0]])) == pytest.approx(np.array([[2.5, 5]]) * np.pi)
-    assert Sphere3().distances(np.eye(4)[:1], -np.eye(4)[:1]) == pytest.approx(np.array([[10 * np.pi]]))
-    assert Torus().distances(np.array([[9.5, 1.0]]), np.array([[0.5, 1.0], [4.5, 6]])) == pytest.approx(np.array([[1, 50**0.5]]))
+    assert Circle().distances(np.array([[1.0, 0]]), np.array([[0, 1.0], [-1, 0]])) == pytest.approx(
+        np.array([[2.5, 5]]) * np.pi
+    )
+    assert Sphere3().distances(np.eye(4)[:1], -np.eye(4)[:1]) == pytest.approx(
+        np.array([[10 * np.pi]])
+    )
+    assert Torus().distances(
+        np.array([[9.5, 1.0]]), np.array([[0.5, 1.0], [4.5, 6]])
+    ) == pytest.approx(np.array([[1, 50**0.5]]))
     # Over the right edge the Klein bottle comes back turned over; over the upper one it does not.
-    seam = KleinBottle().distances(np.array([[9.5, 2.0]]), np.array([[0.5, 8.0], [0.5, 2.0], [9.5, 9.0]]))
+    seam = KleinBottle().distances(
+        np.array([[9.5, 2.0]]), np.array([[0.5, 8.0], [0.5, 2.0], [9.5, 9.0]])
+    )
     assert seam == pytest.approx(np.array([[1, 17**0.5, 3]]))
 
 
@@ -73,7 +86,9 @@ def test_they_are_metrics(seed, manifold):
     np.testing.assert_allclose(apart, apart.T, rtol=1e-12)
     np.testing.assert_array_equal(np.diag(apart), 0)
     assert (apart + 1e-12 >= 0).all() and np.isfinite(apart).all()
-    assert (apart[:, :, None] + apart[None] >= apart[:, None, :] - 1e-9).all()  # [a, b] + [b, c] >= [a, c]
+    assert (
+        apart[:, :, None] + apart[None] >= apart[:, None, :] - 1e-9
+    ).all()  # [a, b] + [b, c] >= [a, c]
 
 
 @FEW
@@ -93,21 +108,29 @@ def test_images_of_a_point_are_one_point_of_the_klein_bottle(a, b, right, up):
         image = np.array([image[0] + 10 * np.sign(right), -image[1] + 10])
     image[1] += 10 * up
     a, b, image = np.array([a]), np.array([b]), image[None]
-    np.testing.assert_allclose(KleinBottle().distances(a, image), KleinBottle().distances(a, b), atol=1e-9)
-    np.testing.assert_allclose(KleinBottle().distances(image, a), KleinBottle().distances(a, b), atol=1e-9)
+    np.testing.assert_allclose(
+        KleinBottle().distances(a, image), KleinBottle().distances(a, b), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        KleinBottle().distances(image, a), KleinBottle().distances(a, b), atol=1e-9
+    )
 
 
 @FEW
 @hypothesis.given(PLACE, PLACE, st.integers(-3, 3), st.integers(-3, 3))
 def test_images_of_a_point_are_one_point_of_the_torus(a, b, right, up):
     a, b = np.array([a]), np.array([b])
-    np.testing.assert_allclose(Torus().distances(a, b + [10 * right, 10 * up]), Torus().distances(a, b), atol=1e-9)
+    np.testing.assert_allclose(
+        Torus().distances(a, b + [10 * right, 10 * up]), Torus().distances(a, b), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("manifold", ALL, ids=repr)
 def test_gradients_are_finite_and_those_of_finite_differences(manifold):
     points = tf.constant(manifold.points(3, 3))
-    numeric, exact = tf.test.compute_gradient(lambda p: tf.sin(manifold.distance(p, p)), [points], delta=1e-6)[::-1]
+    numeric, exact = tf.test.compute_gradient(
+        lambda p: tf.sin(manifold.distance(p, p)), [points], delta=1e-6
+    )[::-1]
     off_diagonal = np.flatnonzero(~np.eye(3, dtype=bool).ravel())  # |x| has no derivative at zero
     np.testing.assert_allclose(exact[0][off_diagonal], numeric[0][off_diagonal], atol=1e-6)
     assert np.isfinite(exact[0]).all()
@@ -133,4 +156,6 @@ def test_the_image_for_pictures_is_at_the_distance(seed, manifold):
     np.testing.assert_allclose(np.diag(manifold.distances(image, b)), 0, atol=2e-7)
     if not isinstance(manifold, Sphere):
         assert (manifold.chart(a) == a).all()
-        np.testing.assert_allclose(np.linalg.norm(image - a, axis=1), np.diag(manifold.distances(a, b)), atol=1e-9)
+        np.testing.assert_allclose(
+            np.linalg.norm(image - a, axis=1), np.diag(manifold.distances(a, b)), atol=1e-9
+        )

@@ -6,7 +6,15 @@ import keras
 import numpy as np
 import pytest
 
-from keras_sparse_rnn.manifolds import Circle, Euclidean, KleinBottle, Manifold, Sphere, Sphere3, Torus
+from keras_sparse_rnn.manifolds import (
+    Circle,
+    Euclidean,
+    KleinBottle,
+    Manifold,
+    Sphere,
+    Sphere3,
+    Torus,
+)
 
 ALL = [Circle(), Sphere(), Sphere3(), Torus(), Torus(1), Torus(6), KleinBottle(), Euclidean(3)]
 EVEN = {"Circle": 0.99, "Sphere": 0.9, "Sphere3": 0.6, "Torus": 0.99, "KleinBottle": 0.9}
@@ -29,7 +37,11 @@ def test_random_points_follow_the_seed(manifold):
 
 def test_random_points_are_spread_as_in_the_paper():
     torus = Torus().points(20000, 0)
-    assert torus.min() >= 0 and 9.99 < torus.max() < 10 and np.allclose(torus.mean(axis=0), 5, atol=0.1)
+    assert (
+        torus.min() >= 0
+        and 9.99 < torus.max() < 10
+        and np.allclose(torus.mean(axis=0), 5, atol=0.1)
+    )
     sphere = Sphere().points(20000, 0)
     np.testing.assert_allclose(np.linalg.norm(sphere, axis=1), 1)
     np.testing.assert_allclose(np.cov(sphere.T), np.eye(3) / 3, atol=0.01)  # uniform
@@ -37,7 +49,9 @@ def test_random_points_are_spread_as_in_the_paper():
 
 
 @pytest.mark.parametrize("count", [2, 16, 97, 130, 512])
-@pytest.mark.parametrize("manifold", [Circle(), Sphere(), Sphere3(), Torus(), Torus(6), KleinBottle()], ids=repr)
+@pytest.mark.parametrize(
+    "manifold", [Circle(), Sphere(), Sphere3(), Torus(), Torus(6), KleinBottle()], ids=repr
+)
 def test_lattices_are_even_whatever_the_count(manifold, count):
     points = manifold.lattice(count)
     assert points.shape == manifold.points(count, 0).shape
@@ -45,8 +59,14 @@ def test_lattices_are_even_whatever_the_count(manifold, count):
     assert nearest.min() >= EVEN[type(manifold).__name__] * nearest.mean()
     if count > 16:
         somewhere = manifold.points(3000, 1)
-        hole, random_hole = (manifold.distances(somewhere, p).min(axis=1).max() for p in (points, manifold.points(count, 0)))
-        assert hole < 0.95 * random_hole and nearest.min() > 1.5 * gaps(manifold, manifold.points(count, 0)).min()
+        hole, random_hole = (
+            manifold.distances(somewhere, p).min(axis=1).max()
+            for p in (points, manifold.points(count, 0))
+        )
+        assert (
+            hole < 0.95 * random_hole
+            and nearest.min() > 1.5 * gaps(manifold, manifold.points(count, 0)).min()
+        )
 
 
 def test_every_neuron_sees_the_same_from_a_lattice_on_the_torus():
@@ -80,14 +100,18 @@ def test_runs_of_the_order_are_compact_patches(manifold, size):
     points = manifold.points(330, 0)
     points = points[manifold.order(points)]
     apart = manifold.distances(points, points)
-    within = np.mean([apart[first : first + size, first : first + size].mean() for first in range(0, 330, size)])
+    within = np.mean(
+        [apart[first : first + size, first : first + size].mean() for first in range(0, 330, size)]
+    )
     # A patch has size / 330 of the area, so it is about the root of that as wide as the whole.
     assert within < 1.6 * apart.mean() * (size / 330) ** 0.5
 
 
 def test_the_order_round_a_circle_is_by_angle():
     points = Circle().points(100, 0)
-    angles = np.unwrap(np.arctan2(*points[Circle().order(points)].T[::-1]).reshape(-1, 4)[:, :1], axis=0)
+    angles = np.unwrap(
+        np.arctan2(*points[Circle().order(points)].T[::-1]).reshape(-1, 4)[:, :1], axis=0
+    )
     patches = np.arctan2(*points.T[::-1])[Circle().order(points)][:96].reshape(6, 16)
     spans = [np.ptp(np.angle(np.exp(1j * (patch - patch[0])))) for patch in patches]
     assert sum(spans) < 2 * np.pi and len(angles) == 25
@@ -115,7 +139,10 @@ def test_ones_own_manifold_needs_points_and_distance():
     assert nearest.min() > 0.5 * nearest.mean() > 0.01
     order = Interval().order(points)
     assert (np.diff(points[order].ravel()[::2]) > 0).all()
-    for call, name in ((lambda: Manifold().points(1, 0), "points(count, seed)"), (lambda: Manifold().distance(0, 0), "distance(a, b)")):
+    for call, name in (
+        (lambda: Manifold().points(1, 0), "points(count, seed)"),
+        (lambda: Manifold().distance(0, 0), "distance(a, b)"),
+    ):
         with pytest.raises(NotImplementedError) as error:
             call()
         assert str(error.value) == f"Manifold must have a method {name}"
@@ -134,7 +161,10 @@ def test_dimensions_are_checked(dimensions):
     for manifold in (Torus, Euclidean):
         with pytest.raises(ValueError) as error:
             manifold(dimensions)
-        assert str(error.value) == f"`dimensions` must be an integer of at least 1. Received: dimensions={dimensions!r}"
+        assert (
+            str(error.value)
+            == f"`dimensions` must be an integer of at least 1. Received: dimensions={dimensions!r}"
+        )
 
 
 def test_charts_have_two_or_three_coordinates():

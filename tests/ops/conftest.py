@@ -32,7 +32,9 @@ def every_cpu(request):
     yield from _set(request)
 
 
-@pytest.fixture(params=[*CPUS[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in CPUS[1:])])
+@pytest.fixture(
+    params=[*CPUS[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in CPUS[1:])]
+)
 def cpu(request):
     """The same, in the quick suite on the best one only."""
     yield from _set(request)

@@ -13,7 +13,9 @@ EPSILON = np.finfo(np.float32).eps
 
 
 def random_packed(rng, inputs, units, gates, block_shape, density):
-    """A packed kernel of about unit gain of which a fraction `density` of the blocks lives, chosen at random: some rows and columns are empty."""
+    """A packed kernel of about unit gain of which a fraction `density` of the blocks lives, chosen
+    at random: some rows and columns are empty.
+    """
     grid = patterns.BlockGrid(inputs, units, gates, block_shape)
     blocks = np.flatnonzero(rng.random(grid.count) < density).astype(np.int32)
     kernel = rng.normal(size=grid.kernel_shape) / np.sqrt(max(1.0, inputs * density))
@@ -46,8 +48,13 @@ class Problem:
         if self.cell == "gru" and self.options.get("reset_after", True):
             bias_shape = (2, 3 * self.units)
         packed = random_packed(rng, self.inputs, self.units, gates, self.block_shape, self.density)
-        recurrent = random_packed(rng, self.units, self.units, gates, self.recurrent_block_shape, self.density)
-        states = [rng.normal(size=(self.batch, self.units)) for _ in range(2 if self.cell == "lstm" else 1)]
+        recurrent = random_packed(
+            rng, self.units, self.units, gates, self.recurrent_block_shape, self.density
+        )
+        states = [
+            rng.normal(size=(self.batch, self.units))
+            for _ in range(2 if self.cell == "lstm" else 1)
+        ]
         self.packed = packed, recurrent
         # Every differentiable input, by name.
         self.arrays = {"x": rng.normal(size=(self.batch, self.time, self.inputs)), "h0": states[0]}
@@ -80,15 +87,22 @@ class Problem:
         )
 
     def run(self, kernel, dtype="float32", wrap=lambda function: function):
-        """Outputs and the gradients of every input for random cotangents: `(outputs, {name: gradient})`, as arrays."""
+        """Outputs and the gradients of every input for random cotangents: `(outputs, {name:
+        gradient})`, as arrays.
+        """
 
         def forward_and_backward(*tensors):
             with tf.GradientTape() as tape:
                 tape.watch(tensors)
                 outputs = self.call(tensors, kernel)
                 pairs = zip(outputs, self.cotangents)
-                loss = sum(tf.reduce_sum(output * tf.constant(cotangent, dtype)) for output, cotangent in pairs)
-            return outputs, tape.gradient(loss, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+                loss = sum(
+                    tf.reduce_sum(output * tf.constant(cotangent, dtype))
+                    for output, cotangent in pairs
+                )
+            return outputs, tape.gradient(
+                loss, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
 
         tensors = [tf.constant(array, dtype) for array in self.arrays.values()]
         outputs, gradients = wrap(forward_and_backward)(*tensors)
@@ -96,11 +110,15 @@ class Problem:
 
 
 def assert_close(actual, expected, name, epsilons=32):
-    """`actual` float32 differs from `expected` float64 by at most a few epsilons of the largest magnitude."""
+    """`actual` float32 differs from `expected` float64 by at most a few epsilons of the largest
+    magnitude.
+    """
     assert actual.shape == expected.shape, name
     error = np.abs(actual - expected).max(initial=0)
     magnitude = np.abs(expected).max(initial=0)
-    assert error <= epsilons * EPSILON * magnitude + 1e-30, f"{name}: off by {error} at magnitude {magnitude}"
+    assert error <= epsilons * EPSILON * magnitude + 1e-30, (
+        f"{name}: off by {error} at magnitude {magnitude}"
+    )
 
 
 def assert_native_is_right(problem):

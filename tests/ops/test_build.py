@@ -15,16 +15,35 @@ pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in
 
 def setup(*arguments, **environment):
     command = [sys.executable, "setup.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=280)
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
 
 
 def test_without_a_compiler(tmp_path):
-    """The build goes through, says in one sentence what that means, and leaves no library of an earlier build."""
+    """The build goes through, says in one sentence what that means, and leaves no library of an
+    earlier build.
+    """
     (tmp_path / "lib" / "keras_sparse_rnn" / "ops").mkdir(parents=True)
     (tmp_path / "lib" / "keras_sparse_rnn" / "ops" / "_native.so").write_bytes(b"old")
-    result = setup("build_ext", "--build-lib", tmp_path / "lib", "--build-temp", tmp_path / "temp", CXX="/nonexistent/c++")
+    result = setup(
+        "build_ext",
+        "--build-lib",
+        tmp_path / "lib",
+        "--build-temp",
+        tmp_path / "temp",
+        CXX="/nonexistent/c++",
+    )
     assert result.returncode == 0, result.stderr
-    assert "keras_sparse_rnn: no C++17 compiler found, so the native library is not built" in result.stdout
+    assert (
+        "keras_sparse_rnn: no C++17 compiler found, so the native library is not built"
+        in result.stdout
+    )
     assert not list(tmp_path.rglob("*.so"))
 
 
@@ -34,7 +53,11 @@ def test_sdist_has_all_sources(tmp_path):
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
         packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     native = ROOT / "keras_sparse_rnn" / "native"
-    sources = {str(path.relative_to(ROOT)) for path in native.rglob("*") if path.suffix in (".cc", ".h", ".inc", ".txt")}
+    sources = {
+        str(path.relative_to(ROOT))
+        for path in native.rglob("*")
+        if path.suffix in (".cc", ".h", ".inc", ".txt")
+    }
     assert len(sources) > 30 and sources <= packed
     assert "setup.py" in packed and not [name for name in packed if name.endswith(".so")]
 
@@ -42,18 +65,44 @@ def test_sdist_has_all_sources(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", [True, False])
 def test_pip_install(tmp_path, compiler):
-    """From the sdist into a new environment that sees this one's TensorFlow, run outside the tree."""
-    assert setup("egg_info", "--egg-base", tmp_path, "sdist", "--dist-dir", tmp_path).returncode == 0
+    """From the sdist into a new environment that sees this one's TensorFlow, run outside the
+    tree.
+    """
+    assert (
+        setup("egg_info", "--egg-base", tmp_path, "sdist", "--dist-dir", tmp_path).returncode == 0
+    )
     environment = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", environment], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--system-site-packages", environment], check=True
+    )
     python = environment / "bin" / "python"
-    here = pathlib.Path(sys.prefix, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
-    next((environment / "lib").glob("python*/site-packages")).joinpath("here.pth").write_text(str(here))
+    here = pathlib.Path(
+        sys.prefix,
+        "lib",
+        f"python{sys.version_info.major}.{sys.version_info.minor}",
+        "site-packages",
+    )
+    next((environment / "lib").glob("python*/site-packages")).joinpath("here.pth").write_text(
+        str(here)
+    )
     variables = {**os.environ, **({} if compiler else {"CXX": "/nonexistent/c++"})}
     variables.pop("PYTHONPATH", None)
     sdist = next(tmp_path.glob("*.tar.gz"))
     install = [python, "-m", "pip", "install", "--no-deps", "--no-build-isolation", sdist]
     subprocess.run(install, check=True, cwd=tmp_path, env=variables, timeout=280)
-    script = "import warnings; warnings.simplefilter('ignore'); from keras_sparse_rnn import ops; print(ops.native_available(), ops.__file__)"
-    result = subprocess.run([python, "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
-    assert result.stdout.split() == [str(compiler), str(next(environment.rglob("keras_sparse_rnn/ops/__init__.py")))], result.stderr
+    script = (
+        "import warnings; warnings.simplefilter('ignore'); from keras_sparse_rnn import "
+        "ops; print(ops.native_available(), ops.__file__)"
+    )
+    result = subprocess.run(
+        [python, "-c", script],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.stdout.split() == [
+        str(compiler),
+        str(next(environment.rglob("keras_sparse_rnn/ops/__init__.py"))),
+    ], result.stderr

@@ -1,5 +1,6 @@
-"""Random calls of the ops, right ones against the plain-TF reference and wrong ones for their errors. The same calls every time; to search on,
-raise `max_examples` and set `derandomize=False`."""
+"""Random calls of the ops, right ones against the plain-TF reference and wrong ones for their
+errors. The same calls every time; to search on, raise `max_examples` and set `derandomize=False`.
+"""
 
 import numpy as np
 import pytest
@@ -11,14 +12,22 @@ from test_native_cells import VARIANTS
 
 from keras_sparse_rnn import ops
 
-pytestmark = pytest.mark.skipif(ops.loader.problem() is not None, reason="the native library was not built")
+pytestmark = pytest.mark.skipif(
+    ops.loader.problem() is not None, reason="the native library was not built"
+)
 
 LOOSE = 300  # epsilons: gradients through many steps end up far smaller than what they went through
 STRANGE = (np.nan, np.inf, -np.inf)
 
 
 def examples(count):
-    return settings(max_examples=count, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 sizes = st.one_of(st.integers(1, 9), st.integers(10, 40))
@@ -27,7 +36,12 @@ densities = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 
 
 @st.composite
-def problems(draw, densities=densities, batches=st.sampled_from([0, 1, 2, 3, 5, 7, 8, 16, 17, 33]), times=st.integers(0, 6)):
+def problems(
+    draw,
+    densities=densities,
+    batches=st.sampled_from([0, 1, 2, 3, 5, 7, 8, 16, 17, 33]),
+    times=st.integers(0, 6),
+):
     cell, options = draw(st.sampled_from(VARIANTS))
     return Problem(
         cell,
@@ -61,13 +75,21 @@ def test_outputs_and_gradients(problem):
 @examples(60)
 @given(problem=problems(), dtype=st.sampled_from(["float16", "bfloat16"]))
 def test_outputs_and_gradients_in_half_precision(problem, dtype):
-    """As exact as the dtype of the results: rounded to it once, from numbers that are exact in it."""
+    """As exact as the dtype of the results: rounded to it once, from numbers that are exact in
+    it.
+    """
     rounded = tf.as_dtype(dtype).as_numpy_dtype
-    problem.arrays = {name: array.astype(rounded).astype(np.float64) for name, array in problem.arrays.items()}
+    problem.arrays = {
+        name: array.astype(rounded).astype(np.float64) for name, array in problem.arrays.items()
+    }
     problem.cotangents = [array.astype(rounded).astype(np.float64) for array in problem.cotangents]
     outputs, gradients = problem.run("native", dtype)
     expected, expected_gradients = problem.run("reference", "float64")
-    epsilons = 2 * float(np.finfo(rounded).eps if dtype == "float16" else 2.0**-7) / np.finfo(np.float32).eps
+    epsilons = (
+        2
+        * float(np.finfo(rounded).eps if dtype == "float16" else 2.0**-7)
+        / np.finfo(np.float32).eps
+    )
     for index, (actual, other) in enumerate(zip(outputs, expected)):
         assert_close(actual.astype(np.float64), other, f"output {index}", epsilons)
     for name, other in expected_gradients.items():
@@ -78,13 +100,24 @@ def test_outputs_and_gradients_in_half_precision(problem, dtype):
 @given(problem=problems(), weights=st.sampled_from(["bfloat16", "int8"]))
 def test_quantised_weights(problem, weights):
     """The native op computes with the very numbers that the quantised weights stand for."""
-    problem.packed = [ops.quantize(packed._replace(values=packed.values.astype(np.float32)), weights) for packed in problem.packed]
+    problem.packed = [
+        ops.quantize(packed._replace(values=packed.values.astype(np.float32)), weights)
+        for packed in problem.packed
+    ]
     quantised = {"kernel": problem.packed[0].values, "recurrent_kernel": problem.packed[1].values}
 
     def run(kernel, dtype):
-        return problem.call([quantised.get(name, tf.constant(array, dtype)) for name, array in problem.arrays.items()], kernel)
+        return problem.call(
+            [
+                quantised.get(name, tf.constant(array, dtype))
+                for name, array in problem.arrays.items()
+            ],
+            kernel,
+        )
 
-    for index, (actual, expected) in enumerate(zip(run("native", "float32"), run("reference", "float64"))):
+    for index, (actual, expected) in enumerate(
+        zip(run("native", "float32"), run("reference", "float64"))
+    ):
         assert_close(actual.numpy(), expected.numpy(), f"output {index}")
 
 
@@ -112,14 +145,21 @@ def test_product(leading, inputs, units, gates, shape, density, seed):
             loss = tf.reduce_sum(y * tf.constant(dy, dtype))
         return [y, *tape.gradient(loss, [x, values])]
 
-    for name, actual, expected in zip(("y", "dx", "d_values"), run("native", "float32"), run("reference", "float64")):
+    for name, actual, expected in zip(
+        ("y", "dx", "d_values"), run("native", "float32"), run("reference", "float64")
+    ):
         assert_close(actual.numpy(), expected.numpy(), name)
 
 
 @examples(100)
-@given(problem=problems(st.just(1.0), st.sampled_from([1, 2, 3, 7, 9, 17]), st.integers(1, 5)), data=st.data())
+@given(
+    problem=problems(st.just(1.0), st.sampled_from([1, 2, 3, 7, 9, 17]), st.integers(1, 5)),
+    data=st.data(),
+)
 def test_nan_and_infinity_pass_as_in_a_dense_kernel(problem, data):
-    """Where all blocks live, whichever input they are in, they reach the outputs that they reach in a dense kernel."""
+    """Where all blocks live, whichever input they are in, they reach the outputs that they reach in
+    a dense kernel.
+    """
     problem.training = True
     name = data.draw(st.sampled_from(sorted(problem.arrays)))
     array = problem.arrays[name]
@@ -136,8 +176,12 @@ def test_nan_and_infinity_pass_as_in_a_dense_kernel(problem, data):
 
 @pytest.mark.parametrize("batch", [3, 16, 17])
 @pytest.mark.parametrize("cell, options", VARIANTS, ids=str)
-def test_an_infinite_weight_spoils_no_gradient_that_it_spares_in_a_dense_kernel(cell, options, batch):
-    """The vectors that hold samples are not full: zeros in the rest, times infinity, are NaN, and gradients of weights are sums over all lanes."""
+def test_an_infinite_weight_spoils_no_gradient_that_it_spares_in_a_dense_kernel(
+    cell, options, batch
+):
+    """The vectors that hold samples are not full: zeros in the rest, times infinity, are NaN, and
+    gradients of weights are sums over all lanes.
+    """
     problem = Problem(cell, batch, 3, 5, 6, density=1.0, options=options)
     problem.arrays["kernel"][0, 0, 3] = np.inf
     _, gradients = problem.run("native")
@@ -147,7 +191,9 @@ def test_an_infinite_weight_spoils_no_gradient_that_it_spares_in_a_dense_kernel(
 
 
 def test_dead_blocks_pass_nothing_on():
-    """A dense kernel makes NaN of NaN, or of infinity, times a zero weight. A dead block is not multiplied at all."""
+    """A dense kernel makes NaN of NaN, or of infinity, times a zero weight. A dead block is not
+    multiplied at all.
+    """
     packed = ops.PackedKernel(np.ones((1, 4, 4), np.float32), [0], Problem("lstm").packed[0].grid)
     for strange in STRANGE:
         x = np.ones((17, 13), np.float32)
@@ -163,13 +209,22 @@ def test_dead_blocks_pass_nothing_on():
 BLOCK_FAULTS = {
     "negative": lambda blocks, at, count: np.concatenate([[-1], blocks[1:]]),
     "too large": lambda blocks, at, count: np.concatenate([blocks[:-1], [count]]),
-    "doubled": lambda blocks, at, count: np.insert(blocks, at, blocks[at])[: len(blocks)] if at + 1 < len(blocks) else blocks[[0] * len(blocks)],
+    "doubled": lambda blocks, at, count: (
+        np.insert(blocks, at, blocks[at])[: len(blocks)]
+        if at + 1 < len(blocks)
+        else blocks[[0] * len(blocks)]
+    ),
     "unsorted": lambda blocks, at, count: blocks[::-1],
 }
 
 
 @examples(100)
-@given(problem=problems(st.just(1.0)), which=st.integers(0, 1), fault=st.sampled_from(sorted(BLOCK_FAULTS)), data=st.data())
+@given(
+    problem=problems(st.just(1.0)),
+    which=st.integers(0, 1),
+    fault=st.sampled_from(sorted(BLOCK_FAULTS)),
+    data=st.data(),
+)
 def test_bad_block_numbers(problem, which, fault, data):
     packed = list(problem.packed)
     blocks = packed[which].blocks
@@ -179,22 +234,41 @@ def test_bad_block_numbers(problem, which, fault, data):
     packed[which] = packed[which]._replace(blocks=bad)
     problem.packed = packed
     name = ("kernel_blocks", "recurrent_blocks")[which]
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"^.*`{name}` must be ascending block numbers without repetition, from 0 to"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError,
+        match=f"^.*`{name}` must be ascending block numbers without repetition, from 0 to",
+    ):
         problem.run("native")
 
 
 @examples(100)
-@given(problem=problems(st.just(0.5), st.sampled_from([1, 2, 9]), st.integers(1, 4)), data=st.data())
+@given(
+    problem=problems(st.just(0.5), st.sampled_from([1, 2, 9]), st.integers(1, 4)), data=st.data()
+)
 def test_shapes_that_disagree(problem, data):
-    """Known ones are refused in Python, unknown ones by the op; either names the argument, or the one that it disagrees with."""
+    """Known ones are refused in Python, unknown ones by the op; either names the argument, or the
+    one that it disagrees with.
+    """
     name = data.draw(st.sampled_from(sorted(problem.arrays)))
     array = problem.arrays[name]
     axis = data.draw(st.integers(0, array.ndim - 1))
     assume(problem.mask or (name, axis) != ("x", 1))  # any number of steps is right then
-    size = data.draw(st.sampled_from([size for size in (0, array.shape[axis] - 1, array.shape[axis] + 1, 50) if 0 <= size != array.shape[axis]]))
-    problem.arrays[name] = wrong = np.resize(array, (*array.shape[:axis], size, *array.shape[axis + 1 :])).astype(np.float32)
+    size = data.draw(
+        st.sampled_from(
+            [
+                size
+                for size in (0, array.shape[axis] - 1, array.shape[axis] + 1, 50)
+                if 0 <= size != array.shape[axis]
+            ]
+        )
+    )
+    problem.arrays[name] = wrong = np.resize(
+        array, (*array.shape[:axis], size, *array.shape[axis + 1 :])
+    ).astype(np.float32)
     dynamic = data.draw(st.booleans())
-    specs = [tf.TensorSpec([None] * a.ndim if dynamic else a.shape) for a in problem.arrays.values()]
+    specs = [
+        tf.TensorSpec([None] * a.ndim if dynamic else a.shape) for a in problem.arrays.values()
+    ]
     graph = tf.function(lambda *tensors: problem.call(tensors, "native"), input_signature=specs)
     tensors = [tf.constant(a, tf.float32) for a in problem.arrays.values()]
     if name == "bias" and not wrong.size and dynamic:
@@ -208,37 +282,66 @@ def test_shapes_that_disagree(problem, data):
 
 @st.composite
 def raw_calls(draw):
-    """An op of the library, its name, its right arguments as tensors by name, and its attributes."""
+    """An op of the library, its name, its right arguments as tensors by name, and its
+    attributes.
+    """
     library = ops.loader.library()
     kind = draw(st.sampled_from([*GATES, "matmul"]))
     backward = draw(st.booleans())
-    problem = Problem(kind if kind in GATES else "simple_rnn", 3, 4, draw(sizes), draw(sizes), draw(shapes), draw(shapes), mask=True)
+    problem = Problem(
+        kind if kind in GATES else "simple_rnn",
+        3,
+        4,
+        draw(sizes),
+        draw(sizes),
+        draw(shapes),
+        draw(shapes),
+        mask=True,
+    )
     tensors = {name: tf.constant(array, tf.float32) for name, array in problem.arrays.items()}
     packed, recurrent = problem.packed
     none = tf.zeros((0,))
     kernel = {"kernel_values": tensors.pop("kernel"), "kernel_blocks": tf.constant(packed.blocks)}
     if kind == "matmul":
         x, units = tensors["x"][:, 0], packed.grid.units
-        arguments = {"x": x, **kernel, **({"dy": tf.ones((3, units))} if backward else {"kernel_scales": none})}
+        arguments = {
+            "x": x,
+            **kernel,
+            **({"dy": tf.ones((3, units))} if backward else {"kernel_scales": none}),
+        }
         attributes = {"units": units, "gates": 1}
     else:
         bias = tensors.pop("bias")
-        kernel |= {"recurrent_values": tensors.pop("recurrent_kernel"), "recurrent_blocks": tf.constant(recurrent.blocks)}
+        kernel |= {
+            "recurrent_values": tensors.pop("recurrent_kernel"),
+            "recurrent_blocks": tf.constant(recurrent.blocks),
+        }
         arguments = {**tensors, **kernel, "bias": bias, "mask": tf.constant(problem.mask_array)}
         attributes = {"go_backwards": draw(st.booleans()), "keep": draw(st.booleans())}
-        attributes |= {"simple_rnn": {"relu": False}, "lstm": {}, "gru": {"reset_after": True}}[kind]
+        attributes |= {"simple_rnn": {"relu": False}, "lstm": {}, "gru": {"reset_after": True}}[
+            kind
+        ]
         if backward:
             names = ("d_outputs", "d_h", "d_c")
-            arguments |= {"reserve": none, **{name: tf.constant(c, tf.float32) for name, c in zip(names, problem.cotangents)}}
+            arguments |= {
+                "reserve": none,
+                **{name: tf.constant(c, tf.float32) for name, c in zip(names, problem.cotangents)},
+            }
         else:
             arguments |= {"kernel_scales": none, "recurrent_scales": none}
-    return getattr(library, f"keras_sparse_rnn_{kind}" + ("_grad" if backward else "")), arguments, attributes
+    return (
+        getattr(library, f"keras_sparse_rnn_{kind}" + ("_grad" if backward else "")),
+        arguments,
+        attributes,
+    )
 
 
 @examples(500)
 @given(call=raw_calls(), data=st.data())
 def test_wrong_tensors_never_crash(call, data):
-    """The ops themselves, past the checks in Python, with one argument of a wrong shape or with wrong numbers."""
+    """The ops themselves, past the checks in Python, with one argument of a wrong shape or with
+    wrong numbers.
+    """
     op, arguments, attributes = call
     name = data.draw(st.sampled_from(sorted(arguments)))
     tensor = arguments[name]

@@ -57,7 +57,8 @@ def test_unknown_sizes_in_a_graph():
     expected = ops.block_sparse_matmul(x, packed, kernel="reference")
     for shape in ([None, 5, 9], [None, None, 9]):
         graph = tf.function(
-            lambda x: ops.block_sparse_matmul(x, packed, kernel="native"), input_signature=[tf.TensorSpec(shape)]
+            lambda x: ops.block_sparse_matmul(x, packed, kernel="native"),
+            input_signature=[tf.TensorSpec(shape)],
         )
         assert graph.get_concrete_function().output_shapes.as_list() == shape[:-1] + [14]
         np.testing.assert_allclose(graph(x), expected, atol=1e-5)
@@ -68,18 +69,32 @@ def test_unknown_sizes_in_a_graph():
 def test_a_number_of_inputs_that_is_known_late_is_checked_then(shape, kernel):
     """Reshaped or read otherwise, such an `x` would be taken for another one."""
     packed = random_packed(np.random.default_rng(0), 9, 7, 2, (4, 4), 0.5)
-    graph = tf.function(lambda x: ops.block_sparse_matmul(x, packed, kernel=kernel), input_signature=[tf.TensorSpec([None] * len(shape))])
+    graph = tf.function(
+        lambda x: ops.block_sparse_matmul(x, packed, kernel=kernel),
+        input_signature=[tf.TensorSpec([None] * len(shape))],
+    )
     right = tf.ones((*shape[:-1], 9))
-    np.testing.assert_allclose(graph(right), ops.block_sparse_matmul(right, packed, kernel="reference"), atol=1e-5)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`x` must have the shape \[.*\?, 9\]\. Received: x of shape"):
+    np.testing.assert_allclose(
+        graph(right), ops.block_sparse_matmul(right, packed, kernel="reference"), atol=1e-5
+    )
+    with pytest.raises(
+        tf.errors.InvalidArgumentError,
+        match=r"`x` must have the shape \[.*\?, 9\]\. Received: x of shape",
+    ):
         graph(tf.ones(shape))
 
 
 def test_a_number_of_inputs_that_is_known_late_is_checked_in_cells():
-    packed, recurrent = (random_packed(np.random.default_rng(0), size, 5, 1, (1, 16), 1.0) for size in (1, 5))
+    packed, recurrent = (
+        random_packed(np.random.default_rng(0), size, 5, 1, (1, 16), 1.0) for size in (1, 5)
+    )
     graph = tf.function(
-        lambda x, h: ops.block_sparse_simple_rnn(x, h, packed, recurrent, None, kernel="native"), input_signature=[tf.TensorSpec([None] * 3), tf.TensorSpec([None] * 2)]
+        lambda x, h: ops.block_sparse_simple_rnn(x, h, packed, recurrent, None, kernel="native"),
+        input_signature=[tf.TensorSpec([None] * 3), tf.TensorSpec([None] * 2)],
     )
     assert graph(tf.ones((2, 3, 1)), tf.zeros((2, 5)))[0].shape == (2, 3, 5)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`x` must have the shape \[\?, \?, 1\]\. Received: x of shape"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError,
+        match=r"`x` must have the shape \[\?, \?, 1\]\. Received: x of shape",
+    ):
         graph(tf.ones((2, 3, 2)), tf.zeros((2, 5)))

@@ -1,4 +1,6 @@
-"""Threads: the same bits whatever their number, two ops at once, no more threads than asked for, forks."""
+"""Threads: the same bits whatever their number, two ops at once, no more threads than asked for,
+forks.
+"""
 
 import os
 import pathlib
@@ -10,18 +12,23 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
-from problems import GATES, Problem, random_packed
+from problems import Problem, random_packed
 
 from keras_sparse_rnn import ops
 
-pytestmark = pytest.mark.skipif(ops.loader.problem() is not None, reason="the native library was not built")
+pytestmark = pytest.mark.skipif(
+    ops.loader.problem() is not None, reason="the native library was not built"
+)
 
-# Large enough to be shared out: over panels, over columns with a panel for both threads, and in row layout.
+# Large enough to be shared out: over panels, over columns with a panel for both threads, and in row
+# layout.
 LARGE = [dict(batch=33, time=12), dict(batch=16, time=12), dict(batch=2, time=24, training=False)]
 
 
 def large(cell, **options):
-    return Problem(cell, inputs=200, units=300, block_shape=(8, 8), recurrent_block_shape=(16, 16), **options)
+    return Problem(
+        cell, inputs=200, units=300, block_shape=(8, 8), recurrent_block_shape=(16, 16), **options
+    )
 
 
 def bits(problem):
@@ -52,7 +59,9 @@ def test_product_with_any_number_of_threads(threads):
 
 
 def test_two_ops_at_once(threads):
-    """Each from its own thread, again and again: the pool serves one, the other goes alone, and both are right."""
+    """Each from its own thread, again and again: the pool serves one, the other goes alone, and
+    both are right.
+    """
     threads(2)
     problems = [large("lstm", **LARGE[0]), large("gru", **LARGE[1])]
     expected = [bits(problem) for problem in problems]
@@ -87,7 +96,9 @@ def in_a_new_process(script, tmp_path, **environment):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
 def test_threads_are_as_many_as_asked_for(tmp_path):
-    """The pool starts its threads when they are first needed, and two callers at once share them."""
+    """The pool starts its threads when they are first needed, and two callers at once share
+    them.
+    """
     script = """
         import os, threading, time
         from test_threads import LARGE, bits, large, ops
@@ -127,11 +138,13 @@ def test_threads_are_as_many_as_asked_for(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_a_forked_child_runs_the_ops(tmp_path):
-    """Called eagerly on ready tensors. TensorFlow's own ops hang in a forked child once they share work among threads (`tf.matmul` does, and so does
-    any tf.function), because TensorFlow's pool does not survive a fork: only what runs in the caller's thread, as our ops do, is safe there."""
+    """Called eagerly on ready tensors. TensorFlow's own ops hang in a forked child once they share
+    work among threads (`tf.matmul` does, and so does any tf.function), because TensorFlow's pool
+    does not survive a fork: only what runs in the caller's thread, as our ops do, is safe there."""
     script = """
         import os
-        from test_threads import GATES, large, np, ops, random_packed, tf
+        from problems import GATES
+        from test_threads import large, np, ops, random_packed, tf
 
         ops.set_num_threads(2)
         packed = random_packed(np.random.default_rng(0), 300, 400, 1, (16, 16), 0.5)
@@ -163,24 +176,57 @@ def test_settings(monkeypatch):
     if hasattr(os, "sched_getaffinity"):
         assert ops.num_threads() == len(os.sched_getaffinity(0))
     for bad in (0, -1, 257, 1.5, "2"):
-        with pytest.raises(ValueError, match="^`threads` must be an integer from 1 to 256, or None. Received: threads="):
+        with pytest.raises(
+            ValueError,
+            match="^`threads` must be an integer from 1 to 256, or None. Received: threads=",
+        ):
             ops.set_num_threads(bad)
 
 
-@pytest.mark.parametrize("variable, value, expression", [
-    ("KERAS_SPARSE_RNN_THREADS", "5", "ops.num_threads() == 5"),
-    pytest.param("KERAS_SPARSE_RNN_THREADS", "1000", "ops.num_threads() == 256", marks=pytest.mark.slow),
-    pytest.param("KERAS_SPARSE_RNN_THREADS", "0", "1 <= ops.num_threads() <= 256", marks=pytest.mark.slow),
-    pytest.param("KERAS_SPARSE_RNN_THREADS", "many", "1 <= ops.num_threads() <= 256", marks=pytest.mark.slow),
-    ("KERAS_SPARSE_RNN_CPU", "plain", "ops.cpu() == 'plain'"),
-    pytest.param("KERAS_SPARSE_RNN_CPU", "no such", "ops.cpu() in ops.loader.CPUS", marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    "variable, value, expression",
+    [
+        ("KERAS_SPARSE_RNN_THREADS", "5", "ops.num_threads() == 5"),
+        pytest.param(
+            "KERAS_SPARSE_RNN_THREADS", "1000", "ops.num_threads() == 256", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "KERAS_SPARSE_RNN_THREADS", "0", "1 <= ops.num_threads() <= 256", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "KERAS_SPARSE_RNN_THREADS",
+            "many",
+            "1 <= ops.num_threads() <= 256",
+            marks=pytest.mark.slow,
+        ),
+        ("KERAS_SPARSE_RNN_CPU", "plain", "ops.cpu() == 'plain'"),
+        pytest.param(
+            "KERAS_SPARSE_RNN_CPU",
+            "no such",
+            "ops.cpu() in ops.loader.CPUS",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
 def test_environment(variable, value, expression, tmp_path):
     script = f"from keras_sparse_rnn import ops; assert {expression}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), variable: value}
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, timeout=120, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
 
 
 def test_choosing_an_instruction_set():
-    with pytest.raises(ValueError, match="^`name` must be one of 'avx512', 'avx2', 'neon', 'plain', or None. Received: name='mmx'"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "^`name` must be one of 'avx512', 'avx2', 'neon', 'plain', or None. Received: "
+            "name='mmx'"
+        ),
+    ):
         ops.set_cpu("mmx")

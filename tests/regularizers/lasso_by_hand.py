@@ -3,7 +3,11 @@
 import keras
 import numpy as np
 
-CELLS = {"lstm": (keras.layers.LSTM, 4), "gru": (keras.layers.GRU, 3), "simple_rnn": (keras.layers.SimpleRNN, 1)}
+CELLS = {
+    "lstm": (keras.layers.LSTM, 4),
+    "gru": (keras.layers.GRU, 3),
+    "simple_rnn": (keras.layers.SimpleRNN, 1),
+}
 
 
 def random_kernel(inputs, columns, seed=0):
@@ -17,7 +21,10 @@ def blocks_of(shape, gates, block_shape):
         for row in range(0, inputs, block_shape[0]):
             for column in range(0, units, block_shape[1]):
                 right = min(column + block_shape[1], units)
-                yield slice(row, min(row + block_shape[0], inputs)), slice(gate * units + column, gate * units + right)
+                yield (
+                    slice(row, min(row + block_shape[0], inputs)),
+                    slice(gate * units + column, gate * units + right),
+                )
 
 
 def group_lasso(kernel, gates, block_shape, strength=1.0):

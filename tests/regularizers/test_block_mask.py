@@ -20,7 +20,9 @@ def kept(moduli, units, sparsity, block_shape):
 @pytest.mark.parametrize("block_shape", [(4, 4), (8, 8), (1, 8)])
 @pytest.mark.parametrize("manifold", [Circle(), Sphere(), Torus(), KleinBottle()], ids=repr)
 @pytest.mark.parametrize("inhibitor", ["difference_of_gaussians", "diffusion"])
-def test_order_keeps_cheaper_weights_than_chance_at_equal_sparsity(manifold, inhibitor, block_shape, sparsity):
+def test_order_keeps_cheaper_weights_than_chance_at_equal_sparsity(
+    manifold, inhibitor, block_shape, sparsity
+):
     units = 150
     ordered, random = (
         kept(Moduli(manifold, inhibitor, seed=1, **options), units, sparsity, block_shape)
@@ -29,7 +31,9 @@ def test_order_keeps_cheaper_weights_than_chance_at_equal_sparsity(manifold, inh
     inhibition = Moduli(manifold, inhibitor, seed=1).matrix(units)
     best = np.sort(inhibition, axis=None)[: round((1 - sparsity) * units**2)].mean()
     assert ordered < best + 0.75 * (random - best)
-    if block_shape == (4, 4) and not isinstance(manifold, Sphere):  # its 314 of area are too many for 150 neurons
+    if block_shape == (4, 4) and not isinstance(
+        manifold, Sphere
+    ):  # its 314 of area are too many for 150 neurons
         assert ordered < best + 0.5 * (random - best)
 
 
@@ -42,7 +46,9 @@ def test_the_mask_has_the_sparsity_asked_for(block_shape, units, gates):
     mask = moduli.block_mask(0.9, block_shape, units, gates)
     assert mask.shape == grid.shape and mask.dtype == bool
     assert (mask == mask[:1]).all()
-    assert grid.sparsity(mask) == pytest.approx(0.9, abs=grid.elements.max() / 2 / grid.elements[0].sum())
+    assert grid.sparsity(mask) == pytest.approx(
+        0.9, abs=grid.elements.max() / 2 / grid.elements[0].sum()
+    )
 
 
 def test_live_blocks_are_the_cheapest():
@@ -54,7 +60,10 @@ def test_live_blocks_are_the_cheapest():
 
 
 def test_equal_blocks_are_chosen_by_chance_and_not_by_number():
-    masks = [Moduli(Torus(), np.ones_like, seed=seed).block_mask(0.5, (2, 2), 40)[0] for seed in (0, 0, 1)]
+    masks = [
+        Moduli(Torus(), np.ones_like, seed=seed).block_mask(0.5, (2, 2), 40)[0]
+        for seed in (0, 0, 1)
+    ]
     np.testing.assert_array_equal(masks[0], masks[1])
     assert not np.array_equal(masks[0], masks[2])
     assert 3 < masks[0].sum(axis=0).min() and masks[0].sum(axis=0).max() < 17
@@ -62,12 +71,17 @@ def test_equal_blocks_are_chosen_by_chance_and_not_by_number():
 
 def test_the_size_of_the_only_kernel_is_known():
     moduli = Moduli(Torus(), seed=0)
-    message = "`units` must be given unless kernels of one size have been penalised. Received: units=None, {} sizes so far"
+    message = (
+        "`units` must be given unless kernels of one size have been penalised. Received: "
+        "units=None, {} sizes so far"
+    )
     with pytest.raises(ValueError) as error:
         moduli.block_mask(0.9, (4, 4))
     assert str(error.value) == message.format(0)
     moduli(np.zeros((20, 60)))
-    np.testing.assert_array_equal(moduli.block_mask(0.9, (4, 4)), moduli.block_mask(0.9, (4, 4), 20))
+    np.testing.assert_array_equal(
+        moduli.block_mask(0.9, (4, 4)), moduli.block_mask(0.9, (4, 4), 20)
+    )
     moduli(np.zeros((8, 8)))
     with pytest.raises(ValueError) as error:
         moduli.block_mask(0.9, (4, 4))

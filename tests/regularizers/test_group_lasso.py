@@ -21,7 +21,9 @@ def value_and_gradient(lasso, kernel, **options):
 
 
 @pytest.mark.parametrize("block_shape", [(1, 1), (1, 4), (3, 1), (3, 2), (5, 7), (40, 40)])
-@pytest.mark.parametrize("inputs, units, gates", [(7, 5, 4), (9, 6, 3), (11, 11, 1), (1, 4, 4), (6, 4, 4)])
+@pytest.mark.parametrize(
+    "inputs, units, gates", [(7, 5, 4), (9, 6, 3), (11, 11, 1), (1, 4, 4), (6, 4, 4)]
+)
 def test_it_is_the_sum_of_norms_of_the_blocks_of_each_gate(inputs, units, gates, block_shape):
     kernel = random_kernel(inputs, gates * units)
     kernel[list(blocks_of(kernel.shape, gates, block_shape))[0]] = 0
@@ -32,9 +34,19 @@ def test_it_is_the_sum_of_norms_of_the_blocks_of_each_gate(inputs, units, gates,
 
 
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
-@hypothesis.given(st.integers(1, 13), st.integers(1, 11), st.sampled_from([1, 3]), *[st.tuples(st.integers(1, 3), st.integers(1, 3))] * 2, st.data())
-def test_packed_blocks_have_the_penalty_and_gradient_of_their_parts(inputs, units, gates, part, times, data):
-    """Blocks of a layer that hold several of the lasso's, some of them partial, others outside the kernel."""
+@hypothesis.given(
+    st.integers(1, 13),
+    st.integers(1, 11),
+    st.sampled_from([1, 3]),
+    *[st.tuples(st.integers(1, 3), st.integers(1, 3))] * 2,
+    st.data(),
+)
+def test_packed_blocks_have_the_penalty_and_gradient_of_their_parts(
+    inputs, units, gates, part, times, data
+):
+    """Blocks of a layer that hold several of the lasso's, some of them partial, others outside the
+    kernel.
+    """
     grid = BlockGrid(inputs, units, gates, (part[0] * times[0], part[1] * times[1]))
     live = np.array(data.draw(st.lists(st.booleans(), min_size=grid.count, max_size=grid.count)))
     kernel = random_kernel(inputs, gates * units) * grid.expand(live)
@@ -45,13 +57,17 @@ def test_packed_blocks_have_the_penalty_and_gradient_of_their_parts(inputs, unit
         penalty = lasso.of_packed(values, tf.constant(blocks), grid)
     expected, gradient = group_lasso(kernel, gates, part, 0.7)
     assert float(penalty) == pytest.approx(expected, rel=1e-9)
-    np.testing.assert_allclose(tape.gradient(penalty, values), grid.pack(gradient, np.flatnonzero(live))[0], atol=1e-9)
+    np.testing.assert_allclose(
+        tape.gradient(penalty, values), grid.pack(gradient, np.flatnonzero(live))[0], atol=1e-9
+    )
 
 
 def test_the_gradient_is_that_of_finite_differences():
     kernel = random_kernel(5, 8)
     lasso = GroupLasso(0.3, (2, 3), gates=2)
-    numeric, exact = tf.test.compute_gradient(lambda w: lasso(w), [tf.constant(kernel)], delta=1e-6)[::-1]
+    numeric, exact = tf.test.compute_gradient(
+        lambda w: lasso(w), [tf.constant(kernel)], delta=1e-6
+    )[::-1]
     np.testing.assert_allclose(exact[0], numeric[0], rtol=1e-7, atol=1e-8)
 
 
@@ -70,15 +86,27 @@ def test_second_derivatives_are_those_of_finite_differences():
 
 
 @hypothesis.settings(max_examples=30, deadline=None, derandomize=True)
-@hypothesis.given(st.integers(1, 9), st.integers(1, 7), st.sampled_from([1, 3, 4]), st.tuples(st.integers(1, 6), st.integers(1, 6)), st.floats(1e-3, 1e3))
-def test_it_grows_in_proportion_to_the_weights_and_the_strength(inputs, units, gates, block_shape, factor):
+@hypothesis.given(
+    st.integers(1, 9),
+    st.integers(1, 7),
+    st.sampled_from([1, 3, 4]),
+    st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    st.floats(1e-3, 1e3),
+)
+def test_it_grows_in_proportion_to_the_weights_and_the_strength(
+    inputs, units, gates, block_shape, factor
+):
     kernel = random_kernel(inputs, gates * units)
     once, gradient = value_and_gradient(GroupLasso(0.3, block_shape), kernel, gates=gates)
-    larger, same_gradient = value_and_gradient(GroupLasso(0.3, block_shape), factor * kernel, gates=gates)
+    larger, same_gradient = value_and_gradient(
+        GroupLasso(0.3, block_shape), factor * kernel, gates=gates
+    )
     np.testing.assert_allclose(larger, factor * once, rtol=1e-12)
     np.testing.assert_allclose(same_gradient, gradient, rtol=1e-10)
     np.testing.assert_allclose(np.sum(kernel * gradient), once, rtol=1e-12)  # Euler's theorem
-    np.testing.assert_allclose(GroupLasso(0.3 * factor, block_shape)(kernel, gates=gates), larger, rtol=1e-12)
+    np.testing.assert_allclose(
+        GroupLasso(0.3 * factor, block_shape)(kernel, gates=gates), larger, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("block_shape", [(1, 1), (4, 4), (1, 16), (16, 16), (7, 5)])
@@ -95,7 +123,9 @@ def test_strengths_are_comparable_across_block_shapes(block_shape):
 
 def test_blocks_of_one_are_the_l1_penalty():
     kernel = random_kernel(7, 12)
-    np.testing.assert_allclose(GroupLasso(0.3, (1, 1))(kernel), keras.regularizers.L1(0.3)(kernel), rtol=1e-6)
+    np.testing.assert_allclose(
+        GroupLasso(0.3, (1, 1))(kernel), keras.regularizers.L1(0.3)(kernel), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("size", [1e-17, 1e-3, 1e4, 1e15])
@@ -118,17 +148,25 @@ def test_weights_whose_squares_vanish_are_pulled_no_harder_than_others(size):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("block_shape", [(1, 1), (2, 3)])
 def test_blocks_of_zeros_have_a_gradient_of_zero(dtype, block_shape):
-    penalty, gradient = value_and_gradient(GroupLasso(0.5, block_shape, gates=1), tf.zeros((5, 7), dtype))
-    assert penalty == 0 and not gradient.any() and gradient.dtype == tf.as_dtype(dtype).as_numpy_dtype
+    penalty, gradient = value_and_gradient(
+        GroupLasso(0.5, block_shape, gates=1), tf.zeros((5, 7), dtype)
+    )
+    assert (
+        penalty == 0 and not gradient.any() and gradient.dtype == tf.as_dtype(dtype).as_numpy_dtype
+    )
 
 
 def test_half_precision_is_added_up_in_single():
-    kernel = np.full((64, 64), 1e-4, "float16")  # whose square is not a float16, and of which there are too many
+    kernel = np.full(
+        (64, 64), 1e-4, "float16"
+    )  # whose square is not a float16, and of which there are too many
     penalty, gradient = value_and_gradient(GroupLasso(1.0, gates=1), kernel)
     np.testing.assert_allclose(penalty, 64 * 64 * 1e-4, rtol=1e-3)
     np.testing.assert_allclose(gradient, 1, rtol=1e-3)
     assert penalty.dtype == np.float32 and gradient.dtype == np.float16
-    assert value_and_gradient(GroupLasso(1.0, gates=1), np.full((64, 64), 300, "float16"))[0] == pytest.approx(64 * 64 * 300)
+    assert value_and_gradient(GroupLasso(1.0, gates=1), np.full((64, 64), 300, "float16"))[
+        0
+    ] == pytest.approx(64 * 64 * 300)
 
 
 def test_errors():
@@ -137,21 +175,34 @@ def test_errors():
     assert str(error.value) == "`strength` must be a number of at least 0. Received: strength=-1.0"
     with pytest.raises(ValueError) as error:
         GroupLasso(1.0, (0, 16))
-    assert str(error.value) == "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(0, 16)"
+    assert (
+        str(error.value)
+        == "`block_shape` must be (rows, columns), two integers of at least 1. Received: "
+        "block_shape=(0, 16)"
+    )
     with pytest.raises(ValueError) as error:
         GroupLasso(1.0, gates=0)
     assert str(error.value) == (
-        "`gates` must be None or how many gates stand side by side in the kernel: 4 in an LSTM, 3 in a GRU, else 1. Received: gates=0"
+        "`gates` must be None or how many gates stand side by side in the kernel: 4 in an LSTM, "
+        "3 in a GRU, else 1. Received: gates=0"
     )
     with pytest.raises(ValueError) as error:
         GroupLasso(1.0, (2, 2))(np.zeros(4))
-    assert str(error.value) == "GroupLasso takes kernels [inputs, gates * units]. Received: a kernel of shape (4,)"
+    assert (
+        str(error.value)
+        == "GroupLasso takes kernels [inputs, gates * units]. Received: a kernel of shape (4,)"
+    )
     with pytest.raises(ValueError) as error:
         GroupLasso(1.0, (2, 2), gates=3)(np.zeros((2, 4)))
-    assert str(error.value) == "`gates` of GroupLasso must divide the columns of the kernel. Received: gates=3, a kernel of shape (2, 4)"
+    assert (
+        str(error.value)
+        == "`gates` of GroupLasso must divide the columns of the kernel. Received: gates=3, a "
+        "kernel of shape (2, 4)"
+    )
     with pytest.raises(ValueError) as error:
         GroupLasso(1.0, (4, 4))(np.zeros((24, 24)))
     assert str(error.value) == (
-        "`gates` of GroupLasso cannot be told from a kernel of shape (24, 24), whose gates are cut apart into blocks of 4 columns: pass gates=4 for "
-        "an LSTM, gates=3 for a GRU, gates=1 for any other layer. Received: gates=None"
+        "`gates` of GroupLasso cannot be told from a kernel of shape (24, 24), whose gates are cut "
+        "apart into blocks of 4 columns: pass gates=4 for an LSTM, gates=3 for a GRU, gates=1 for "
+        "any other layer. Received: gates=None"
     )

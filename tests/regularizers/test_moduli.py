@@ -1,4 +1,6 @@
-"""The penalty against plain loops, R against known values, and that it trains, is saved and loaded."""
+"""The penalty against plain loops, R against known values, and that it trains, is saved and
+loaded.
+"""
 
 import keras
 import numpy as np
@@ -37,7 +39,12 @@ def random_kernel(*shape):
 
 
 def small_model(regularizer, layer=keras.layers.GRU, units=11, **options):
-    model = keras.Sequential([keras.Input((2, 5)), layer(units, recurrent_regularizer=regularizer, unroll=True, **options)])
+    model = keras.Sequential(
+        [
+            keras.Input((2, 5)),
+            layer(units, recurrent_regularizer=regularizer, unroll=True, **options),
+        ]
+    )
     model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=True)
     return model
 
@@ -57,7 +64,9 @@ def data():
 )
 def test_inhibitors_at_known_distances(name, known):
     found = INHIBITORS[name](np.array(list(known), np.float64))
-    np.testing.assert_allclose(found, list(known.values()), atol=0.5 if name.startswith("difference") else 1e-9)
+    np.testing.assert_allclose(
+        found, list(known.values()), atol=0.5 if name.startswith("difference") else 1e-9
+    )
 
 
 def test_the_difference_of_gaussians_is_never_negative_and_free_somewhere():
@@ -69,7 +78,10 @@ def test_the_difference_of_gaussians_is_never_negative_and_free_somewhere():
 
 
 @pytest.mark.parametrize("inhibitor", [*INHIBITORS, beyond_two])
-@pytest.mark.parametrize("options", [{}, {"permuted": True}, {"separate": True}, {"placement": "lattice", "order": "patches"}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"permuted": True}, {"separate": True}, {"placement": "lattice", "order": "patches"}],
+)
 @pytest.mark.parametrize("gates", [1, 4])
 def test_it_is_the_mean_of_inhibited_sizes(gates, options, inhibitor):
     moduli = Moduli(KleinBottle(), inhibitor, 0.3, 5, **options)
@@ -84,12 +96,16 @@ def test_it_is_the_mean_of_inhibited_sizes(gates, options, inhibitor):
     if "permuted" not in options:
         source, target = moduli.places(13)
         distances = moduli.manifold.distances(source, target)
-        np.testing.assert_allclose(inhibition, INHIBITORS.get(inhibitor, inhibitor)(distances), rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(
+            inhibition, INHIBITORS.get(inhibitor, inhibitor)(distances), rtol=1e-5, atol=1e-4
+        )
 
 
 def test_the_gradient_is_that_of_finite_differences():
     moduli = Moduli(Sphere(), "ripple", 0.3, 1)
-    numeric, exact = tf.test.compute_gradient(moduli, [tf.constant(random_kernel(6, 18))], delta=1e-6)[::-1]
+    numeric, exact = tf.test.compute_gradient(
+        moduli, [tf.constant(random_kernel(6, 18))], delta=1e-6
+    )[::-1]
     np.testing.assert_allclose(exact[0], numeric[0], atol=1e-8)
 
 
@@ -101,13 +117,21 @@ def test_a_weight_of_zero_is_not_pulled():
 def test_l1_is_the_control_with_an_inhibition_of_one():
     kernel = random_kernel(6, 18)
     one = Moduli(Torus(), tf.ones_like, 0.3, 0)
-    np.testing.assert_allclose(value_and_gradient(L1(0.3), kernel)[1], value_and_gradient(one, kernel)[1], rtol=1e-12)
-    assert float(L1(0.3)(kernel)) == pytest.approx(0.3 * np.abs(kernel).mean()) == pytest.approx(float(one(kernel)))
+    np.testing.assert_allclose(
+        value_and_gradient(L1(0.3), kernel)[1], value_and_gradient(one, kernel)[1], rtol=1e-12
+    )
+    assert (
+        float(L1(0.3)(kernel))
+        == pytest.approx(0.3 * np.abs(kernel).mean())
+        == pytest.approx(float(one(kernel)))
+    )
     assert L1.from_config(L1(0.3).get_config()).get_config() == {"strength": 0.3}
 
 
 def test_the_permuted_control_has_the_same_histogram_and_no_geometry():
-    own, permuted = (Moduli(Torus(), seed=3, permuted=permuted).matrix(40) for permuted in (False, True))
+    own, permuted = (
+        Moduli(Torus(), seed=3, permuted=permuted).matrix(40) for permuted in (False, True)
+    )
     np.testing.assert_array_equal(np.sort(own, axis=None), np.sort(permuted, axis=None))
     np.testing.assert_allclose(own, own.T, rtol=1e-6)
     assert abs(np.corrcoef(own.ravel(), permuted.ravel())[0, 1]) < 0.1
@@ -135,14 +159,24 @@ def test_places_follow_the_seed():
 
 
 @pytest.mark.parametrize(
-    "layer, storage", [(keras.layers.LSTM, None), (keras.layers.SimpleRNN, None), (ksr.layers.BlockSparseGRU, "masked"), (ksr.layers.BlockSparseGRU, "packed")]
+    "layer, storage",
+    [
+        (keras.layers.LSTM, None),
+        (keras.layers.SimpleRNN, None),
+        (ksr.layers.BlockSparseGRU, "masked"),
+        (ksr.layers.BlockSparseGRU, "packed"),
+    ],
 )
 def test_fit_pulls_at_dear_weights(layer, storage):
     keras.utils.set_random_seed(0)
     options = {"block_shape": (4, 4), "storage": storage, "sparsity": 0.4} if storage else {}
     moduli = Moduli(Line(), beyond_two, 300.0)
     model = small_model(moduli, layer, **options)
-    weights = lambda: model.layers[0].dense_kernels()[1] if options else model.layers[0].cell.recurrent_kernel.numpy()  # noqa: E731
+    weights = lambda: (
+        model.layers[0].dense_kernels()[1]
+        if options
+        else model.layers[0].cell.recurrent_kernel.numpy()
+    )
     before = weights()
     model.fit(*data(), batch_size=4, epochs=2, verbose=0)
     gates = before.shape[1] // 11
@@ -162,7 +196,9 @@ def test_the_penalty_of_a_packed_kernel_is_that_of_the_dense_one(inputs, units, 
     values, blocks = grid.pack(kernel)
     packed = moduli.of_packed(tf.constant(values), tf.constant(blocks), grid)
     assert float(packed) == pytest.approx(float(moduli(kernel)), rel=1e-9)
-    assert float(L1(0.3).of_packed(tf.constant(values), None, grid)) == pytest.approx(float(L1(0.3)(kernel)), rel=1e-9)
+    assert float(L1(0.3).of_packed(tf.constant(values), None, grid)) == pytest.approx(
+        float(L1(0.3)(kernel)), rel=1e-9
+    )
     assert moduli.block_mask(0.5, (2, 2)).shape == (1, -(-units // 2), -(-inputs // 2))
 
 
@@ -171,8 +207,22 @@ def test_a_masked_layer_is_trained_as_a_keras_layer_is():
     kernels = []
     for layer in (ksr.layers.BlockSparseSimpleRNN, keras.layers.SimpleRNN):
         keras.utils.set_random_seed(0)
-        options = {"block_shape": (4, 4), "storage": "masked"} if layer is ksr.layers.BlockSparseSimpleRNN else {}
-        model = keras.Sequential([keras.Input((2, 5)), layer(11, recurrent_regularizer=Moduli(Torus(), strength=1.0, seed=0), unroll=True, **options)])
+        options = (
+            {"block_shape": (4, 4), "storage": "masked"}
+            if layer is ksr.layers.BlockSparseSimpleRNN
+            else {}
+        )
+        model = keras.Sequential(
+            [
+                keras.Input((2, 5)),
+                layer(
+                    11,
+                    recurrent_regularizer=Moduli(Torus(), strength=1.0, seed=0),
+                    unroll=True,
+                    **options,
+                ),
+            ]
+        )
         model.compile(keras.optimizers.SGD(0.1), "mse")
         for one, variable in enumerate(model.weights[:3]):
             variable.assign(np.random.default_rng(one).normal(size=variable.shape))
@@ -181,7 +231,11 @@ def test_a_masked_layer_is_trained_as_a_keras_layer_is():
     np.testing.assert_allclose(*kernels, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"seed": 3}, {}, {"permuted": True}, {"placement": "lattice", "order": "patches"}], ids=repr)
+@pytest.mark.parametrize(
+    "options",
+    [{"seed": 3}, {}, {"permuted": True}, {"placement": "lattice", "order": "patches"}],
+    ids=repr,
+)
 def test_a_saved_model_is_loaded_with_the_same_places(tmp_path, options):
     model = small_model(Moduli(Torus(3), beyond_two, 0.2, **options), keras.layers.SimpleRNN, 60)
     model.fit(*data(), verbose=0)
@@ -213,20 +267,30 @@ def test_the_strength_can_change_while_it_is_compiled():
 def test_kernels_of_other_dtypes(dtype):
     kernel = tf.cast(random_kernel(9, 27), dtype)
     moduli = Moduli(Circle(), seed=0)
-    assert float(moduli(kernel)) == pytest.approx(float(moduli(tf.cast(kernel, "float32"))), rel=1e-6)
+    assert float(moduli(kernel)) == pytest.approx(
+        float(moduli(tf.cast(kernel, "float32"))), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"manifold": Torus}, f"`manifold` must be a manifold of keras_sparse_rnn.manifolds, such as Torus(). Received: manifold={Torus!r}"),
+        (
+            {"manifold": Torus},
+            "`manifold` must be a manifold of keras_sparse_rnn.manifolds, such as Torus(). "
+            f"Received: manifold={Torus!r}",
+        ),
         (
             {"inhibitor": "dog"},
-            "`inhibitor` must be a function of distances or one of 'diffusion', 'gauss', 'difference_of_gaussians', 'ripple'. Received: inhibitor='dog'",
+            "`inhibitor` must be a function of distances or one of 'diffusion', 'gauss', "
+            "'difference_of_gaussians', 'ripple'. Received: inhibitor='dog'",
         ),
         ({"strength": -1}, "`strength` must be a number of at least 0. Received: strength=-1"),
         ({"seed": 1.5}, "`seed` must be None or an integer of at least 0. Received: seed=1.5"),
-        ({"placement": "grid"}, "`placement` must be one of 'random', 'lattice'. Received: placement='grid'"),
+        (
+            {"placement": "grid"},
+            "`placement` must be one of 'random', 'lattice'. Received: placement='grid'",
+        ),
         ({"order": "hilbert"}, "`order` must be one of None, 'patches'. Received: order='hilbert'"),
         ({"permuted": 1}, "`permuted` must be True or False. Received: permuted=1"),
         ({"separate": None}, "`separate` must be True or False. Received: separate=None"),
@@ -244,22 +308,33 @@ def test_arguments_are_checked(arguments, message):
         (
             {},
             (5, 21),
-            "`separate` must be True for a kernel whose rows and columns are not the same neurons: without it there are as many rows as columns in "
-            "a gate. Received: separate=False, 5 rows and 21 columns",
+            "`separate` must be True for a kernel whose rows and columns are not the same neurons: "
+            "without it there are as many rows as columns in a gate. Received: separate=False, 5 "
+            "rows and 21 columns",
         ),
-        ({}, (5, 5, 5), "Moduli takes kernels [inputs, gates * units]. Received: a kernel of shape (5, 5, 5)"),
-        ({"gates": 2}, (5, 5), "`gates` of Moduli must divide the columns of the kernel. Received: gates=2, a kernel of shape (5, 5)"),
+        (
+            {},
+            (5, 5, 5),
+            "Moduli takes kernels [inputs, gates * units]. Received: a kernel of shape (5, 5, 5)",
+        ),
+        (
+            {"gates": 2},
+            (5, 5),
+            "`gates` of Moduli must divide the columns of the kernel. Received: gates=2, a "
+            "kernel of shape (5, 5)",
+        ),
         (
             {"separate": True},
             (5, 20),
-            "`gates` must be given with separate=True, for the shape (5, 20) of the kernel does not tell it: 4 for an LSTM, 3 for a GRU, 1 for any "
-            "other layer. Received: gates=None",
+            "`gates` must be given with separate=True, for the shape (5, 20) of the kernel does "
+            "not tell it: 4 for an LSTM, 3 for a GRU, 1 for any other layer. Received: gates=None",
         ),
         (
             {"inhibitor": tf.negative, "placement": "lattice"},
             (2, 2),
-            "`inhibitor` must return a finite number of at least 0 for each distance, in an array of the same shape. Received: for distances of "
-            "shape (2, 2), numbers from -5.0 to -0.0 of shape (2, 2)",
+            "`inhibitor` must return a finite number of at least 0 for each distance, in an array "
+            "of the same shape. Received: for distances of shape (2, 2), numbers from -5.0 to -0.0 "
+            "of shape (2, 2)",
         ),
     ],
 )

@@ -1,4 +1,6 @@
-"""Models compute the same with their units in another order, train on the same, and say what cannot be followed."""
+"""Models compute the same with their units in another order, train on the same, and say what cannot
+be followed.
+"""
 
 import keras
 import numpy as np
@@ -68,7 +70,9 @@ def test_the_predictions_stay(make):
     model = functional(make)
     before, weights = model(X), [w.numpy() for w in model.weights]
     orders = ksr.reorder_units(model)
-    assert list(orders) == [kernel.path for kernel in find_kernels(model) if kernel.role == "recurrent_kernel"]
+    assert list(orders) == [
+        kernel.path for kernel in find_kernels(model) if kernel.role == "recurrent_kernel"
+    ]
     assert all(not np.array_equal(order, np.arange(order.size)) for order in orders.values())
     after = model(X)
     for a, b in zip(keras.tree.flatten(before), keras.tree.flatten(after)):
@@ -107,7 +111,9 @@ def test_the_order_is_that_of_the_importance():
     cell.recurrent_kernel.assign(weights.reshape(7, 21))
     (order,) = ksr.reorder_units(model).values()
     assert order.tolist() == [2, 4, 5, 6, 0, 3, 1]
-    np.testing.assert_allclose(cell.recurrent_kernel.numpy(), weights[order][:, :, order].reshape(7, 21), rtol=1e-6)
+    np.testing.assert_allclose(
+        cell.recurrent_kernel.numpy(), weights[order][:, :, order].reshape(7, 21), rtol=1e-6
+    )
     assert (np.diff(np.abs(cell.recurrent_kernel.numpy()).reshape(7, 3, 7).sum((1, 2))) < 0).all()
 
 
@@ -118,7 +124,12 @@ def test_any_criterion_can_say_what_a_weight_is_worth():
     before = model(X)
     cell = model.get_layer("a").cell
     (velocity,) = [v for v in model.optimizer.variables if "recurrent_kernel_velocity" in v.path]
-    saliency = (cell.recurrent_kernel.numpy() ** 2 * velocity.numpy()).reshape(7, 4, 7).transpose(1, 0, 2).astype("float64")
+    saliency = (
+        (cell.recurrent_kernel.numpy() ** 2 * velocity.numpy())
+        .reshape(7, 4, 7)
+        .transpose(1, 0, 2)
+        .astype("float64")
+    )
     (order,) = ksr.reorder_units(model, criterion=ksr.criteria.Fisher()).values()
     np.testing.assert_array_equal(order, by_importance(saliency))
     np.testing.assert_allclose(before, model(X), rtol=2e-6)
@@ -155,7 +166,9 @@ def test_only_the_selected_layers_change():
 
 def test_states_between_batches_move_along():
     inputs = keras.Input(batch_shape=(6, 4, 5))
-    model = randomized(keras.Model(inputs, layers.Dense(2)(layers.LSTM(7, stateful=True, name="a")(inputs))))
+    model = randomized(
+        keras.Model(inputs, layers.Dense(2)(layers.LSTM(7, stateful=True, name="a")(inputs)))
+    )
     model.predict_on_batch(X)
     state = [v.numpy() for v in model.get_layer("a").states]
     expected = model.predict_on_batch(X)
@@ -200,13 +213,32 @@ def shared(x):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (residual, "the units of a/lstm_cell are read by 'add' (Add), through which they cannot be followed"),
+        (
+            residual,
+            "the units of a/lstm_cell are read by 'add' (Add), through which they cannot be "
+            "followed",
+        ),
         (out, "the units of a/lstm_cell are outputs of the model"),
-        (convolved, "the units of a/lstm_cell are read by 'conv1d' (Conv1D), through which they cannot be followed"),
-        (summed, "the units of both/forward_lstm/lstm_cell are merged by 'both' with merge_mode='sum'"),
+        (
+            convolved,
+            "the units of a/lstm_cell are read by 'conv1d' (Conv1D), through which they cannot "
+            "be followed",
+        ),
+        (
+            summed,
+            "the units of both/forward_lstm/lstm_cell are merged by 'both' with merge_mode='sum'",
+        ),
         (encoder, "the units of a/lstm_cell are the initial state of 'b'"),
-        (nested, "the units of inner/a/lstm_cell are inside another layer or model, where their readers cannot be followed"),
-        (shared, "the units of a/lstm_cell are read by head/kernel, which reads something else in another place"),
+        (
+            nested,
+            "the units of inner/a/lstm_cell are inside another layer or model, where their "
+            "readers cannot be followed",
+        ),
+        (
+            shared,
+            "the units of a/lstm_cell are read by head/kernel, which reads something else in "
+            "another place",
+        ),
     ],
 )
 def test_what_cannot_be_followed(make, message):
@@ -214,7 +246,11 @@ def test_what_cannot_be_followed(make, message):
     before = model.get_weights()
     with pytest.raises(ValueError) as error:
         ksr.reorder_units(model)
-    assert str(error.value) == f"`layers` must be layers whose readers can be followed: {message}. Leave this layer out with `layers`."
+    assert (
+        str(error.value)
+        == f"`layers` must be layers whose readers can be followed: {message}. Leave this layer "
+        "out with `layers`."
+    )
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
 
 
@@ -229,5 +265,7 @@ def test_a_model_without_a_graph():
 
     model = Own()
     model(X)
-    with pytest.raises(ValueError, match="`model` must be Sequential or functional: .* Received: a Own"):
+    with pytest.raises(
+        ValueError, match="`model` must be Sequential or functional: .* Received: a Own"
+    ):
         ksr.reorder_units(model)

@@ -9,20 +9,27 @@ RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
 
 
 def prune(model, block_shape=(4, 4), sparsity=0.6, seed=0):
-    """Gives every recurrent layer random weights, no bias zero, and zero blocks; every other layer random weights. Returns `model`."""
+    """Gives every recurrent layer random weights, no bias zero, and zero blocks; every other layer
+    random weights. Returns `model`.
+    """
     generator = np.random.default_rng(seed)
     for layer in model._flatten_layers(include_self=False):
         if isinstance(layer, RECURRENT):
             weights = [
-                generator.normal(scale=0.3, size=weight.shape).astype("float32") for weight in layer.get_weights()
+                generator.normal(scale=0.3, size=weight.shape).astype("float32")
+                for weight in layer.get_weights()
             ]
             gates = weights[1].shape[1] // weights[1].shape[0]
             for index in (0, 1):
                 grid = Block(block_shape).grid(weights[index].shape, gates)
-                weights[index] *= grid.expand(Block(block_shape).keep(grid, weights[index], sparsity))
+                weights[index] *= grid.expand(
+                    Block(block_shape).keep(grid, weights[index], sparsity)
+                )
             layer.set_weights(weights)
         elif isinstance(layer, keras.layers.Dense):
-            layer.set_weights([generator.normal(scale=0.3, size=weight.shape) for weight in layer.get_weights()])
+            layer.set_weights(
+                [generator.normal(scale=0.3, size=weight.shape) for weight in layer.get_weights()]
+            )
     return model
 
 
@@ -32,18 +39,27 @@ def data(model, batch=6, seed=0):
 
     def of(tensor):
         first, *others = tensor.shape
-        shape = [batch if first is None else first, *(5 if size is None else size for size in others)]
+        shape = [
+            batch if first is None else first,
+            *(5 if size is None else size for size in others),
+        ]
         if "int" in str(tensor.dtype):
             return generator.integers(0, 7, shape).astype("int32")
         return generator.normal(size=shape).astype("float32")
 
-    return of(model.inputs[0]) if isinstance(model, keras.Sequential) else keras.tree.map_structure(of, model.input)
+    return (
+        of(model.inputs[0])
+        if isinstance(model, keras.Sequential)
+        else keras.tree.map_structure(of, model.input)
+    )
 
 
 def targets(model, x, seed=1):
     """Random targets of a model, in the structure of its outputs."""
     generator = np.random.default_rng(seed)
-    return keras.tree.map_structure(lambda out: generator.normal(size=out.shape).astype("float32"), model(x))
+    return keras.tree.map_structure(
+        lambda out: generator.normal(size=out.shape).astype("float32"), model(x)
+    )
 
 
 def largest_difference(one, other):

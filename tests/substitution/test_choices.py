@@ -15,7 +15,9 @@ from keras_sparse_rnn.substitution.block_shapes import RELATIVE_COST, best_block
 
 
 def lstm_model(units=32, inputs=32):
-    return keras.Sequential([keras.Input((4, inputs)), layers.LSTM(units, name="it"), layers.Dense(3, name="head")])
+    return keras.Sequential(
+        [keras.Input((4, inputs)), layers.LSTM(units, name="it"), layers.Dense(3, name="head")]
+    )
 
 
 @pytest.mark.parametrize("block_shape", RELATIVE_COST)
@@ -31,15 +33,22 @@ def test_each_kernel_has_its_own_block_shape():
     kernel, recurrent_kernel, bias = model.layers[0].get_weights()
     grid = Block((16, 16)).grid(recurrent_kernel.shape, 4)
     dense = np.random.default_rng(0).normal(size=recurrent_kernel.shape)
-    model.layers[0].set_weights([kernel, dense * grid.expand(Block((16, 16)).keep(grid, dense, 0.5)), bias])
+    model.layers[0].set_weights(
+        [kernel, dense * grid.expand(Block((16, 16)).keep(grid, dense, 0.5)), bias]
+    )
     sparse = substitute(model)
-    assert (sparse.layers[0].block_shape, sparse.layers[0].recurrent_block_shape) == ((1, 16), (16, 16))
+    assert (sparse.layers[0].block_shape, sparse.layers[0].recurrent_block_shape) == (
+        (1, 16),
+        (16, 16),
+    )
     assert largest_difference(model(data(model)), sparse(data(model))) < 1e-5
     assert substitute(sparse).layers[0].recurrent_block_shape == (16, 16)
     assert substitute(sparse, (8, 8)).layers[0].recurrent_block_shape is None
 
 
-@pytest.mark.parametrize("shape, gates, expected", [((3, 4), 4, (1, 1)), ((5, 9), 3, (4, 1)), ((1, 36), 4, (1, 8))])
+@pytest.mark.parametrize(
+    "shape, gates, expected", [((3, 4), 4, (1, 1)), ((5, 9), 3, (4, 1)), ((1, 36), 4, (1, 8))]
+)
 def test_block_shapes_that_do_not_fit_are_not_chosen(shape, gates, expected):
     assert best_block_shape(np.ones(shape), gates) == expected
 
@@ -53,14 +62,21 @@ def test_small_layers_are_substituted_too():
 def test_layers_without_zero_blocks_are_left_and_named():
     model = prune(
         keras.Sequential(
-            [keras.Input((4, 8)), layers.LSTM(8, return_sequences=True, name="full"), layers.GRU(8, name="half")]
+            [
+                keras.Input((4, 8)),
+                layers.LSTM(8, return_sequences=True, name="full"),
+                layers.GRU(8, name="half"),
+            ]
         )
     )
-    model.get_layer("full").set_weights([np.ones_like(weight) for weight in model.get_layer("full").get_weights()])
+    model.get_layer("full").set_weights(
+        [np.ones_like(weight) for weight in model.get_layer("full").get_weights()]
+    )
     with pytest.warns(UserWarning) as warned:
         sparse = substitute(model)
     assert [str(one.message) for one in warned] == [
-        "substitute: no block of any common shape is zero in 'full': left as it is, for nothing would be gained. Prune it first."
+        "substitute: no block of any common shape is zero in 'full': left as it is, for nothing "
+        "would be gained. Prune it first."
     ]
     assert [type(layer) for layer in sparse.layers] == [layers.LSTM, BlockSparseGRU]
     with pytest.warns(UserWarning, match=r"no block of \(2, 2\) is zero in 'full'"):
@@ -84,14 +100,22 @@ def test_what_cannot_be_substituted_is_left_and_named():
 
     x = keras.Input((4, 8))
     stacked = layers.RNN([layers.LSTMCell(5), layers.GRUCell(4)], name="cells")(x)
-    images = layers.ConvLSTM1D(2, 3, name="conv", return_sequences=True)(keras.ops.expand_dims(x, -1))
-    outputs = [layers.LSTM(8, name="plain")(x), stacked, images, Encoder(name="custom")(x), Own(3, name="own")(x)]
+    images = layers.ConvLSTM1D(2, 3, name="conv", return_sequences=True)(
+        keras.ops.expand_dims(x, -1)
+    )
+    outputs = [
+        layers.LSTM(8, name="plain")(x),
+        stacked,
+        images,
+        Encoder(name="custom")(x),
+        Own(3, name="own")(x),
+    ]
     model = prune(keras.Model(x, outputs))
     with pytest.warns(UserWarning) as warned:
         sparse = substitute(model, (4, 4))
     assert [str(one.message) for one in warned] == [
-        "substitute: only keras.layers.LSTM, GRU and SimpleRNN can be substituted, outside custom layers: 'cells' (RNN), 'conv' (ConvLSTM1D), "
-        "'hidden' (LSTM), 'own' (Own) left as it is."
+        "substitute: only keras.layers.LSTM, GRU and SimpleRNN can be substituted, outside custom "
+        "layers: 'cells' (RNN), 'conv' (ConvLSTM1D), 'hidden' (LSTM), 'own' (Own) left as it is."
     ]
     assert type(sparse.get_layer("plain")) is BlockSparseLSTM
     assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
@@ -111,7 +135,11 @@ def test_dense_layers_are_substituted_when_asked():
 
 def test_options_reach_the_layers():
     layer = substitute(prune(lstm_model()), (8, 4), "masked", "reference").get_layer("it")
-    assert (layer.block_shape, layer.storage, layer.kernel_choice) == ((8, 4), "masked", "reference")
+    assert (layer.block_shape, layer.storage, layer.kernel_choice) == (
+        (8, 4),
+        "masked",
+        "reference",
+    )
 
 
 def test_to_dense_of_a_plain_model_is_a_copy():
@@ -141,17 +169,21 @@ class Subclassed(keras.Model):
 
 
 REFUSED = [
-    (lambda: "model.keras", "`model` must be a keras.Model. Received: model='model.keras' of type str"),
+    (
+        lambda: "model.keras",
+        "`model` must be a keras.Model. Received: model='model.keras' of type str",
+    ),
     (
         Subclassed,
-        "`model` must be a Sequential or functional model: what a subclassed model computes stands in its code, which cannot be rebuilt. "
-        "Build its layers as keras_sparse_rnn.layers.BlockSparseLSTM (GRU, SimpleRNN) in the class itself. "
-        "Received: the model 'mine' of class Subclassed",
+        "`model` must be a Sequential or functional model: what a subclassed model computes stands "
+        "in its code, which cannot be rebuilt. Build its layers as "
+        "keras_sparse_rnn.layers.BlockSparseLSTM (GRU, SimpleRNN) in the class itself. Received: "
+        "the model 'mine' of class Subclassed",
     ),
     (
         lambda: keras.Sequential([layers.LSTM(8)], name="late"),
-        "`model` must be built, for its weights decide which blocks live: give it an Input, or call it once. "
-        "Received: the model 'late', which is not built",
+        "`model` must be built, for its weights decide which blocks live: give it an Input, or "
+        "call it once. Received: the model 'late', which is not built",
     ),
 ]
 
@@ -168,7 +200,8 @@ def test_refuses_a_model_without_recurrent_layers():
     with pytest.raises(ValueError) as error:
         substitute(keras.Sequential([keras.Input((3,)), layers.Dense(2)], name="flat"))
     assert str(error.value) == (
-        "`model` must have a recurrent layer (LSTM, GRU or SimpleRNN) to substitute. Received: the model 'flat' with layers of ['Dense']"
+        "`model` must have a recurrent layer (LSTM, GRU or SimpleRNN) to substitute. Received: "
+        "the model 'flat' with layers of ['Dense']"
     )
 
 
@@ -177,15 +210,23 @@ def test_refuses_a_model_without_recurrent_layers():
     [
         (
             {"block_shape": (4, 0)},
-            "`block_shape` must be (rows, columns), two integers of at least 1. Received: block_shape=(4, 0)",
+            "`block_shape` must be (rows, columns), two integers of at least 1. Received: "
+            "block_shape=(4, 0)",
         ),
         (
             {"block_shape": (33, 4)},
-            "The layer 'it' cannot be substituted: `block_shape` must not be larger than one gate of the kernel that it cuts: recurrent_kernel "
-            "has (inputs, units) = (32, 32) per gate. Received: block_shape=(33, 4)",
+            "The layer 'it' cannot be substituted: `block_shape` must not be larger than one gate "
+            "of the kernel that it cuts: recurrent_kernel has (inputs, units) = (32, 32) per gate. "
+            "Received: block_shape=(33, 4)",
         ),
-        ({"storage": "sparse"}, "`storage` must be one of 'packed', 'masked'. Received: storage='sparse'"),
-        ({"kernel": "fast"}, "`kernel` must be one of 'auto', 'native', 'reference'. Received: kernel='fast'"),
+        (
+            {"storage": "sparse"},
+            "`storage` must be one of 'packed', 'masked'. Received: storage='sparse'",
+        ),
+        (
+            {"kernel": "fast"},
+            "`kernel` must be one of 'auto', 'native', 'reference'. Received: kernel='fast'",
+        ),
     ],
 )
 def test_refuses_arguments_and_leaves_the_model_alone(arguments, message):
@@ -210,7 +251,9 @@ def test_a_layer_that_cannot_be_copied_is_named_and_the_model_stays_compiled():
     x = keras.Input((4, 8))
     model = prune(keras.Model(x, Unsaved(object())(layers.LSTM(8)(x))))
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="The layer 'table' of class Unsaved cannot be copied from its config"):
+    with pytest.raises(
+        ValueError, match="The layer 'table' of class Unsaved cannot be copied from its config"
+    ):
         substitute(model, (4, 4))
     assert model.compiled
 
@@ -228,11 +271,18 @@ def test_a_kernel_as_it_was_initialized_is_not_pruned(initializer):
     assert list(sparse.layers[0].recurrent_kernel_blocks.numpy()) == list(range(9))
     again = substitute(sparse, (8, 8))
     assert list(again.layers[0].recurrent_kernel_blocks.numpy()) == list(range(4))
-    assert largest_difference(again.predict(data(model), verbose=0), model.predict(data(model), verbose=0)) < 3e-6
+    assert (
+        largest_difference(
+            again.predict(data(model), verbose=0), model.predict(data(model), verbose=0)
+        )
+        < 3e-6
+    )
 
 
 def test_packed_layers_keep_their_pattern_while_their_weights_are_zero():
     fresh = BlockSparseGRU(8, (4, 4), sparsity=0.5, recurrent_initializer="zeros", seed=1)
     model = keras.Sequential([keras.Input((4, 8)), fresh])
     expected = fresh.recurrent_kernel_blocks.numpy()
-    np.testing.assert_array_equal(substitute(model).layers[0].recurrent_kernel_blocks.numpy(), expected)
+    np.testing.assert_array_equal(
+        substitute(model).layers[0].recurrent_kernel_blocks.numpy(), expected
+    )

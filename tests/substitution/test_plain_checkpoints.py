@@ -29,7 +29,9 @@ def test_weights_trained_in_masked_storage_load_into_the_keras_model(tmp_path):
     assert isinstance(model.layers[1].forward_layer, BlockSparseLSTM)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     x = np.random.default_rng(0).integers(0, SYMBOLS, (24, TIME))
-    pruning = callbacks.BlockPruning(schedules.PolynomialDecay(0.0, 0.75, 2, 9), block_shape=(8, 8), frequency=2)
+    pruning = callbacks.BlockPruning(
+        schedules.PolynomialDecay(0.0, 0.75, 2, 9), block_shape=(8, 8), frequency=2
+    )
     model.fit(x, x[:, 0], batch_size=4, epochs=2, verbose=0, callbacks=[pruning])
 
     to_dense(model).save_weights(tmp_path / "pruned.weights.h5")
@@ -39,9 +41,23 @@ def test_weights_trained_in_masked_storage_load_into_the_keras_model(tmp_path):
     loaded = keras.models.load_model(tmp_path / "pruned.keras")
     expected = model.predict(x, verbose=0)
     for one in (plain, loaded):
-        assert type(one.layers[1].forward_layer) is keras.layers.LSTM and type(one.layers[2]) is keras.layers.GRU
-        assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), model.get_weights(), strict=True))
+        assert (
+            type(one.layers[1].forward_layer) is keras.layers.LSTM
+            and type(one.layers[2]) is keras.layers.GRU
+        )
+        assert all(
+            np.array_equal(a, b)
+            for a, b in zip(one.get_weights(), model.get_weights(), strict=True)
+        )
         np.testing.assert_allclose(one.predict(x, verbose=0), expected, rtol=0, atol=3e-6)
-        kernels = [one.layers[1].forward_layer.cell, one.layers[1].backward_layer.cell, one.layers[2].cell]
-        for kernel in (variable.numpy() for cell in kernels for variable in (cell.kernel, cell.recurrent_kernel)):
+        kernels = [
+            one.layers[1].forward_layer.cell,
+            one.layers[1].backward_layer.cell,
+            one.layers[2].cell,
+        ]
+        for kernel in (
+            variable.numpy()
+            for cell in kernels
+            for variable in (cell.kernel, cell.recurrent_kernel)
+        ):
             assert 0.7 < np.mean(kernel == 0) < 0.8

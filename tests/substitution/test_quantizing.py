@@ -1,4 +1,6 @@
-"""`substitute(model, weights=...)`: a trained model becomes one that predicts nearly the same from fewer bytes."""
+"""`substitute(model, weights=...)`: a trained model becomes one that predicts nearly the same from
+fewer bytes.
+"""
 
 import keras
 import numpy as np
@@ -23,7 +25,13 @@ def pruned_model():
         ]
     )
     block = patterns.Block(BLOCK)
-    for layer, gates in ((model.layers[0].forward_layer, 4), (model.layers[0].backward_layer, 4), (model.layers[1], 3), (model.layers[2], 1), (model.layers[3], 1)):
+    for layer, gates in (
+        (model.layers[0].forward_layer, 4),
+        (model.layers[0].backward_layer, 4),
+        (model.layers[1], 3),
+        (model.layers[2], 1),
+        (model.layers[3], 1),
+    ):
         new = []
         for array in layer.get_weights():
             if array.ndim == 2 and array.shape[0] > 2:
@@ -46,7 +54,11 @@ def test_predictions_stay_near(weights, tolerance):
     error = np.abs(sparse(inputs()) - expected).max()
     assert 0 < error < tolerance * np.abs(expected).max()
     assert all(layer.weights_choice == weights for layer in sparse.layers[1:])
-    assert all(variable.dtype == weights for variable in sparse.variables if variable.name.endswith("_values"))
+    assert all(
+        variable.dtype == weights
+        for variable in sparse.variables
+        if variable.name.endswith("_values")
+    )
 
 
 @types
@@ -54,7 +66,9 @@ def test_to_dense_gives_the_dequantised_model(weights, tolerance):
     sparse = ksr.substitute(pruned_model(), BLOCK, dense=True, weights=weights)
     dense = ksr.to_dense(sparse)
     np.testing.assert_allclose(dense(inputs()), sparse(inputs()), atol=1e-5)
-    assert [type(layer) for layer in dense.layers] == [type(layer) for layer in pruned_model().layers]
+    assert [type(layer) for layer in dense.layers] == [
+        type(layer) for layer in pruned_model().layers
+    ]
     assert len(dense.trainable_variables) == len(pruned_model().trainable_variables)
     # Back to float, and quantised once more, it is what it was.
     again = ksr.substitute(ksr.substitute(sparse, weights="float32"), weights=weights)
@@ -78,7 +92,10 @@ def test_a_compiled_and_trained_model():
 
 def test_report_counts_the_bytes_held():
     model = pruned_model()
-    rows = {weights: ksr.report(ksr.substitute(model, BLOCK, weights=weights), console=False).rows for weights in ("float32", "bfloat16", "int8")}
+    rows = {
+        weights: ksr.report(ksr.substitute(model, BLOCK, weights=weights), console=False).rows
+        for weights in ("float32", "bfloat16", "int8")
+    }
     for float_row, half, quarter in zip(*rows.values()):
         if not float_row.block_sparse:
             continue

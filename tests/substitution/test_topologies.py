@@ -1,4 +1,6 @@
-"""`substitute` and `to_dense` over models of many shapes: same predictions, same names, and the original untouched."""
+"""`substitute` and `to_dense` over models of many shapes: same predictions, same names, and the
+original untouched.
+"""
 
 import keras
 import numpy as np
@@ -15,21 +17,32 @@ SPARSE = (BlockSparseGRU, BlockSparseLSTM, BlockSparseSimpleRNN)
 
 def sequential():
     return keras.Sequential(
-        [keras.Input((None, 7)), layers.LSTM(13, return_sequences=True), layers.GRU(11), layers.Dense(3)]
+        [
+            keras.Input((None, 7)),
+            layers.LSTM(13, return_sequences=True),
+            layers.GRU(11),
+            layers.Dense(3),
+        ]
     )
 
 
 def sequential_built_late():
-    model = keras.Sequential([layers.SimpleRNN(13, return_sequences=True, activation="relu"), layers.LSTM(9)])
+    model = keras.Sequential(
+        [layers.SimpleRNN(13, return_sequences=True, activation="relu"), layers.LSTM(9)]
+    )
     model.build((None, 4, 6))
     return model
 
 
 def bidirectional():
     x = keras.Input((5, 7))
-    h = layers.Bidirectional(layers.LSTM(9, return_sequences=True), merge_mode="sum", name="first")(x)
+    h = layers.Bidirectional(layers.LSTM(9, return_sequences=True), merge_mode="sum", name="first")(
+        x
+    )
     backward = layers.GRU(8, go_backwards=True, return_sequences=True, name="other_way")
-    h = layers.Bidirectional(layers.GRU(8, return_sequences=True), backward_layer=backward, name="second")(h)
+    h = layers.Bidirectional(
+        layers.GRU(8, return_sequences=True), backward_layer=backward, name="second"
+    )(h)
     h, *states = layers.Bidirectional(layers.LSTM(6, return_state=True), name="third")(h)
     return keras.Model(x, [h, *states])
 
@@ -50,7 +63,9 @@ def shared():
 
 
 def nested():
-    encoder = keras.Sequential([keras.Input((None, 6)), layers.GRU(9, return_sequences=True)], name="encoder")
+    encoder = keras.Sequential(
+        [keras.Input((None, 6)), layers.GRU(9, return_sequences=True)], name="encoder"
+    )
     x = keras.Input((None, 9))
     head = keras.Model(x, layers.Dense(2)(layers.SimpleRNN(8)(keras.ops.tanh(x))), name="head")
     x = keras.Input((5, 6))
@@ -76,7 +91,9 @@ def masked():
 
 
 def stateful():
-    return keras.Sequential([keras.Input(batch_shape=(6, 4, 6)), layers.LSTM(9, stateful=True), layers.Dense(2)])
+    return keras.Sequential(
+        [keras.Input(batch_shape=(6, 4, 6)), layers.LSTM(9, stateful=True), layers.Dense(2)]
+    )
 
 
 def with_lambda():
@@ -89,7 +106,9 @@ def with_lambda():
 
 def mixed_precision():
     x = keras.Input((5, 6))
-    return keras.Model(x, layers.Dense(2, dtype="float32")(layers.LSTM(9, dtype="mixed_float16")(x)))
+    return keras.Model(
+        x, layers.Dense(2, dtype="float32")(layers.LSTM(9, dtype="mixed_float16")(x))
+    )
 
 
 MODELS = [
@@ -126,18 +145,27 @@ def test_there_and_back(make):
 
     sparse = substitute(model, block_shape=(4, 4))
     assert len(sparse_layers(sparse)) == len(recurrent_layers(model)) and sparse.name == model.name
-    assert [layer.name for layer in sparse_layers(sparse)] == [layer.name for layer in recurrent_layers(model)]
+    assert [layer.name for layer in sparse_layers(sparse)] == [
+        layer.name for layer in recurrent_layers(model)
+    ]
     dense = to_dense(sparse)
     assert not sparse_layers(dense)
-    assert [(variable.path, variable.shape) for variable in dense.weights] == [(v.path, v.shape) for v in model.weights]
-    assert all(np.array_equal(one, other) for one, other in zip(dense.get_weights(), weights, strict=True))
+    assert [(variable.path, variable.shape) for variable in dense.weights] == [
+        (v.path, v.shape) for v in model.weights
+    ]
+    assert all(
+        np.array_equal(one, other) for one, other in zip(dense.get_weights(), weights, strict=True)
+    )
 
     expected = model(x)
     assert largest_difference(expected, sparse(x)) < (2e-3 if make is mixed_precision else 3e-6)
     assert largest_difference(expected, dense(x)) == 0.0
     if make is not stateful:
         assert model.get_config() == config
-        assert all(np.array_equal(one, other) for one, other in zip(model.get_weights(), weights, strict=True))
+        assert all(
+            np.array_equal(one, other)
+            for one, other in zip(model.get_weights(), weights, strict=True)
+        )
     else:
         assert any(np.abs(state).max() > 0 for state in states)
 
@@ -146,11 +174,15 @@ def test_masked_storage_and_back():
     model = prune(bidirectional())
     sparse = substitute(model, (4, 4), storage="masked")
     assert {layer.storage for layer in sparse_layers(sparse)} == {"masked"}
-    assert [variable.shape for variable in sparse.weights] == [variable.shape for variable in model.weights]
+    assert [variable.shape for variable in sparse.weights] == [
+        variable.shape for variable in model.weights
+    ]
     x = data(model)
     assert largest_difference(model(x), sparse(x)) < 3e-6
     packed = substitute(sparse)
-    assert {(layer.storage, layer.block_shape) for layer in sparse_layers(packed)} == {("packed", (4, 4))}
+    assert {(layer.storage, layer.block_shape) for layer in sparse_layers(packed)} == {
+        ("packed", (4, 4))
+    }
     assert largest_difference(model(x), packed(x)) < 3e-6
     assert largest_difference(model.get_weights(), to_dense(packed).get_weights()) == 0.0
 
@@ -173,12 +205,18 @@ def test_unregistered_functions_survive():
 def test_lambdas_survive():
     factor = 2.0
     x = keras.Input((5, 6))
-    h = layers.Lambda(lambda x, plus: factor * x + plus, mask=lambda x, mask: x[..., 0] > 0, arguments={"plus": 1})(x)
+    h = layers.Lambda(
+        lambda x, plus: factor * x + plus, mask=lambda x, mask: x[..., 0] > 0, arguments={"plus": 1}
+    )(x)
     h = layers.TimeDistributed(layers.Lambda(lambda x: np.pi * x, name="inner"))(h)
-    h = layers.Lambda(lambda x, mask: x * tf.cast(mask[..., None], x.dtype), (5, 6), mask=lambda x, mask: mask)(h)
+    h = layers.Lambda(
+        lambda x, mask: x * tf.cast(mask[..., None], x.dtype), (5, 6), mask=lambda x, mask: mask
+    )(h)
     model = prune(keras.Model(x, layers.LSTM(9)(h)))
     sparse = substitute(model, (4, 4))
-    assert [type(layer) for layer in sparse.layers[:-1]] == [type(layer) for layer in model.layers[:-1]]
+    assert [type(layer) for layer in sparse.layers[:-1]] == [
+        type(layer) for layer in model.layers[:-1]
+    ]
     assert sparse.layers[1] is not model.layers[1] and sparse.layers[1].name == model.layers[1].name
     for one in (sparse, to_dense(sparse)):
         assert largest_difference(model(data(model)), one(data(model))) < 3e-6
@@ -189,7 +227,10 @@ def test_flags_of_frozen_layers_survive():
     model.get_layer("first").trainable = False
     model.get_layer("second").forward_layer.cell.bias.trainable = False
     sparse = substitute(model, (4, 4))
-    assert not sparse.get_layer("first").trainable and not sparse.get_layer("first").trainable_variables
+    assert (
+        not sparse.get_layer("first").trainable
+        and not sparse.get_layer("first").trainable_variables
+    )
     assert sparse.get_layer("first").forward_layer.trainable is False
     assert [len(layer.trainable_variables) for layer in sparse.layers] == [
         len(layer.trainable_variables) for layer in model.layers
@@ -228,7 +269,8 @@ def test_a_functional_class_of_its_own_is_kept_if_its_constructor_allows():
 
     model = prune(Fixed(9))
     with pytest.warns(
-        UserWarning, match=r"^'fixed' of class Fixed becomes a plain keras.Model: its constructor does not take"
+        UserWarning,
+        match=r"^'fixed' of class Fixed becomes a plain keras.Model: its constructor does not take",
     ):
         sparse = substitute(model, (4, 4))
     assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6

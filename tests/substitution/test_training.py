@@ -40,7 +40,9 @@ def model_and_data(recurrent=None):
 
 
 def keep_zeros(model):
-    """Masks the kernels of `model` as a callback would: so that it trains as its sparse twin must."""
+    """Masks the kernels of `model` as a callback would: so that it trains as its sparse twin
+    must.
+    """
     for layer in model._flatten_layers():
         if isinstance(layer, (layers.LSTM, layers.SimpleRNN)):
             for variable in (layer.cell.kernel, layer.cell.recurrent_kernel):
@@ -51,22 +53,38 @@ def train(model, x, y, epochs):
     return model.fit(x, y, batch_size=4, epochs=epochs, shuffle=False, verbose=0).history["loss"]
 
 
-@pytest.mark.parametrize("optimizer", [pytest.param(one, marks=pytest.mark.slow if one in ("nadam", "rmsprop") else ()) for one in OPTIMIZERS])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(one, marks=pytest.mark.slow if one in ("nadam", "rmsprop") else ())
+        for one in OPTIMIZERS
+    ],
+)
 def test_training_goes_on_as_if_nothing_had_happened(optimizer):
-    recurrent = layers.Bidirectional(layers.LSTM(9, return_sequences=True)) if optimizer == "adam" else None
+    recurrent = (
+        layers.Bidirectional(layers.LSTM(9, return_sequences=True)) if optimizer == "adam" else None
+    )
     model, x, y = model_and_data(recurrent)
     keep_zeros(model)
-    model.compile(OPTIMIZERS[optimizer](), "mse", run_eagerly=recurrent is None)  # tracing takes longer than training
+    model.compile(
+        OPTIMIZERS[optimizer](), "mse", run_eagerly=recurrent is None
+    )  # tracing takes longer than training
     train(model, x, y, 1)
     sparse = substitute(model, (4, 4))
-    assert type(sparse.optimizer) is type(model.optimizer) and sparse.optimizer is not model.optimizer
+    assert (
+        type(sparse.optimizer) is type(model.optimizer) and sparse.optimizer is not model.optimizer
+    )
     assert sparse.optimizer.get_config() == model.optimizer.get_config()
     assert int(sparse.optimizer.iterations) == int(model.optimizer.iterations) > 0
     before = model.get_weights()
     received = train(sparse, x, y, 2)
-    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+    assert all(
+        np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True)
+    )
     # Gradient clipping by norm sees the gradients of dead weights too, so it is compared loosely.
-    np.testing.assert_allclose(received, train(model, x, y, 2), rtol=2e-2 if optimizer == "adam" else 1e-4)
+    np.testing.assert_allclose(
+        received, train(model, x, y, 2), rtol=2e-2 if optimizer == "adam" else 1e-4
+    )
 
 
 def test_slots_are_packed_like_the_kernels():
@@ -77,16 +95,28 @@ def test_slots_are_packed_like_the_kernels():
     sparse = substitute(model, (4, 4))
     dense = to_dense(sparse)
     rnn, twin = model.layers[2], sparse.layers[2]
-    index = [variable.path for variable in model.trainable_variables].index(rnn.cell.recurrent_kernel.path)
+    index = [variable.path for variable in model.trainable_variables].index(
+        rnn.cell.recurrent_kernel.path
+    )
     alive = twin.grids[1].expand(twin.grids[1].live(twin.dense_kernels()[1]))
     for name in ("_momentums", "_velocities", "_model_variables_moving_average"):
-        slot, packed, back = (getattr(one.optimizer, name)[index].numpy() for one in (model, sparse, dense))
-        np.testing.assert_array_equal(packed, twin.grids[1].pack(slot, twin.recurrent_kernel_blocks.numpy())[0])
+        slot, packed, back = (
+            getattr(one.optimizer, name)[index].numpy() for one in (model, sparse, dense)
+        )
+        np.testing.assert_array_equal(
+            packed, twin.grids[1].pack(slot, twin.recurrent_kernel_blocks.numpy())[0]
+        )
         np.testing.assert_array_equal(back, slot * alive)
         assert packed.any()
 
 
-@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, pytest.param(keras.optimizers.LossScaleOptimizer, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda optimizer: optimizer,
+        pytest.param(keras.optimizers.LossScaleOptimizer, marks=pytest.mark.slow),
+    ],
+)
 def test_adafactor_goes_on_although_blocks_are_partial(wrap):
     model, x, y = model_and_data()
     keep_zeros(model)
@@ -96,25 +126,36 @@ def test_adafactor_goes_on_although_blocks_are_partial(wrap):
     losses = train(sparse, 100 * x, 1e4 * y, 1) + train(sparse, x, y, 9)
     assert all(np.isfinite(weights).all() for weights in sparse.get_weights())
     assert losses[-1] < 0.9 * losses[1]
-    assert substitute(model, (1, 1)).optimizer.get_config() == model.optimizer.get_config()  # no padding, no change
+    assert (
+        substitute(model, (1, 1)).optimizer.get_config() == model.optimizer.get_config()
+    )  # no padding, no change
 
 
 def each_optimizer():
     """One of every optimiser class that the installed Keras has."""
     classes = vars(keras.optimizers).values()
-    classes = {one for one in classes if isinstance(one, type) and issubclass(one, keras.optimizers.Optimizer)}
+    classes = {
+        one
+        for one in classes
+        if isinstance(one, type) and issubclass(one, keras.optimizers.Optimizer)
+    }
     for one in sorted(classes - {keras.optimizers.Optimizer}, key=lambda one: one.__name__):
         if one.__name__ == "LossScaleOptimizer":
             yield one(keras.optimizers.Adam(0.01))
         elif one.__name__ == "MultiOptimizer":
-            by_name = {".*/kernel": keras.optimizers.Adam(0.01), ".*bias": keras.optimizers.SGD(0.01, momentum=0.9)}
+            by_name = {
+                ".*/kernel": keras.optimizers.Adam(0.01),
+                ".*bias": keras.optimizers.SGD(0.01, momentum=0.9),
+            }
             yield one(keras.optimizers.OptimizerMap(keras.optimizers.RMSprop(0.01), by_name))
         else:
             yield one(learning_rate=0.01)
 
 
 def in_turn(optimizer):
-    """The quick suite has those whose state is of its own kind; the others keep theirs as one of these does."""
+    """The quick suite has those whose state is of its own kind; the others keep theirs as one of
+    these does.
+    """
     name = type(optimizer).__name__
     quick = name in ("Adafactor", "Adam", "Lamb", "MultiOptimizer", "Muon")
     return pytest.param(optimizer, id=name, marks=() if quick else pytest.mark.slow)
@@ -134,16 +175,26 @@ def test_every_optimizer_goes_on(optimizer):
     keep_zeros(dense)
     losses = [train(one, x, y, 1) for one in (model, dense, masked, sparse)]
     assert np.isfinite(losses).all()
-    if type(optimizer).__name__ not in ("Muon", "Adafactor", "Lamb"):  # these treat a kernel as a whole, dead weights included
+    if type(optimizer).__name__ not in (
+        "Muon",
+        "Adafactor",
+        "Lamb",
+    ):  # these treat a kernel as a whole, dead weights included
         np.testing.assert_allclose(losses, losses[:1] * 4, rtol=1e-4)
 
 
-@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has no MultiOptimizer")
+@pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has no MultiOptimizer"
+)
 def test_each_weight_stays_with_its_optimizer():
     model, x, y = model_and_data()
     keep_zeros(model)
     fast, slow = keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.01, momentum=0.9)
-    model.compile(keras.optimizers.MultiOptimizer(lambda v: slow if "bias" in v.path else fast), "mse", run_eagerly=True)
+    model.compile(
+        keras.optimizers.MultiOptimizer(lambda v: slow if "bias" in v.path else fast),
+        "mse",
+        run_eagerly=True,
+    )
     train(model, x, y, 1)
     sparse = substitute(model, (4, 4))
     adam, sgd = sparse.optimizer.optimizers
@@ -157,10 +208,15 @@ def test_muon_is_said_to_train_packed_kernels_by_another_rule():
     keep_zeros(model)
     model.compile(keras.optimizers.Muon(0.01), "mse", run_eagerly=True)
     train(model, x, y, 1)
-    with pytest.warns(UserWarning, match="Muon trains matrices only, so it trains packed kernels by its AdamW"):
+    with pytest.warns(
+        UserWarning, match="Muon trains matrices only, so it trains packed kernels by its AdamW"
+    ):
         sparse = substitute(model, (4, 4))
     old, new = model.optimizer, sparse.optimizer
-    packed = [velocity is not None and old.adam_velocities[i] is None for i, velocity in enumerate(new.adam_velocities)]
+    packed = [
+        velocity is not None and old.adam_velocities[i] is None
+        for i, velocity in enumerate(new.adam_velocities)
+    ]
     assert sum(packed) == 4
     for index, was_packed in enumerate(packed):
         assert new.momentums[index].numpy().any() != was_packed
@@ -169,10 +225,14 @@ def test_muon_is_said_to_train_packed_kernels_by_another_rule():
 def test_exclusions_from_weight_decay_survive():
     model, x, y = model_and_data()
     model.compile(keras.optimizers.AdamW(0.0, weight_decay=10.0), "mse", run_eagerly=True)
-    model.optimizer.exclude_from_weight_decay(var_list=[model.layers[2].cell.kernel], var_names=["bias"])
+    model.optimizer.exclude_from_weight_decay(
+        var_list=[model.layers[2].cell.kernel], var_names=["bias"]
+    )
     train(model, x, y, 1)
     sparse = substitute(model, (4, 4))
-    excluded = [v.path for v in sparse.trainable_variables if not sparse.optimizer._use_weight_decay(v)]
+    excluded = [
+        v.path for v in sparse.trainable_variables if not sparse.optimizer._use_weight_decay(v)
+    ]
     assert [path.split("/")[-1] for path in excluded] == ["bias", "kernel_values", "bias", "bias"]
 
 
@@ -200,7 +260,9 @@ def test_settings_of_compile_survive():
     sparse = substitute(model, (4, 4))
     received = sparse.evaluate(x, y, verbose=0, batch_size=3, return_dict=True)
     assert set(received) == set(expected)
-    np.testing.assert_allclose([received[name] for name in expected], list(expected.values()), rtol=1e-5)
+    np.testing.assert_allclose(
+        [received[name] for name in expected], list(expected.values()), rtol=1e-5
+    )
     assert sparse.steps_per_execution == 2 and not sparse.run_eagerly
     model.compile("sgd", "mae", run_eagerly=True)
     assert substitute(model, (4, 4)).run_eagerly
@@ -243,7 +305,9 @@ def test_an_optimizer_not_yet_used_stays_fresh():
 
 def test_seeds_of_dropout_carry_over():
     model = prune(
-        keras.Sequential([keras.Input((4, 6)), layers.LSTM(9, dropout=0.5, seed=1), layers.Dropout(0.5, seed=2)])
+        keras.Sequential(
+            [keras.Input((4, 6)), layers.LSTM(9, dropout=0.5, seed=1), layers.Dropout(0.5, seed=2)]
+        )
     )
     x = data(model)
     model(x, training=True)
