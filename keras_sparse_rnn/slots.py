@@ -1,34 +1,89 @@
-"""What an optimizer remembers of a variable's gradients.
+"""What an optimizer remembers of a variable: the one place that walks its slots.
 
 The masks of `BlockPruning` are constraints on weights: gradients are not masked, and the slots of a
-Keras layer's kernel hold running means for dead blocks, too."""
+Keras layer's kernel hold running means for dead blocks, too.
+"""
 
+import keras
 import numpy as np
+
+from keras_sparse_rnn import private_keras
+
+# The slots that hold a running mean of gradients, up to a factor, and of squared gradients. By
+# class, for a name alone does not tell: the `_momentums` of ScheduleFreeAdamW are weights.
+FIRST_MOMENTS = {
+    "Adam": "_momentums",
+    "Lamb": "_momentums",
+    "Lion": "_momentums",
+    "Nadam": "_momentums",
+    "SGD": "momentums",
+}
+SECOND_MOMENTS = {name: "_velocities" for name in ("Adam", "Lamb", "Nadam", "RMSprop")}
+
+
+def nested(optimizer):
+    """Yields `optimizer` and those that it wraps or holds (LossScaleOptimizer, MultiOptimizer)."""
+    if optimizer is None:
+        return
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        yield optimizer
+    yield from nested(getattr(optimizer, "inner_optimizer", None))
+    for one in getattr(optimizer, "optimizers", ()):
+        yield from nested(one)
+
+
+def slots_of(optimizer, variable):
+    """Yields `(owner, name, slot)` for all that `optimizer` keeps for `variable`: the optimizer
+    that keeps it, the name of its list and the slot, a `keras.Variable`.
+    """
+    for one in nested(optimizer):
+        index = _index(one, variable)
+        if index is None:
+            continue
+        seen = {id(variable)}
+        for name, kept in private_keras.slot_lists(one).items():
+            if isinstance(kept[index], keras.Variable) and id(kept[index]) not in seen:
+                seen.add(id(kept[index]))
+                yield one, name, kept[index]
+
+
+def knows(optimizer, variable):
+    """Whether `optimizer`, or one inside it, was built for `variable`."""
+    return any(_index(one, variable) is not None for one in nested(optimizer))
+
+
+def moving_averages(optimizer, variable):
+    """The averages of `variable` kept under `use_ema`; none before the optimizer is built."""
+    found = []
+    for one in nested(optimizer):
+        index, averages = _index(one, variable), private_keras.moving_averages(one)
+        if index is not None and averages and averages[index] is not None:
+            found.append(averages[index])
+    return found
 
 
 def first_moment(optimizer, variable):
     """The running mean of the gradients of `variable`, float64 of its shape, up to a factor, which
     may be negative; None if there is none.
     """
-    return _slot(optimizer, variable, ("_momentums", "momentums"))
+    return _moment(optimizer, variable, FIRST_MOMENTS)
 
 
 def second_moment(optimizer, variable):
     """The running mean of the squared gradients of `variable`, float64 of its shape; None if there
     is none.
     """
-    return _slot(optimizer, variable, ("_velocities",))
+    return _moment(optimizer, variable, SECOND_MOMENTS)
 
 
-def _slot(optimizer, variable, names):
-    """The slot of `variable` that goes by one of `names`, in `optimizer` or the one that it wraps
-    or holds.
-    """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-    for one in getattr(optimizer, "optimizers", [optimizer]):
-        known = getattr(one, "_trainable_variables", ())
-        number = next((number for number, other in enumerate(known) if other is variable), None)
-        slots = next((getattr(one, name) for name in names if getattr(one, name, None)), None)
-        if number is not None and slots is not None and slots[number] is not None:
-            return np.asarray(slots[number].numpy(), np.float64)
+def _moment(optimizer, variable, names):
+    for owner, name, slot in slots_of(optimizer, variable):
+        for kind, known in names.items():
+            if name == known and isinstance(owner, getattr(keras.optimizers, kind, ())):
+                return np.asarray(slot.numpy(), np.float64)
     return None
+
+
+def _index(optimizer, variable):
+    known = private_keras.optimizer_variables(optimizer)
+    return next((number for number, one in enumerate(known) if one is variable), None)

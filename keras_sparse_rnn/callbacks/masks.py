@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_sparse_rnn.layers.storage import is_initial
 from keras_sparse_rnn.selection import to_numpy
+from keras_sparse_rnn.slots import moving_averages
 
 
 class MaskConstraint(keras.constraints.Constraint):
@@ -136,21 +137,6 @@ class MaskedKernel:
             weights = to_numpy(variable)
             if weights[~keep].any():
                 variable.assign(np.where(keep, weights, np.zeros((), weights.dtype)))
-
-
-def moving_averages(optimizer, variable):
-    """The averages of `variable` that `optimizer`, or one inside it, keeps under `use_ema`; none
-    before it is built.
-    """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    found = []
-    for one in getattr(optimizer, "optimizers", [optimizer]):
-        pairs = zip(
-            getattr(one, "_trainable_variables", ()),
-            getattr(one, "_model_variables_moving_average", ()),
-        )
-        found += [average for known, average in pairs if known is variable and average is not None]
-    return found
 
 
 def _selectors(callback):

@@ -7,6 +7,7 @@ from keras_sparse_rnn import criteria
 from keras_sparse_rnn.reordering.order import by_importance
 from keras_sparse_rnn.reordering.readers import FIXED, Owner, Readers
 from keras_sparse_rnn.selection import find_kernels
+from keras_sparse_rnn.slots import slots_of
 
 
 def reorder_units(model, layers=None, *, criterion="l2"):
@@ -64,7 +65,7 @@ def reorder_units(model, layers=None, *, criterion="l2"):
     for variable, numbers in readers.found.values():
         moves.append((variable, 0, _rows(numbers, owners, orders)))
     for variable, axis, index in moves:
-        for one in [variable, *_slots(getattr(model, "optimizer", None), variable)]:
+        for one in [variable, *_slots(model, variable)]:
             one.assign(np.take(one.numpy(), index, axis=axis))
     return orders
 
@@ -109,29 +110,7 @@ def _rows(numbers, owners, orders):
     return rows
 
 
-def _slots(optimizer, variable):
+def _slots(model, variable):
     """What the optimizer keeps of the weights of `variable`, one number for each."""
-    if optimizer is None:
-        return []
-    found = [
-        slot for inner in getattr(optimizer, "optimizers", ()) for slot in _slots(inner, variable)
-    ]
-    found += _slots(getattr(optimizer, "inner_optimizer", None), variable)
-    known = getattr(optimizer, "_trainable_variables", ())
-    place = next((number for number, one in enumerate(known) if one is variable), None)
-    if place is None:
-        return found
-    # By Keras's convention slots stand in lists, in the order of the weights.
-    lists = [
-        state
-        for state in vars(optimizer).values()
-        if isinstance(state, list) and len(state) == len(known)
-    ]
-    slots = {
-        id(state[place]): state[place]
-        for state in lists
-        if isinstance(state[place], keras.Variable)
-    }
-    return found + [
-        slot for slot in slots.values() if slot is not variable and slot.shape == variable.shape
-    ]
+    found = slots_of(getattr(model, "optimizer", None), variable)
+    return [slot for _, _, slot in found if slot.shape == variable.shape]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from keras_sparse_rnn.callbacks import BlockPruning
-from keras_sparse_rnn.callbacks.masks import moving_averages
 from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.schedules import PolynomialDecay
+from keras_sparse_rnn.slots import moving_averages
 
 # Keras itself calls NumPy in this way when it saves a model.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_sparse_rnn.callbacks.masks import MaskConstraint, MaskedKernel, moving_averages
+from keras_sparse_rnn.callbacks.masks import MaskConstraint, MaskedKernel
 from keras_sparse_rnn.patterns import BlockGrid, keep_largest, missing
 from keras_sparse_rnn.selection import find_kernels
+from keras_sparse_rnn.slots import moving_averages
 
 FEW = settings(max_examples=100, deadline=None)
 FRACTIONS = st.integers(0, 99).map(lambda percent: percent / 100)

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from keras_sparse_rnn.callbacks import BlockPruning
-from keras_sparse_rnn.callbacks.masks import moving_averages
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay
+from keras_sparse_rnn.slots import moving_averages
 
 # Keras itself calls NumPy in this way when it saves a model.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -1,0 +1,66 @@
+"""What this package takes from Keras that Keras does not promise: all of it stands here.
+
+Each function says which public way was weighed, and why it does not do. A name that a version of
+Keras does not have raises a `RuntimeError` that says so, rather than being taken for "nothing
+there".
+"""
+
+import keras
+
+
+def _private(owner, name):
+    """The private attribute `name` of `owner`, a Keras object."""
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        raise RuntimeError(
+            f"Keras {keras.__version__} has no `{name}` in {type(owner).__name__}, which this "
+            "version of keras_sparse_rnn needs. Install a newer keras_sparse_rnn, or a Keras that "
+            "it was tested with (3.7 to 3.15)"
+        ) from None
+
+
+def inner_layers(layer, *, include_self=True, recursive=True):
+    """The layers inside `layer`, whatever it is, as a list; not recursive: those right below it.
+
+    Public: `Model.layers`, which wrappers, cells and custom layers have not.
+    """
+    return list(_private(layer, "_flatten_layers")(include_self=include_self, recursive=recursive))
+
+
+def optimizer_variables(optimizer):
+    """The weights that `optimizer` was built for, in the order of its slots; none before that.
+
+    Public: `Optimizer.variables`, in which slots of all weights stand in a row, unnamed.
+    """
+    return list(_private(optimizer, "_trainable_variables")) if optimizer.built else []
+
+
+def variable_key(optimizer, variable):
+    """What `optimizer` knows `variable` by. Public: nothing."""
+    return _private(optimizer, "_var_key")(variable)
+
+
+def moving_averages(optimizer):
+    """The averages that an optimizer with `use_ema` keeps of its weights, in their order.
+
+    Public: `Optimizer.variables`, see above.
+    """
+    if not (optimizer.built and optimizer.use_ema):
+        return []
+    return list(_private(optimizer, "_model_variables_moving_average"))
+
+
+def slot_lists(optimizer):
+    """`{name: list}` of all that a built `optimizer` keeps, one entry for each of its weights
+    (`None` where it keeps nothing for a weight).
+
+    By Keras's convention slots stand in lists, in the order of the weights. Public:
+    `Optimizer.variables`, see above.
+    """
+    count = len(optimizer_variables(optimizer))
+    return {
+        name: kept
+        for name, kept in vars(optimizer).items()
+        if isinstance(kept, list) and len(kept) == count and name != "_trainable_variables"
+    }
