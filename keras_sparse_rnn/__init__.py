@@ -31,6 +31,7 @@ from keras_sparse_rnn import (
     regularizers,
     schedules,
 )
+from keras_sparse_rnn.pruning import prune
 from keras_sparse_rnn.reordering import reorder_units
 from keras_sparse_rnn.report import report
 from keras_sparse_rnn.substitution import substitute, to_dense
@@ -46,6 +47,7 @@ __all__ = [
     "ops",
     "patterns",
     "plot",
+    "prune",
     "recipes",
     "regularizers",
     "reorder_units",

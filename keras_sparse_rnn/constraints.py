@@ -91,9 +91,10 @@ class ProximalGroupLasso(SeesGates, keras.constraints.Constraint):
 
     def follow(self, optimizer):
         """Takes the learning rate of `optimizer` as the step size where none was given; at each
-        step, so along its schedule.
+        step, so along its schedule. `None`: of none any more. Returns the one that it was before.
         """
-        self._optimizer = optimizer
+        former, self._optimizer = self._optimizer, optimizer
+        return former
 
     def _step_size(self):
         if self.learning_rate is not None:

@@ -69,6 +69,11 @@ def check_block_fits(block_shape, kernel_shape, kernel_name):
         )
 
 
+def fitted_block_shape(block_shape, kernel_shape):
+    """`block_shape` cut to one gate `kernel_shape = (inputs, units)` of a kernel."""
+    return tuple(min(size, most) for size, most in zip(block_shape, kernel_shape))
+
+
 def check_sparsity(sparsity, name="sparsity"):
     """Returns `sparsity` as a float in [0, 1), or raises a `ValueError` that names `name`."""
     valid = (

@@ -21,9 +21,27 @@ FIRST_MOMENTS = {
 SECOND_MOMENTS = {name: "_velocities" for name in ("Adam", "Lamb", "Nadam", "RMSprop")}
 
 
+def optimizers_of(model):
+    """`[(name, optimizer)]`: that of `compile`, and those that a model of one's own (a GAN) has as
+    attributes, each once.
+    """
+    named = [("optimizer", getattr(model, "optimizer", None)), *vars(model).items()]
+    found = {}
+    for name, one in named:
+        if isinstance(one, keras.optimizers.Optimizer) and not name.startswith("_"):
+            found.setdefault(id(one), (name, one))
+    return list(found.values())
+
+
 def nested(optimizer):
-    """Yields `optimizer` and those that it wraps or holds (LossScaleOptimizer, MultiOptimizer)."""
+    """Yields `optimizer` and those that it wraps or holds (LossScaleOptimizer, MultiOptimizer); of
+    a list of optimizers, all of them.
+    """
     if optimizer is None:
+        return
+    if isinstance(optimizer, (list, tuple)):
+        for one in optimizer:
+            yield from nested(one)
         return
     if isinstance(optimizer, keras.optimizers.Optimizer):
         yield optimizer

@@ -24,7 +24,8 @@ LAYERS = [
     {"layers"},
     {"substitution", "geometry"},
     {"criteria"},
-    {"callbacks", "export", "reordering", "report", "plot"},
+    {"pruning", "export", "reordering", "report", "plot"},
+    {"callbacks"},
     {"recipes"},
     {"cli"},
 ]

@@ -4,23 +4,29 @@ import warnings
 
 import keras
 
-from keras_sparse_rnn import criteria, schedules
+from keras_sparse_rnn import criteria
 from keras_sparse_rnn.callbacks.configs import (
     deserialize_schedule,
     deserialize_selector,
     serialize_schedule,
     serialize_selector,
 )
-from keras_sparse_rnn.callbacks.groups import find_groups
 from keras_sparse_rnn.callbacks.regrowth import Regrowth
-from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction, sparsity_logs
+from keras_sparse_rnn.callbacks.schedule_arguments import bound, check_frequency, check_schedules
 from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice, check_sparsity
+from keras_sparse_rnn.pruning import notices
+from keras_sparse_rnn.pruning.groups import Options, find_groups
+from keras_sparse_rnn.pruning.masks import known_constraints
+from keras_sparse_rnn.pruning.participant import Participant, State
+from keras_sparse_rnn.pruning.train_function import figures
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.selection import as_selectors, short_names, to_numpy
+from keras_sparse_rnn.selection import short_names
+
+FREQUENCY = 100
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
-class BlockPruning(keras.callbacks.Callback):
+class BlockPruning(Participant):
     """Prunes the kernels of recurrent layers in blocks, more and more of them, while the model
     trains.
 
@@ -47,10 +53,13 @@ class BlockPruning(keras.callbacks.Callback):
     new optimizer, begins its schedule anew, with the zero blocks that it has. Kernels that are all
     zero or the identity have not been pruned but initialized so.
 
-    `logs` get `"sparsity"`, of all pruned kernels together, and if several layers are pruned
-    `"sparsity_<layer>_<kernel>"`. The progress bar, `History`, `CSVLogger` and `TensorBoard` show
-    them, wherever they stand in the list of callbacks (under a distribution strategy with several
-    replicas: those that stand after this one).
+    `logs` get `"sparsity"`, of all pruned kernels together, and with `log="kernels"`
+    `"sparsity_<layer>_<kernel>"` of each. The progress bar, `History`, `CSVLogger` and
+    `TensorBoard` show them, wherever they stand in the list of callbacks (under a distribution
+    strategy with several replicas: those that stand after this one).
+
+    A model without an `Input` is pruned from its first batch on, by which Keras builds it. A model
+    whose `train_step` has optimizers of its own needs `optimizer`, whose steps the schedule counts.
 
     Without `fit`, with `train_on_batch` or a loop of your own, call the hooks yourself, the first
     ones before the step is traced by `tf.function`:
@@ -65,11 +74,13 @@ class BlockPruning(keras.callbacks.Callback):
 
     Args:
         schedule: a schedule of `keras_sparse_rnn.schedules` or a tfmot `PruningSchedule`, whose own
-            `frequency` is used. Or a mapping from selectors of layers to schedules: each kernel
-            follows the first selector that matches it, the others stay dense.
-        block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate; a
-            kernel of few inputs has partial blocks.
-        frequency: steps between two masks.
+            `frequency` is used; a number is a `Constant` from step 0 on. Or a mapping from
+            selectors of layers to these: each kernel follows the first selector that matches it,
+            the others stay dense.
+        block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate. It is
+            cut to the gates of a layer that is smaller, with a warning; a kernel of few inputs has
+            partial blocks.
+        frequency: steps between two masks; `None`: that of the schedule if it has one, else 100.
         criterion: the score of a block: `"max"`, `"mean"`, `"l2"` or `"fisher"`, or a `Criterion`
             (see `criteria`).
         scope: what reaches the sparsity: each `"gate"`, each `"kernel"`, or all kernels of a
@@ -79,61 +90,49 @@ class BlockPruning(keras.callbacks.Callback):
             kernel. They count in the sparsity.
         minimum_density: the fraction of its blocks that every gate keeps whatever the scope: the
             best ones. They count in the sparsity.
-        regrowth: a `Regrowth`, with which dead blocks may come back; `None`: what is dropped stays
-            zero.
         layers: which layers are pruned: `None` for all recurrent ones, or names, types or
             predicates (see `selection`). `Dense` layers are pruned only if they are selected here.
+        regrowth: a `Regrowth`, with which dead blocks may come back; `None`: what is dropped stays
+            zero.
+        optimizer: the optimizer whose steps the schedule counts; `None`: that of the model.
+        log: `"kernels"` adds the sparsity of each kernel to the logs.
 
     Warns:
-        UserWarning: a gate is down to its last block and the sparsity is not reached; training ends
-            before the schedule does (also if another `fit` is to follow, of which nothing is known
-            here).
+        UserWarning: blocks are larger than the gates of a layer; a gate is down to its last block
+            and the sparsity is not reached, or a gate of a recurrent kernel has none left; training
+            ends before the schedule does (the first time: another `fit` may follow); callbacks have
+            restored weights that are not as sparse as was asked.
 
     Raises:
         ValueError: an argument is wrong or, when training begins, does not fit the model; weights
-            are NaN or infinite when a mask is taken.
+            are NaN or infinite when a mask is taken; the first step is made by another optimizer.
         RuntimeError: when training ends, the weights do not have the sparsity that was asked for: a
-            training step that does not go through the optimizer, or a callback, before or after
-            this one, that has restored other weights. (A `History` of your own, if you give one to
-            `fit`, must be the last of the callbacks.)
+            training step that does not go through the optimizer, or that was traced before the
+            masks were in place. (A `History` of your own, if you give one to `fit`, must be the
+            last of the callbacks.)
     """
+
+    task = "it is pruned"
 
     def __init__(
         self,
         schedule,
         block_shape=(16, 16),
         *,
-        frequency=100,
+        frequency=None,
         criterion="max",
         scope="gate",
         keep_diagonal=False,
         minimum_density=0.0,
         layers=None,
         regrowth=None,
+        optimizer=None,
+        log=None,
     ):
-        super().__init__()
+        super().__init__(optimizer)
         self.block_shape = check_block_shape(block_shape)
         criteria.get(criterion)
-        if isinstance(schedule, dict):
-            if layers is not None:
-                raise ValueError(
-                    "`layers` must be None when `schedule` is a mapping, which names them. "
-                    f"Received: layers={layers!r}"
-                )
-            if not schedule:
-                raise ValueError("`schedule` must have at least one entry. Received: schedule={}")
-            for selector, one in schedule.items():
-                if isinstance(selector, tuple):
-                    raise ValueError(
-                        "`schedule` must have single selectors of layers as keys. Received: "
-                        f"{selector!r}"
-                    )
-                as_selectors(selector, "schedule")
-                schedules.get(one, f"schedule[{selector!r}]")
-        else:
-            schedules.get(schedule)
-        if layers is not None:
-            as_selectors(layers)
+        check_schedules(schedule, layers)
         if not isinstance(keep_diagonal, bool):
             raise ValueError(
                 f"`keep_diagonal` must be True or False. Received: keep_diagonal={keep_diagonal!r}"
@@ -143,97 +142,111 @@ class BlockPruning(keras.callbacks.Callback):
                 f"`regrowth` must be a Regrowth or None. Received: regrowth={regrowth!r}"
             )
         self.schedule = schedule
-        self.frequency = check_step(frequency, "frequency", least=1)
+        self.frequency = frequency
+        if frequency is not None:
+            self.frequency = check_step(frequency, "frequency", least=1)
+        check_frequency(self.frequency, schedule)
         self.criterion = criterion
         self.scope = check_choice(scope, (*SCOPES, None), "scope")
         self.keep_diagonal = keep_diagonal
         self.minimum_density = check_sparsity(minimum_density, "minimum_density")
         self.layers = layers
         self.regrowth = regrowth
+        self.log = check_choice(log, (None, "kernels"), "log")
         self._criterion = None
         self._groups = []
-        self.training = None
-        self._at_work = self._begun = False
+        self._held = False
+        self._told_unfinished = False
 
     @property
     def masks(self):
         """Which blocks live, by the name of the kernel: bool `[gates, columns, rows]`. They are
         kept after training.
         """
-        return {kernel.name: kernel.live.copy() for kernel in self._kernels()}
+        return {mask.name: mask.live.copy() for mask in self._masks()}
 
     @property
     def sparsity(self):
         """The fraction of the weights of all pruned kernels that is pruned."""
-        return sparsity_logs([self]).get("sparsity", 0.0)
+        return figures([self]).get("sparsity", 0.0)
 
-    def on_train_begin(self, logs=None):
-        """Finds the kernels and puts their masks in place. Whatever does not fit raises before
-        anything is changed.
-        """
-        training = PrunedTrainFunction.begin(self)
-        if getattr(self.model, "optimizer", None) is None:
-            raise ValueError(
-                "The model must be compiled before it is pruned: the schedule counts the steps "
-                "of `model.optimizer`."
-            )
+    @property
+    def is_finished(self):
+        """Whether its schedule asks for nothing more."""
+        if not self._groups or self._steps is None:
+            return False
+        step = self._steps.count()
+        return all(group.unfinished(step) is None for group in self._groups)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        self._log(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._log(logs)
+        if self.state is State.RUNNING:
+            self._held = not self._shortfalls()
+
+    def find(self):
         criterion = criteria.get(self.criterion)
-        groups = find_groups(self, criterion)
+        options = Options(
+            self.block_shape,
+            criterion,
+            frequency=self.frequency or FREQUENCY,
+            scope=self.scope,
+            keep_diagonal=self.keep_diagonal,
+            minimum_density=self.minimum_density,
+            regrowth=self.regrowth,
+        )
+        schedule = bound(self.schedule, self.params)
+        groups = find_groups(self.model, schedule, self.layers, options)
         criterion.begin(self.model)
         for group in groups:
             group.check()
-            for kernel in group.kernels:
-                kernel.check_free(self, training)
-        self._groups, self._criterion, self.training, self._at_work, self._begun = (
-            groups,
-            criterion,
-            training,
-            True,
-            False,
-        )
-        for kernel in self._kernels():
-            kernel.install(self.model, self, training)
-        if self.model.compiled:
-            PrunedTrainFunction.join(self, training.adds_logs)
+            for mask in group.masks:
+                mask.check_free(self, self.training)
+        return groups, criterion
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self.begin()
+    def install(self, found):
+        known = known_constraints(self.model, self._masks())
+        self._groups, self._criterion = found
+        self._held = False
+        for mask in self._masks():
+            mask.install(self, self._steps.optimizers, self.training, known)
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.update()
-        if logs is not None and "sparsity" not in logs:
-            logs.update(sparsity_logs([self]))
+    def traced(self):
+        return tuple(mask.constraint for mask in self._masks())
 
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None and "sparsity" not in logs:
-            logs.update(sparsity_logs([self]))
+    def begin_run(self, step):
+        """Reads the masks from the weights: by the first step, all restoring has been done."""
+        self._apply([(group, group.begin(step)) for group in self._groups])
 
-    def on_train_end(self, logs=None):
-        """Takes the masks off, and has the weights checked when all callbacks have had their
-        `on_train_end`.
+    def after_step(self, step):
+        """Takes the masks that are due."""
+        self._apply([(group, group.update(step)) for group in self._groups])
+
+    def remove(self):
+        for mask in self._masks():
+            mask.restore()
+        self._criterion.end(self.training.model)
+        if self.regrowth is not None:
+            self.regrowth.end()
+
+    def finish(self):
+        """Raises a `RuntimeError` if the weights are not as sparse as was asked, or warns of it if
+        they were so at the end of the last epoch; warns if more was still to come.
         """
-        begun = self._at_work and self._begun
-        self.leave()
-        if begun:
-            self.training.at_the_end(self._check_weights)
-
-    def _check_weights(self):
-        """Raises a `RuntimeError` if the weights are not as sparse as was asked; warns if more was
-        still to come.
-        """
-        wrong = [text for group in self._groups for text in group.shortfalls()]
+        wrong = self._shortfalls()
+        if wrong and self._held:
+            warnings.warn(notices.RESTORED.format("; ".join(wrong)), stacklevel=2)
+            return
         if wrong:
-            raise RuntimeError(
-                f"Pruning has failed: {'; '.join(wrong)}. Something has changed the weights "
-                "without applying their constraints, such as a training step that does not use "
-                "`optimizer.apply`, or a callback that has restored weights from before they were "
-                "pruned (EarlyStopping with `restore_best_weights=True`, unless its "
-                "`start_from_epoch` lies after the end of the schedule). This is checked after "
-                "the `on_train_end` of all callbacks."
-            )
-        step = int(to_numpy(self.model.optimizer.iterations))
-        early = [text for group in self._groups for text in group.unfinished(step)]
-        if early:
+            raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
+        step = self._steps.count()
+        early = [group.unfinished(step) for group in self._groups]
+        early = [text for text in early if text is not None]
+        if early and not self._told_unfinished:
+            self._told_unfinished = True  # in a loop of fits of one epoch, once is enough
             warnings.warn(
                 f"Pruning is not finished: training ended at step {step}, and {'; '.join(early)}. "
                 "Train on, with another `fit` that has this callback, or let the schedule end "
@@ -241,61 +254,45 @@ class BlockPruning(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def begin(self):
-        """Reads the masks from the weights, before the first step of a run: by then, all restoring
-        has been done.
-        """
-        if self._at_work and not self._begun:
-            self._apply(lambda group, step: group.begin(step))
-            self._begun = True
-
-    def update(self):
-        """Takes the masks that are due after a step. Calling it twice after one step changes
-        nothing.
-        """
-        if self._at_work:
-            self.begin()
-            self._apply(lambda group, step: group.update(step))
-
-    def leave(self):
-        """Gives all kernels their former constraints back.
-
-        To be called by hand if a training that has broken off is followed by a loop of one's own. A
-        later `fit` without this callback calls it by itself.
-        """
-        if self._at_work:
-            for kernel in self._kernels():
-                kernel.restore()
-            PrunedTrainFunction.leave(self)
-            self._criterion.end(self.training.model)
-            if self.regrowth is not None:
-                self.regrowth.end()
-            self.params = None
-        self._at_work = False
+    def figures(self):
+        if self.log is None:
+            return {}
+        return {
+            f"sparsity_{name}": mask.dead / mask.elements for name, mask in self.named_kernels()
+        }
 
     def named_kernels(self):
-        """`(short name, MaskedKernel)` of all kernels under masks."""
-        kernels = self._kernels()
-        return list(zip(short_names([kernel.kernel for kernel in kernels]), kernels))
+        masks = self._masks()
+        return list(zip(short_names([mask.kernel for mask in masks]), masks))
 
-    def _kernels(self):
-        return [kernel for group in self._groups for kernel in group.kernels]
+    def selects(self):
+        """Which layers it selects, as it was told."""
+        if isinstance(self.schedule, dict):
+            return f"schedule of {list(self.schedule)!r}"
+        return f"layers={self.layers!r}"
 
-    def _apply(self, choose):
-        """Takes new masks of all kernels, then applies them. If one cannot be taken, no weights
-        change.
-        """
-        try:
-            step = int(to_numpy(self.model.optimizer.iterations))
-            chosen = [(group.kernels, choose(group, step)) for group in self._groups]
-            for kernels, masks in chosen:
-                for kernel, live in zip(kernels, masks or ()):
-                    kernel.apply(live)
-        except BaseException:
-            self.leave()
-            raise
+    def _masks(self):
+        return [mask for group in self._groups for mask in group.masks]
+
+    def _shortfalls(self):
+        return [text for group in self._groups for text in group.shortfalls()]
+
+    def _log(self, logs):
+        if logs is not None and "sparsity" not in logs:
+            logs.update(figures([self]))
+
+    def _apply(self, chosen):
+        """Applies what groups have chosen, all of them or, if one could not, none."""
+        for group, lives in chosen:
+            for mask, live in zip(group.masks, lives or ()):
+                mask.apply(live)
 
     def get_config(self):
+        if self.optimizer is not None:
+            raise ValueError(
+                "The `optimizer` of a BlockPruning cannot be written into a config. Make the "
+                "callback anew instead."
+            )
         return {
             "schedule": serialize_schedule(self.schedule),
             "block_shape": list(self.block_shape),
@@ -306,6 +303,7 @@ class BlockPruning(keras.callbacks.Callback):
             "minimum_density": self.minimum_density,
             "layers": serialize_selector(self.layers),
             "regrowth": self.regrowth and keras.saving.serialize_keras_object(self.regrowth),
+            "log": self.log,
         }
 
     @classmethod

@@ -1,6 +1,7 @@
 """Schedules and selectors of layers as values that JSON can hold."""
 
 import importlib
+import numbers
 
 import keras
 
@@ -8,12 +9,16 @@ from keras_sparse_rnn import schedules
 
 
 def serialize_schedule(schedule):
-    """A schedule, or a mapping from selectors to schedules (a list of pairs then), for a config."""
+    """A schedule, a number, or a mapping from selectors to schedules (a list of pairs then), for a
+    config.
+    """
     if isinstance(schedule, dict):
         return [
             [serialize_selector(selector), serialize_schedule(one)]
             for selector, one in schedule.items()
         ]
+    if isinstance(schedule, numbers.Real):
+        return schedule
     return keras.saving.serialize_keras_object(schedules.get(schedule))
 
 
@@ -23,6 +28,8 @@ def deserialize_schedule(config):
         return {
             deserialize_selector(selector): deserialize_schedule(one) for selector, one in config
         }
+    if isinstance(config, numbers.Real):
+        return config
     return keras.saving.deserialize_keras_object(config)
 
 

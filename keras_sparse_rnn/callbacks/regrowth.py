@@ -9,14 +9,11 @@ import numbers
 import keras
 import numpy as np
 
-from keras_sparse_rnn.callbacks.pruning_group import PruningGroup
 from keras_sparse_rnn.gradients import BatchGradients
-from keras_sparse_rnn.schedules import ThresholdRamp
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.slots import first_moment
+from keras_sparse_rnn.slots import first_moment, optimizers_of
 
 AWAKE = 1e-30  # so small that no product with it changes a sum, and yet not zero
-NEWBORN = 1e-6  # of the root mean square of the kernel's weights
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -76,16 +73,16 @@ class Regrowth:
         """
         return self.fraction / 2 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))
 
-    def gradients(self, kernels, model):
-        """The gradients of the loss in `kernels`, a list of `MaskedKernel`, up to a factor: float64
+    def gradients(self, variables, model):
+        """The gradients of the loss in `variables`, kernels of `model`, up to a factor: float64
         arrays of their shapes.
         """
-        variables = [kernel.kernel.variable for kernel in kernels]
         if self._gradients is not None:
             with _awake(variables):
                 taken = list(self._gradients.take(model, variables))
             return [np.mean(own, axis=0, dtype=np.float64) for own in zip(*taken)]
-        means = [first_moment(model.optimizer, variable) for variable in variables]
+        optimizers = [one for _, one in optimizers_of(model)]
+        means = [first_moment(optimizers, variable) for variable in variables]
         if any(mean is None for mean in means):
             raise ValueError(
                 "`regrowth` without `data` needs an optimizer with a running mean of the "
@@ -110,128 +107,6 @@ class Regrowth:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
-
-
-class RegrowingGroup(PruningGroup):
-    """A `PruningGroup` in which blocks come back by a `regrowth`. Masks are taken until the later
-    of the schedule's end and the regrowth's.
-    """
-
-    def __init__(self, schedule, kernels, criterion, model, *, regrowth, **options):
-        super().__init__(schedule, kernels, criterion, model, **options)
-        self.regrowth = regrowth
-        self.until = schedule.end_step if regrowth.until is None else regrowth.until
-        self._exchanged = self._due = None
-
-    def check(self):
-        if isinstance(self.schedule, ThresholdRamp):
-            raise ValueError(
-                "`regrowth` needs a schedule that asks for a sparsity. Received: a ThresholdRamp"
-            )
-        if self.until is None:
-            raise ValueError(
-                "`until` of a Regrowth must be given for a schedule that does not end. "
-                f"Received: {self.schedule!r}"
-            )
-        masked = [
-            kernel.name
-            for kernel in self.kernels
-            if getattr(kernel.kernel.layer, "storage", None) == "masked"
-        ]
-        if masked and self.regrowth.data is None:
-            raise ValueError(
-                '`data` of a Regrowth must be given for layers of storage="masked", which '
-                "compute no gradients of dead blocks. "
-                f"Received: data=None, for {', '.join(masked)}"
-            )
-        super().check()
-
-    def begin(self, step):
-        masks = super().begin(step)
-        self._exchanged = self._exchange_trigger(step)
-        return masks
-
-    def update(self, step):
-        point, trigger = (
-            self.schedule.last_trigger(step, self.frequency),
-            self._exchange_trigger(step),
-        )
-        due = trigger != self._exchanged
-        if point is None or (point == self.point and not due):
-            return None
-        self._due = trigger if due else None
-        try:
-            masks = self.choose(point)
-        finally:
-            self._due = None
-        self.point, self._exchanged = point, trigger
-        return masks
-
-    def _exchange_trigger(self, step):
-        """The last step up to `step` at which blocks were exchanged: every `frequency` after the
-        first mask; None if there was none.
-        """
-        frequency, begin = self.schedule.frequency or self.frequency, self.schedule.begin_step
-        count = (min(step, self.until) - begin) // frequency
-        return begin + count * frequency if count > 0 else None
-
-    def _drop(self, scores, point):
-        masks = super()._drop(scores, point)
-        if self._due is None:
-            return masks
-        share = self.regrowth.share(self._due, self.schedule.begin_step, self.until)
-        gradients = self.regrowth.gradients(self.kernels, self.model)
-        worth = [
-            k.grid.split(g**2).sum(axis=(3, 4)) / k.grid.elements
-            for k, g in zip(self.kernels, gradients)
-        ]
-        for _, indices in self._parts():
-            scored, wanted, live, elements = (
-                self._gather(a, indices) for a in (scores, worth, masks, self._elements())
-            )
-            kept = _without_lowest(
-                scored,
-                elements,
-                live,
-                share,
-                self._protected(scored, live, indices),
-                self._owners(indices),
-            )
-            asked, dropped = self._sparsity(point) * elements.sum(), elements[live & ~kept].sum()
-            room = min(elements[~kept].sum() - asked, dropped + elements.max() / 2)
-            self._scatter(masks, indices, _with_largest(wanted, elements, kept, room))
-        for kernel, gradient in zip(self.kernels, gradients):
-            scale = np.sqrt(np.mean(np.square(kernel.kernel.numpy(), dtype=np.float64)))
-            kernel.newborn = (
-                NEWBORN * scale * gradient / max(np.abs(gradient).max(), np.finfo(float).tiny)
-            )
-        return masks
-
-
-def _without_lowest(scores, elements, live, share, protected, owners):
-    """`live` without the blocks of the lowest scores that come nearest to `share` of its weights;
-    each owner keeps its best one.
-    """
-    order = np.argsort(scores, kind="stable")
-    order = order[live[order]]
-    best = order[::-1][np.unique(owners[order][::-1], return_index=True)[1]]
-    order = order[~protected[order] & ~np.isin(order, best)]
-    kept = live.copy()
-    kept[order[np.cumsum(elements[order]) <= share * elements[live].sum() + elements.max() / 2]] = (
-        False
-    )
-    return kept
-
-
-def _with_largest(worth, elements, live, room):
-    """`live` and the dead blocks of the largest `worth` above zero, as many as come nearest to
-    `room` weights.
-    """
-    order = np.argsort(-worth, kind="stable")
-    order = order[~live[order] & (worth[order] > 0)]
-    grown = live.copy()
-    grown[order[np.cumsum(elements[order]) <= room + elements.max() / 2]] = True
-    return grown
 
 
 @contextlib.contextmanager

@@ -12,9 +12,11 @@ from keras_sparse_rnn.callbacks.configs import (
     serialize_schedule,
     serialize_selector,
 )
-from keras_sparse_rnn.callbacks.groups import trainable_kernels
-from keras_sparse_rnn.callbacks.placed_regularizer import PlacedRegularizer, former_of
-from keras_sparse_rnn.callbacks.train_function import PrunedTrainFunction
+from keras_sparse_rnn.callbacks.schedule_arguments import bound
+from keras_sparse_rnn.pruning.groups import trainable_kernels
+from keras_sparse_rnn.pruning.participant import Participant
+from keras_sparse_rnn.pruning.placed_regularizer import PlacedRegularizer, former_of
+from keras_sparse_rnn.pruning.train_function import TrainFunction
 from keras_sparse_rnn.regularizers import Moduli, Regularizer
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selection import as_selectors, to_numpy
@@ -25,7 +27,7 @@ _unscaled = weakref.WeakKeyDictionary()
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
-class StrengthSchedule(keras.callbacks.Callback):
+class StrengthSchedule(Participant):
     """Multiplies the strength of all regularizers and proximal constraints of a model, or of one
     `regularizer` that it puts on it, with a factor that depends on the step.
 
@@ -70,6 +72,7 @@ class StrengthSchedule(keras.callbacks.Callback):
             `GroupLasso`, as a rule. `None`: those that the layers were built with take part.
         layers: the layers whose kernels it is put on, as in `BlockPruning`; `None`: all recurrent
             ones. Only with a `regularizer`.
+        optimizer: the optimizer whose steps are counted, as in `BlockPruning`.
 
     Raises:
         ValueError: an argument is wrong; or, when training begins, the model is not compiled, has
@@ -77,8 +80,10 @@ class StrengthSchedule(keras.callbacks.Callback):
             take part.
     """
 
-    def __init__(self, schedule=None, *, until=None, regularizer=None, layers=None):
-        super().__init__()
+    task = "strengths are scheduled"
+
+    def __init__(self, schedule=None, *, until=None, regularizer=None, layers=None, optimizer=None):
+        super().__init__(optimizer)
         if not isinstance(regularizer, Regularizer | None) or isinstance(regularizer, Moduli):
             raise ValueError(
                 "`regularizer` must be None or one of keras_sparse_rnn.regularizers for kernels "
@@ -107,23 +112,22 @@ class StrengthSchedule(keras.callbacks.Callback):
         self.until = self._end if isinstance(until, numbers.Integral) else until
         self.regularizer, self.layers = regularizer, layers
         self.factor = 1.0
-        self.training = None
-        self._scaled, self._placed = [], None
-        self._at_work = False
+        self._bound = schedule
+        self._scaled, self._followers, self._placed = [], [], None
 
-    def on_train_begin(self, logs=None):
-        """Finds what has a strength, or puts it on."""
-        training = PrunedTrainFunction.begin(self)
-        if getattr(self.model, "optimizer", None) is None:
-            raise ValueError(
-                "The model must be compiled before strengths are scheduled: the schedule counts "
-                "the steps of `model.optimizer`."
-            )
-        kernels = (
-            None
-            if self.regularizer is None
-            else trainable_kernels(self.model, self.layers, "regularized")
-        )
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        self._log(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._log(logs)
+
+    def find(self):
+        if any(isinstance(one, StrengthSchedule) for one in TrainFunction.others(self)):
+            raise ValueError("Only one StrengthSchedule may take part in a training. Received: two")
+        kernels = []
+        if self.regularizer is not None:
+            kernels = trainable_kernels(self.model, self.layers, "regularized")
         of_layers = adjustable(self.model)
         if not kernels and not of_layers:
             raise ValueError(
@@ -131,78 +135,59 @@ class StrengthSchedule(keras.callbacks.Callback):
                 "ksr.regularizers.GroupLasso, in its layers, or the callback a `regularizer` for "
                 f"them. Received: the model {self.model.name!r}, which has none"
             )
-        self.training = training
-        if self.model.compiled:
-            function = PrunedTrainFunction.join(self, training.adds_logs, anew=bool(kernels))
-            if any(
-                isinstance(one, StrengthSchedule) and one is not self for one in function.callbacks
-            ):
-                function.callbacks.remove(self)
-                raise ValueError(
-                    "Only one StrengthSchedule may take part in a training. Received: two"
-                )
-        self._at_work, self.factor = True, 1.0
-        if kernels:
-            self._placed = PlacedRegularizer(self.regularizer, kernels, training)
-        for one in of_layers:
-            if hasattr(one, "follow"):
-                one.follow(self.model.optimizer)
+        self._bound = None if self.schedule is None else bound(self.schedule, self.params)
+        if self.until is not None and not isinstance(self.until, numbers.Integral):
+            self._end = _end_of(bound(self.until, self.params), wait=False)
+        return kernels, of_layers
+
+    def install(self, found):
+        kernels, of_layers = found
+        self.factor = 1.0
+        if kernels and self._placed is not None and self._placed.fits(kernels):
+            self._placed.place_again(self.training)
+        else:
+            self._placed = None
+            if kernels:
+                self._placed = PlacedRegularizer(self.regularizer, kernels, self.training)
+        followers = [one for one in of_layers if hasattr(one, "follow")]
+        self._followers = [(one, one.follow(self._steps.counted)) for one in followers]
         self._scaled = [] if kernels else of_layers
         for one in self._scaled:
             _unscaled.setdefault(one, float(to_numpy(one.strength)))
         self._set(1.0)
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self.begin()
+    def traced(self):
+        placed = [] if self._placed is None else [one for _, one in self._placed.placed]
+        return (*placed, *(one for one, _ in self._followers))
 
-    def on_train_batch_end(self, batch, logs=None):
-        if logs is not None:
-            logs["strength_factor"] = self.factor
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            logs["strength_factor"] = self.factor
-
-    def on_train_end(self, logs=None):
-        self.leave()
-
-    def begin(self):
+    def before_step(self, step):
         """Sets the strengths for the step that follows."""
-        if self._at_work:
-            factor = self.factor_at(int(to_numpy(self.model.optimizer.iterations)))
-            if factor != self.factor:
-                self._set(factor)
+        factor = self.factor_at(step)
+        if factor != self.factor:
+            self._set(factor)
 
-    def update(self):
-        """Nothing is due after a step."""
-
-    def leave(self):
-        """Makes the strengths what they were, and takes off what was put on. To be called by hand
-        after a training that has broken off, if no other `fit` of the model follows at once."""
-        if not self._at_work:
-            return
-        self._at_work, self.factor = False, 1.0
+    def remove(self):
+        """Makes the strengths what they were, and takes off what was put on."""
+        self.factor = 1.0
         for one in self._scaled:
             strength = _unscaled.pop(one, None)
             if strength is not None:  # else another training has put it back
                 one.strength.assign(strength)
-        PrunedTrainFunction.leave(self)
+        for one, former in self._followers:
+            one.follow(former)
         if self._placed is not None:
             self._placed.remove()
-            self.training.model.train_function = (
-                None  # also one that a callback of the user has had made
-            )
-        self._scaled, self._placed, self.params = [], None, None
+        self._scaled = []
 
     def factor_at(self, step):
         """What strengths are multiplied with in the step after `step` updates."""
         if self._end is not None:
             return 1.0 if step < self._end else 0.0
-        return 1.0 if self.schedule is None else float(schedules.get(self.schedule)(step))
+        return 1.0 if self._bound is None else float(schedules.get(self._bound)(step))
 
-    def named_kernels(self):
-        """None: it prunes nothing."""
-        return []
+    def _log(self, logs):
+        if logs is not None:
+            logs["strength_factor"] = self.factor
 
     def _set(self, factor):
         for one in self._scaled:
@@ -260,14 +245,18 @@ def adjustable(model):
     return found
 
 
-def _end_of(until):
-    """The step at which `until`, a step or a schedule, ends."""
+def _end_of(until, wait=True):
+    """The step at which `until`, a step or a schedule, ends. None while that is to `wait` for
+    `fit`, which says how many steps an epoch has.
+    """
     if isinstance(until, (numbers.Integral, dict)):
         return check_step(until, "until")
-    end = schedules.get(until, "until").end_step
-    if end is None:
+    until = schedules.get(until, "until")
+    if wait and getattr(until, "steps_per_epoch", 0) is None:
+        return None
+    if until.end_step is None:
         raise ValueError(
-            f"`until` must be a step, or a schedule that ends. Received: until={until!r}, which "
-            "never ends"
+            "`until` must be a step, or a schedule that ends. Received: "
+            f"until={until!r}, which never ends"
         )
-    return end
+    return until.end_step

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn.criteria.criterion import Criterion
-from keras_sparse_rnn.slots import second_moment
+from keras_sparse_rnn.slots import knows, optimizers_of, second_moment
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -28,13 +28,15 @@ class Fisher(Criterion):
     """
 
     def block_scores(self, kernel, grid, model):
-        squares = second_moment(model.optimizer, kernel.variable)
-        step = int(model.optimizer.iterations.numpy())
+        optimizers = [one for _, one in optimizers_of(model)]
+        squares = second_moment(optimizers, kernel.variable)
+        trains = [one for one in optimizers if knows(one, kernel.variable)] or optimizers
+        step = int(trains[0].iterations.numpy())
         if squares is None and step > 0:
             raise ValueError(
                 "`criterion` Fisher needs an optimizer that keeps a running mean of squared "
                 "gradients: Adam, AdamW, Nadam, Lamb or RMSprop. Received: "
-                f"{type(model.optimizer).__name__}"
+                f"{type(trains[0]).__name__}"
             )
         if squares is None or not squares.any():
             raise ValueError(

@@ -10,6 +10,7 @@ it can be drawn before any training.
 - `ThresholdRamp`: a threshold that rises, and each block whose largest weight is below it goes. The
   sparsity follows from the weights, kernel by kernel, so kernels that need more weights keep more.
   Its slopes are best computed from a dense model that was trained before: `from_dense`.
+- `InEpochs`: one of these, written in epochs.
 - `PiecewiseLinear`: straight lines between points. What `callbacks.StrengthSchedule` multiplies the
   strength of regularizers with.
 
@@ -19,7 +20,11 @@ Any `PruningSchedule` of tensorflow-model-optimization can be used in their plac
 >>> round(schedule(3000), 4)
 0.7875"""
 
+from numbers import Real
+
+from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.schedules.constant import Constant
+from keras_sparse_rnn.schedules.in_epochs import InEpochs
 from keras_sparse_rnn.schedules.piecewise_linear import PiecewiseLinear
 from keras_sparse_rnn.schedules.polynomial_decay import PolynomialDecay
 from keras_sparse_rnn.schedules.schedule import Schedule
@@ -28,6 +33,7 @@ from keras_sparse_rnn.schedules.threshold_ramp import ThresholdRamp
 
 __all__ = [
     "Constant",
+    "InEpochs",
     "PiecewiseLinear",
     "PolynomialDecay",
     "Schedule",
@@ -37,15 +43,19 @@ __all__ = [
 ]
 
 
-def get(schedule, name="schedule"):
-    """Returns `schedule` as a `Schedule` (a tfmot one is wrapped), or raises a `ValueError` that
-    names `name`.
+def get(schedule, name="schedule", *, numbers=False):
+    """Returns `schedule` as a `Schedule`, or raises a `ValueError` that names `name`.
+
+    A tfmot schedule is wrapped. With `numbers`, a number is a `Constant` from step 0 on.
     """
     if isinstance(schedule, Schedule):
         return schedule
     if is_tfmot(schedule):
         return TfmotSchedule(schedule)
+    if numbers and isinstance(schedule, Real) and not isinstance(schedule, bool):
+        return Constant(check_sparsity(schedule, name), 0)
+    number = ", or a fraction in [0, 1)" if numbers else ""
     raise ValueError(
-        f"`{name}` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule. "
-        f"Received: {name}={schedule!r}"
+        f"`{name}` must be a schedule of keras_sparse_rnn.schedules or a tfmot PruningSchedule"
+        f"{number}. Received: {name}={schedule!r}"
     )

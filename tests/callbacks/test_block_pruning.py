@@ -45,6 +45,7 @@ def lowest(scores, elements, sparsity):
     return live.reshape(scores.shape)
 
 
+@pytest.mark.filterwarnings("ignore:Gates have lost all blocks of their recurrent kernel")
 @pytest.mark.parametrize("scope", ["gate", "kernel", "model"])
 @pytest.mark.parametrize("criterion", ["max", "mean", "l2"])
 def test_the_lowest_blocks_by_criterion_and_scope_go(criterion, scope, make_model, data, grid_of):

@@ -8,8 +8,8 @@ import pytest
 from fitting import HALF, fit, kernels
 
 from keras_sparse_rnn.callbacks import BlockPruning
-from keras_sparse_rnn.callbacks.masks import MaskConstraint
-from keras_sparse_rnn.schedules import Constant, PolynomialDecay
+from keras_sparse_rnn.pruning.masks import MaskConstraint
+from keras_sparse_rnn.schedules import PolynomialDecay
 
 
 class Stop(keras.callbacks.Callback):
@@ -21,29 +21,6 @@ class Stop(keras.callbacks.Callback):
         if batch == 2 and not self.raised:
             self.raised = True
             raise KeyboardInterrupt
-
-
-class Worse(keras.callbacks.Callback):
-    """Makes every epoch look worse than the one before."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["loss"] = float(epoch)
-
-
-def test_early_stopping_that_restores_dense_weights_is_an_error(make_model, data):
-    stopping = keras.callbacks.EarlyStopping("loss", patience=0, restore_best_weights=True)
-    with pytest.raises(
-        RuntimeError,
-        match=r"EarlyStopping with .*This is checked after the `on_train_end` of all callbacks",
-    ):
-        fit(
-            make_model("gru"),
-            data,
-            BlockPruning(Constant(0.5, 8), (3, 2)),
-            Worse(),
-            stopping,
-            epochs=3,
-        )
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -6,7 +6,7 @@ import pytest
 
 from keras_sparse_rnn import criteria
 from keras_sparse_rnn.callbacks import BlockPruning
-from keras_sparse_rnn.callbacks.groups import find_groups
+from keras_sparse_rnn.pruning.groups import Options, find_groups
 from keras_sparse_rnn.schedules import Constant
 
 
@@ -47,6 +47,6 @@ def test_a_gru_decides_for_the_kernels_of_its_schedule(arguments, scopes):
     model = keras.Sequential(
         [keras.Input((2, 5)), keras.layers.LSTM(8, return_sequences=True, name="lstm"), wrapped]
     )
-    pruning = BlockPruning(block_shape=(4, 4), scope=None, **arguments)
-    pruning.set_model(model)
-    assert [group.scope for group in find_groups(pruning, criteria.get("l2"))] == scopes
+    options = Options((4, 4), criteria.get("l2"), scope=None)
+    groups = find_groups(model, arguments["schedule"], arguments.get("layers"), options)
+    assert [group.scope for group in groups] == scopes

@@ -40,6 +40,7 @@ def test_each_gate_keeps_its_largest_block_and_says_so_once(make_model, data):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Gates have lost all blocks of their recurrent kernel")
 @pytest.mark.parametrize(("scope", "live"), [("kernel", [1, 1]), ("model", [1, 1])])
 def test_each_kernel_keeps_a_block_under_the_other_scopes(scope, live, make_model, data):
     pruning = BlockPruning(Constant(0.995, 1), (5, 5), scope=scope)
@@ -60,6 +61,7 @@ def test_a_small_kernel_is_not_emptied_for_the_sake_of_the_model(make_model, dat
     assert pruning.sparsity == pytest.approx(0.7, abs=0.03)
 
 
+@pytest.mark.filterwarnings("ignore:Gates have lost all blocks of their recurrent kernel")
 @pytest.mark.parametrize(("scope", "live"), [("gate", [3, 3]), ("kernel", [1, 1])])
 def test_a_threshold_above_all_weights_leaves_the_largest_block(scope, live, make_model, data):
     pruning = BlockPruning(ThresholdRamp(1, 2, 4, 50.0, 50.0, frequency=1), FEW, scope=scope)
@@ -113,7 +115,7 @@ def test_one_block_more_than_the_last_is_an_error_at_the_end(make_model, data):
     assert np.isfinite(fit_one)
     (group,) = pruning._groups
     assert group.shortfalls() == []
-    kernel = group.kernels[0]
+    kernel = group.masks[0]
     mask = kernel.live.copy()
     mask[0] = np.eye(3, 1, k=-int(np.argmin(mask[0])), dtype=bool) | mask[0]
     kernel.live = mask

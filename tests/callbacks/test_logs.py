@@ -94,7 +94,7 @@ def test_tensorboard(before, make_model, data, tmp_path):
     )
 
 
-def test_each_kernel_has_its_figure_when_there_are_several_layers(data):
+def test_each_kernel_has_its_figure_when_it_is_asked_for(data):
     model = keras.Sequential(
         [
             keras.Input((2, 5)),
@@ -104,7 +104,7 @@ def test_each_kernel_has_its_figure_when_there_are_several_layers(data):
         ]
     )
     model.compile("sgd", "mse", run_eagerly=True)
-    pruning = BlockPruning({"a": Constant(0.5, 1), "b": Constant(0.75, 1)}, (1, 1))
+    pruning = BlockPruning({"a": Constant(0.5, 1), "b": Constant(0.75, 1)}, (1, 1), log="kernels")
     history = model.fit(*data, batch_size=8, verbose=0, callbacks=[pruning]).history
     figures = {name: values[-1] for name, values in history.items() if name != "loss"}
     expected = {

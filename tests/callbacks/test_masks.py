@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_sparse_rnn.callbacks.masks import MaskConstraint, MaskedKernel
 from keras_sparse_rnn.patterns import BlockGrid, keep_largest, missing
+from keras_sparse_rnn.pruning.masks import KernelMask, MaskConstraint
 from keras_sparse_rnn.selection import find_kernels
 from keras_sparse_rnn.slots import moving_averages
 
@@ -128,7 +128,7 @@ def masked(
 ):
     layer = kind(units, **arguments)
     layer.build((None, 2, 5))
-    return MaskedKernel(find_kernels(layer)[role], block_shape, keep_diagonal)
+    return KernelMask(find_kernels(layer)[role], block_shape, keep_diagonal)
 
 
 def test_the_zero_blocks_of_the_weights_are_the_pattern():

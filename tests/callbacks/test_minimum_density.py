@@ -23,6 +23,7 @@ def counts(pruning):
     return [mask.sum(axis=(1, 2)).tolist() for mask in pruning.masks.values()]
 
 
+@pytest.mark.filterwarnings("ignore:Gates have lost all blocks of their recurrent kernel")
 @pytest.mark.parametrize("scope", ["kernel", "model"])
 def test_the_best_blocks_of_a_gate_stay(scope, make_model, data):
     model = with_a_small_gate(make_model("gru"))

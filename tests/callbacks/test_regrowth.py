@@ -153,7 +153,7 @@ def test_the_gradients_of_data_change_nothing_else(make_model, data):
     pruning.set_model(model)
     pruning.on_train_begin()
     (group,) = pruning._groups
-    gradients = pruning.regrowth.gradients(group.kernels, model)
+    gradients = pruning.regrowth.gradients([one.kernel.variable for one in group.masks], model)
     pruning.leave()
     assert [g.shape for g in gradients] == [(5, 33), (11, 33)] and all(
         np.abs(g).max() > 0 for g in gradients
@@ -224,7 +224,7 @@ def test_bad_arguments(make, message):
     ("schedule", "optimizer", "message"),
     [
         (
-            ThresholdRamp(1, 2, 3, 0.1, 0.1),
+            ThresholdRamp(1, 2, 3, 0.1, 0.1, frequency=2),
             "adam",
             "`regrowth` needs a schedule that asks for a sparsity. Received: a ThresholdRamp",
         ),

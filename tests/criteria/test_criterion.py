@@ -51,6 +51,7 @@ def fit(model, data, *callbacks):
     return model.fit(*data, batch_size=8, verbose=0, callbacks=list(callbacks))
 
 
+@pytest.mark.filterwarnings("ignore:Gates have lost all blocks of their recurrent kernel")
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_blocks_of_the_lowest_scores_go(sign, make_model, data):
     pruning = BlockPruning(Constant(0.5, 1), SHAPE, criterion=ByNumber(sign), scope="kernel")

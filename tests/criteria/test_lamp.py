@@ -40,6 +40,7 @@ def test_dead_blocks_score_nothing(make_model):
     assert np.isfinite(found).all() and (found[2] == 0).all() and found[0].max() == 1
 
 
+@pytest.mark.filterwarnings("ignore:Gates have lost all blocks of their recurrent kernel")
 def test_a_gate_of_small_weights_is_not_starved(make_model, data):
     """At the same total: the plain criterion leaves a hundredth of a gate's weights one block, the
     relative one its share.

@@ -31,18 +31,34 @@ class PlacedRegularizer:
             (kernel.variable, _Placed(regularizer, kernel, self.factor, training))
             for kernel in kernels
         ]
-        for variable, placed in self.placed:
-            variable.regularizer = placed
-        self._trace_anew()
+        self._place()
+
+    def fits(self, kernels):
+        """Whether it can be placed again: steps that were traced with it go on being right then."""
+        return len(kernels) == len(self.placed) and all(
+            kernel.variable is variable and former_of(variable) is placed.former
+            for kernel, (variable, placed) in zip(kernels, self.placed)
+        )
+
+    def place_again(self, training):
+        """Puts it back on the variables, for another training."""
+        for _, placed in self.placed:
+            placed.training = training
+        self._place()
 
     def remove(self):
         """Gives the variables their former regularizers back."""
         for variable, placed in self.placed:
             if variable.regularizer is placed:
                 variable.regularizer = placed.former
-        self._trace_anew()
+        self._trace_tests_anew()
 
-    def _trace_anew(self):
+    def _place(self):
+        for variable, placed in self.placed:
+            variable.regularizer = placed
+        self._trace_tests_anew()
+
+    def _trace_tests_anew(self):
         self.model.test_function = None
 
 

@@ -1,0 +1,105 @@
+"""Fine-tuning that leaves zero what is zero."""
+
+import keras
+
+from keras_sparse_rnn.callbacks.configs import deserialize_selector, serialize_selector
+from keras_sparse_rnn.pruning.groups import trainable_kernels
+from keras_sparse_rnn.pruning.masks import KernelMask, MaskConstraint, known_constraints
+from keras_sparse_rnn.pruning.participant import Participant
+from keras_sparse_rnn.selection import as_selectors, short_names
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
+class KeepMasks(Participant):
+    """Keeps the zeros of a pruned model while it is trained on: for fine-tuning, on other data too.
+
+        model.fit(x, y, epochs=3, callbacks=[ksr.callbacks.KeepMasks()])
+
+    Without it, or `BlockPruning`, training fills the pruned blocks of a Keras layer again: they are
+    ordinary weights, and an optimizer moves them. Whatever weight of a kernel is zero when training
+    begins stays zero; no schedule, no block shape and no steps are needed. A kernel that is all
+    zero or a multiple of the identity has not been pruned but initialized so, and is left alone.
+
+    `BlockPruning` keeps the zeros of the layers that it prunes by itself; beside one, this callback
+    keeps those of the others.
+
+    `logs` get `"sparsity"`, as with `BlockPruning`.
+
+    Args:
+        layers: the layers whose kernels are kept, as in `BlockPruning`; `None`: all recurrent ones.
+
+    Raises:
+        ValueError: when training begins, the model has no such layer, or none of their weights is
+            zero.
+    """
+
+    task = "its zeros are kept"
+    counts_steps = False
+
+    def __init__(self, layers=None):
+        super().__init__()
+        if layers is not None:
+            as_selectors(layers)
+        self.layers = layers
+        self._masks = []
+
+    @property
+    def masks(self):
+        """Which weights are kept zero: bool `[inputs, gates * units]`, False there, by the name of
+        the kernel.
+        """
+        return {mask.name: mask.grid.expand(mask.live) for mask in self._masks}
+
+    def find(self):
+        kernels = trainable_kernels(self.model, self.layers, "kept sparse")
+        masks = [KernelMask(one, (1, 1)) for one in kernels if not self._is_masked(one)]
+        for mask in masks:
+            mask.live = mask.pattern(False)
+        sparse = [mask for mask in masks if not mask.live.all()]
+        if not sparse and len(masks) == len(kernels):
+            raise ValueError(
+                "The model must have been pruned before its zeros can be kept: no weight of its "
+                f"kernels is zero. Received: the model {self.model.name!r}, "
+                f"layers={self.layers!r}. "
+                "Prune it with ksr.callbacks.BlockPruning, or at once with ksr.prune(model)"
+            )
+        return sparse
+
+    def install(self, found):
+        known = known_constraints(self.model, self._masks)
+        self._masks = found
+        for mask in self._masks:
+            mask.install(self, self._steps.optimizers, self.training, known)
+
+    def traced(self):
+        return tuple(mask.constraint for mask in self._masks)
+
+    def begin_run(self, step):
+        """Reads the masks from the weights: by the first step, all restoring has been done."""
+        for mask in self._masks:
+            mask.apply(mask.pattern(False))
+
+    def remove(self):
+        for mask in self._masks:
+            mask.restore()
+
+    def named_kernels(self):
+        return list(zip(short_names([mask.kernel for mask in self._masks]), self._masks))
+
+    def selects(self):
+        """Which layers it selects, as it was told."""
+        return f"layers={self.layers!r}"
+
+    def get_config(self):
+        return {"layers": serialize_selector(self.layers)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(deserialize_selector(config["layers"]))
+
+    def _is_masked(self, kernel):
+        """Whether another callback of this training masks the kernel."""
+        there = kernel.variable.constraint
+        if not isinstance(there, MaskConstraint) or there.participant is self:
+            return False
+        return self.training.in_fit and self.training.is_same(there.training)

@@ -1,0 +1,56 @@
+"""What callbacks take for a schedule: one, a number, or a mapping from layers to these."""
+
+from keras_sparse_rnn import schedules
+from keras_sparse_rnn.selection import as_selectors
+
+
+def check_schedules(schedule, layers):
+    """Raises a `ValueError` unless `schedule` is what `BlockPruning` takes, and `layers` goes with
+    it.
+    """
+    if isinstance(schedule, dict):
+        if layers is not None:
+            raise ValueError(
+                "`layers` must be None when `schedule` is a mapping, which names them. "
+                f"Received: layers={layers!r}"
+            )
+        if not schedule:
+            raise ValueError("`schedule` must have at least one entry. Received: schedule={}")
+        for selector in schedule:
+            if isinstance(selector, tuple):
+                raise ValueError(
+                    "`schedule` must have single selectors of layers as keys. Received: "
+                    f"{selector!r}"
+                )
+            as_selectors(selector, "schedule")
+    each_schedule(schedule)
+    if layers is not None:
+        as_selectors(layers)
+
+
+def each_schedule(schedule):
+    """The `Schedule`s of what was given, as a list."""
+    if isinstance(schedule, dict):
+        named = ((one, f"schedule[{selector!r}]") for selector, one in schedule.items())
+        return [schedules.get(one, name, numbers=True) for one, name in named]
+    return [schedules.get(schedule, numbers=True)]
+
+
+def check_frequency(frequency, schedule):
+    """Raises a `ValueError` if no schedule would heed `frequency`, for each has another of its
+    own.
+    """
+    own = [one.frequency for one in each_schedule(schedule)]
+    if frequency is not None and None not in own and frequency not in own:
+        raise ValueError(
+            "`frequency` must be None, or that of the schedule, where a schedule has its own. "
+            f"Received: frequency={frequency}, and {own[0]} in the schedule"
+        )
+
+
+def bound(schedule, params):
+    """`schedule` with the number of steps of an epoch, which `fit` tells callbacks by `params`."""
+    if isinstance(schedule, dict):
+        return {selector: bound(one, params) for selector, one in schedule.items()}
+    one = schedules.get(schedule, numbers=True)
+    return one.bound((params or {}).get("steps")) if hasattr(one, "bound") else one

@@ -1,0 +1,85 @@
+"""What a user is told when masks or weights are not what was meant."""
+
+import warnings
+
+FAILED = (
+    "Pruning has failed: {}. Something has changed the weights without applying their constraints, "
+    "such as a training step that does not use `optimizer.apply`, one that was traced by "
+    "tf.function before `on_train_begin`, or a callback. This is checked after the `on_train_end` "
+    "of all callbacks."
+)
+RESTORED = (
+    "After training, a callback has restored weights that are not as sparse as was asked: {}. The "
+    "weights are left as they are. EarlyStopping(restore_best_weights=True) does this: the best "
+    "epoch was one before the pruning was finished. Use ksr.callbacks.EarlyStopping in its place, "
+    "which looks only at epochs of the final sparsity"
+)
+
+
+class Warner:
+    """Warns of the kernels of a group, of each once.
+
+    Args:
+        group: the `PruningGroup`.
+    """
+
+    def __init__(self, group):
+        self.group = group
+        self._held, self._emptied = set(), set()
+
+    def held(self, lives, numbers, point):
+        """Warns of the kernels with these numbers, which keep blocks at `point` only because a gate
+        or kernel must not lose its last.
+        """
+        group = self.group
+        owner = "gate" if group.scope == "gate" else "kernel"
+        texts = []
+        for number in sorted(numbers - self._held):
+            grid, name = group.masks[number].grid, group.masks[number].name
+            blocks = grid.columns * grid.rows
+            if blocks == 1:
+                continue  # a gate of one block: told when the blocks were cut
+            asked = (
+                f"has a {owner} below its threshold"
+                if group.is_ramp
+                else f"should be {group.sparsity(point):.4f} sparse"
+            )
+            each = "each gate has" if grid.gates > 1 else "it has"
+            there = grid.sparsity(lives[number])
+            texts.append(f"{name} {asked} and is {there:.4f} sparse ({each} {blocks} blocks)")
+        self._held |= numbers
+        if texts:
+            wider = {
+                "gate": "scope='kernel' or 'model', ",
+                "kernel": "scope='model', ",
+                "model": "",
+            }[group.scope]
+            less = "smaller slopes" if group.is_ramp else "less sparsity"
+            warnings.warn(
+                f"Pruning stops at the last block of a {owner}, which would be all zero without "
+                f"it: {'; '.join(texts)}. Use smaller blocks than "
+                f"{group.masks[0].grid.block_shape}, {wider}{less} for this layer, or leave it "
+                "out with `layers`.",
+                stacklevel=2,
+            )
+
+    def emptied(self, lives):
+        """Warns of recurrent kernels that have a gate without a live block: it sees the inputs
+        alone.
+        """
+        texts = []
+        for number, (mask, live) in enumerate(zip(self.group.masks, lives)):
+            empty = ~live.any(axis=(1, 2))
+            if mask.kernel.role != "recurrent_kernel" or number in self._emptied:
+                continue
+            if empty.any():
+                self._emptied.add(number)
+                names = [name for name, none in zip(mask.kernel.gate_names, empty) if none]
+                texts.append(f"{mask.name}: {', '.join(names)} of {live.shape[0]} gates")
+        if texts:
+            warnings.warn(
+                "Gates have lost all blocks of their recurrent kernel and no longer see the state: "
+                f"{'; '.join(texts)}. To keep some in each, use scope='gate', minimum_density=0.05 "
+                f"or smaller blocks than {self.group.masks[0].grid.block_shape}.",
+                stacklevel=2,
+            )

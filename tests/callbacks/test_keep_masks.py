@@ -1,0 +1,83 @@
+"""Fine-tuning leaves zero what is zero."""
+
+import keras
+import numpy as np
+import pytest
+from fitting import HALF, fit, kernels
+
+import keras_sparse_rnn as ksr
+from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks
+
+
+def pruned(make_model, **arguments):
+    model = make_model("lstm", optimizer=keras.optimizers.Adam(0.05), **arguments)
+    return ksr.prune(model, 0.5, (3, 2))
+
+
+def zeros(model):
+    return [variable.numpy() == 0 for variable in kernels(model)]
+
+
+def test_without_the_callback_training_fills_the_zeros_again(make_model, data):
+    model = pruned(make_model)
+    fit(model, data)
+    assert not any(zero.any() for zero in zeros(model))
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_zeros_stay_zero_and_the_others_learn(eager, make_model, data):
+    model = pruned(make_model, run_eagerly=eager)
+    before, start = zeros(model), [variable.numpy() for variable in kernels(model)]
+    assert 0.4 < before[1].mean() < 0.6
+    keep = KeepMasks()
+    history = fit(model, data, keep, epochs=2).history
+    for variable, zero, weights in zip(kernels(model), before, start):
+        np.testing.assert_array_equal(variable.numpy() == 0, zero)
+        assert (variable.numpy() != weights)[~zero].all()
+        assert variable.constraint is None
+    assert history["sparsity"][-1] == pytest.approx(np.concatenate(before).mean())
+    np.testing.assert_array_equal(keep.masks["rnn/lstm_cell/recurrent_kernel"], ~before[1])
+
+
+def test_beside_block_pruning_it_keeps_the_other_layers(data):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((2, 5)),
+            layers.GRU(6, return_sequences=True, name="low"),
+            layers.GRU(8, name="high"),
+            layers.Dense(2),
+        ]
+    )
+    ksr.prune(model, 0.5, (2, 2), layers="low")
+    low = model.get_layer("low").cell.recurrent_kernel
+    before = low.numpy() == 0
+    model.compile("adam", "mse", run_eagerly=True)
+    fit(model, data, BlockPruning(HALF, (2, 2), layers="high"), KeepMasks())
+    np.testing.assert_array_equal(low.numpy() == 0, before)
+    assert (model.get_layer("high").cell.recurrent_kernel.numpy() == 0).mean() > 0.4
+
+
+def test_a_kernel_that_an_initializer_has_left_zero_is_no_pattern(make_model, data):
+    model = make_model("simple_rnn", recurrent_initializer="zeros")
+    ksr.prune(model, 0.5, (3, 2))
+    kernels(model)[1].assign(np.zeros((11, 11)))
+    fit(model, data, KeepMasks())
+    assert (kernels(model)[0].numpy() == 0).mean() > 0.4 and (kernels(model)[1].numpy() != 0).any()
+
+
+def test_a_model_without_a_zero_is_refused(make_model, data):
+    model = make_model("gru")
+    with pytest.raises(ValueError) as error:
+        fit(model, data, KeepMasks())
+    assert str(error.value) == (
+        "The model must have been pruned before its zeros can be kept: no weight of its kernels is "
+        f"zero. Received: the model {model.name!r}, layers=None. Prune it with "
+        "ksr.callbacks.BlockPruning, or at once with ksr.prune(model)"
+    )
+
+
+def test_its_configuration_is_saved_and_loaded():
+    keep = KeepMasks(layers=["rnn", keras.layers.GRU])
+    loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(keep))
+    assert isinstance(loaded, KeepMasks) and loaded.layers == keep.layers

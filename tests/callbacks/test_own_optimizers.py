@@ -1,0 +1,120 @@
+"""A `train_step` with optimizers of its own: Keras's GAN."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, StrengthSchedule
+from keras_sparse_rnn.regularizers import GroupLasso
+from keras_sparse_rnn.schedules import Constant, PolynomialDecay
+from keras_sparse_rnn.slots import moving_averages
+
+layers = keras.layers
+
+
+class GAN(keras.Model):
+    """As in Keras's guides: two models, two optimizers, and a bare `super().compile()`."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = keras.Sequential(
+            [keras.Input((3, 4)), layers.LSTM(8, return_sequences=True, name="g")]
+        )
+        self.discriminator = keras.Sequential(
+            [keras.Input((3, 8)), layers.LSTM(8, name="d"), layers.Dense(1)]
+        )
+
+    def compile(self, d_optimizer, g_optimizer):
+        super().compile()
+        self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+
+    def train_step(self, real):
+        noise = tf.random.normal((tf.shape(real)[0], 3, 4))
+        for part, optimizer, sign in (
+            (self.discriminator, self.d_optimizer, 1.0),
+            (self.generator, self.g_optimizer, -1.0),
+        ):
+            with tf.GradientTape() as tape:
+                fake = self.discriminator(self.generator(noise))
+                loss = sign * tf.reduce_mean(fake - self.discriminator(real))
+            gradients = tape.gradient(loss, part.trainable_variables)
+            optimizer.apply(gradients, part.trainable_variables)
+        return {"loss": loss}
+
+
+@pytest.fixture
+def gan():
+    model = GAN()
+    model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01, use_ema=True))
+    return model
+
+
+REAL = np.random.default_rng(0).normal(size=(24, 3, 8)).astype("float32")
+
+
+def fit(model, *callbacks):
+    return model.fit(REAL, batch_size=4, verbose=0, callbacks=list(callbacks))
+
+
+def test_the_schedule_counts_the_steps_of_the_optimizer_that_is_given(gan, assert_sparse):
+    schedule = PolynomialDecay(0.0, 0.75, 1, 4)
+    pruning = BlockPruning(schedule, (2, 2), frequency=1, layers="g", optimizer=gan.g_optimizer)
+    history = fit(gan, pruning).history
+    assert history["sparsity"][-1] == pytest.approx(0.75, abs=0.03)
+    for layer, sparsity in (("g", 0.75), ("d", 0.0)):
+        owner = gan.generator if layer == "g" else gan.discriminator
+        kernel = owner.get_layer(layer).cell.recurrent_kernel
+        assert_sparse(kernel, (2, 2), 4, sparsity)
+
+
+def test_moving_averages_of_that_optimizer_are_masked(gan):
+    pruning = BlockPruning(Constant(0.5, 2), (2, 2), layers="g", optimizer=gan.g_optimizer)
+    fit(gan, pruning)
+    kernel = gan.generator.get_layer("g").cell.recurrent_kernel
+    (average,) = moving_averages(gan.g_optimizer, kernel)
+    assert (average.numpy() == 0).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_fisher_scores_look_at_the_optimizer_that_trains_a_kernel(gan):
+    pruning = BlockPruning(Constant(0.5, 3), (2, 2), criterion="fisher", optimizer=gan.g_optimizer)
+    fit(gan, pruning)
+    assert len(pruning.masks) == 4 and pruning.sparsity == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda: BlockPruning(Constant(0.5, 2), (2, 2)),
+        lambda: StrengthSchedule(until=2, regularizer=GroupLasso(0.1, (2, 2))),
+    ],
+    ids=["pruning", "strength"],
+)
+def test_without_it_the_first_step_says_which_optimizer_moved_and_which_did_not(callback, gan):
+    name = type(gan.optimizer).__name__
+    with pytest.raises(ValueError) as error:
+        fit(gan, callback())
+    assert str(error.value) == (
+        "`optimizer` must be the one that trains the model, for the schedule counts its steps: the "
+        "first step was made by model.d_optimizer (Adam), model.g_optimizer (Adam), and "
+        f"model.optimizer ({name}) has made none. Pass optimizer=model.d_optimizer to the "
+        "callback. Received: optimizer=None"
+    )
+    assert all(variable.constraint is None for variable in gan.trainable_variables)
+
+
+def test_masks_without_a_schedule_need_no_optimizer(gan):
+    kernel = gan.generator.get_layer("g").cell.recurrent_kernel
+    kernel.assign(kernel.numpy() * (np.arange(32) % 2))
+    fit(gan, KeepMasks())
+    assert (kernel.numpy()[:, ::2] == 0).all() and (kernel.numpy()[:, 1::2] != 0).all()
+
+
+def test_an_optimizer_cannot_be_written_into_a_config(gan):
+    pruning = BlockPruning(Constant(0.5, 2), optimizer=gan.g_optimizer)
+    with pytest.raises(ValueError) as error:
+        pruning.get_config()
+    assert str(error.value) == (
+        "The `optimizer` of a BlockPruning cannot be written into a config. Make the callback "
+        "anew instead."
+    )
