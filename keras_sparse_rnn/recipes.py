@@ -1,12 +1,16 @@
 """What has worked, ready to use: how to prune, when, by what, and with which learning rate."""
 
+import warnings
+
 import keras
 
 from keras_sparse_rnn import callbacks, regularizers, schedules
 from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_number, check_step
+from keras_sparse_rnn.selection import to_numpy
 
 WARMUP = 0.05
+TOLERANCE = 0.02  # of the steps, by which `fit` may run more or fewer of them
 RAMP = 0.02, 0.3
 
 
@@ -28,14 +32,14 @@ def warm_cosine(steps, learning_rate):
     )
 
 
-class PruneTrained:
+class PruneTrained(keras.callbacks.Callback):
     """Prunes a model that has been trained dense, and trains it on for `steps`: the recipe that
     costs the least accuracy in coarse blocks.
 
         model.fit(x, y, epochs=10)  # dense
         recipe = ksr.recipes.PruneTrained(steps=2500, learning_rate=8e-3, lasso=1e-5)
         model.compile(keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0), loss)
-        model.fit(x, y, epochs=10, callbacks=recipe.callbacks)
+        model.fit(x, y, epochs=10, callbacks=recipe)
 
     Five things make the difference (docs/results.md has the figures), the first of them the most:
 
@@ -77,10 +81,14 @@ class PruneTrained:
         learning_rate: a Keras learning-rate schedule. `Fisher` needs an optimizer that keeps
             squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
         schedule: the schedule of the sparsity.
-        callbacks: a list, for `fit`.
+        callbacks: what it gives to `fit`, one by one: a `BlockPruning` and, with `lasso`, a
+            `StrengthSchedule`.
 
     Raises:
         ValueError: an argument is out of its range.
+
+    Warns:
+        UserWarning: `fit` runs other steps than `steps`, so the learning rate ends elsewhere.
     """
 
     def __init__(
@@ -94,6 +102,8 @@ class PruneTrained:
         lasso=0.0,
         criterion="fisher",
     ):
+        super().__init__()
+        self.steps = steps
         self.learning_rate = warm_cosine(steps, learning_rate)
         begin, end = (max(1, round(part * steps)) for part in RAMP)
         self.schedule = schedules.PolynomialDecay(0.0, check_sparsity(sparsity), begin, end)
@@ -111,4 +121,56 @@ class PruneTrained:
             penalty = regularizers.GroupLasso(lasso, block_shape)
             self.callbacks.append(
                 callbacks.StrengthSchedule(until=self.schedule, regularizer=penalty, layers=layers)
+            )
+
+    def set_params(self, params):
+        super().set_params(params)
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def set_model(self, model):
+        super().set_model(model)
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def on_train_begin(self, logs=None):
+        self._check_steps()
+        for callback in self.callbacks:
+            callback.on_train_begin(logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        for callback in self.callbacks:
+            callback.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        for callback in self.callbacks:
+            callback.on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs=None):
+        for callback in self.callbacks:
+            callback.on_train_end(logs)
+
+    def __iter__(self):
+        """Its callbacks, for a list of one's own: `callbacks=[*recipe, another]`."""
+        return iter(self.callbacks)
+
+    def _check_steps(self):
+        """Warns if `fit` runs other steps than the recipe was made for."""
+        params = self.params or {}
+        epochs, of_epoch = params.get("epochs"), params.get("steps")
+        optimizer = getattr(self.model, "optimizer", None)
+        if not epochs or not of_epoch or optimizer is None or int(to_numpy(optimizer.iterations)):
+            return  # unknown, or a training that goes on, of which `fit` does not tell the rest
+        planned = epochs * of_epoch
+        if abs(planned - self.steps) > TOLERANCE * self.steps:
+            warnings.warn(
+                f"PruneTrained was made for steps={self.steps} and `fit` runs {planned}: "
+                f"{epochs} epochs of {of_epoch} steps. Its learning rate, which is to end at zero, "
+                f"and its pruning go by its own steps: make it with steps={planned}, unless other "
+                "fits are to follow",
+                stacklevel=2,
             )

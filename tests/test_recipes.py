@@ -111,3 +111,37 @@ def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError) as error:
         PruneTrained(**{"steps": 100, "learning_rate": 1e-3, **arguments})
     assert str(error.value) == message
+
+
+def trained(recipe, callbacks, epochs=5):
+    keras.utils.set_random_seed(0)
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(64, 3, 4)).astype("float32"), generator.normal(size=(64, 1))
+    model = keras.Sequential([keras.Input((3, 4)), keras.layers.GRU(16), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(recipe.learning_rate), "mse", run_eagerly=True)
+    history = model.fit(x, y, batch_size=16, epochs=epochs, callbacks=callbacks, verbose=0).history
+    return history, model.get_weights()
+
+
+@pytest.mark.parametrize(
+    "given", [lambda r: r, lambda r: [r], lambda r: [*r], lambda r: r.callbacks]
+)
+def test_fit_takes_the_recipe_itself_or_what_is_in_it(given):
+    options = dict(steps=20, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4), lasso=1e-4)
+    expected, weights = trained(recipe := PruneTrained(**options), recipe.callbacks)
+    history, own = trained(recipe := PruneTrained(**options), given(recipe))
+    assert history == expected and history["sparsity"][-1] == pytest.approx(0.5, abs=0.05)
+    for one, other in zip(weights, own):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_other_steps_than_fit_runs_are_told():
+    recipe = PruneTrained(steps=40, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4))
+    with pytest.warns(UserWarning) as caught:
+        trained(recipe, recipe)
+    assert [str(one.message) for one in caught] == [
+        "PruneTrained was made for steps=40 and `fit` runs 20: 5 epochs of 4 steps. Its learning "
+        "rate, which is to end at zero, and its pruning go by its own steps: make it with "
+        "steps=20, "
+        "unless other fits are to follow"
+    ]
