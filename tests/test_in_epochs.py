@@ -43,6 +43,7 @@ def test_fit_says_how_many_steps_an_epoch_has(model):
     assert history["strength_factor"] == [1.0, 1.0, 1.0, 0.0]
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_where_fit_does_not_know_it_must_be_given(model):
     def batches():
         for _ in range(10):
