@@ -1,7 +1,11 @@
 """Regularizers and constraints of a dense kernel, as the variables of block-sparse layers need
 them.
+
+They stand on variables only, never in a layer's config, so they are not registered for saving.
+Keras before 3.15 takes nothing on a variable but instances of its own classes.
 """
 
+import keras
 import tensorflow as tf
 
 from keras_sparse_rnn import ops
@@ -18,7 +22,7 @@ def _seeing_gates(function, kernel, grid):
     )
 
 
-class DenseRegularizer:
+class DenseRegularizer(keras.regularizers.Regularizer):
     """Shows a regularizer of the dense kernel the dense kernel."""
 
     def __init__(self, regularizer, blocks, grid):
@@ -40,7 +44,7 @@ class DenseRegularizer:
         )
 
 
-class MaskedRegularizer:
+class MaskedRegularizer(keras.regularizers.Regularizer):
     """Shows a regularizer of this package the live blocks that a masked layer has packed, instead
     of the dense kernel: the same penalty and gradient, for a tenth of the time at 90 %.
 
@@ -74,7 +78,7 @@ class MaskedRegularizer:
         return self.regularizer(kernel, gates=self.grid.gates) if penalty is None else penalty
 
 
-class PackedConstraint:
+class PackedConstraint(keras.constraints.Constraint):
     """Applies a constraint of the dense kernel to packed values, and keeps the padding of partial
     blocks zero whatever an optimiser does.
 
