@@ -50,6 +50,14 @@ def nested(optimizer):
         yield from nested(one)
 
 
+def updates_made(optimizer):
+    """How many updates `optimizer` has made, an int.
+
+    Of a LossScaleOptimizer those of the one that it wraps: before Keras 3.9 its own count stays 0.
+    """
+    return int(getattr(optimizer, "inner_optimizer", optimizer).iterations.numpy())
+
+
 def slots_of(optimizer, variable):
     """Yields `(owner, name, slot)` for all that `optimizer` keeps for `variable`: the optimizer
     that keeps it, the name of its list and the slot, a `keras.Variable`.

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn.criteria.criterion import Criterion
-from keras_sparse_rnn.slots import knows, optimizers_of, second_moment
+from keras_sparse_rnn.slots import knows, optimizers_of, second_moment, updates_made
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -31,7 +31,7 @@ class Fisher(Criterion):
         optimizers = [one for _, one in optimizers_of(model)]
         squares = second_moment(optimizers, kernel.variable)
         trains = [one for one in optimizers if knows(one, kernel.variable)] or optimizers
-        step = int(trains[0].iterations.numpy())
+        step = updates_made(trains[0])
         if squares is None and step > 0:
             raise ValueError(
                 "`criterion` Fisher needs an optimizer that keeps a running mean of squared "

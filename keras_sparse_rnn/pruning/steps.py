@@ -1,7 +1,6 @@
 """How many steps the optimizer of a model has made, and whether it is the one that makes them."""
 
-from keras_sparse_rnn.selection import to_numpy
-from keras_sparse_rnn.slots import optimizers_of
+from keras_sparse_rnn.slots import optimizers_of, updates_made
 
 
 class Steps:
@@ -43,12 +42,14 @@ class Steps:
 
     def count(self):
         """How many steps the optimizer has made."""
-        return _made(self.counted)
+        return updates_made(self.counted)
 
     def start(self):
         """To be called before the first step."""
         if self.given is None:
-            self._before = [(name, one, _made(one)) for name, one in optimizers_of(self.model)]
+            self._before = [
+                (name, one, updates_made(one)) for name, one in optimizers_of(self.model)
+            ]
 
     def check(self):
         """Raises a `ValueError` if, in the first step, others have moved and the counted one has
@@ -57,7 +58,7 @@ class Steps:
         before, self._before = self._before, None
         if not before or len(before) < 2:
             return
-        moved = [(name, one) for name, one, made in before if _made(one) > made]
+        moved = [(name, one) for name, one, made in before if updates_made(one) > made]
         if moved and all(one is not self.counted for _, one in moved):
             told = ", ".join(f"model.{name} ({type(one).__name__})" for name, one in moved)
             raise ValueError(
@@ -66,7 +67,3 @@ class Steps:
                 f"({type(self.counted).__name__}) has made none. Pass "
                 f"optimizer=model.{moved[0][0]} to the callback. Received: optimizer=None"
             )
-
-
-def _made(optimizer):
-    return int(to_numpy(optimizer.iterations))

@@ -81,12 +81,13 @@ def carry_optimizer_state(old, new, transfers):
     """
     if old is None or not old.built:
         return
+    # First: before Keras 3.12 one that wraps another optimizer does not keep the variables.
+    if hasattr(old, "inner_optimizer"):
+        carry_optimizer_state(old.inner_optimizer, new.inner_optimizer, transfers)
     by_id = {id(transfer.old): transfer for transfer in transfers}
     carried = [by_id[id(variable)] for variable in old._trainable_variables]
     if not new.built:
         new.build([transfer.new for transfer in carried])
-    if hasattr(old, "inner_optimizer"):
-        carry_optimizer_state(old.inner_optimizer, new.inner_optimizer, transfers)
     for inner, new_inner in zip(getattr(old, "optimizers", ()), getattr(new, "optimizers", ())):
         carry_optimizer_state(inner, new_inner, transfers)
     excluded = getattr(old, "_exclude_from_weight_decay", None)
