@@ -52,7 +52,8 @@ class ProximalGroupLasso(SeesGates, keras.constraints.Constraint):
         block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate.
         learning_rate: the step size t. `None`: that of the optimizer at each step, which
             `callbacks.StrengthSchedule` tells, so have one in `fit`; `StrengthSchedule()` does
-            nothing else. A number is used as it is, also if the learning rate of the optimizer
+            nothing else. (Before Keras 3.10 a schedule is one step ahead here: Keras counts the
+            update first.) A number is used as it is, also if the learning rate of the optimizer
             changes.
         gates: how many gates the kernel has, see `GroupLasso`.
 

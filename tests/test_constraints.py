@@ -145,6 +145,22 @@ def test_with_adam_it_makes_exact_zeros_too():
     assert np.array_equal(np.abs(kernel).reshape(3, 12).sum(axis=1) == 0, [True, False, True])
 
 
+def updates_counted_before_constraints():
+    """1 where Keras counts an update before it calls the constraints, before Keras 3.10; else 0."""
+    seen = []
+
+    class Look(keras.constraints.Constraint):
+        def __call__(self, weights):
+            seen.append(int(optimizer.iterations.numpy()))
+            return weights
+
+    variable = keras.Variable(np.ones(2, "float32"))
+    variable.constraint, optimizer = Look(), keras.optimizers.SGD(0.1)
+    optimizer.build([variable])
+    optimizer.apply([keras.ops.ones(2)])
+    return seen[0]
+
+
 @pytest.mark.parametrize("wrap", [False, True])
 def test_the_step_size_is_the_learning_rate_of_the_optimizer_at_each_step(wrap):
     rate = keras.optimizers.schedules.PiecewiseConstantDecay([1, 2], [0.5, 0.25, 0.125])
@@ -168,7 +184,9 @@ def test_the_step_size_is_the_learning_rate_of_the_optimizer_at_each_step(wrap):
         callbacks=[ksr.callbacks.StrengthSchedule(until=3), note],
     )
     # Keras's schedule has reached a boundary when the step is past it.
-    np.testing.assert_allclose(before - sizes, 0.02 * np.cumsum([0.5, 0.5, 0.25, 0.0]), rtol=1e-5)
+    first = updates_counted_before_constraints()
+    rates = [0.5, 0.5, 0.25, 0.125][first : first + 3]
+    np.testing.assert_allclose(before - sizes, 0.02 * np.cumsum([*rates, 0.0]), rtol=1e-5)
 
 
 def test_batches_that_are_accumulated_shrink_it_as_one_step_does():

@@ -15,7 +15,9 @@ class Tagger(keras.Model):
 
     def __init__(self, recurrent, head):
         super().__init__(name="tagger")
-        self.embedding = keras.layers.Embedding(7, 12, mask_zero=True)
+        # of the same policy, for Keras before 3.14 loses a mask where it casts
+        policy = recurrent.dtype_policy
+        self.embedding = keras.layers.Embedding(7, 12, mask_zero=True, dtype=policy)
         self.recurrent = recurrent
         self.head = head
 

@@ -248,10 +248,13 @@ def test_a_length_that_the_model_cannot_run(tmp_path, monkeypatch):
     )
     x = keras.layers.Reshape((10, 3))(model.inputs[0])
     model = keras.Model(model.inputs[0], keras.layers.SimpleRNN(2)(x), name="exact")
+    start += "steps=None, and model 'exact' does not run on 100, 240, 1008 steps: "
     assert message(model, tmp_path / "model.tflite").startswith(
-        start
-        + "steps=None, and model 'exact' does not run on 100, 240, 1008 steps: The total size of "
-        "the tensor must be unchanged."
+        (
+            start + "The total size of the tensor must be unchanged.",
+            # before Keras 3.15 it is TensorFlow that says so
+            start + "Cannot reshape a tensor with 3024 elements to shape [1,10,3] (30 elements)",
+        )
     )
     assert not os.listdir(tmp_path)
 

@@ -139,7 +139,11 @@ def test_padding_is_cleared_after_an_optimizer_that_fills_it():
         def update_step(self, gradient, variable, learning_rate):
             self.assign_add(variable, tf.ones_like(gradient))
 
-    _, layer = twins("simple_rnn", recurrent_constraint=lambda kernel: kernel + 1.0)
+    class Raised(keras.constraints.Constraint):
+        def __call__(self, kernel):
+            return kernel + 1.0
+
+    _, layer = twins("simple_rnn", recurrent_constraint=Raised())
     optimizer = Noise(0.1)
     optimizer.build(layer.trainable_variables)
     optimizer.apply([tf.zeros(variable.shape) for variable in layer.trainable_variables])
