@@ -2,6 +2,8 @@
 # make test: the quick test suite
 # Both make their own .venv first and install this package into it, with its native library if there is a C++17 compiler.
 #
+# make test-versions: the quick suite on the versions of tests/versions/, oldest and middle, and on the newest, in a .venv of their own each
+# make test-oldest: a short test of every part, on the oldest of them; Python 3.10 to 3.12
 # make test-native: the C++ tests of the core, on every instruction set that this machine has; half a minute
 # make sanitize: the same with AddressSanitizer and UBSan, and with ThreadSanitizer; some three minutes on two cores
 # make sanitize-ops: the random tests of the TensorFlow ops, with AddressSanitizer in our library, in TensorFlow's process; some three minutes
@@ -11,7 +13,7 @@
 PYTHON ?= python3
 SOURCES := $(shell find keras_sparse_rnn -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
-.PHONY: demo announcement test test-native sanitize sanitize-ops test-aarch64 clean
+.PHONY: demo announcement test test-versions test-oldest test-native sanitize sanitize-ops test-aarch64 clean
 
 demo: announcement .venv/installed
 	.venv/bin/python examples/char_lm.py --quick
@@ -23,6 +25,14 @@ announcement:
 test: .venv/installed
 	.venv/bin/ruff format --check --quiet . && .venv/bin/ruff check --quiet .
 	.venv/bin/pytest -n auto --dist worksteal
+
+VENVS := $(patsubst tests/versions/%.txt,.venv-%,$(wildcard tests/versions/*.txt)) .venv
+
+test-versions: $(VENVS:%=%/installed)
+	set -e; for venv in $(VENVS); do $$venv/bin/pytest -n auto --dist worksteal; done
+
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/pytest tests/test_whole_road.py tests/test_slots.py tests/layers/test_adapters.py
 
 comma := ,
 NATIVE_TESTS := keras_sparse_rnn/native/tests
@@ -71,5 +81,12 @@ test-aarch64:
 	.venv/bin/python -m pip install --quiet ".[test,examples]"
 	touch $@
 
+.venv-%/installed: tests/versions/%.txt setup.py setup.cfg pyproject.toml MANIFEST.in $(SOURCES)
+	@echo "Installing keras_sparse_rnn and what it needs into .venv-$* (a minute or two the first time)"
+	$(PYTHON) -m venv .venv-$*
+	rm -rf build
+	.venv-$*/bin/python -m pip install --quiet --constraint $< ".[test,examples]"
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-* build *.egg-info
