@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALLER = {"10_000": "40", "LSTM(512": "LSTM(64", "steps=5000": "steps=20"}
 
 
@@ -34,11 +35,28 @@ def test_the_code_runs(tmp_path, monkeypatch):
     assert (tmp_path / "model.tflite").stat().st_size > 1000
 
 
+def documents():
+    for pattern in ("*.md", "docs/*.md", "experiments/**/*.md"):
+        yield from ROOT.glob(pattern)
+
+
 def test_links_lead_somewhere():
     """Also the pictures."""
-    root = pathlib.Path(__file__).parents[1]
-    for document in [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").glob("*.md")]:
+    for document in documents():
         for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
             assert target.startswith("https://") or (document.parent / target).exists(), (
                 f"{document.name}: {target}"
             )
+
+
+def test_commands_name_programs_that_exist():
+    """Those of a checkout: `python -m experiments.text.char_lm`, `python examples/char_lm.py`."""
+    texts = [path.read_text(encoding="utf-8") for path in documents() if path.stem != "CHANGELOG"]
+    texts += [path.read_text(encoding="utf-8") for path in (ROOT / "experiments").rglob("*.py")]
+    modules = {name for text in texts for name in re.findall(r"-m ((?:exper|bench)[\w.]+)", text)}
+    files = {name for text in texts for name in re.findall(r"python (\w+/[\w/]+\.py)", text)}
+    assert len(modules) > 5
+    for name in modules:
+        path = ROOT.joinpath(*name.rstrip(".").split("."))
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), name
+    assert all((ROOT / name).exists() for name in files)

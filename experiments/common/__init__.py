@@ -1,0 +1,1 @@
+"""What several experiments share: files that are whole, arguments, learning rates, batches."""

@@ -1,0 +1,1 @@
+"""Pruning by the geometry of hidden states."""

@@ -1,0 +1,354 @@
+"""The recipe of the navigation network: its layers, its training, its pruning, its score."""
+
+import dataclasses
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import keras_sparse_rnn as ksr
+from experiments.common.files import keep, record_of
+from experiments.common.untuned import untuned
+from experiments.navigation.navigation_regularizers import regularizer
+from experiments.navigation.navigation_world import (
+    TEST_WALKS,
+    PlaceCells,
+    World,
+    centimetres,
+    test_walks,
+    training_walks,
+)
+
+PRUNED = {
+    "all": ["encoder", "rnn", "decoder"],
+    "recurrent": [lambda layer: getattr(layer, "name", "") == "rnn"],
+}
+AGAIN = "again", "again, free"
+TOGETHER = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How one network is trained; everything that a result depends on, but for the `World`.
+
+    Args:
+        units: of the recurrent layer.
+        steps: batches in all.
+        batch: walks in a batch.
+        learning_rate: of AdamW, constant; of a network that starts trained, the peak.
+        weight_decay: of AdamW.
+        regularizer: of the recurrent kernel, a name of `navigation_regularizers.NAMES`.
+        strength: of the regularizer.
+        placement: of the neurons on the manifold, `"random"` or `"lattice"`.
+        sparsity: at the end; 0 trains a dense network.
+        pruned: `"all"` four kernels (encoder, decoder, both of the recurrent layer) or the
+            `"recurrent"` layer's own.
+        block_shape: `(rows, columns)` that are pruned together.
+        ramp: where the pruning begins and ends, as fractions of `steps`; linear in between.
+        masks: how many there are, and so how often one is taken.
+        start: `"dense"`; `"a priori"`, from the blocks that the regularizer's geometry names before
+            training; `"again"`, the stability test, with the final mask of the network that was
+            pruned from dense, and new random weights; `"again, free"`, the same without the
+            regularizer; or `"trained"`, from the finished dense network of the seed, by
+            `ksr.recipes.PruneTrained`, whose ramp, masks and learning rates take the place of those
+            above.
+        criterion: of a network that starts trained, `"fisher"` or `"l2"`; all others are pruned by
+            magnitude.
+        lasso: strength of a group lasso while a network that starts trained is pruned.
+        seed: of weights, place cells, walks and places of the neurons.
+    """
+
+    units: int = 512
+    steps: int = 1000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    regularizer: str = "none"
+    strength: float = 0.1
+    placement: str = "random"
+    sparsity: float = 0.0
+    pruned: str = "all"
+    block_shape: tuple = (1, 1)
+    ramp: tuple = (0.0, 0.967)
+    masks: int = 30
+    start: str = "dense"
+    criterion: str = "fisher"
+    lasso: float = 0.0
+    seed: int = 1
+
+    def name(self):
+        """A short name that tells the networks of one run apart."""
+        start = "" if self.start == "dense" else f"-{self.start.replace(',', '').replace(' ', '-')}"
+        start += "" if self.criterion == Recipe.criterion else f"-{self.criterion}"
+        start += "" if not self.lasso else f"-lasso-{self.lasso:g}"
+        if not self.sparsity:
+            return f"dense-{self.regularizer}{start}-{self.seed}"
+        blocks = (
+            "" if self.block_shape == (1, 1) else f"-{self.block_shape[0]}x{self.block_shape[1]}"
+        )
+        where = "" if self.pruned == "all" else "-recurrent"
+        placement = "" if self.placement == "random" else f"-{self.placement}"
+        placement += "" if self.strength == Recipe.strength else f"-{self.strength:g}"
+        early = "" if self.ramp == Recipe.ramp else f"-until-{100 * self.ramp[1]:g}%"
+        kind = f"{self.regularizer}{placement}-{100 * self.sparsity:g}%"
+        return f"{kind}{where}{blocks}{early}{start}-{self.seed}"
+
+
+def build(recipe, world, cells):
+    """The network: velocities `[batch, time, 2]` and starting positions `[batch, 2]` to scores of
+    the place cells `[batch, time, cells]`.
+
+    The place cells see the start alone. Their activity, in units of its mean and less that, goes
+    through a linear encoder into the first state.
+    """
+    velocity = keras.Input((world.steps, 2), name="velocity")
+    start = keras.Input((2,), name="start")
+    activity = keras.layers.Rescaling(world.cells, offset=-1.0)(cells(start))
+    state = keras.layers.Dense(
+        recipe.units, use_bias=False, kernel_initializer=_uniform(), name="encoder"
+    )(activity)
+    rnn = keras.layers.SimpleRNN(
+        recipe.units,
+        activation="relu",
+        use_bias=False,
+        return_sequences=True,
+        kernel_initializer=keras.initializers.RandomUniform(
+            -(recipe.units**-0.5), recipe.units**-0.5
+        ),
+        recurrent_initializer=_uniform(),
+        recurrent_regularizer=None if recipe.start == "again, free" else regularizer(recipe),
+        name="rnn",
+    )
+    x = rnn(velocity, initial_state=state)
+    scores = keras.layers.Dense(
+        world.cells, use_bias=False, kernel_initializer=_uniform(), name="decoder"
+    )(x)
+    return keras.Model([velocity, start], scores, name="navigation")
+
+
+def _uniform():  # an initializer draws its seed when it is made, so each kernel has one of its own
+    """Weights between -1 / sqrt(inputs) and 1 / sqrt(inputs)."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+def kernels(model):
+    """The four kernels: dict of names to `keras.Variable`."""
+    rnn = model.get_layer("rnn")
+    rnn = getattr(rnn, "cell", rnn)
+    return {
+        "encoder": model.get_layer("encoder").kernel,
+        "inputs": rnn.kernel,
+        "recurrent": rnn.recurrent_kernel,
+        "decoder": model.get_layer("decoder").kernel,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished network and what came out of its training.
+
+    Attributes:
+        recipe, world: as it was trained.
+        path: of its weights.
+        error: mean decoding error over all steps of the test walks, centimetres.
+        last: the same, of the last step.
+        live: how many weights of each kernel are not zero.
+        seconds: of training.
+        loss, sparsities: for every tenth step.
+    """
+
+    recipe: Recipe
+    world: World
+    path: pathlib.Path
+    error: float
+    last: float
+    live: dict
+    seconds: float
+    loss: list
+    sparsities: list
+
+    def cells(self):
+        """The place cells that it was trained with."""
+        return PlaceCells(self.world, self.recipe.seed)
+
+    def model(self):
+        """The network with its trained weights, of plain Keras layers."""
+        model = build(self.recipe, self.world, self.cells())
+        model.load_weights(self.path)
+        return model
+
+
+def trained(recipe, world, folder, console):
+    """Trains by `recipe`, or takes the network that an earlier run has finished.
+
+    Args:
+        recipe: `Recipe`.
+        world: `World`.
+        folder: where weights and records are kept.
+        console: `rich.console.Console`.
+
+    Returns:
+        `Trained`.
+    """
+    path = folder / f"{recipe.name()}.weights.h5"
+    asked = {"recipe": dataclasses.asdict(recipe), "world": dataclasses.asdict(world)}
+    known = record_of(path, asked)
+    if known is not None:
+        return Trained(recipe, world, path, **known)
+    pattern = _pattern(recipe, world, folder, console)
+    keras.utils.set_random_seed(recipe.seed + (1000 if recipe.start in AGAIN else 0))
+    cells = PlaceCells(world, recipe.seed)
+    model = build(recipe, world, cells)
+    if recipe.start == "trained":
+        model.set_weights(_dense(recipe, world, folder, console).model().get_weights())
+    for name, live in pattern.items():
+        _thin(kernels(model)[name], live)
+    # The same variables in layers with native kernels, which train several times faster than
+    # Keras's own.
+    model = ksr.substitute(model, block_shape=(16, 16), storage="masked")
+    begin = time.perf_counter()
+    curve = _fit(model, recipe, world, cells, console)
+    seconds = time.perf_counter() - begin
+    model = ksr.to_dense(model)
+    error, last = decoding_error(model, cells)
+    known = {
+        "error": error,
+        "last": last,
+        "live": {
+            name: int(np.count_nonzero(kernel.numpy())) for name, kernel in kernels(model).items()
+        },
+        "seconds": seconds,
+        "loss": curve.loss,
+        "sparsities": curve.sparsity,
+    }
+    keep(path, model.save_weights, asked, known)
+    return Trained(recipe, world, path, **known)
+
+
+def decoding_error(model, cells):
+    """The mean decoding error over walks that no network was trained on, and that of their last
+    step, centimetres.
+    """
+    test = test_walks(cells.world)
+    decoded = cells.decode(
+        model.predict([test.velocity, test.start], batch_size=TEST_WALKS, verbose=0)
+    )
+    return centimetres(decoded, test.position), centimetres(decoded[:, -1], test.position[:, -1])
+
+
+def _pattern(recipe, world, folder, console):
+    """Which weights live before the first step, for each kernel that does not start dense."""
+    if recipe.start in ("dense", "trained"):
+        return {}
+    if recipe.start == "a priori":
+        # The kernel from the inputs stays dense, and the recurrent one gets what the others have
+        # left of both together.
+        weights, inputs = recipe.units**2, 2 * recipe.units
+        sparsity = 1 - ((1 - recipe.sparsity) * (weights + inputs) - inputs) / weights
+        live = regularizer(recipe).block_mask(sparsity, recipe.block_shape, units=recipe.units)
+        grid = ksr.patterns.BlockGrid(recipe.units, recipe.units, 1, recipe.block_shape)
+        return {"recurrent": grid.expand(live)}
+    first = trained(dataclasses.replace(recipe, start="dense"), world, folder, console)
+    return {name: kernel.numpy() != 0 for name, kernel in kernels(first.model()).items()}
+
+
+def _dense(recipe, world, folder, console):
+    same = ("units", "steps", "batch", "learning_rate", "weight_decay", "masks", "seed")
+    return trained(Recipe(**{name: getattr(recipe, name) for name in same}), world, folder, console)
+
+
+def _thin(kernel, live):
+    """Zeroes the weights that do not live, and scales the others so that the kernel's sum of
+    squares stays what a dense one's is.
+    """
+    kernel.assign(np.where(live, kernel.numpy() / np.sqrt(live.mean()), 0).astype("float32"))
+
+
+def _fit(model, recipe, world, cells, console):
+
+    def cross_entropy(positions, scores):
+        return keras.ops.mean(
+            keras.ops.categorical_crossentropy(cells(positions), scores, from_logits=True)
+        )
+
+    rate = (
+        ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
+        if recipe.start == "trained"
+        else recipe.learning_rate
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0)
+    model.compile(optimizer, cross_entropy, steps_per_execution=TOGETHER)
+    curve = _Curve(recipe, console)
+    data = training_walks(world, recipe.steps * recipe.batch, recipe.seed)
+    batches = tf.data.Dataset.from_tensor_slices(
+        ((data.velocity, data.start), data.position)
+    ).batch(recipe.batch)
+    model.fit(untuned(batches), shuffle=False, callbacks=[*_pruning(recipe), curve], verbose=0)
+    return curve
+
+
+def _pruning(recipe):
+    """The callback that prunes, or that only holds the zeros that are there from the start; none if
+    the network stays dense.
+    """
+    if not recipe.sparsity:
+        return []
+    if recipe.start == "trained":
+        what = recipe.sparsity, recipe.block_shape, PRUNED[recipe.pruned]
+        how = {"lasso": recipe.lasso, "criterion": recipe.criterion}
+        return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, *what, **how).callbacks
+    begin, end = (int(fraction * recipe.steps) for fraction in recipe.ramp)
+    schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end, power=1)
+    if recipe.start != "dense":
+        schedule = ksr.schedules.Constant(0.0, begin_step=0)
+    frequency = max(1, (end - begin) // recipe.masks)
+    return [
+        ksr.callbacks.BlockPruning(
+            schedule,
+            recipe.block_shape,
+            frequency=frequency,
+            criterion="l2",
+            scope="model",
+            layers=PRUNED[recipe.pruned],
+        )
+    ]
+
+
+class _Curve(keras.callbacks.Callback):
+    """A progress bar over the steps, and loss and sparsity over them."""
+
+    def __init__(self, recipe, console):
+        super().__init__()
+        self.loss, self.sparsity = [], []
+        self._total = 0.0
+        self.progress = Progress(
+            TextColumn("{task.description:<34}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+        )
+        self.task = self.progress.add_task(recipe.name(), total=recipe.steps, state="")
+
+    def on_train_begin(self, logs=None):
+        self.progress.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras reports the mean since the beginning of the epoch; its difference is the loss of
+        # these steps.
+        total = logs["loss"] * (batch + 1)
+        self.loss.append(float(total - self._total) / TOGETHER)
+        self.sparsity.append(float(logs.get("sparsity", 0.0)))
+        self._total = total
+        self.progress.update(
+            self.task,
+            completed=batch + 1,
+            state=f"loss {self.loss[-1]:.3f}  sparsity {self.sparsity[-1]:.3f}",
+        )
+
+    def on_train_end(self, logs=None):
+        self.progress.stop()

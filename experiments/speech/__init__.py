@@ -1,0 +1,1 @@
+"""Speech recognisers with CTC, dense and pruned."""

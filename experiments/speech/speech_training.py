@@ -1,0 +1,350 @@
+"""The recipe of the speech recogniser: its network, its training, its score."""
+
+import ctypes
+import dataclasses
+import pathlib
+import statistics
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import keras_sparse_rnn as ksr
+from experiments.common.files import keep, record_of
+from experiments.speech.speech_data import FEATURES
+
+CELLS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU}
+GATES = {"rnn": 1, "gru": 3}
+# A GRU's reset gates would lose nearly everything if gates were compared with each other.
+SCOPES = {"rnn": "model", "gru": "gate"}
+
+
+def keep_memory():
+    """Asks the C library to keep what is freed, for batches of another length than the last need
+    all of their tensors anew.
+
+    Otherwise much of it goes back to the system at each step, and comes back page by page. Only
+    glibc takes these settings.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return
+    arenas, trim, top, map_above = -8, -1, -2, -3  # M_ARENA_MAX and so on, of malloc.h
+    for setting, value in ((arenas, 1), (trim, 2**31 - 1), (top, 2**28), (map_above, 2**25)):
+        mallopt(setting, value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How one model is trained; everything that a result depends on.
+
+    Args:
+        cell: `"rnn"` or `"gru"`.
+        layers: bidirectional ones.
+        units: of each direction of each layer.
+        steps: batches in all.
+        batch: utterances in a batch.
+        learning_rate: at the peak; warmed up over the first 5 % of the steps, then brought to zero
+            along a cosine.
+        sparsity: of the recurrent layers' kernels at the end; 0 trains a dense model.
+        block_shape: `(rows, columns)` that are pruned together.
+        lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning
+            ends.
+        scope: `"gate"`, `"kernel"` or `"model"`, as in `ksr.recipes.PruneTrained`, by which it is
+            pruned.
+        criterion: a name, as in `BlockPruning`.
+        seed: of the weights and of the order of the batches.
+    """
+
+    cell: str = "gru"
+    layers: int = 3
+    units: int = 256
+    steps: int = 4800
+    batch: int = 16
+    learning_rate: float = 3e-3
+    sparsity: float = 0.0
+    block_shape: tuple = (16, 16)
+    lasso: float = 0.0
+    scope: str = "model"
+    criterion: str = "fisher"
+    seed: int = 1
+
+    def name(self):
+        """A short name that tells the models of one run apart."""
+        kind = (
+            "dense"
+            if not self.sparsity
+            else f"{100 * self.sparsity:.3g}%-{self.block_shape[0]}x{self.block_shape[1]}"
+        )
+        scope = "" if self.scope == SCOPES[self.cell] or not self.sparsity else f"-{self.scope}"
+        criterion = "" if self.criterion == Recipe.criterion else f"-{self.criterion}"
+        lasso = "-lasso" * bool(self.lasso)
+        what = f"{self.cell}{self.units}-{kind}{lasso}{scope}{criterion}"
+        return f"{what}-{self.steps}steps-seed{self.seed}"
+
+
+def build(recipe, letters):
+    """A recogniser: features `[batch, frames, FEATURES]` to log-probabilities `[batch, frames, 1 +
+    letters]`, class 0 the blank.
+
+    Layers of two directions, which are added as in Deep Speech 2, each layer normalised. Frames
+    that are all zero are masked.
+    """
+    inputs = keras.Input((None, FEATURES), name="features")
+    x = keras.layers.Masking(0.0, name="mask")(inputs)
+    for number in range(1, recipe.layers + 1):
+        layer = CELLS[recipe.cell](recipe.units, return_sequences=True, name=f"layer{number}")
+        x = keras.layers.Bidirectional(layer, merge_mode="sum", name=f"both{number}")(x)
+        x = keras.layers.LayerNormalization(name=f"normalization{number}")(x)
+    logits = keras.layers.Dense(letters + 1, name="logits")(x)
+    return keras.Model(inputs, keras.ops.log_softmax(logits), name="speech_ctc")
+
+
+def masked(model, recipe):
+    """The model in layers that compute only the blocks that are not zero. (A dense one may have
+    fewer units than a block has rows.)
+    """
+    block_shape = tuple(min(size, recipe.units) for size in recipe.block_shape)
+    return ksr.substitute(model, block_shape=block_shape, storage="masked")
+
+
+def ctc(targets, log_probabilities):
+    """The CTC loss of each utterance, in nats; `targets` as of `speech_data.collate`.
+
+    TensorFlow's kernel for sparse labels: on a CPU it is an order of magnitude faster than the loop
+    over frames behind `keras.losses.CTC`, and it takes the length of each utterance.
+    """
+    targets = tf.cast(targets, tf.int32)
+    return tf.nn.ctc_loss(
+        labels=tf.sparse.from_dense(targets[:, 1:]),
+        logits=log_probabilities,
+        label_length=None,
+        logit_length=targets[:, 0],
+        logits_time_major=False,
+        blank_index=0,
+    )
+
+
+def weights(recipe, letters, units=None, sparsity=None):
+    """How many weights are not zero by pruning, in closed form: kernels, of which `sparsity` are
+    zero, biases, normalisation, readout.
+    """
+    units = recipe.units if units is None else units
+    sparsity = recipe.sparsity if sparsity is None else sparsity
+    inputs = FEATURES + (recipe.layers - 1) * units
+    kernels = 2 * GATES[recipe.cell] * units * (inputs + recipe.layers * units)
+    # Keras's GRU has two biases, one of which the reset gate acts on.
+    biases = 2 * recipe.layers * units * {"rnn": 1, "gru": 6}[recipe.cell]
+    return (
+        round(kernels * (1 - sparsity))
+        + biases
+        + 2 * recipe.layers * units
+        + (units + 1) * (letters + 1)
+    )
+
+
+def parameters(model):
+    """The weights that are not zero by pruning: all of the model's, less the zeros of its
+    kernels.
+    """
+    return sum(
+        int(np.count_nonzero(w)) if "kernel" in w.path else w.shape.num_elements()
+        for w in model.trainable_weights
+    )
+
+
+def sparsity_of(model):
+    """The fraction of the weights of all recurrent layers' kernels that is zero."""
+    kernels = [
+        w.numpy() for w in model.trainable_weights if "kernel" in w.path and "logits" not in w.path
+    ]
+    return 1.0 - sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels)
+
+
+def transcribe(model, speech, batch=64):
+    """What the model hears in each utterance of the test: greedily the likeliest class of each
+    frame, repeats once, without blanks.
+    """
+    texts = [""] * len(speech.test)
+    # One trace for all shapes.
+    best = tf.function(
+        lambda x: tf.argmax(model(x, training=False), axis=-1),
+        input_signature=[tf.TensorSpec((None, None, FEATURES), tf.float32)],
+    )
+    for numbers, (frames, targets) in speech.evaluation(batch):
+        for number, classes, length in zip(numbers, best(frames).numpy(), targets[:, 0]):
+            texts[number] = speech.decode(collapsed(classes[:length]))
+    return texts
+
+
+def collapsed(classes):
+    """CTC's reading of a path: equal neighbours once, then without blanks (class 0)."""
+    classes = np.asarray(classes)
+    first = np.insert(classes[1:] != classes[:-1], 0, True)
+    return classes[first & (classes != 0)]
+
+
+def edit_distance(one, other):
+    """The fewest insertions, deletions and replacements of a letter that make `one` into
+    `other`.
+    """
+    row = list(range(len(other) + 1))
+    for done, letter in enumerate(one, 1):
+        diagonal, row[0] = row[0], done
+        for place, wanted in enumerate(other, 1):
+            diagonal, row[place] = (
+                row[place],
+                min(row[place] + 1, row[place - 1] + 1, diagonal + (letter != wanted)),
+            )
+    return row[-1]
+
+
+def character_error_rate(heard, said):
+    """Edit distances of all utterances over the letters of all: in [0, 1], or above if much is
+    heard that was not said.
+    """
+    return sum(map(edit_distance, heard, said)) / sum(map(len, said))
+
+
+def spread(values):
+    """Mean and, of several, the standard deviation, in per cent."""
+    return (
+        f"{100 * statistics.mean(values):.2f}"
+        + (f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else "")
+        + " %"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished model and what came out of its training.
+
+    Attributes:
+        recipe: as it was trained.
+        path: of the saved model, a plain Keras one.
+        cer: character error rate on the test.
+        parameters: that are not zero.
+        sparsity: of the recurrent layers' kernels.
+        seconds: of training.
+        heard: the first utterances of the test as the model hears them.
+        loss, sparsities: nats a letter of the batch, with the penalty while there is one, and
+            sparsity, for each step.
+    """
+
+    recipe: Recipe
+    path: pathlib.Path
+    cer: float
+    parameters: int
+    sparsity: float
+    seconds: float
+    heard: list
+    loss: list
+    sparsities: list
+
+    def model(self):
+        """Loads the model."""
+        return keras.models.load_model(self.path, compile=False)
+
+
+def trained(recipe, speech, folder, console):
+    """Trains by `recipe`, or takes the model that an earlier run has finished.
+
+    Args:
+        recipe: `Recipe`.
+        speech: `Speech`.
+        folder: where the model and its record are kept.
+        console: `rich.console.Console`.
+
+    Returns:
+        `Trained`.
+    """
+    path = folder / f"{recipe.name()}.keras"
+    asked = {**dataclasses.asdict(recipe), "speech": speech.digest}
+    known = record_of(path, asked)
+    if known is not None:
+        console.print(f"{recipe.name()}: taken from {path}")
+        return Trained(recipe, path, **known)
+    keras.utils.set_random_seed(recipe.seed)
+    model = build(recipe, len(speech.letters))
+    # The same variables in layers that skip the blocks that are zero already: training gets faster
+    # as pruning goes on.
+    model = masked(model, recipe)
+    begin = time.perf_counter()
+    curve = _fit(model, recipe, speech, console)
+    seconds = time.perf_counter() - begin
+    heard = transcribe(model, speech)
+    model = ksr.to_dense(model)
+    known = {
+        "cer": character_error_rate(heard, speech.texts),
+        "parameters": parameters(model),
+        "sparsity": sparsity_of(model),
+        "seconds": seconds,
+        "heard": heard[:20],
+        "loss": curve.loss,
+        "sparsities": curve.sparsity,
+    }
+    keep(path, model.save, asked, known)
+    return Trained(recipe, path, **known)
+
+
+def _fit(model, recipe, speech, console):
+    rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
+    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), ctc)
+    letters = np.mean([len(codes) for _, codes in speech.training])
+    curve = _Curve(recipe.name(), recipe.steps, letters, console)
+    with curve.progress:
+        model.fit(
+            speech.batches(recipe.batch, recipe.steps, recipe.seed),
+            callbacks=[*_pruning(recipe), curve],
+            verbose=0,
+            shuffle=False,
+        )
+    return curve
+
+
+def _pruning(recipe):
+    """The callbacks that prune, and let a group lasso go when the pruning is done."""
+    if not recipe.sparsity:
+        return []
+    how = {
+        "criterion": recipe.criterion,
+        "sparsity": recipe.sparsity,
+        "block_shape": recipe.block_shape,
+        "scope": recipe.scope,
+        "lasso": recipe.lasso,
+    }
+    return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, **how).callbacks
+
+
+class _Curve(keras.callbacks.Callback):
+    """Loss of each step, in nats a letter, and sparsity; with a progress bar that shows them."""
+
+    def __init__(self, title, steps, letters, console):
+        super().__init__()
+        self.loss, self.sparsity = [], []
+        self.letters = letters
+        self._total = 0.0
+        columns = (
+            TextColumn("{task.description:<34}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=console)
+        self._task = self.progress.add_task(title, total=steps, state="")
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras reports the mean since the beginning of the epoch; its difference is the loss of
+        # this step.
+        total = logs["loss"] * (batch + 1)
+        self.loss.append(float(total - self._total) / self.letters)
+        self.sparsity.append(float(logs.get("sparsity", 0.0)))
+        self._total = total
+        recent = self.loss[-50:]
+        state = f"loss {sum(recent) / len(recent):.3f}" + (
+            f"  sparsity {self.sparsity[-1]:.3f}" if self.sparsity[-1] else ""
+        )
+        self.progress.update(self._task, advance=1, state=state)

@@ -1,0 +1,1 @@
+"""Character language models: what sparsity costs them, and what brings it down."""

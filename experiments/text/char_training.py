@@ -1,0 +1,309 @@
+"""The recipe of the character language model and its training."""
+
+import dataclasses
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import keras_sparse_rnn as ksr
+from experiments.common.files import keep, record_of
+from experiments.text.char_network import (
+    bits_per_character,
+    build,
+    live_fraction,
+    parameters,
+    recurrent,
+)
+from experiments.text.char_text import windows
+
+TEMPERATURE = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How one model is trained; everything that a result depends on.
+
+    Args:
+        cell: `"lstm"` or `"gru"`.
+        units: of the recurrent layer.
+        steps: batches in all.
+        batch, window: sequences in a batch, characters in a sequence.
+        learning_rate: at the peak; warmed up over the first 5 % of the steps, then brought to zero
+            along a cosine.
+        dropout: of the recurrent layer's output while training.
+        sparsity: of the recurrent layer's kernels at the end; 0 trains a dense model.
+        block_shape: `(rows, columns)` that are pruned together.
+        ramp: where the pruning begins and ends, as fractions of `steps`.
+        scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
+        criterion: a name, as in `BlockPruning`, or `"lamp-fisher"`, the scores of `"fisher"`
+            through `LAMP`.
+        keep_diagonal: whether the blocks on the diagonal of each gate's recurrent kernel stay.
+        lasso: strength of a group lasso on both kernels, in the same blocks.
+        lasso_stays: whether it stays after the ramp (GL); otherwise it is there while the ramp
+            rises (GLP).
+        regrowth: share of the live weights that are exchanged at first, as in
+            `ksr.callbacks.Regrowth`; up to three quarters of the steps.
+        start: the name of the model whose weights it starts from; random ones if empty.
+        distillation: share of the loss that is the difference from what the model that it starts
+            from says; the rest is that from the text.
+        reorder: whether the units of that model are put into the order of their importance first.
+        label: stands in the name, before the seed, where recipes differ in more than units,
+            sparsity and block shape.
+        seed: of the weights and of the order of the text.
+    """
+
+    cell: str = "lstm"
+    units: int = 512
+    steps: int = 2500
+    batch: int = 32
+    window: int = 64
+    learning_rate: float = 8e-3
+    dropout: float = 0.0
+    sparsity: float = 0.0
+    block_shape: tuple = (16, 16)
+    ramp: tuple = (0.02, 0.3)
+    scope: str = "model"
+    criterion: str = "fisher"
+    keep_diagonal: bool = False
+    lasso: float = 0.0
+    lasso_stays: bool = False
+    regrowth: float = 0.0
+    start: str = ""
+    distillation: float = 0.0
+    reorder: bool = False
+    label: str = ""
+    seed: int = 1
+
+    def name(self):
+        """A short name that tells the models of one run apart."""
+        kind = (
+            "dense"
+            if not self.sparsity
+            else f"{100 * self.sparsity:g}%-{self.block_shape[0]}x{self.block_shape[1]}"
+        )
+        label = self.label and f"-{self.label}"
+        return f"{self.cell}{self.units}-{kind}{label}-seed{self.seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished model and what came out of its training.
+
+    Attributes:
+        recipe: as it was trained.
+        path: of the saved model, a plain Keras one.
+        bits: per character of held-out text.
+        parameters: that are not zero.
+        sparsity: of the recurrent layer's kernels.
+        seconds: of training.
+        loss, sparsities: bits per character of the batch and sparsity, for each step.
+    """
+
+    recipe: Recipe
+    path: pathlib.Path
+    bits: float
+    parameters: int
+    sparsity: float
+    seconds: float
+    loss: list
+    sparsities: list
+
+    def model(self):
+        """Loads the model."""
+        return keras.models.load_model(self.path)
+
+
+def trained(recipe, text, folder, console):
+    """Trains by `recipe`, or takes the model that an earlier run has finished.
+
+    Args:
+        recipe: `Recipe`.
+        text: `Text`.
+        folder: where the model and its record are kept.
+        console: `rich.console.Console`.
+
+    Returns:
+        `Trained`.
+    """
+    path = folder / f"{recipe.name()}.keras"
+    asked = {**dataclasses.asdict(recipe), "text": text.digest}
+    known = record_of(path, asked)
+    if known is not None:
+        console.print(f"{recipe.name()}: taken from {path}")
+        return Trained(recipe, path, **known)
+    keras.utils.set_random_seed(recipe.seed)
+    model = build(len(text.characters), recipe.units, recipe.dropout, cell=recipe.cell)
+    if recipe.start:
+        model.set_weights(_start(recipe, folder).get_weights())
+    # The same variables in layers that skip the blocks that are zero already: training gets faster
+    # as pruning goes on. Blocks of single weights would cost more than they spare; and a small
+    # dense model may have fewer units than a block has rows.
+    block_shape = (16, 16) if recipe.block_shape == (1, 1) else recipe.block_shape
+    model = ksr.substitute(
+        model, block_shape=tuple(min(size, recipe.units) for size in block_shape), storage="masked"
+    )
+    begin = time.perf_counter()
+    curve = _fit(
+        model, recipe, text, console, _start(recipe, folder) if recipe.distillation else None
+    )
+    seconds = time.perf_counter() - begin
+    model = ksr.to_dense(model)
+    known = {
+        "bits": bits_per_character(model, text),
+        "parameters": parameters(model),
+        "sparsity": 1.0 - live_fraction(recurrent(model)),
+        "seconds": seconds,
+        "loss": curve.loss,
+        "sparsities": curve.sparsity,
+    }
+    keep(path, model.save, asked, known)
+    return Trained(recipe, path, **known)
+
+
+def _start(recipe, folder):
+    """The model that it starts from, with its optimizer, which knows what each weight is worth."""
+    model = keras.models.load_model(folder / f"{recipe.start}.keras")
+    if recipe.reorder:
+        ksr.reorder_units(model, criterion="fisher")
+    return model
+
+
+def callbacks_of(recipe, text):
+    """What prunes the model while it trains: no callback, one, or two."""
+    if not recipe.sparsity:
+        return []
+    begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
+    schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
+    pruning = ksr.callbacks.BlockPruning(
+        schedule,
+        recipe.block_shape,
+        frequency=max(1, recipe.steps // 50),
+        criterion=ksr.criteria.LAMP("fisher")
+        if recipe.criterion == "lamp-fisher"
+        else recipe.criterion,
+        scope=recipe.scope,
+        keep_diagonal=recipe.keep_diagonal,
+        regrowth=_regrowth(recipe, text),
+    )
+    if not recipe.lasso:
+        return [pruning]
+    lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape)
+    return [
+        pruning,
+        ksr.callbacks.StrengthSchedule(
+            until=None if recipe.lasso_stays else schedule, regularizer=lasso
+        ),
+    ]
+
+
+def taught(data, teacher):
+    """Puts the teacher's logits behind the targets: `(inputs, targets)` become `(inputs, float32
+    [batch, window, 1 + characters])`.
+    """
+
+    def both(inputs, targets):
+        logits = teacher(inputs, training=False)
+        return inputs, tf.concat([tf.cast(targets, logits.dtype)[..., None], logits], axis=-1)
+
+    return data.map(both)
+
+
+def distillation_loss(share):
+    """The loss of Hinton, Vinyals and Dean 2015 (arXiv 1503.02531): `1 - share` of the
+    cross-entropy with the text, `share` of that with the teacher.
+
+    Both softmaxes of the latter have the temperature `TEMPERATURE`, by whose square it is
+    multiplied, so that the gradients stay as large.
+
+    Args:
+        share: from 0 to 1.
+
+    Returns:
+        A function of what `taught` gives and of logits: float32 `[batch, window]`.
+    """
+
+    def loss(targets, logits):
+        right = keras.losses.sparse_categorical_crossentropy(
+            targets[..., 0], logits, from_logits=True
+        )
+        says = tf.nn.softmax(targets[..., 1:] / TEMPERATURE)
+        difference = keras.losses.categorical_crossentropy(
+            says, logits / TEMPERATURE, from_logits=True
+        )
+        return (1 - share) * right + share * TEMPERATURE**2 * difference
+
+    return loss
+
+
+def _fit(model, recipe, text, console, teacher=None):
+    rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
+    data = windows(text.train, recipe.batch, recipe.window, recipe.steps, recipe.seed)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if teacher is not None:
+        data, loss = taught(data, teacher), distillation_loss(recipe.distillation)
+    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss)
+    curve = _Curve()
+    model.fit(
+        data,
+        callbacks=[*callbacks_of(recipe, text), _Bar(recipe.name(), recipe.steps, console), curve],
+        verbose=0,
+        shuffle=False,
+    )
+    return curve
+
+
+def _regrowth(recipe, text):
+    """Masked layers compute no gradients of dead blocks, so it has a batch of its own for them."""
+    if not recipe.regrowth:
+        return None
+    data = windows(text.train, 2 * recipe.batch, recipe.window, steps=1, seed=0)
+    return ksr.callbacks.Regrowth(recipe.regrowth, until=3 * recipe.steps // 4, data=data)
+
+
+class _Bar(keras.callbacks.Callback):
+    """A progress bar over the steps, with the loss and the sparsity."""
+
+    def __init__(self, title, steps, console):
+        super().__init__()
+        self.progress = Progress(
+            TextColumn("{task.description:<34}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+        )
+        self.task = self.progress.add_task(title, total=steps, state="")
+
+    def on_train_begin(self, logs=None):
+        self.progress.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        state = f"bits {logs['loss'] / np.log(2):.3f}"
+        if "sparsity" in logs:
+            state += f"  sparsity {logs['sparsity']:.3f}"
+        self.progress.update(self.task, advance=1, state=state)
+
+    def on_train_end(self, logs=None):
+        self.progress.stop()
+
+
+class _Curve(keras.callbacks.Callback):
+    """Loss of each step and sparsity over the steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.loss, self.sparsity = [], []
+        self._total = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras reports the mean since the beginning of the epoch; its difference is the loss of
+        # this step.
+        total = logs["loss"] * (batch + 1)
+        self.loss.append(float(total - self._total) / float(np.log(2)))
+        self.sparsity.append(float(logs.get("sparsity", 0.0)))
+        self._total = total
