@@ -1,4 +1,4 @@
-# make demo: a language model trained sparse, swapped, exported and measured, in about a minute
+# make demo: examples/char_lm.py, a language model trained sparse, swapped, exported and measured, in about a minute
 # make test: the quick test suite
 # Both make their own .venv first and install this package into it, with its native library if there is a C++17 compiler.
 #
@@ -16,7 +16,7 @@ SOURCES := $(shell find keras_sparse_rnn -name '*.py' -o -name '*.cc' -o -name '
 .PHONY: demo announcement test test-versions test-oldest test-native sanitize sanitize-ops test-aarch64 clean
 
 demo: announcement .venv/installed
-	.venv/bin/python -m experiments.text.char_lm --quick
+	.venv/bin/python examples/char_lm.py --quick
 
 announcement:
 	@echo "A small LSTM learns to write like Python's manual, dense and pruned to 90 % in blocks; then its layers are swapped, exported to LiteRT and"

@@ -5,5 +5,6 @@ figure kept.
     python -m experiments.text.char_lm --quick
 
 `text`, `speech`, `navigation` and `geometry` each hold their programs, the results of these and a
-README; `common` holds what the programs share.
+README; `common` holds what the programs share. Programs to copy from stand in
+`examples/`.
 """

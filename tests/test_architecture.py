@@ -87,6 +87,27 @@ def test_heavy_packages_are_imported_when_they_are_used(tmp_path):
     assert run.stdout.strip().endswith("[]")
 
 
+EXAMPLES = sorted((CHECKOUT / "examples").glob("**/*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_stands_alone(path):
+    """It is copied as it is: one file, short enough to be read to the end."""
+    neighbours = {"examples", "experiments", "benchmarks", *(other.stem for other in EXAMPLES)}
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else _names(node))
+    }
+    assert not imported & neighbours
+    assert len(path.read_text().splitlines()) < 150
+
+
+def _names(node):
+    return [alias.name for alias in node.names]
+
+
 LONGEST = 480  # lines; 300 once the files that grew when they were cut to 100 columns are split
 
 
