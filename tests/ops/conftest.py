@@ -1,42 +1,32 @@
 import pytest
+from cpus import CPUS, missing, use
 
 from keras_sparse_rnn import ops
 
-
-def available_cpus():
-    """The instruction sets of this processor; none where the native library was not built."""
-    found = []
-    for name in ops.loader.CPUS if ops.loader.problem() is None else ():
-        try:
-            ops.set_cpu(name)
-        except ValueError:
-            continue
-        found.append(name)
-    if found:
-        ops.set_cpu(None)
-    return found
-
-
-CPUS = available_cpus()
+LACKED = [name for name in CPUS if missing(name)]
+BEST = next(name for name in CPUS if name not in LACKED)
 
 
 def _set(request):
-    ops.set_cpu(request.param)
+    use(request.param)
     yield request.param
     ops.set_cpu(None)
 
 
 @pytest.fixture(params=CPUS)
 def every_cpu(request):
-    """Runs a test once on every instruction set that the processor has."""
+    """Runs a test once on every instruction set of this kind of processor."""
     yield from _set(request)
 
 
 @pytest.fixture(
-    params=[*CPUS[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in CPUS[1:])]
+    params=[
+        name if name in (BEST, *LACKED) else pytest.param(name, marks=pytest.mark.slow)
+        for name in CPUS
+    ]
 )
 def cpu(request):
-    """The same, in the quick suite on the best one only."""
+    """The same, in the quick suite on the best one that the processor has only."""
     yield from _set(request)
 
 

@@ -10,6 +10,7 @@
 #include "../core/cpu.h"
 #include "../core/pool.h"
 #include "problems.h"
+#include "skip.h"
 
 namespace {
 
@@ -132,6 +133,7 @@ void test_fork() {
 }  // namespace
 
 int main(int count, char** arguments) {
+  if (cpu_is_missing()) return kSkipped;
   test_functions();
   test_block_numbers();
   test_matmul();

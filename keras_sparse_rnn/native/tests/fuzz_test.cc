@@ -6,6 +6,7 @@
 #include "../core/cpu.h"
 #include "../core/pool.h"
 #include "problems.h"
+#include "skip.h"
 
 namespace {
 
@@ -122,6 +123,7 @@ void fuzz_blocks() {
 }  // namespace
 
 int main(int count, char** arguments) {
+  if (cpu_is_missing()) return kSkipped;
   const int problems = count > 1 ? std::atoi(arguments[1]) : 300;
   generator.seed(count > 2 ? std::atoi(arguments[2]) : 1);
   for (int i = 0; i < problems; ++i) {

@@ -11,6 +11,7 @@
 
 #include "../core/pack.h"
 #include "../core/pool.h"
+#include "skip.h"
 
 namespace {
 
@@ -110,6 +111,7 @@ void check_initial() {
 }  // namespace
 
 int main() {
+  if (cpu_is_missing()) return kSkipped;
   for (int i = 0; i < 300; ++i) {
     ksr::set_num_threads(pick(1, 4));
     check_random();

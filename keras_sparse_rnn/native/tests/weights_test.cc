@@ -12,6 +12,7 @@
 #include "../core/cpu.h"
 #include "../core/matmul.h"
 #include "reference.h"
+#include "skip.h"
 
 namespace {
 
@@ -122,6 +123,7 @@ void test_sequence(ksr::Cell cell, const int* shape, const int* recurrent_shape,
 }  // namespace
 
 int main() {
+  if (cpu_is_missing()) return kSkipped;
   for (ksr::Weights type : {ksr::Weights::kFloat32, ksr::Weights::kBfloat16, ksr::Weights::kInt8}) {
     for (int i = 0; i < kShapeCount; ++i) {
       for (int64_t n : {1, 2, 3, 4, 6, 7, 8, 33}) test_product(kShapes[i], type, n);

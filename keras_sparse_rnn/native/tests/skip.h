@@ -1,0 +1,20 @@
+// A test of an instruction set that the machine lacks is skipped in words: the core would take another one, and the test would say nothing.
+#ifndef KERAS_SPARSE_RNN_TESTS_SKIP_H_
+#define KERAS_SPARSE_RNN_TESTS_SKIP_H_
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "../core/cpu.h"
+
+constexpr int kSkipped = 77;  // SKIP_RETURN_CODE in CMakeLists.txt
+
+// Whether the machine lacks the instruction set that KERAS_SPARSE_RNN_CPU names.
+inline bool cpu_is_missing() {
+  const char* name = std::getenv("KERAS_SPARSE_RNN_CPU");
+  if (ksr::choose_cpu(name)) return false;
+  std::printf("skipped: %s is not on this machine\n", name);
+  return true;
+}
+
+#endif  // KERAS_SPARSE_RNN_TESTS_SKIP_H_
