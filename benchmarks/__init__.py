@@ -13,4 +13,5 @@
 How it goes, each step in a module of its own: `groups` lists the problems, `data` makes their
 weights from seeds, `process` keeps one `worker` process for each of the `peers`, `measure` lets
 them take turns, `roofline` measures what the machine can do, `results` keeps the file, `tables` and
-`charts` show it. `docs/benchmarks.md` says what is measured and what came out."""
+`charts` show it, `docs` puts them into docs/benchmarks.md, which
+says what is measured and what came out."""

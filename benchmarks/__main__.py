@@ -14,7 +14,7 @@ from rich import progress  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 import benchmarks  # noqa: E402
-from benchmarks import groups, machine, measure, peers, roofline, tables  # noqa: E402
+from benchmarks import docs, groups, machine, measure, peers, roofline, tables, texts  # noqa: E402
 from benchmarks.process import Team  # noqa: E402
 from benchmarks.results import Results  # noqa: E402
 
@@ -132,7 +132,7 @@ def run(options, console):
                 problem, team, lambda: bar.advance(everything), program.round_trip
             )
             results.add(problem, cases)
-            for line in tables.troubles(problem, cases):
+            for line in texts.troubles(problem, cases):
                 console.print(line, style="red" if "failed" in line else "yellow", highlight=False)
     return results
 
@@ -156,7 +156,7 @@ def main(arguments=None):
     options, console = parsed(arguments), Console()
     try:
         if options.table:
-            tables.refresh(DOCS, committed() if options.table is True else measured(options.table))
+            docs.refresh(DOCS, committed() if options.table is True else measured(options.table))
         elif not options.draw:
             for table in tables.all_tables(run(options, console)):
                 console.print(table.rich())

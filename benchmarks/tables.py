@@ -1,26 +1,11 @@
 """Results as tables, for the terminal and for docs/benchmarks.md."""
 
 import dataclasses
-import os
-import pathlib
-import re
-import tempfile
 
 from benchmarks import roofline, targets
-from benchmarks.problems import CELLS, DENSE, SERIES, Pattern
+from benchmarks.problems import CELLS
 from benchmarks.results import fastest_dense
-
-NOTHING = (
-    "Not measured yet: `python -m benchmarks` measures, `--draw` draws, `--table` writes this."
-)
-PICTURES = {
-    "sparsity": "Speed-up of LSTM layers over the fastest dense peer, by sparsity",
-    "cells": "Speed-up of GRU and SimpleRNN layers over the fastest dense peer, by sparsity",
-    "shapes": "Speed-up over the fastest dense peer, by block shape",
-    "peers": "Everybody's times on the problems of the figures to reach",
-    "roofline": "Share of the roofline, by sparsity",
-    "products": "Speed-up of block-sparse products over the fastest dense one",
-}
+from benchmarks.texts import name_of, plain, ratio, times_of, trouble
 
 
 @dataclasses.dataclass
@@ -58,7 +43,7 @@ def machine(results):
     about = results.machine or {}
     roof = results.roofline or {"bandwidth": {}, "flops": []}
     rows = [
-        [name.replace("_", " "), _plain(value)]
+        [name.replace("_", " "), plain(value)]
         for name, value in about.items()
         if name != "versions"
     ]
@@ -120,7 +105,7 @@ def peers(results):
     rows = []
     for problem, cases in results.of_group("targets"):
         for case, record in cases.items():
-            rows.append([str(problem), _name(case), *_times(record)])
+            rows.append([str(problem), name_of(case), *times_of(record)])
     header = [
         "problem",
         "who",
@@ -143,7 +128,7 @@ def sweep(results):
         ours = {
             case.pattern.sparsity: record for case, record in cases.items() if case.series == "ours"
         }
-        ratios = [_ratio(median, ours.get(sparsity, {})) for sparsity in sparsities]
+        ratios = [ratio(median, ours.get(sparsity, {})) for sparsity in sparsities]
         sizes = [
             CELLS[problem.cell],
             problem.mode,
@@ -176,7 +161,7 @@ def shapes(results):
                 for case, record in cases.items()
                 if case.series == "ours" and case.pattern == pattern
             ]
-            row.append(_ratio(fastest_dense(cases)[1], records[0] if records else {}))
+            row.append(ratio(fastest_dense(cases)[1], records[0] if records else {}))
         rows.append(row)
     sparsity = f"{100 * next(iter(patterns)).sparsity:g} %" if patterns else ""
     header = ["block", *(f"{problem}" for problem, _ in columns)]
@@ -226,7 +211,7 @@ def steps(results):
     for problem, cases in results.of_group("steps"):
         for case, record in cases.items():
             per_step = f"{1e6 * record['median'] / problem.steps:.3g}" if "median" in record else ""
-            rows.append([str(problem), _name(case), per_step, *_times(record)[:3]])
+            rows.append([str(problem), name_of(case), per_step, *times_of(record)[:3]])
     return Table(
         "One step at a time",
         ["problem", "who", "microseconds a step", "median, ms", "quartiles", "least"],
@@ -251,7 +236,7 @@ def products(results):
                     for case, record in cases.items()
                     if case.series == name and case.pattern.sparsity == sparsity
                 ]
-                row.append(_ratio(median, records[0] if records else {}))
+                row.append(ratio(median, records[0] if records else {}))
             rows.append(row)
     header = ["n", "batch", "fastest dense, ms", "sparsity", "ours", "torch BSR", "scipy BSR"]
     return Table(
@@ -267,7 +252,7 @@ def memory(results):
                 f"{record[name] / 1e6:.1f}" if name in record else ""
                 for name in ("counted", "peak")
             ]
-            rows.append([str(problem), _name(case), *values, _trouble(record)])
+            rows.append([str(problem), name_of(case), *values, trouble(record)])
     header = [
         "problem",
         "who",
@@ -289,89 +274,3 @@ TABLES = {
     "products": products,
     "memory": memory,
 }
-
-
-def troubles(problem, cases):
-    """A line for each case that was not measured."""
-    for record in cases:
-        if _trouble(record):
-            name, pattern = SERIES[record["peer"], record["form"]], record["pattern"]
-            yield (
-                f"{problem}, {name}, "
-                f"{Pattern(pattern['sparsity'], tuple(pattern['block_shape']))}: {_trouble(record)}"
-            )
-
-
-def refreshed(text, results, pictures):
-    """A document with what stands between `<!-- table: NAME -->` and `<!-- end -->` made anew, and
-    so `<!-- picture: NAME -->`.
-
-    Args:
-        text: of the document.
-        results: `Results`, or None.
-        pictures: the folder of the charts, `pictures` beside the document.
-    """
-
-    def fill(match):
-        kind, name = match.groups()
-        if kind == "picture":
-            file = f"benchmarks-{name}.png"
-            content = (
-                f"![{PICTURES[name]}](pictures/{file})"
-                if results and (pictures / file).exists()
-                else NOTHING
-            )
-        else:
-            table = TABLES[name](results) if results else None
-            content = table.markdown() if table and table.rows else NOTHING
-        return f"<!-- {kind}: {name} -->\n{content}\n<!-- end -->"
-
-    return re.sub(r"<!-- (table|picture): (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
-
-
-def refresh(path, results):
-    """Writes the tables of a document anew, the document whole or not at all."""
-    path = pathlib.Path(path)
-    text = refreshed(path.read_text(encoding="utf-8"), results, path.parent / "pictures")
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        draft = pathlib.Path(folder, path.name)
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
-
-
-def _name(case):
-    return case.series if case.series in DENSE else f"{case.series}, {case.pattern}"
-
-
-def _trouble(record):
-    return next((f"{kind}: {record[kind]}" for kind in ("failed", "skipped") if kind in record), "")
-
-
-def _times(record):
-    if "median" not in record:
-        return [_trouble(record).split(":")[0], *[""] * 6]
-    quartiles = f"{1e3 * record['q1']:.4g} to {1e3 * record['q3']:.4g}"
-    times = [f"{1e3 * record['median']:.4g}", quartiles, f"{1e3 * record['min']:.4g}"]
-    trips = [1e9 * trip for trip in record.get("round_trips", []) if trip is not None]
-    trips = f"{min(trips):.0f} to {max(trips):.0f}" if trips else "-"
-    return [
-        *times,
-        str(record["calls"]),
-        f"{record['error']:.0e}",
-        f"{record['others']:.2f}",
-        trips,
-    ]
-
-
-def _ratio(dense, record):
-    if "median" not in record:
-        return _trouble(record).split(":")[0] or "-"
-    return f"{dense / record['median']:.3g}" if dense else "-"
-
-
-def _plain(value):
-    return (
-        ", ".join(f"{name} {each}" for name, each in value.items())
-        if isinstance(value, dict)
-        else str(value)
-    )

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.navigation.navigation_network import kernels
 from experiments.navigation.navigation_regularizers import moduli
-from experiments.navigation.navigation_training import kernels
 from experiments.navigation.navigation_world import test_walks
 
 SIDE = 10.0  # of the torus and the Klein bottle

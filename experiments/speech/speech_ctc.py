@@ -24,53 +24,27 @@ import dataclasses
 import math
 import os
 import pathlib
-import platform
-import statistics
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import keras
-import numpy as np
 import tensorflow as tf
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 import keras_sparse_rnn as ksr
 from experiments.common.arguments import block_shape
-from experiments.common.files import write_json
 from experiments.common.learning_rates import tune
-from experiments.speech.speech_audio import recorded, spoken
+from experiments.speech.speech_audio import spoken
 from experiments.speech.speech_data import Speech
-from experiments.speech.speech_measure import draw_curves, draw_utterance, milliseconds_per_step
-from experiments.speech.speech_training import (
-    CELLS,
-    SCOPES,
-    Recipe,
-    keep_memory,
-    spread,
-    trained,
-    weights,
-)
+from experiments.speech.speech_measure import milliseconds_per_step
+from experiments.speech.speech_network import CELLS
+from experiments.speech.speech_recipes import LONGER, ROWS, larger_units, one_of_each_kind, recipes
+from experiments.speech.speech_recordings import recorded
+from experiments.speech.speech_tables import console, draw, introduce, table, write_results
+from experiments.speech.speech_training import keep_memory, spread, trained
 
-console = Console(width=None if sys.stdout.isatty() else 140)
 UTTERANCES, QUICK_UTTERANCES = (8000, 1600), (192, 32)
-# Of the group lasso. The GRU's is the best of 3e-5 to 1e-3, the SimpleRNN the better the less it
-# has (docs/speech.md).
-STRENGTHS = {"rnn": 3e-5, "gru": 3e-4}
-DENSE, SMALL = "dense", "dense, as many weights as pruned"
-PRUNED, LASSO, WIDE = "pruned", "lasso while pruned", "wide"
-ROWS = ("equal", "longer", "wider", "levers")
-COMPARED = {"gate": "gate by gate", "model": "gates compared"}
-LONGER = {2: "twice the steps", 3: "three times the steps"}
-# Those that --tune found: a network with few weights wants a higher rate than one with many. That
-# of the wide one lies between them.
-LEARNING_RATES = {
-    "rnn": {DENSE: 1e-3, SMALL: 4e-3, PRUNED: 2e-3, WIDE: 1.5e-3},
-    "gru": {DENSE: 1.5e-3, SMALL: 3e-3, PRUNED: 3e-3, WIDE: 2e-3},
-}
 
 
 def parse(arguments=None):
@@ -186,62 +160,6 @@ def load(options):
     return Speech(*utterances, options.output / "features", console, source)
 
 
-def recipes(options, cell, seed, letters):
-    """Titles and `Recipe`s of the models of one cell and one seed that `--rows` asks for, the dense
-    one before them.
-
-    All start from random weights. Pruned ones of more steps, the wide one too, have the last of the
-    block shapes and a group lasso.
-    """
-    rates = LEARNING_RATES[cell]
-    dense = Recipe(
-        cell=cell, units=options.units, steps=options.steps, learning_rate=rates[DENSE], seed=seed
-    )
-    if options.quick:
-        dense = dataclasses.replace(dense, layers=1, batch=8)
-    # So short a training as a quick one cannot tell which kernel matters more: every gate gets the
-    # same sparsity.
-    scope = "gate" if options.quick else SCOPES[cell]
-    pruned = dataclasses.replace(
-        dense, sparsity=options.sparsity, scope=scope, learning_rate=rates[PRUNED]
-    )
-    small = dataclasses.replace(
-        dense,
-        units=nearest_units(dense, letters, weights(pruned, letters)),
-        learning_rate=rates[SMALL],
-    )
-    in_blocks = {}
-    for block in options.blocks:
-        shape, plain = f"{block[0]} x {block[1]}", dataclasses.replace(pruned, block_shape=block)
-        in_blocks |= {
-            f"{PRUNED}, {shape}": plain,
-            f"{LASSO}, {shape}": dataclasses.replace(plain, lasso=STRENGTHS[cell]),
-        }
-    *_, (last, lasso) = in_blocks.items()
-    wide = dataclasses.replace(lasso, units=larger_units(options), learning_rate=rates[WIDE])
-    rows = {
-        "equal": {SMALL: small, **in_blocks},
-        # A step of a network with few weights takes a third of a dense one's time, or less.
-        "longer": dict(
-            [_longer(DENSE, dense, 2), _longer(SMALL, small, 3), _longer(last, lasso, 3)]
-        ),
-        "wider": dict([_longer(f"{WIDE}, {last}", wide, 3)]),
-        "levers": {last: lasso, f"{last}, by magnitude": dataclasses.replace(lasso, criterion="l2")}
-        | {
-            f"{last}, {how}": dataclasses.replace(lasso, scope=other)
-            for other, how in COMPARED.items()
-            if other != lasso.scope
-        },
-    }
-    return {DENSE: dense} | {
-        title: one for name in ROWS if name in options.rows for title, one in rows[name].items()
-    }
-
-
-def _longer(title, recipe, factor):
-    return f"{title}, {LONGER[factor]}", dataclasses.replace(recipe, steps=factor * recipe.steps)
-
-
 def tune_rates(options, speech):
     """Finds the learning rates of these rows, by utterances that are not those of the test."""
 
@@ -261,26 +179,6 @@ def tune_rates(options, speech):
         lambda cell: f"{CELLS[cell].__name__}, character error rate on utterances set aside",
         options.output,
         console,
-    )
-
-
-def one_of_each_kind(asked):
-    """The dense ones of these recipes, and the last with a lasso of each number of units."""
-    last = {one.units: title for title, one in asked.items() if one.lasso}
-    return {
-        title: one for title, one in asked.items() if not one.sparsity or title == last[one.units]
-    }
-
-
-def larger_units(options):
-    """The units of the wide network."""
-    return round(options.larger * options.units)
-
-
-def nearest_units(recipe, letters, count):
-    """The units of the dense network whose weights come nearest to `count`."""
-    return min(
-        range(1, recipe.units + 1), key=lambda units: abs(weights(recipe, letters, units) - count)
     )
 
 
@@ -332,145 +230,6 @@ def _of_any_length(title):
     for suffix in LONGER.values():
         title = title.removesuffix(f", {suffix}")
     return title
-
-
-def introduce(options, speech):
-    """Says what is going to happen."""
-    training, test = speech.hours
-    console.print(
-        f"Speech: {speech.source}; {len(speech.training):,} utterances of {speech.speakers[0]} "
-        f"voices to learn ({training:.2f} hours), {len(speech.test):,} of {speech.speakers[1]} "
-        f"voices held out ({test:.2f} hours); {len(speech.letters)} letters.\n"
-        + (
-            f"{speech.too_short} utterances have too few frames for their letters and are left "
-            "out.\n"
-            if speech.too_short
-            else ""
-        )
-        + f"Now, for {options.seeds} seed{'s' * (options.seeds > 1)} and "
-        f"{' and '.join(options.cells)}: train it dense, and "
-        + ", and ".join(_what(rows, options) for rows in options.rows)
-        + ".\n"
-    )
-
-
-def _what(rows, options):
-    shapes = [f"{r} x {c}" for r, c in options.blocks]
-    pruned = f"pruned to {100 * options.sparsity:g} % in blocks of"
-    return {
-        "equal": (
-            f"small and dense, and {pruned} {' and '.join(shapes)}, with and without a "
-            "group lasso while it is pruned"
-        ),
-        "longer": (
-            f"dense for twice the steps; small and dense for three times, and {pruned} "
-            f"{shapes[-1]} with a group lasso"
-        ),
-        "levers": (
-            f"{pruned} {shapes[-1]} with a group lasso: by Fisher's criterion, by "
-            "magnitude, and with another scope"
-        ),
-        "wider": (
-            f"of {options.larger:g} times the units for three times the steps, {pruned} "
-            f"{shapes[-1]} with a group lasso"
-        ),
-    }[rows]
-
-
-def table(cell, runs, times):
-    """The table of one kind of layer: a line for each model."""
-    seeds = f"{len(runs)} seeds, mean ± standard deviation" if len(runs) > 1 else "1 seed"
-    result = Table(title=f"{CELLS[cell].__name__}, {seeds}")
-    result.add_column("")
-    for heading in (
-        "units",
-        "character error rate",
-        "against dense",
-        "weights",
-        "sparsity",
-        "training, minutes",
-        "ms a step",
-    ):
-        result.add_column(heading, justify="right")
-    dense = statistics.mean(run[DENSE].cer for run in runs)
-    for title, one in runs[0].items():
-        rates = [run[title].cer for run in runs]
-        against = (
-            ""
-            if title == DENSE
-            else f"{100 * (statistics.mean(rates) / max(dense, 1e-9) - 1):+.1f} %"
-        )
-        minutes = f"{statistics.mean(run[title].seconds for run in runs) / 60:.1f}"
-        sparsity = f"{100 * one.sparsity:.1f} %"
-        result.add_row(
-            title,
-            f"{one.recipe.units}",
-            spread(rates),
-            against,
-            f"{one.parameters:,}",
-            sparsity,
-            minutes,
-            f"{times[title]:.0f}",
-        )
-    result.add_row(
-        "Keras's own layers, dense",
-        f"{runs[0][DENSE].recipe.units}",
-        *[""] * 5,
-        f"{times['keras']:.0f}",
-    )
-    return result
-
-
-def write_results(options, speech, runs, times):
-    """Writes every figure of the tables to `results.json`, so that they can be checked and drawn
-    again.
-    """
-    skipped = ("loss", "sparsities", "path", "heard")
-
-    def figures(one):
-        return {
-            name: value for name, value in dataclasses.asdict(one).items() if name not in skipped
-        }
-
-    results = {
-        "speech": {
-            "source": speech.source,
-            "utterances": [len(speech.training), len(speech.test)],
-            "voices": speech.speakers,
-            "hours": speech.hours,
-            "letters": "".join(speech.letters),
-            "digest": speech.digest,
-        },
-        "versions": {
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": len(os.sched_getaffinity(0)),
-        },
-        "milliseconds_per_step": times,
-        "models": {
-            cell: [{title: figures(one) for title, one in run.items()} for run in of_cell]
-            for cell, of_cell in runs.items()
-        },
-    }
-    path = options.output / "results.json"
-    write_json(path, results)
-    console.print(f"Figures: {path}")
-
-
-def draw(options, speech, runs):
-    """Writes the pictures."""
-    for cell, (first, *_) in runs.items():
-        draw_curves(first, options.output / f"training-{cell}.png")
-        shown = {title: one for title, one in first.items() if not title.startswith(SMALL)}
-        draw_utterance(shown, speech, options.output / f"utterance-{cell}.png")
-    console.print(
-        f"Pictures: {', '.join(str(path) for path in sorted(options.output.glob('*.png')))}"
-    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from experiments.speech.speech_data import collate
 from experiments.speech.speech_features import MELS, STACK
-from experiments.speech.speech_training import build, ctc, edit_distance, masked
+from experiments.speech.speech_network import build, masked
+from experiments.speech.speech_training import ctc, edit_distance
 
 
 def milliseconds_per_step(models, speech, rounds=7):

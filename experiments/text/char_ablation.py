@@ -35,8 +35,9 @@ from experiments.common.arguments import block_shape
 from experiments.common.files import write_json
 from experiments.text.char_measure import spread
 from experiments.text.char_network import small_units
+from experiments.text.char_recipe import Recipe
 from experiments.text.char_text import Text
-from experiments.text.char_training import Recipe, trained
+from experiments.text.char_training import trained
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 

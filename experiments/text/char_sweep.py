@@ -11,7 +11,8 @@ from experiments.common.files import whole, write_json
 from experiments.common.learning_rates import tune
 from experiments.text.char_measure import spread
 from experiments.text.char_network import equal_sparsity, small_units, total
-from experiments.text.char_training import Recipe, trained
+from experiments.text.char_recipe import Recipe
+from experiments.text.char_training import trained
 
 SHAPES = (1, 1), (4, 4), (8, 8), (16, 16), (32, 32), (1, 16)
 SPARSITIES = 0.8, 0.9, 0.95

@@ -3,7 +3,7 @@ import pathlib
 import made_up
 import pytest
 
-from benchmarks import charts, tables, targets
+from benchmarks import charts, docs, tables, targets, texts
 from benchmarks.__main__ import DOCS, committed
 from benchmarks.problems import SERIES
 from benchmarks.results import Results
@@ -16,14 +16,14 @@ def results():
 
 def test_the_tables_of_the_docs_are_those_of_the_committed_results():
     text = DOCS.read_text(encoding="utf-8")
-    assert text == tables.refreshed(text, committed(), DOCS.parent / "pictures")
+    assert text == docs.refreshed(text, committed(), DOCS.parent / "pictures")
 
 
 def test_the_docs_have_every_table_and_every_picture():
     text = DOCS.read_text(encoding="utf-8")
     assert [name for name in tables.TABLES if f"<!-- table: {name} -->" not in text] == []
     assert [name for name in charts.CHARTS if f"<!-- picture: {name} -->" not in text] == []
-    assert set(tables.PICTURES) == set(charts.CHARTS)
+    assert set(docs.PICTURES) == set(charts.CHARTS)
 
 
 def test_refreshing_twice_changes_nothing(results, tmp_path):
@@ -31,11 +31,11 @@ def test_refreshing_twice_changes_nothing(results, tmp_path):
     document.write_text(DOCS.read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "benchmarks-shapes.png").touch()
-    tables.refresh(document, results)
+    docs.refresh(document, results)
     once = document.read_text(encoding="utf-8")
-    tables.refresh(document, results)
+    docs.refresh(document, results)
     assert document.read_text(encoding="utf-8") == once
-    assert once.count(tables.NOTHING) == len(charts.CHARTS) - 1  # the pictures that are not there
+    assert once.count(docs.NOTHING) == len(charts.CHARTS) - 1  # the pictures that are not there
     assert "](pictures/benchmarks-shapes.png)" in once
     assert sorted(file.name for file in tmp_path.iterdir()) == ["benchmarks.md", "pictures"]
 
@@ -92,7 +92,7 @@ def test_what_was_not_measured_says_so():
 
 def test_troubles_name_problem_case_and_reason(results):
     problem, cases = next(iter(results.of_group("targets")))
-    lines = list(tables.troubles(problem, cases.values()))
+    lines = list(texts.troubles(problem, cases.values()))
     assert (
         "LSTM forward, H 1024, batch 1, T 100, ONNX Runtime, 90 % in 16x16: failed: ValueError: no"
         in lines

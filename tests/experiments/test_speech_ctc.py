@@ -15,6 +15,8 @@ from experiments.speech import (
     speech_ctc,
     speech_data,
     speech_measure,
+    speech_network,
+    speech_recordings,
     speech_training,
 )
 
@@ -29,7 +31,7 @@ def printed(capsys):
 
 @pytest.mark.slow
 def test_steps_of_all_kinds_are_timed(recordings, tmp_path):
-    training, test = speech_audio.recorded(recordings)
+    training, test = speech_recordings.recorded(recordings)
     speech = speech_data.Speech(training, test, tmp_path, speech_ctc.console, "tones")
     recipe = speech_training.Recipe(
         cell="rnn", layers=1, units=16, steps=20, batch=4, learning_rate=1e-3
@@ -87,10 +89,9 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
 def test_rates_are_tuned_on_speakers_that_the_test_does_not_have(
     recordings, tmp_path, capsys, monkeypatch
 ):
-    test = {one.speaker for one in speech_audio.recorded(recordings)[1]}
-    tuning = [
-        {one.speaker for one in part} for part in speech_audio.recorded(recordings, tuning=True)
-    ]
+    test = {one.speaker for one in speech_recordings.recorded(recordings)[1]}
+    parts = speech_recordings.recorded(recordings, tuning=True)
+    tuning = [{one.speaker for one in part} for part in parts]
     assert all(tuning) and not (test & tuning[0] or test & tuning[1] or tuning[0] & tuning[1])
     monkeypatch.setattr(
         learning_rates,
@@ -117,7 +118,7 @@ def test_rates_are_tuned_on_speakers_that_the_test_does_not_have(
         ["0.001", "0.002"],
     ) and min(row["rates"].values()) > 0
     assert sets[0].speakers == [len(tuning[0]), len(tuning[1])] and sets[0].texts == [
-        one.text for one in speech_audio.recorded(recordings, tuning=True)[1]
+        one.text for one in speech_recordings.recorded(recordings, tuning=True)[1]
     ]
     assert not (tmp_path / "results.json").exists()
     assert "character error rate on utterances set aside" in printed(capsys)
@@ -348,7 +349,7 @@ def test_weights_are_counted_right(cell):
     recipe = speech_training.Recipe(cell=cell, layers=2, units=7)
     model = speech_training.build(recipe, letters=5)
     assert (
-        speech_training.weights(recipe, 5)
+        speech_network.weights(recipe, 5)
         == model.count_params()
         == speech_training.parameters(model)
     )

@@ -3,7 +3,13 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments.speech import speech_audio, speech_ctc, speech_data, speech_features
+from experiments.speech import (
+    speech_audio,
+    speech_ctc,
+    speech_data,
+    speech_features,
+    speech_recordings,
+)
 
 RATE = 16_000
 needs_espeak = pytest.mark.skipif(
@@ -27,7 +33,7 @@ def test_spoken_test_shares_neither_voice_nor_sentence_with_the_training():
 
 
 def test_held_out_speakers_and_their_words_are_not_trained_on(recordings):
-    training, test = speech_audio.recorded(recordings)
+    training, test = speech_recordings.recorded(recordings)
     assert {one.speaker for one in test} == {"s00"}
     assert not {one.speaker for one in training} & {one.speaker for one in test}
     assert not {one.text for one in training} & {one.text for one in test}
@@ -39,7 +45,7 @@ def test_a_single_speaker_has_a_tenth_of_the_recordings_held_out(tmp_path, write
     (tmp_path / "me" / "1" / "me.trans.txt").write_text(
         "".join(f"{number} word {number}\n" for number in range(20))
     )
-    training, test = speech_audio.recorded(tmp_path)
+    training, test = speech_recordings.recorded(tmp_path)
     assert [one.text for one in test] == ["word 0", "word 10"]
     assert len(training) == 18
 
@@ -56,7 +62,7 @@ def test_transcripts_without_recordings_or_words_are_refused(line, message, tmp_
     write_wav(path.parent / "x0.wav", np.zeros(900))
     path.write_text(line + "\n")
     with pytest.raises(ValueError) as error:
-        speech_audio.recorded(tmp_path)
+        speech_recordings.recorded(tmp_path)
     assert str(error.value) == (
         "Each line of a transcript must be the name of a recording beside it, .wav or .flac, a "
         "space, and what is said. " + message.format(path=path)
@@ -66,7 +72,7 @@ def test_transcripts_without_recordings_or_words_are_refused(line, message, tmp_
 def test_recordings_of_a_low_rate_are_refused(tmp_path, write_wav):
     write_wav(tmp_path / "low.wav", np.zeros(900), rate=8000)
     with pytest.raises(ValueError) as error:
-        speech_audio.Recorded("a", "s", tmp_path / "low.wav").read()
+        speech_recordings.Recorded("a", "s", tmp_path / "low.wav").read()
     assert str(error.value).startswith(
         "A recording must have at least 16000 samples a second, and one sample. Received: "
     )
@@ -75,7 +81,7 @@ def test_recordings_of_a_low_rate_are_refused(tmp_path, write_wav):
 def test_channels_are_averaged(tmp_path, write_wav):
     both = np.array([[0.5, -0.25], [0.25, 0.25], [0.0, 0.125]])
     write_wav(tmp_path / "stereo.wav", both, channels=2)
-    samples, _ = speech_audio.Recorded("a", "s", tmp_path / "stereo.wav").read()
+    samples, _ = speech_recordings.Recorded("a", "s", tmp_path / "stereo.wav").read()
     np.testing.assert_allclose(samples, both.mean(axis=1), atol=1e-4)
 
 
@@ -99,7 +105,7 @@ def test_features_are_computed_once_and_again_where_the_sound_has_changed(
     recordings, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(speech_features, "SHARD", 4)
-    utterances = speech_audio.recorded(recordings)[1][:7]
+    utterances = speech_recordings.recorded(recordings)[1][:7]
     first = speech_features.features(utterances, tmp_path, speech_ctc.console)
     assert [len(one) > 0 for one in first] == [True] * 7
     kept = sorted(tmp_path.iterdir())
@@ -152,7 +158,7 @@ def test_batches_are_of_like_length_and_use_all_utterances():
 
 
 def test_letters_survive_the_round_trip(recordings, tmp_path):
-    training, test = speech_audio.recorded(recordings)
+    training, test = speech_recordings.recorded(recordings)
     speech = speech_data.Speech(training[:9], test[:3], tmp_path, speech_ctc.console, "tones")
     assert speech.letters == ["a", "b", "c"]
     assert speech.decode(speech.encode("abca")) == "abca"
