@@ -6,6 +6,7 @@ import tempfile
 
 import numpy as np
 
+from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.layers.base import WEIGHTS, BlockSparseRNN
 from keras_sparse_rnn.selection import GATE_NAMES, find_kernels
 
@@ -27,10 +28,11 @@ def masks(model, path=None, layers=None):
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: the model has no recurrent kernel, or is not built.
+        ValueError: `model` is no Keras 3 model, has no recurrent kernel, or is not built.
     """
     from matplotlib.figure import Figure
 
+    check_keras_model(model, layers=True)
     kernels = list(_kernels(model, layers))
     if not kernels:
         raise ValueError(

@@ -6,10 +6,10 @@ no gain. After `ksr.substitute` it does."""
 
 import dataclasses
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.layers import BlockSparseDense
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import packed_variables
@@ -188,11 +188,7 @@ def report(model, console=None):
         ValueError: `model` is no Keras model, is not built, or has no recurrent and no `Dense`
             layer.
     """
-    if not isinstance(model, keras.Layer):
-        raise ValueError(
-            f"`model` must be a keras.Model. Received: model={model!r} of type "
-            f"{type(model).__name__}"
-        )
+    check_keras_model(model, layers=True)
     rows, counted = [], set()
     for path, layer in _block_sparse_layers(model):
         rows += _rows_of_layer(path, layer, counted)

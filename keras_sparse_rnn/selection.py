@@ -24,6 +24,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.selectors import as_selectors, is_owner, is_recurrent, path, selects
 
@@ -95,12 +96,13 @@ def find_kernels(model, layers=None, *, strict=True):
         list of `Kernel`.
 
     Raises:
-        ValueError: no kernel was found, a selector matches no layer, or a selected layer is not
-            built.
+        ValueError: `model` is no Keras 3 model or layer, no kernel was found, a selector matches
+            no layer, or a selected layer is not built.
 
     Warns:
         UserWarning: selected layers have weights but none that can be pruned; it names them.
     """
+    check_keras_model(model, layers=True)
     selectors = None if layers is None else as_selectors(layers)
     places = list(walk(model))
     kernels, refused, matched = [], {}, set()

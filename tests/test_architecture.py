@@ -15,7 +15,8 @@ import keras_sparse_rnn
 PACKAGE = pathlib.Path(keras_sparse_rnn.__file__).parent
 CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
-    {"private_keras", "patterns", "manifolds"},
+    {"checks", "private_keras"},
+    {"patterns", "manifolds"},
     {"selectors", "slots", "gradients"},
     {"selection"},
     {"schedules"},

@@ -6,6 +6,7 @@ import tempfile
 
 import keras
 
+from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.export import conversion
 
 DYNAMIC = "dynamic"
@@ -111,8 +112,7 @@ def check_path(path):
 
 def check_model(model):
     """A built Keras model with a recurrent layer."""
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}")
+    check_keras_model(model)
     if not model.built:
         raise ValueError(
             "`model` must be built: give it an Input, or call it once on data. "

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.geometry.covariance import Covariance
 from keras_sparse_rnn.geometry.data import input_batches
 from keras_sparse_rnn.layers.base import BlockSparseRNN
@@ -56,11 +57,7 @@ def find_cells(model, layers=None):
         ValueError: `model` is no Keras model or not built, has no recurrent layer, or a selector
             matches none.
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"`model` must be a keras.Model. Received: model={model!r} of type "
-            f"{type(model).__name__}"
-        )
+    check_keras_model(model)
     selectors = None if layers is None else as_selectors(layers)
     found, names, matched = [], {}, set()
     for chain in walk(model):

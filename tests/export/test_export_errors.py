@@ -142,7 +142,10 @@ def test_paths_that_cannot_be_written(model, tmp_path, monkeypatch):
 
 def test_models_that_are_none(tmp_path):
     path = tmp_path / "model.tflite"
-    assert message("model", path) == "`model` must be a keras.Model. Received: model='model'"
+    assert (
+        message("model", path)
+        == "`model` must be a keras.Model. Received: model='model' of type str"
+    )
     unbuilt = keras.Sequential([keras.layers.LSTM(3)], name="unbuilt")
     assert message(unbuilt, path) == (
         "`model` must be built: give it an Input, or call it once on data. Received: "
