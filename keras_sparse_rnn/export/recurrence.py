@@ -74,7 +74,7 @@ def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_o
         `RNN.inner_loop`.
     """
     written_out = all(choose(matrix.T).kind in FAST for matrix in cell.recurrent)
-    cell = cell.constants()
+    cell = cell.map(tf.constant)  # each weight once, however often it is used
     inputs = _time_major(sequences, go_backwards)
     projected = tf.matmul(inputs, cell.kernel)
     if cell.bias is not None:
