@@ -11,14 +11,12 @@ out is compared with Keras before it gets its name.
 import contextlib
 import json
 import os
-import re
 import tempfile
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_sparse_rnn.export import checks, conversion, flatbuffer, signature, verification
+from keras_sparse_rnn.export.samples import Trial
 from keras_sparse_rnn.export.sparse_storage import FAST
 from keras_sparse_rnn.export.sparsify import sparsify
 from keras_sparse_rnn.export.summary import LiteRTSummary
@@ -52,11 +50,14 @@ def export_litert(
         runtime: `"builtin"`, the stock interpreter.
         weights: `"float32"`.
         batch_size: an integer, `"dynamic"`, or None: as the model has it, and 1 where it leaves it
-            open.
+            open. A Sequential model without an `Input` has the sizes of the first batch of `fit`:
+            give the ones that you want.
         steps: the length of the sequences: an integer, `"dynamic"`, or None: as the model has it,
             dynamic where it leaves it open. Fixed sizes run faster.
-        input_signature: a `keras.KerasTensor` or `tf.TensorSpec`, or a structure of them: needed
-            for a subclassed model only.
+        input_signature: a `keras.KerasTensor` or `tf.TensorSpec`, or a structure of them, nested as
+            what the model is called on: needed for a subclassed model only, and for that only if it
+            takes something else than one tensor. (One tensor is a float one, or int32 where there
+            is an `Embedding` and no third axis; the steps are those of the first call.)
         sample: inputs to compare on, in the model's structure, for a model that random inputs do
             not suit. Their sizes must be those of the file.
         tolerance: the largest difference from Keras that is let pass, relative to the largest
@@ -80,9 +81,11 @@ def export_litert(
     checks.check_seed(seed)
     target = checks.check_path(path)
     checks.check_model(model)
-    structure, specs = signature.inputs_of(model, input_signature)
-    specs = signature.specs_of(model, specs, batch_size, steps)
-    shapes, samples = _samples(model, structure, specs, sample, steps, np.random.default_rng(seed))
+    structure, own = signature.inputs_of(model, input_signature)
+    specs = signature.specs_of(model, own, batch_size, steps)
+    given = {"input_signature": input_signature, "batch_size": batch_size, "steps": steps}
+    trial = Trial(model, own, structure, specs, given)
+    samples = trial.samples(sample, np.random.default_rng(seed))
 
     content, names = conversion.convert(model, structure, specs, _output_names(model))
     converted = flatbuffer.unpack(content)
@@ -110,8 +113,9 @@ def export_litert(
                 + (f"differ by up to {absolute:.3g}" if np.isfinite(absolute) else "are not finite")
             )
         inference = verification.milliseconds(temporary, specs, samples[0], num_threads)
-    counted = signature.steps_in(shapes[0])
-    batch = shapes[0][0][0] if shapes[0][0] else 1
+    shapes = [array.shape for array in samples[0]]
+    counted = signature.steps_in(shapes)
+    batch = shapes[0][0] if shapes[0] else 1
     return LiteRTSummary(
         path=os.fspath(path),
         bytes=len(content),
@@ -132,73 +136,6 @@ def _output_names(model):
     """The names of the outputs, if the model has any."""
     names = getattr(getattr(model, "_functional", None) or model, "output_names", None)
     return signature.unique(names) if names else None
-
-
-def _samples(model, structure, specs, sample, steps, rng):
-    """The shapes to run the file with and the inputs, each a list of flat lists."""
-    if sample is None:
-        samples = [
-            _that_runs(model, structure, specs, shapes, steps, rng)
-            for shapes in signature.sizes_to_try(specs)
-        ]
-        return [[array.shape for array in inputs] for inputs in samples], samples
-    flat = [np.asarray(array) for array in keras.tree.flatten(sample)]
-    fits = len(flat) == len(specs) and all(
-        spec.shape.is_compatible_with(array.shape) for spec, array in zip(specs, flat)
-    )
-    if not fits:
-        wanted = ", ".join(f"{spec.name} {tuple(spec.shape)}" for spec in specs)
-        raise ValueError(
-            f"`sample` must have an array for each input of the file, {wanted}. "
-            f"Received: arrays of shape {', '.join(str(array.shape) for array in flat) or 'none'}"
-        )
-    flat = [array.astype(spec.dtype.as_numpy_dtype) for spec, array in zip(specs, flat)]
-    return [[array.shape for array in flat]], [flat]
-
-
-def _that_runs(model, structure, specs, candidates, steps, rng):
-    """Random inputs of the first of the `candidates`, which are lists of shapes, that the model
-    runs on.
-    """
-    if steps is None and len(candidates) == 1:  # sizes of the model's own
-        return verification.random_inputs(model, specs, candidates[0], rng)
-    for shapes in candidates:
-        try:
-            conversion.try_shapes(
-                model,
-                structure,
-                [tf.TensorSpec(*each) for each in zip(shapes, (spec.dtype for spec in specs))],
-            )
-            return verification.random_inputs(model, specs, shapes, rng)
-        except (
-            Exception
-        ) as error:  # whatever a layer says about a sequence that is too short for it
-            cause = error
-    tried = ", ".join(
-        str(length) for length in dict.fromkeys(signature.steps_in(shapes) for shapes in candidates)
-    )
-    raise ValueError(
-        "`steps` must be a length that the model can run; if it is open, give `sample`, inputs "
-        f"that the model runs on. Received: steps={steps!r}, and model {model.name!r} does not run "
-        f"on {tried} steps: {_said(cause)}"
-    ) from cause
-
-
-def _said(error):
-    """The line of an error that says what it is, without Keras's frame around it and its bold type,
-    and TensorFlow's graph node.
-    """
-    lines = [
-        re.sub(r"\x1b\[\d*m| for '\{\{node.*", "", line).strip() for line in str(error).splitlines()
-    ]
-    return next(
-        (
-            line
-            for line in lines
-            if line and not line.startswith("Exception encountered when calling")
-        ),
-        repr(error),
-    )
 
 
 def _metadata(size):

@@ -16,20 +16,90 @@ LENGTHS = (100, 240, 1008), (13, 48, 144, 336, 2016)
 def inputs_of(model, input_signature):
     """Returns `(structure, specs)`: the structure that `model` takes its inputs in, and a flat list
     of objects with shape, dtype and name.
+
+    Raises:
+        ValueError: `input_signature` is no structure of specs, is nested in another way than the
+            model's inputs, or is needed and was not given.
     """
-    structure = input_signature
-    if structure is None and getattr(model, "inputs", None):
-        structure = getattr(model, "_inputs_struct", None)
-        structure = model.inputs if structure is None else structure
-        if isinstance(structure, (list, tuple)) and len(structure) == 1:
-            structure = structure[0]
-    if structure is None:
+    own = _own_inputs(model)
+    if input_signature is None:
+        if own is None:
+            raise ValueError(
+                "`input_signature` must be given for a model that is not functional or Sequential: "
+                "a keras.KerasTensor or tf.TensorSpec, or a structure of them, as the model takes "
+                "its inputs, for example keras.KerasTensor((None, None, 8)). Received: "
+                f"input_signature=None, model={model.name!r}"
+            )
+        return own, keras.tree.flatten(own)
+    specs = keras.tree.flatten(input_signature)
+    if not specs or not all(_is_spec(spec) for spec in specs):
         raise ValueError(
-            "`input_signature` must be given for a model that is not functional or Sequential: a "
-            "keras.KerasTensor or tf.TensorSpec, or a structure of them. Received: "
-            f"input_signature=None, model={model.name!r}"
+            "`input_signature` must be a keras.KerasTensor or tf.TensorSpec, or a structure of "
+            f"them. Received: input_signature={input_signature!r}"
         )
-    return structure, keras.tree.flatten(structure)
+    if getattr(model, "inputs", None):
+        structure = _only(input_signature)
+        if _nesting(structure) != _nesting(own):
+            raise ValueError(
+                "`input_signature` must be nested as the inputs of the model are, "
+                f"{_nesting(own)}. Received: input_signature nested as {_nesting(structure)}, "
+                f"model={model.name!r}"
+            )
+        return structure, specs
+    return input_signature, specs
+
+
+def _own_inputs(model):
+    """The structure of the inputs as the model, or Keras when it built the model, has noted them;
+    None if nobody has.
+    """
+    if getattr(model, "inputs", None):
+        structure = getattr(model, "_inputs_struct", None)
+        structure = _only(model.inputs if structure is None else structure)
+        # Keras takes the first batch of a Sequential model without an Input for numbers.
+        if isinstance(model, keras.Sequential) and _is_embedding(model.layers[0]):
+            return _as_tokens(structure)
+        return structure
+    # Of a subclassed model Keras notes the shape of the first batch, if it is one tensor.
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not isinstance(shape, (tuple, list)) or len(shape) < 2 or not all(map(_is_size, shape[1:])):
+        return None
+    structure = keras.KerasTensor((None, *shape[1:]), name="inputs")
+    tokens = len(shape) == 2 and any(map(_is_embedding, model._flatten_layers()))
+    return _as_tokens(structure) if tokens else structure
+
+
+def _as_tokens(spec):
+    dtype = spec.dtype if "int" in spec.dtype else "int32"
+    return keras.KerasTensor(spec.shape, dtype=dtype, name=spec.name)
+
+
+def _is_embedding(layer):
+    return isinstance(layer, keras.layers.Embedding)
+
+
+def _is_size(size):
+    return isinstance(size, int)
+
+
+def _is_spec(spec):
+    shape = getattr(spec, "shape", None)
+    return hasattr(spec, "dtype") and shape is not None and getattr(shape, "rank", 0) is not None
+
+
+def _only(structure):
+    """The one input of a list of one, which Keras takes for the same."""
+    one = isinstance(structure, (list, tuple)) and len(structure) == 1
+    return structure[0] if one else structure
+
+
+def _nesting(structure):
+    """How `structure` is nested, in words: a dot for each input."""
+    if isinstance(structure, dict):
+        return "{" + ", ".join(f"{k!r}: {_nesting(structure[k])}" for k in sorted(structure)) + "}"
+    if isinstance(structure, (list, tuple)):
+        return "[" + ", ".join(map(_nesting, structure)) + "]"
+    return "a tensor"
 
 
 def unique(names):
@@ -51,23 +121,29 @@ def specs_of(model, specs, batch_size, steps):
     """The flat list of named `tf.TensorSpec` that the file gets. None in a shape means that the
     size is given when the file is run.
 
+    `batch_size` and `steps` go before the sizes that the model was built with, for most models
+    compute with others (see `overridden`).
+
     Raises:
-        ValueError: `batch_size` or `steps` contradict the model, or an axis besides batch and steps
-            is open.
+        ValueError: an axis besides batch and steps is open, or `steps` is given and no input has
+            such an axis.
     """
     sized = []
     lengths = [spec.shape[1] for spec in specs if len(spec.shape) > 1]
-    if steps is not None and None not in lengths and steps not in lengths:
-        raise ValueError(_contradiction("steps", steps, model, lengths))
+    if steps is not None and not lengths:
+        raise ValueError(
+            "`steps` must be None for a model whose inputs have no axis of steps. Received: "
+            f"steps={steps!r}, and model {model.name!r}"
+        )
+    rank = 3 if any(len(spec.shape) > 2 for spec in specs) else 2  # of a sequence
+    other = steps is not None and None not in lengths and steps not in lengths
     for spec, name in zip(
         specs, unique([getattr(spec, "name", None) or "input" for spec in specs])
     ):
         shape = list(spec.shape)
-        if shape and batch_size is not None and shape[0] not in (None, batch_size):
-            raise ValueError(_contradiction("batch_size", batch_size, model, [shape[0]]))
-        if shape and shape[0] is None:
+        if shape and (shape[0] is None or batch_size is not None):
             shape[0] = 1 if batch_size is None else _open(batch_size)
-        if len(shape) > 1 and shape[1] is None:
+        if len(shape) > 1 and (shape[1] is None or (other and len(shape) >= rank)):
             shape[1] = _open(steps)
         if None in shape[2:]:
             raise ValueError(
@@ -85,11 +161,12 @@ def _open(size):
     return None if size is None or size == DYNAMIC else operator.index(size)
 
 
-def _contradiction(argument, value, model, own):
-    own = ", ".join(map(str, own)) or "none"
-    return (
-        f"`{argument}` must be what the model fixes it to. Received: {argument}={value!r}, "
-        f"and model {model.name!r} has {own}"
+def overridden(own, specs):
+    """Whether `specs` have another size than the model's `own` where that has a fixed one."""
+    return any(
+        size not in (None, new)
+        for one, spec in zip(own, specs)
+        for size, new in zip(one.shape, spec.shape)
     )
 
 

@@ -63,16 +63,6 @@ def message(*arguments, **options):
             {"steps": True},
             "`steps` must be None, an integer of at least 1, or 'dynamic'. Received: steps=True",
         ),
-        (
-            {"steps": 5},
-            "`steps` must be what the model fixes it to. Received: steps=5, and model 'small' "
-            "has 4",
-        ),
-        (
-            {"steps": "dynamic"},
-            "`steps` must be what the model fixes it to. Received: steps='dynamic', and model "
-            "'small' has 4",
-        ),
         ({"tolerance": 0}, "`tolerance` must be a number above 0. Received: tolerance=0"),
         (
             {"tolerance": float("nan")},
@@ -92,16 +82,6 @@ def message(*arguments, **options):
 def test_options(model, options, expected, tmp_path):
     assert message(model, tmp_path / "model.tflite", **options) == expected
     assert not os.listdir(tmp_path)
-
-
-def test_a_fixed_batch_is_kept(tmp_path):
-    model = keras.Sequential(
-        [keras.Input((4, 3), batch_size=2), keras.layers.SimpleRNN(2)], name="pair"
-    )
-    assert message(model, tmp_path / "model.tflite", batch_size=3) == (
-        "`batch_size` must be what the model fixes it to. Received: batch_size=3, and model "
-        "'pair' has 2"
-    )
 
 
 def test_an_open_axis_that_is_neither_batch_nor_steps(tmp_path):
