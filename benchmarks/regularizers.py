@@ -63,7 +63,7 @@ def variants():
     }
     kinds["Moduli"] = {"recurrent_regularizer": moduli}
     kinds["TrainableModuli"] = {"recurrent_regularizer": trainable}
-    kinds["L1"] = {"recurrent_regularizer": ksr.regularizers.L1(1e-3)}
+    kinds["L1"] = {"recurrent_regularizer": ksr.regularizers.MeanL1(1e-3)}
     kinds["Keras L2"] = {
         "kernel_regularizer": keras.regularizers.L2(1e-6),
         "recurrent_regularizer": keras.regularizers.L2(1e-6),

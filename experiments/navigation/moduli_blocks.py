@@ -165,7 +165,7 @@ def main(arguments=None):
     draw(panels, options.out / "moduli-order.png", (16, 16))
 
     trained, results = {}, []
-    runs = {"no regulariser": lambda: None, "L1": lambda: ksr.regularizers.L1(70.0 * STRENGTH)}
+    runs = {"no regulariser": lambda: None, "L1": lambda: ksr.regularizers.MeanL1(70.0 * STRENGTH)}
     runs["random places"] = lambda: Moduli(Torus(), strength=STRENGTH, seed=0)
     runs["lattice, in patches"] = lambda: Moduli(
         Torus(), strength=STRENGTH, seed=0, **WAYS["lattice, in patches"]

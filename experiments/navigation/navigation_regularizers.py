@@ -24,7 +24,7 @@ def regularizer(recipe):
         return None
     if recipe.regularizer == "l1":
         dear = moduli("torus", recipe).matrix(recipe.units).mean()
-        return regularizers.L1(float(recipe.strength * dear))
+        return regularizers.MeanL1(float(recipe.strength * dear))
     return moduli(recipe.regularizer, recipe)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_sparse_rnn as ksr
 from keras_sparse_rnn.manifolds import Circle, KleinBottle, Manifold, Sphere, Torus
-from keras_sparse_rnn.regularizers import INHIBITORS, L1, Moduli
+from keras_sparse_rnn.regularizers import INHIBITORS, MeanL1, Moduli
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -114,18 +114,18 @@ def test_a_weight_of_zero_is_not_pulled():
     np.testing.assert_array_equal(gradient, 0)
 
 
-def test_l1_is_the_control_with_an_inhibition_of_one():
+def test_mean_l1_is_the_control_with_an_inhibition_of_one():
     kernel = random_kernel(6, 18)
     one = Moduli(Torus(), tf.ones_like, 0.3, 0)
     np.testing.assert_allclose(
-        value_and_gradient(L1(0.3), kernel)[1], value_and_gradient(one, kernel)[1], rtol=1e-12
+        value_and_gradient(MeanL1(0.3), kernel)[1], value_and_gradient(one, kernel)[1], rtol=1e-12
     )
     assert (
-        float(L1(0.3)(kernel))
+        float(MeanL1(0.3)(kernel))
         == pytest.approx(0.3 * np.abs(kernel).mean())
         == pytest.approx(float(one(kernel)))
     )
-    assert L1.from_config(L1(0.3).get_config()).get_config() == {"strength": 0.3}
+    assert MeanL1.from_config(MeanL1(0.3).get_config()).get_config() == {"strength": 0.3}
 
 
 def test_the_permuted_control_has_the_same_histogram_and_no_geometry():
@@ -196,8 +196,8 @@ def test_the_penalty_of_a_packed_kernel_is_that_of_the_dense_one(inputs, units, 
     values, blocks = grid.pack(kernel)
     packed = moduli.of_packed(tf.constant(values), tf.constant(blocks), grid)
     assert float(packed) == pytest.approx(float(moduli(kernel)), rel=1e-9)
-    assert float(L1(0.3).of_packed(tf.constant(values), None, grid)) == pytest.approx(
-        float(L1(0.3)(kernel)), rel=1e-9
+    assert float(MeanL1(0.3).of_packed(tf.constant(values), None, grid)) == pytest.approx(
+        float(MeanL1(0.3)(kernel)), rel=1e-9
     )
     assert moduli.block_mask(0.5, (2, 2)).shape == (1, -(-units // 2), -(-inputs // 2))
 

@@ -1,4 +1,4 @@
-"""The L1 penalty that compares with `Moduli`."""
+"""The L1 penalty that compares with `Moduli`: a mean, where Keras's is a sum."""
 
 import keras
 import tensorflow as tf
@@ -7,7 +7,7 @@ from keras_sparse_rnn.regularizers.regularizer import Regularizer, working_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
-class L1(Regularizer):
+class MeanL1(Regularizer):
     """The mean size of a weight: `Moduli` without geometry, its inhibition 1 everywhere. The
     control to run beside it.
 
@@ -15,11 +15,11 @@ class L1(Regularizer):
         gradient = strength * sign(w) / N,  N weights in the kernel, all gates together
 
     Beside a `Moduli` whose inhibition is 70 on average, as about that of the default inhibitor is
-    (`moduli.matrix(units).mean()` says it), an L1 of 70 times its strength pulls at the weights as
-    hard. `keras.regularizers.L1(strength / N)` is the same penalty; `GroupLasso` of blocks (1, 1)
-    is `N` times it.
+    (`moduli.matrix(units).mean()` says it), a `MeanL1` of 70 times its strength pulls at the
+    weights as hard. `keras.regularizers.L1(strength / N)` is the same penalty; `GroupLasso` of
+    blocks (1, 1) is `N` times it.
 
-    >>> float(L1(0.5)(tf.constant([[1.0, -3.0]])))
+    >>> float(MeanL1(0.5)(tf.constant([[1.0, -3.0]])))
     1.0
 
     Args:
