@@ -6,7 +6,7 @@ LiteRT.
 >>> pruning = ksr.callbacks.BlockPruning(schedule, block_shape=(16, 16))  # a callback for `fit`
 
 Then `ksr.substitute(model)` gives the same model in layers that compute live blocks only, and
-`ksr.export.export_litert(model, path)` a file for LiteRT."""
+`ksr.export_litert(model, path)` a file for LiteRT."""
 
 import keras
 
@@ -31,16 +31,21 @@ from keras_sparse_rnn import (
     regularizers,
     schedules,
 )
+from keras_sparse_rnn.export import export_litert
 from keras_sparse_rnn.pruning import prune
 from keras_sparse_rnn.reordering import reorder_units
 from keras_sparse_rnn.report import report
 from keras_sparse_rnn.substitution import substitute, to_dense
+from keras_sparse_rnn.version import version as _version
+
+__version__ = _version()
 
 __all__ = [
     "callbacks",
     "constraints",
     "criteria",
     "export",
+    "export_litert",
     "geometry",
     "layers",
     "manifolds",

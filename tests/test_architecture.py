@@ -15,7 +15,7 @@ import keras_sparse_rnn
 PACKAGE = pathlib.Path(keras_sparse_rnn.__file__).parent
 CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
-    {"checks", "private_keras"},
+    {"checks", "private_keras", "version"},
     {"patterns", "manifolds"},
     {"selectors", "slots", "gradients"},
     {"selection"},
@@ -183,6 +183,7 @@ def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
         "constraints",
         "criteria",
         "export",
+        "export_litert",
         "geometry",
         "layers",
         "manifolds",

@@ -5,7 +5,7 @@ refuses: it needs TensorFlow's own list operators ("Flex"). Here the recurrent l
 loops of built-in operators, the zeros that pruning made are left out of the file, and what comes
 out is compared with Keras before it gets its name.
 
->>> summary = ksr.export.export_litert(model, "model.tflite", steps=100)      # doctest: +SKIP
+>>> summary = ksr.export_litert(model, "model.tflite", steps=100)      # doctest: +SKIP
 >>> print(summary)                                                            # doctest: +SKIP"""
 
 import contextlib
