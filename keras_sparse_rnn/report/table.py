@@ -6,54 +6,15 @@ no gain. After `ksr.substitute` it does."""
 
 import dataclasses
 
-import numpy as np
-import tensorflow as tf
-
 from keras_sparse_rnn.checks import check_keras_model
-from keras_sparse_rnn.layers import BlockSparseDense
-from keras_sparse_rnn.layers.base import BlockSparseRNN
-from keras_sparse_rnn.layers.storage import packed_variables
-from keras_sparse_rnn.selection import find_kernels
-from keras_sparse_rnn.substitution.block_shapes import (
-    best_block_shape,
-    faster_block_shape,
-    relative_cost,
-)
+from keras_sparse_rnn.report.rows import bytes_of, not_cut, rows_of
+from keras_sparse_rnn.substitution.block_shapes import faster_block_shape, relative_cost
 
 # Where training in a batch of one breaks even with Keras: measured for LSTMs and GRUs of 256 to
 # 1024 units. The kernels compute 16 samples at a time, so a smaller batch takes as long as one of
 # 16.
 BREAK_EVEN = 0.65
 COLUMNS = ("layer", "kernel", "block", "sparsity", "bytes", "", "multiply-adds", "")
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One kernel.
-
-    Attributes:
-        layer: the layer's name, with those around it.
-        kernel: `"kernel"` or `"recurrent_kernel"`.
-        block_shape: `(rows, columns)` of the blocks; of a Keras layer, the shape in which
-            `ksr.substitute` would store its zeros. None if no block is zero.
-        sparsity: fraction of the weights that are zero: those outside live blocks where the layer
-            has blocks, single zeros elsewhere.
-        bytes: of the weights as they are held, with the block numbers, and the scales of int8.
-        dense_bytes: of the dense kernel.
-        multiply_adds: that the layer does for one time step of one sequence.
-        dense_multiply_adds: what the dense kernel takes.
-        block_sparse: whether the layer computes live blocks only.
-    """
-
-    layer: str
-    kernel: str
-    block_shape: tuple | None
-    sparsity: float
-    bytes: int
-    dense_bytes: int
-    multiply_adds: int
-    dense_multiply_adds: int
-    block_sparse: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +25,13 @@ class Report:
         model: the model's name.
         rows: one `Row` for each kernel.
         other_bytes: of all other weights: biases, embeddings, normalisation.
+        uncut: the recurrent layers that cannot be cut into blocks, as `"name (class)"`.
     """
 
     model: str
     rows: tuple
     other_bytes: int
+    uncut: tuple = ()
 
     @property
     def bytes(self):
@@ -99,8 +62,9 @@ class Report:
 
     @property
     def notes(self):
-        """Sentences on block shapes that cannot be fast, with what to use instead, and on layers
-        too full to gain everywhere. A tuple, often empty.
+        """Sentences on block shapes that cannot be fast, with what to use instead, on layers too
+        full to gain everywhere, on gates that nothing recurrent reaches, and on recurrent layers
+        that cannot be cut into blocks. A tuple, often empty.
         """
         notes = []
         for shape in dict.fromkeys(row.block_shape for row in self.rows if row.block_shape):
@@ -124,16 +88,23 @@ class Report:
                 "can take longer than in the Keras layer (below 30 %, inference in batches of 8 "
                 "to 15 too). Larger batches gain at any sparsity."
             )
-        return tuple(notes)
+        notes += [_cut_off(row) for row in self.rows if row.kernel == "recurrent_kernel"]
+        if self.uncut:
+            notes.append(
+                f"{', '.join(self.uncut)}: kernels that are not matrices [inputs, gates * units] "
+                "cannot be cut into blocks, and count as everything else."
+            )
+        return tuple(filter(None, notes))
 
     def __rich__(self):
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
         title = f"Block sparsity of {self.model}, with shares of dense"
         table = Table(
             title=title,
-            caption=self._caption(),
+            caption=Text(self._caption(), style="table.caption"),
             caption_justify="left",
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
@@ -170,6 +141,13 @@ class Report:
                 " Keras layers store and multiply their zeros: "
                 "keras_sparse_rnn.substitute(model) gives a model that does not."
             )
+        gated = [row for row in self.rows if row.live_blocks and len(row.gate_names) > 1]
+        if gated:
+            lines.append("Live blocks of each gate:")
+        for row in gated:
+            counts = zip(row.gate_names, row.live_blocks)
+            figures = "  ".join(f"{name} {live}/{row.blocks}" for name, live in counts)
+            lines.append(f"  {row.layer}, {row.kernel}:  {figures}")
         return "\n".join([*lines, *self.notes])
 
 
@@ -186,24 +164,25 @@ def report(model, console=None):
 
     Raises:
         ValueError: `model` is no Keras model, is not built, or has no recurrent and no `Dense`
-            layer.
+            layer that can be cut into blocks.
     """
     check_keras_model(model, layers=True)
-    rows, counted = [], set()
-    for path, layer in _block_sparse_layers(model):
-        rows += _rows_of_layer(path, layer, counted)
-    for kernel in find_kernels(model, lambda layer: True, strict=False):
-        if id(kernel.variable) not in counted:
-            counted.add(id(kernel.variable))
-            rows.append(_row_of_variable(kernel))
+    rows, counted = rows_of(model)
+    uncut = tuple(f"{one.name} ({type(one).__name__})" for one in not_cut(model, counted))
+    if not rows and uncut:
+        raise ValueError(
+            f"`model` must have recurrent or Dense layers that can be cut into blocks. Received: "
+            f"{model.name!r} with {', '.join(uncut)}, whose kernels are not matrices [inputs, "
+            "gates * units]"
+        )
     if not rows:
         raise ValueError(
             "`model` must be built and have recurrent or Dense layers, so that there are kernels "
-            f"to report. Received: {model.name!r} with {len(model.layers)} layers, "
+            f"to report. Received: {model.name!r} with {len(getattr(model, 'layers', ()))} layers, "
             f"{'built' if model.built else 'not built'}"
         )
-    other = sum(_bytes(variable) for variable in model.weights if id(variable) not in counted)
-    result = Report(model.name, tuple(rows), other)
+    other = sum(bytes_of(variable) for variable in model.weights if id(variable) not in counted)
+    result = Report(model.name, tuple(rows), other, uncut)
     if console is not False:
         (console or _console()).print(result)
     return result
@@ -217,65 +196,22 @@ def _console(width=None):
     return console if console.is_terminal or width else Console(width=120)
 
 
-def _block_sparse_layers(layer, path=()):
-    for child in layer._flatten_layers(include_self=False, recursive=False):
-        here = (*path, child.name)
-        if isinstance(child, (BlockSparseRNN, BlockSparseDense)) and child.built:
-            yield "/".join(here), child
-        else:
-            yield from _block_sparse_layers(child, here)
-
-
-def _rows_of_layer(path, layer, counted):
-    names = ("kernel", "recurrent_kernel")[: len(layer.grids)]
-    owner = getattr(layer, "cell", layer)
-    for name, grid, kernel in zip(names, layer.grids, layer.dense_kernels()):
-        packed = layer.storage == "packed"
-        variables = packed_variables(owner, name) if packed else [getattr(owner, name)]
-        if id(variables[0]) in counted:
-            continue
-        counted.update(map(id, variables))
-        live = np.zeros(grid.count, bool)
-        live[np.asarray(variables[1]) if packed else np.flatnonzero(grid.live(kernel))] = True
-        yield Row(
-            path,
-            name,
-            grid.block_shape,
-            grid.sparsity(live),
-            sum(map(_bytes, variables)),
-            kernel.nbytes,
-            int(live.sum()) * grid.block_shape[0] * grid.block_shape[1],
-            kernel.size,
-            block_sparse=True,
-        )
-
-
-def _row_of_variable(kernel):
-    weights = kernel.numpy()
-    sparsity = 1 - np.count_nonzero(weights) / weights.size
-    size = _bytes(kernel.variable)
-    # The cell of a layer of its own says nothing beside it; one of a stack tells it from the
-    # others.
-    alone = getattr(kernel.layer, "cell", None) is kernel.cell
-    name = kernel.path.removesuffix(f"/{kernel.cell.name}") if alone else kernel.path
-    block_shape = best_block_shape(weights, kernel.gates) if sparsity else None
-    if block_shape and kernel.grid(block_shape).live(weights).all():
-        block_shape = None
-    return Row(
-        name, kernel.role, block_shape, float(sparsity), size, size, weights.size, weights.size
+def _cut_off(row):
+    """A sentence on the gates of a recurrent kernel that have no live block, or None."""
+    names = [name for name, live in zip(row.gate_names, row.live_blocks) if not live]
+    if not names:
+        return None
+    gates = f"gate {names[0]}" if len(names) == 1 else f"gates {' and '.join(names)}"
+    return (
+        f"{row.layer}: no block of the recurrent kernel lives in {gates}: "
+        f"{'it does' if len(names) == 1 else 'they do'} not see the previous state any more. To "
+        'keep a block in every gate, prune with scope="gate"; to keep more, with a '
+        "minimum_density, in smaller blocks or to a lower sparsity."
     )
 
 
 def _speed(block_shape):
     return f"{1 / relative_cost(block_shape):.1g}"
-
-
-def _bytes(variable):
-    return int(np.prod(variable.shape)) * _itemsize(variable)
-
-
-def _itemsize(variable):
-    return tf.as_dtype(variable.dtype).size
 
 
 def _figures(item):
