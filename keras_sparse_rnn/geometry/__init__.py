@@ -14,7 +14,8 @@ stands in docs/geometry.md.
 
 import numbers
 
-from keras_sparse_rnn.geometry.recording import Recorder, RecurrentCell, find_cells
+from keras_sparse_rnn.geometry.cells import RecurrentCell, find_cells
+from keras_sparse_rnn.geometry.recording import Recorder
 from keras_sparse_rnn.geometry.results import Geometry, LayerGeometry, check_share
 
 __all__ = [

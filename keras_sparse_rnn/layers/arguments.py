@@ -4,7 +4,7 @@ import functools
 import inspect
 import numbers
 
-from keras_sparse_rnn.ops.functions import KERNELS
+from keras_sparse_rnn.ops.choice import KERNELS
 from keras_sparse_rnn.ops.quantization import WEIGHTS
 from keras_sparse_rnn.patterns import check_choice
 

@@ -18,12 +18,12 @@ NaN and infinity pass through live blocks as through a dense kernel. Dead blocks
 so the native ops pass nothing through them, where a dense kernel, and the reference, make NaN of
 zero times NaN or infinity."""
 
+from keras_sparse_rnn.ops.choice import why_not_native
 from keras_sparse_rnn.ops.functions import (
     block_sparse_gru,
     block_sparse_lstm,
     block_sparse_matmul,
     block_sparse_simple_rnn,
-    why_not_native,
 )
 from keras_sparse_rnn.ops.loader import cpu, native_available, num_threads, set_cpu, set_num_threads
 from keras_sparse_rnn.ops.packing import PackedKernel, pack, unpack

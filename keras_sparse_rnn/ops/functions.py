@@ -4,7 +4,7 @@ reference.
 
 import tensorflow as tf
 
-from keras_sparse_rnn.ops import loader, quantization, reference
+from keras_sparse_rnn.ops import quantization, reference
 from keras_sparse_rnn.ops.checks import (
     as_tensor,
     check_shape,
@@ -12,24 +12,9 @@ from keras_sparse_rnn.ops.checks import (
     weights_type,
     with_inputs,
 )
-from keras_sparse_rnn.patterns import check_choice
+from keras_sparse_rnn.ops.choice import activation_name, use_native
 
-KERNELS = ("auto", "native", "reference")
-CELLS = ("matmul", "simple_rnn", "lstm", "gru")
 _GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
-_ACTIVATIONS = {
-    "matmul": (None,),
-    "simple_rnn": ("tanh", "relu"),
-    "lstm": ("tanh",),
-    "gru": ("tanh",),
-}
-_RECURRENT_ACTIVATIONS = {
-    "matmul": (None,),
-    "simple_rnn": (None,),
-    "lstm": ("sigmoid",),
-    "gru": ("sigmoid",),
-}
-_DTYPES = ("float32", "float16", "bfloat16")
 
 
 def block_sparse_matmul(x, packed, *, kernel="auto"):
@@ -50,7 +35,7 @@ def block_sparse_matmul(x, packed, *, kernel="auto"):
     """
     x = tf.convert_to_tensor(x)
     x = with_inputs(x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
-    native = _use_native(kernel, "matmul", dtype=x.dtype)
+    native = use_native(kernel, "matmul", dtype=x.dtype)
     weights = checked_kernels(native, x.dtype, packed=packed)[0]
     if native:
         product = _native().matmul(tf.cast(x, tf.float32), weights)
@@ -97,7 +82,7 @@ def block_sparse_simple_rnn(
         in `x`, `h0`, `bias` and the values.
     """
     x = tf.convert_to_tensor(x)
-    native = _use_native(kernel, "simple_rnn", activation=activation, dtype=x.dtype)
+    native = use_native(kernel, "simple_rnn", activation=activation, dtype=x.dtype)
     inputs = _checked(
         "simple_rnn",
         native,
@@ -111,7 +96,7 @@ def block_sparse_simple_rnn(
     )
     if native:
         results = _native().simple_rnn(
-            *inputs, _activation_name(activation), go_backwards, _keep(training, packed, x)
+            *inputs, activation_name(activation), go_backwards, _keep(training, packed, x)
         )
     else:
         results = reference.simple_rnn(*inputs, activation, go_backwards)
@@ -150,7 +135,7 @@ def block_sparse_lstm(
         in every float input.
     """
     x = tf.convert_to_tensor(x)
-    native = _use_native(
+    native = use_native(
         kernel,
         "lstm",
         activation=activation,
@@ -200,7 +185,7 @@ def block_sparse_gru(
         float input.
     """
     x = tf.convert_to_tensor(x)
-    native = _use_native(
+    native = use_native(
         kernel,
         "gru",
         activation=activation,
@@ -220,69 +205,10 @@ def block_sparse_gru(
     return _finished(results, x, packed)
 
 
-def why_not_native(cell, *, activation=None, recurrent_activation=None, dtype="float32"):
-    """Why the native op of `cell` cannot be used here, in a sentence, or None if it can.
-
-    Args:
-        cell: `"matmul"`, `"simple_rnn"`, `"lstm"` or `"gru"`.
-        activation, recurrent_activation: names or callables; None for the cell's default.
-        dtype: of the inputs. float16 and bfloat16 are computed in float32.
-    """
-    check_choice(cell, CELLS, "cell")
-    for name, given, known in (
-        ("activation", activation, _ACTIVATIONS[cell]),
-        ("recurrent_activation", recurrent_activation, _RECURRENT_ACTIVATIONS[cell]),
-    ):
-        if given is not None and _activation_name(given) not in known:
-            return (
-                f"the native {cell} op knows {name} {' and '.join(map(repr, known))}, not {given!r}"
-            )
-    if tf.as_dtype(dtype).name not in _DTYPES:
-        return f"the native ops compute {', '.join(_DTYPES)}, not {tf.as_dtype(dtype).name}"
-    if _under_xla():
-        return (
-            "the native ops have no XLA kernel, and this function is compiled with jit_compile=True"
-        )
-    if not loader.native_available():
-        return f"the native library is missing: {loader.problem()}"
-    return None
-
-
-def _use_native(kernel, cell, **options):
-    check_choice(kernel, KERNELS, "kernel")
-    if kernel == "reference" or (kernel == "auto" and tf.config.list_physical_devices("GPU")):
-        return False
-    reason = why_not_native(cell, **options)
-    if kernel == "native" and reason:
-        raise ValueError(
-            f'`kernel="native"` cannot be had: {reason}. `kernel="auto"` would take the reference.'
-        )
-    return reason is None
-
-
 def _native():
     from keras_sparse_rnn.ops import native  # registers gradients: only where the library is used
 
     return native
-
-
-def _activation_name(activation):
-    name = activation if isinstance(activation, str) else getattr(activation, "__name__", None)
-    module = getattr(activation, "__module__", "keras")
-    return name if module.split(".")[0] == "keras" else None
-
-
-def _under_xla():
-    """Whether the code that runs now is being traced for `jit_compile=True`."""
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        context = getattr(graph, "_get_control_flow_context", lambda: None)()
-        while context is not None:
-            if context.IsXLAContext():
-                return True
-            context = context.outer_context
-        graph = getattr(graph, "outer_graph", None)
-    return False
 
 
 def _keep(training, packed, x):

@@ -1,0 +1,87 @@
+"""Native kernel or plain-TF reference: which of the two can be had, and which is taken."""
+
+import tensorflow as tf
+
+from keras_sparse_rnn.ops import loader
+from keras_sparse_rnn.patterns import check_choice
+
+KERNELS = ("auto", "native", "reference")
+CELLS = ("matmul", "simple_rnn", "lstm", "gru")
+_ACTIVATIONS = {
+    "matmul": (None,),
+    "simple_rnn": ("tanh", "relu"),
+    "lstm": ("tanh",),
+    "gru": ("tanh",),
+}
+_RECURRENT_ACTIVATIONS = {
+    "matmul": (None,),
+    "simple_rnn": (None,),
+    "lstm": ("sigmoid",),
+    "gru": ("sigmoid",),
+}
+_DTYPES = ("float32", "float16", "bfloat16")
+
+
+def why_not_native(cell, *, activation=None, recurrent_activation=None, dtype="float32"):
+    """Why the native op of `cell` cannot be used here, in a sentence, or None if it can.
+
+    Args:
+        cell: `"matmul"`, `"simple_rnn"`, `"lstm"` or `"gru"`.
+        activation, recurrent_activation: names or callables; None for the cell's default.
+        dtype: of the inputs. float16 and bfloat16 are computed in float32.
+    """
+    check_choice(cell, CELLS, "cell")
+    for name, given, known in (
+        ("activation", activation, _ACTIVATIONS[cell]),
+        ("recurrent_activation", recurrent_activation, _RECURRENT_ACTIVATIONS[cell]),
+    ):
+        if given is not None and activation_name(given) not in known:
+            return (
+                f"the native {cell} op knows {name} {' and '.join(map(repr, known))}, not {given!r}"
+            )
+    if tf.as_dtype(dtype).name not in _DTYPES:
+        return f"the native ops compute {', '.join(_DTYPES)}, not {tf.as_dtype(dtype).name}"
+    if _under_xla():
+        return (
+            "the native ops have no XLA kernel, and this function is compiled with jit_compile=True"
+        )
+    if not loader.native_available():
+        return f"the native library is missing: {loader.problem()}"
+    return None
+
+
+def use_native(kernel, cell, **options):
+    """Whether the native op is to be taken for the argument `kernel`, or the reference.
+
+    Raises:
+        ValueError: `kernel="native"` cannot be had.
+    """
+    check_choice(kernel, KERNELS, "kernel")
+    if kernel == "reference" or (kernel == "auto" and tf.config.list_physical_devices("GPU")):
+        return False
+    reason = why_not_native(cell, **options)
+    if kernel == "native" and reason:
+        raise ValueError(
+            f'`kernel="native"` cannot be had: {reason}. `kernel="auto"` would take the reference.'
+        )
+    return reason is None
+
+
+def activation_name(activation):
+    """The name of one of Keras's activations, given by name or as a function; None for another."""
+    name = activation if isinstance(activation, str) else getattr(activation, "__name__", None)
+    module = getattr(activation, "__module__", "keras")
+    return name if module.split(".")[0] == "keras" else None
+
+
+def _under_xla():
+    """Whether the code that runs now is being traced for `jit_compile=True`."""
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        context = getattr(graph, "_get_control_flow_context", lambda: None)()
+        while context is not None:
+            if context.IsXLAContext():
+                return True
+            context = context.outer_context
+        graph = getattr(graph, "outer_graph", None)
+    return False

@@ -1,0 +1,140 @@
+"""Which blocks of a kernel live: those of the largest scores."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_sparse_rnn.patterns.arguments import check_block_shape, check_choice, check_sparsity
+from keras_sparse_rnn.patterns.grid import BlockGrid
+
+CRITERIA = ("max", "mean", "l2")
+SCOPES = ("gate", "kernel", "model")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Prunes whole blocks, those of least magnitude first.
+
+    A block's score is, by `criterion`, over its own weights (padding never counts):
+
+    - `"max"`: `max |w|` (Narang et al. 2017, arXiv 1711.02782);
+    - `"mean"`: `mean |w|` (WaveRNN, arXiv 1802.08435);
+    - `"l2"`: the energy `mean w**2` (LPCNet's `sum w**2`, divided so that partial blocks are not
+      pruned for being small).
+
+    Of equal scores the block of the lower number is pruned first, so the sparsity that was asked
+    for is reached to within half a block also when all weights are equal. The last block of a gate
+    (or of a kernel, if `scope` is not `"gate"`) is never pruned.
+
+    Args:
+        block_shape: `(rows, columns)` of a block, in the kernel of one gate.
+        criterion: `"max"`, `"mean"` or `"l2"`.
+    """
+
+    block_shape: tuple = (16, 16)
+    criterion: str = "max"
+
+    def __post_init__(self):
+        object.__setattr__(self, "block_shape", check_block_shape(self.block_shape))
+        check_choice(self.criterion, CRITERIA, "criterion")
+
+    def grid(self, kernel_shape, gates=1):
+        """The `BlockGrid` of a kernel of shape `(inputs, gates * units)`."""
+        return BlockGrid(
+            int(kernel_shape[0]), int(kernel_shape[1]) // gates, gates, self.block_shape
+        )
+
+    def scores(self, grid, kernel):
+        """The score of each block, float64 `[gates, columns, rows]`.
+
+        Raises:
+            ValueError: the kernel has a NaN or an infinity, so no order of its blocks means
+                anything.
+        """
+        kernel = np.asarray(kernel, np.float64)
+        if not np.isfinite(kernel).all():
+            raise ValueError(
+                "`kernel` must be finite when a mask is taken from it: training has diverged. "
+                f"Received: {np.count_nonzero(~np.isfinite(kernel))} of {kernel.size} weights "
+                "are NaN or infinite"
+            )
+        blocks = np.abs(grid.split(kernel))
+        if self.criterion == "max":
+            return blocks.max(axis=(3, 4))
+        return (blocks if self.criterion == "mean" else blocks**2).sum(axis=(3, 4)) / grid.elements
+
+    def keep(self, grid, kernel, sparsity, scope="gate", protected=None):
+        """Which blocks of one kernel live at `sparsity`, bool `[gates, columns, rows]`: those that
+        `keep_largest` chooses.
+
+        Args:
+            grid: the `BlockGrid` of the kernel.
+            kernel: `[inputs, gates * units]`.
+            sparsity: the fraction of weights to prune, in [0, 1).
+            scope: `"gate"` prunes every gate to `sparsity`, `"kernel"` all gates together.
+            protected: bool `[gates, columns, rows]`, blocks that are never pruned.
+        """
+        scores = self.scores(grid, kernel)
+        protected = np.zeros(grid.shape, bool) if protected is None else np.asarray(protected, bool)
+        if check_choice(scope, SCOPES, "scope") == "gate":
+            parts = zip(scores, grid.elements, protected)
+            return np.stack([keep_largest(s, e, sparsity, protected=p) for s, e, p in parts])
+        return keep_largest(scores, grid.elements, sparsity, protected=protected)
+
+
+def keep_largest(scores, elements, sparsity, *, live=None, protected=None, owners=None):
+    """Which blocks live when the live ones of the lowest `scores` are dropped until `sparsity` is
+    reached.
+
+    Dropping stops when no more than half a block, of the largest size, is `missing`. That depends
+    on what has been dropped and not on what the weights are, so asking again later for the same
+    sparsity drops nothing: a resumed run can repeat its last mask at any time.
+
+    Each owner keeps a block, a protected one or else that of its largest score, since a kernel of
+    zeros computes nothing. Where that leaves too much, all the other blocks are dropped and the
+    sparsity stays below what was asked.
+
+    Args:
+        scores, elements: arrays of one shape, as are the next three.
+        sparsity: a fraction in [0, 1).
+        live: bool, the blocks that live now; all by default.
+        protected: bool, blocks that are not dropped, whatever their score; none by default.
+        owners: a number for each block, that of the gate or kernel which must not lose its last
+            one; all have one owner by default.
+
+    Returns:
+        bool array of that shape.
+
+    Raises:
+        ValueError: the sparsity cannot be reached because of the protected blocks.
+    """
+    sparsity, shape = check_sparsity(sparsity), np.shape(scores)
+    live = np.ones(shape, bool) if live is None else live
+    protected = np.zeros(shape, bool) if protected is None else protected
+    owners = np.zeros(shape, int) if owners is None else owners
+    scores, elements, live, protected, owners = map(
+        np.ravel, (scores, elements, live, protected, owners)
+    )
+    order = np.argsort(scores, kind="stable")
+    order = order[(live & ~protected)[order]]
+    last = order[::-1][np.unique(owners[order][::-1], return_index=True)[1]]
+    last = last[~np.isin(owners[last], owners[live & protected])]
+    order = order[~np.isin(order, last)]
+    goal, tolerance = missing(live, elements, sparsity)
+    dropped = order[goal - (np.cumsum(elements[order]) - elements[order]) > tolerance]
+    if goal - elements[order].sum() - elements[last].sum() > tolerance:
+        raise ValueError(
+            "`keep_diagonal` and `minimum_density` protect more than the sparsity allows: "
+            f"{np.count_nonzero(protected & live)} of {live.size} blocks are kept. Received: "
+            f"sparsity={sparsity}"
+        )
+    live = live.copy()
+    live[dropped] = False
+    return live.reshape(shape)
+
+
+def missing(live, elements, sparsity):
+    """How many weights are still to be dropped for `sparsity`, and half a block, up to which it
+    counts as reached.
+    """
+    return sparsity * elements.sum() - elements[~live].sum(), elements.max() / 2
