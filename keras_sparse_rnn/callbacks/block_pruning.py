@@ -16,19 +16,17 @@ from keras_sparse_rnn.callbacks.schedule_arguments import bound, check_frequency
 from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice, check_sparsity
 from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import Options, find_groups
-from keras_sparse_rnn.pruning.masks import known_constraints
-from keras_sparse_rnn.pruning.participant import Participant, State
+from keras_sparse_rnn.pruning.mask_holder import MaskHolder
+from keras_sparse_rnn.pruning.participant import State
 from keras_sparse_rnn.pruning.train_function import figures
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.selection import short_names
 
 FREQUENCY = 100
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
-class BlockPruning(Participant):
-    """Prunes the kernels of recurrent layers in blocks, more and more of them, while the model
-    trains.
+class BlockPruning(MaskHolder):
+    """Prunes recurrent layers in blocks, more and more of them, while the model trains.
 
         schedule = ksr.schedules.PolynomialDecay(0.0, 0.9, begin_step=1000, end_step=5000)
         pruning = ksr.callbacks.BlockPruning(schedule, block_shape=(16, 16))
@@ -155,7 +153,7 @@ class BlockPruning(Participant):
         self.log = check_choice(log, (None, "kernels"), "log")
         self._criterion = None
         self._groups = []
-        self._held = False
+        self._was_right = False
         self._told_unfinished = False
 
     @property
@@ -163,7 +161,7 @@ class BlockPruning(Participant):
         """Which blocks live, by the name of the kernel: bool `[gates, columns, rows]`. They are
         kept after training.
         """
-        return {mask.name: mask.live.copy() for mask in self._masks()}
+        return {mask.name: mask.live.copy() for mask in self._held}
 
     @property
     def sparsity(self):
@@ -185,7 +183,7 @@ class BlockPruning(Participant):
     def on_epoch_end(self, epoch, logs=None):
         self._log(logs)
         if self.state is State.RUNNING:
-            self._held = not self._shortfalls()
+            self._was_right = not self._shortfalls()
 
     def find(self):
         criterion = criteria.get(self.criterion)
@@ -208,26 +206,20 @@ class BlockPruning(Participant):
         return groups, criterion
 
     def install(self, found):
-        known = known_constraints(self.model, self._masks())
         self._groups, self._criterion = found
-        self._held = False
-        for mask in self._masks():
-            mask.install(self, self._steps.optimizers, self.training, known)
-
-    def traced(self):
-        return tuple(mask.constraint for mask in self._masks())
+        self._was_right = False
+        self.hold([mask for group in self._groups for mask in group.masks])
 
     def begin_run(self, step):
         """Reads the masks from the weights: by the first step, all restoring has been done."""
-        self._apply([(group, group.begin(step)) for group in self._groups])
+        _apply([(group, group.begin(step)) for group in self._groups])
 
     def after_step(self, step):
         """Takes the masks that are due."""
-        self._apply([(group, group.update(step)) for group in self._groups])
+        _apply([(group, group.update(step)) for group in self._groups])
 
     def remove(self):
-        for mask in self._masks():
-            mask.restore()
+        super().remove()
         self._criterion.end(self.training.model)
         if self.regrowth is not None:
             self.regrowth.end()
@@ -237,7 +229,7 @@ class BlockPruning(Participant):
         they were so at the end of the last epoch; warns if more was still to come.
         """
         wrong = self._shortfalls()
-        if wrong and self._held:
+        if wrong and self._was_right:
             warnings.warn(notices.RESTORED.format("; ".join(wrong)), stacklevel=2)
             return
         if wrong:
@@ -247,12 +239,7 @@ class BlockPruning(Participant):
         early = [text for text in early if text is not None]
         if early and not self._told_unfinished:
             self._told_unfinished = True  # in a loop of fits of one epoch, once is enough
-            warnings.warn(
-                f"Pruning is not finished: training ended at step {step}, and {'; '.join(early)}. "
-                "Train on, with another `fit` that has this callback, or let the schedule end "
-                "sooner.",
-                stacklevel=2,
-            )
+            warnings.warn(notices.UNFINISHED.format(step, "; ".join(early)), stacklevel=2)
 
     def figures(self):
         if self.log is None:
@@ -261,18 +248,10 @@ class BlockPruning(Participant):
             f"sparsity_{name}": mask.dead / mask.elements for name, mask in self.named_kernels()
         }
 
-    def named_kernels(self):
-        masks = self._masks()
-        return list(zip(short_names([mask.kernel for mask in masks]), masks))
-
     def selects(self):
-        """Which layers it selects, as it was told."""
         if isinstance(self.schedule, dict):
             return f"schedule of {list(self.schedule)!r}"
-        return f"layers={self.layers!r}"
-
-    def _masks(self):
-        return [mask for group in self._groups for mask in group.masks]
+        return super().selects()
 
     def _shortfalls(self):
         return [text for group in self._groups for text in group.shortfalls()]
@@ -280,12 +259,6 @@ class BlockPruning(Participant):
     def _log(self, logs):
         if logs is not None and "sparsity" not in logs:
             logs.update(figures([self]))
-
-    def _apply(self, chosen):
-        """Applies what groups have chosen, all of them or, if one could not, none."""
-        for group, lives in chosen:
-            for mask, live in zip(group.masks, lives or ()):
-                mask.apply(live)
 
     def get_config(self):
         if self.optimizer is not None:
@@ -314,3 +287,10 @@ class BlockPruning(Participant):
         config["regrowth"] = keras.saving.deserialize_keras_object(config.get("regrowth"))
         config["criterion"] = criteria.deserialize(config.get("criterion", "max"))
         return cls(**config)
+
+
+def _apply(chosen):
+    """Applies what groups have chosen, once all of them have: if one cannot, no weights change."""
+    for group, lives in chosen:
+        for mask, live in zip(group.masks, lives or ()):
+            mask.apply(live)

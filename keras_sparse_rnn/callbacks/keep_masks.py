@@ -4,13 +4,13 @@ import keras
 
 from keras_sparse_rnn.callbacks.configs import deserialize_selector, serialize_selector
 from keras_sparse_rnn.pruning.groups import trainable_kernels
-from keras_sparse_rnn.pruning.masks import KernelMask, MaskConstraint, known_constraints
-from keras_sparse_rnn.pruning.participant import Participant
-from keras_sparse_rnn.selection import as_selectors, short_names
+from keras_sparse_rnn.pruning.mask_holder import MaskHolder
+from keras_sparse_rnn.pruning.masks import KernelMask, MaskConstraint
+from keras_sparse_rnn.selection import as_selectors
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
-class KeepMasks(Participant):
+class KeepMasks(MaskHolder):
     """Keeps the zeros of a pruned model while it is trained on: for fine-tuning, on other data too.
 
         model.fit(x, y, epochs=3, callbacks=[ksr.callbacks.KeepMasks()])
@@ -41,14 +41,13 @@ class KeepMasks(Participant):
         if layers is not None:
             as_selectors(layers)
         self.layers = layers
-        self._masks = []
 
     @property
     def masks(self):
         """Which weights are kept zero: bool `[inputs, gates * units]`, False there, by the name of
         the kernel.
         """
-        return {mask.name: mask.grid.expand(mask.live) for mask in self._masks}
+        return {mask.name: mask.grid.expand(mask.live) for mask in self._held}
 
     def find(self):
         kernels = trainable_kernels(self.model, self.layers, "kept sparse")
@@ -66,29 +65,12 @@ class KeepMasks(Participant):
         return sparse
 
     def install(self, found):
-        known = known_constraints(self.model, self._masks)
-        self._masks = found
-        for mask in self._masks:
-            mask.install(self, self._steps.optimizers, self.training, known)
-
-    def traced(self):
-        return tuple(mask.constraint for mask in self._masks)
+        self.hold(found)
 
     def begin_run(self, step):
         """Reads the masks from the weights: by the first step, all restoring has been done."""
-        for mask in self._masks:
+        for mask in self._held:
             mask.apply(mask.pattern(False))
-
-    def remove(self):
-        for mask in self._masks:
-            mask.restore()
-
-    def named_kernels(self):
-        return list(zip(short_names([mask.kernel for mask in self._masks]), self._masks))
-
-    def selects(self):
-        """Which layers it selects, as it was told."""
-        return f"layers={self.layers!r}"
 
     def get_config(self):
         return {"layers": serialize_selector(self.layers)}

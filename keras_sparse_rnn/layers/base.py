@@ -2,9 +2,6 @@
 sequence instead of Keras's loop over time.
 """
 
-import contextlib
-import functools
-
 import keras
 import tensorflow as tf
 
@@ -17,9 +14,8 @@ from keras_sparse_rnn.layers.arguments import (
     check_weights,
     forgotten_arguments,
 )
+from keras_sparse_rnn.layers.cells import WEIGHTS, kernels_lent_to, weights_made_by
 from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
-
-WEIGHTS = ("kernel", "recurrent_kernel")
 
 
 class BlockSparseRNN:
@@ -141,7 +137,7 @@ class BlockSparseRNN:
                 self.units, self.units, self.gates, self.recurrent_block_shape or self.block_shape
             ),
         )
-        with _weights_made_by(self.cell, self._make_weight):
+        with weights_made_by(self.cell, self._make_weight):
             super().build(sequences_shape)
 
     def dense_kernels(self):
@@ -163,7 +159,7 @@ class BlockSparseRNN:
             mask = mask[0]
         kernels = self._packed_kernels(training)
         if training and self._needs_step_loop():
-            with _kernels_lent_to(self.cell, kernels, self.compute_dtype):
+            with kernels_lent_to(self.cell, kernels, self.compute_dtype):
                 return keras.layers.RNN.inner_loop(
                     self, sequences, initial_state, mask, training=training
                 )
@@ -285,31 +281,3 @@ class BlockSparseRNN:
             storages.masked_kernel(getattr(self.cell, name), grid, dtype, native, training)
             for name, grid in zip(WEIGHTS, self._grids)
         ]
-
-
-@contextlib.contextmanager
-def _weights_made_by(cell, make_weight):
-    """While it lasts, `cell.add_weight(...)` is `make_weight(add_weight, ...)`: so a Keras cell
-    builds itself, bias and all, with other kernels.
-    """
-    vars(cell)["add_weight"] = functools.partial(make_weight, cell.add_weight)
-    try:
-        yield
-    finally:
-        del vars(cell)["add_weight"]
-
-
-@contextlib.contextmanager
-def _kernels_lent_to(cell, kernels, dtype):
-    """While it lasts, `cell` has dense kernels, with which Keras's own loop over time can call
-    it.
-    """
-    own = {name: vars(cell).get(name) for name in WEIGHTS}
-    # Past `__setattr__`, which would track the tensors as state of the cell.
-    vars(cell).update(
-        zip(WEIGHTS, (ops.unpack(*ops.dequantize(kernel, dtype)[:3]) for kernel in kernels))
-    )
-    try:
-        yield
-    finally:
-        vars(cell).update(own)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_sparse_rnn.checks import check_keras_model
-from keras_sparse_rnn.layers.base import WEIGHTS, BlockSparseRNN
+from keras_sparse_rnn.layers.base import BlockSparseRNN
+from keras_sparse_rnn.layers.cells import WEIGHTS
 from keras_sparse_rnn.plot.drawing import DEAD, LIVE, saved
 from keras_sparse_rnn.selection import GATE_NAMES, find_kernels
 

@@ -8,6 +8,10 @@ FAILED = (
     "tf.function before `on_train_begin`, or a callback. This is checked after the `on_train_end` "
     "of all callbacks."
 )
+UNFINISHED = (
+    "Pruning is not finished: training ended at step {}, and {}. Train on, with another `fit` that "
+    "has this callback, or let the schedule end sooner."
+)
 RESTORED = (
     "After training, a callback has restored weights that are not as sparse as was asked: {}. The "
     "weights are left as they are. EarlyStopping(restore_best_weights=True) does this: the best "

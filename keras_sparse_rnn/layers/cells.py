@@ -1,0 +1,38 @@
+"""The Keras cell inside a block-sparse layer: it builds itself with our kernels, and steps with
+kernels that are lent to it.
+"""
+
+import contextlib
+import functools
+
+from keras_sparse_rnn import ops
+
+WEIGHTS = ("kernel", "recurrent_kernel")
+
+
+@contextlib.contextmanager
+def weights_made_by(cell, make_weight):
+    """While it lasts, `cell.add_weight(...)` is `make_weight(add_weight, ...)`: so a Keras cell
+    builds itself, bias and all, with other kernels.
+    """
+    vars(cell)["add_weight"] = functools.partial(make_weight, cell.add_weight)
+    try:
+        yield
+    finally:
+        del vars(cell)["add_weight"]
+
+
+@contextlib.contextmanager
+def kernels_lent_to(cell, kernels, dtype):
+    """While it lasts, `cell` has dense kernels, with which Keras's own loop over time can call
+    it.
+    """
+    own = {name: vars(cell).get(name) for name in WEIGHTS}
+    # Past `__setattr__`, which would track the tensors as state of the cell.
+    vars(cell).update(
+        zip(WEIGHTS, (ops.unpack(*ops.dequantize(kernel, dtype)[:3]) for kernel in kernels))
+    )
+    try:
+        yield
+    finally:
+        vars(cell).update(own)

@@ -1,0 +1,38 @@
+"""A participant that holds kernels under masks."""
+
+from keras_sparse_rnn.pruning.masks import known_constraints
+from keras_sparse_rnn.pruning.participant import Participant
+from keras_sparse_rnn.selection import short_names
+
+
+class MaskHolder(Participant):
+    """What callbacks with masks share: the masks are put on, stay with the callback when training
+    is over, and are found again by the next training.
+
+    A subclass calls `hold` in its `install`.
+    """
+
+    def __init__(self, optimizer=None):
+        super().__init__(optimizer)
+        self._held = []
+
+    def hold(self, masks):
+        """Puts `masks`, a list of `KernelMask`, in place of those of an earlier training."""
+        known = known_constraints(self.model, self._held)
+        self._held = masks
+        for mask in masks:
+            mask.install(self, self._steps.optimizers, self.training, known)
+
+    def traced(self):
+        return tuple(mask.constraint for mask in self._held)
+
+    def remove(self):
+        for mask in self._held:
+            mask.restore()
+
+    def named_kernels(self):
+        return list(zip(short_names([mask.kernel for mask in self._held]), self._held))
+
+    def selects(self):
+        """Which layers it selects, as it was told."""
+        return f"layers={self.layers!r}"
