@@ -17,7 +17,7 @@ CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
     {"checks", "private_keras", "version"},
     {"patterns", "manifolds"},
-    {"selectors", "slots", "gradients"},
+    {"configs", "selectors", "slots", "gradients"},
     {"selection"},
     {"schedules"},
     {"regularizers", "ops"},

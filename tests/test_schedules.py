@@ -358,3 +358,33 @@ def test_a_subclass_of_a_tfmot_schedule_is_taken_too(tfmot):
 
     adapted = schedules.get(Halves())
     assert adapted(3) == 0.5 and adapted.last_trigger(250, 100) == 200
+
+
+def test_a_tfmot_schedule_of_ones_own_is_saved_once_it_is_registered(tfmot):
+    class Halves(tfmot.PruningSchedule):
+        def __init__(self, share=0.5):
+            self.share = share
+
+        def __call__(self, step):
+            return True, self.share
+
+        def get_config(self):
+            return {"share": self.share}
+
+    schedule = schedules.get(Halves(0.25))
+    with pytest.raises(ValueError) as error:
+        schedule.get_config()
+    assert str(error.value) == (
+        "A PruningSchedule of your own can be written into a config once it is registered with "
+        f"keras.saving.register_keras_serializable. Received: {Halves!r}"
+    )
+    try:
+        keras.saving.register_keras_serializable(package="tests_of_schedules")(Halves)
+        assert schedule.get_config() == {
+            "type": "tests_of_schedules>Halves",
+            "config": {"share": 0.25},
+        }
+        again = TfmotSchedule.from_config(schedule.get_config())
+        assert type(again.schedule) is Halves and again(3) == 0.25
+    finally:
+        del keras.saving.get_custom_objects()["tests_of_schedules>Halves"]

@@ -4,7 +4,7 @@ import warnings
 
 import keras
 
-from keras_sparse_rnn import criteria
+from keras_sparse_rnn import configs, criteria
 from keras_sparse_rnn.callbacks.configs import (
     deserialize_schedule,
     deserialize_selector,
@@ -284,7 +284,8 @@ class BlockPruning(MaskHolder):
         config = dict(config)
         config["schedule"] = deserialize_schedule(config["schedule"])
         config["layers"] = deserialize_selector(config.get("layers"))
-        config["regrowth"] = keras.saving.deserialize_keras_object(config.get("regrowth"))
+        if config.get("regrowth") is not None:
+            config["regrowth"] = configs.deserialize(config["regrowth"], Regrowth, "regrowth")
         config["criterion"] = criteria.deserialize(config.get("criterion", "max"))
         return cls(**config)
 

@@ -5,7 +5,7 @@ import weakref
 
 import keras
 
-from keras_sparse_rnn import schedules
+from keras_sparse_rnn import configs, schedules
 from keras_sparse_rnn.callbacks.configs import (
     deserialize_schedule,
     deserialize_selector,
@@ -215,7 +215,9 @@ class StrengthSchedule(Participant):
             deserialize_schedule(one) if isinstance(one, dict) else one
             for one in (config["schedule"], config["until"])
         )
-        regularizer = keras.saving.deserialize_keras_object(config["regularizer"])
+        regularizer = config["regularizer"]
+        if regularizer is not None:
+            regularizer = configs.deserialize(regularizer, Regularizer, "regularizer")
         return cls(
             schedule,
             until=until,

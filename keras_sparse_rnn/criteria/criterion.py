@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_sparse_rnn import configs
 from keras_sparse_rnn.patterns import CRITERIA
 
 NAMES = (*CRITERIA, "fisher")
@@ -85,8 +86,14 @@ def serialize(criterion):
 
 
 def deserialize(config):
-    """The inverse of `serialize`."""
-    return keras.saving.deserialize_keras_object(config) if isinstance(config, dict) else config
+    """The inverse of `serialize`.
+
+    Raises:
+        ValueError: `config` is not a name, and stands for no `Criterion` that is known.
+    """
+    return (
+        config if isinstance(config, str) else configs.deserialize(config, Criterion, "criterion")
+    )
 
 
 def scores_of(criterion, kernel, grid, model):

@@ -6,7 +6,10 @@ They are those of Mackey et al. 2024 (arXiv 2406.06290), of distances `d` in the
 
 import math
 
+import keras
 import tensorflow as tf
+
+from keras_sparse_rnn.configs import REGISTER, find_registered
 
 _PEAK_PLACE = (
     math.log(20) / 3.8
@@ -45,6 +48,9 @@ def ripple(distance):
 INHIBITORS = {
     function.__name__: function for function in (diffusion, gauss, difference_of_gaussians, ripple)
 }
+ACTIVATIONS = [
+    name for name in vars(keras.activations) if name not in ("get", "serialize", "deserialize")
+]
 
 
 def check_inhibitor(inhibitor):
@@ -59,3 +65,31 @@ def check_inhibitor(inhibitor):
             f"{', '.join(map(repr, INHIBITORS))}. Received: inhibitor={inhibitor!r}"
         )
     return inhibitor
+
+
+def deserialize_inhibitor(config):
+    """The `inhibitor` argument of a config: a name, or what Keras has written for a function.
+
+    Raises:
+        ValueError: it is no function that is known, or a lambda and Keras is in safe mode.
+    """
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "__lambda__":
+        return keras.saving.deserialize_keras_object(config)
+    if config.get("class_name") != "function":
+        found = find_registered(config.get("registered_name"))
+        if isinstance(found, type):
+            return keras.saving.deserialize_keras_object(config)
+    else:
+        found = find_registered(config.get("config"))
+        if found is not None:
+            return found
+        # Keras writes its own functions as if they were Python's.
+        if config.get("module") == "builtins" and config.get("config") in ACTIVATIONS:
+            return getattr(keras.activations, config["config"])
+    raise ValueError(
+        "`inhibitor` in a config must be the name of an inhibitor, a function of "
+        f"keras.activations, or one of your own that is registered with {REGISTER}. Received: "
+        f"{config!r}"
+    )

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn import configs
 from keras_sparse_rnn.manifolds import Manifold
 from keras_sparse_rnn.patterns import BlockGrid, check_choice, keep_largest
-from keras_sparse_rnn.regularizers.inhibitors import check_inhibitor
+from keras_sparse_rnn.regularizers.inhibitors import check_inhibitor, deserialize_inhibitor
 from keras_sparse_rnn.regularizers.regularizer import Regularizer, working_dtype
 
 PLACEMENTS = ("random", "lattice")
@@ -230,9 +231,8 @@ class Moduli(Regularizer):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        for name in ("manifold", "inhibitor"):
-            if isinstance(config[name], dict):
-                config[name] = keras.saving.deserialize_keras_object(config[name])
+        config["manifold"] = configs.deserialize(config["manifold"], Manifold, "manifold")
+        config["inhibitor"] = deserialize_inhibitor(config["inhibitor"])
         return cls(**config)
 
     def _placed(self, count, side):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_sparse_rnn import configs
 from keras_sparse_rnn.schedules.schedule import Schedule, check_step
 from keras_sparse_rnn.schedules.threshold_ramp import ThresholdRamp
 
@@ -71,7 +72,7 @@ class InEpochs(Schedule):
 
     @classmethod
     def from_config(cls, config):
-        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        schedule = configs.deserialize(config["schedule"], Schedule, "schedule")
         return cls(schedule, config["steps_per_epoch"])
 
     def __repr__(self):

@@ -1,0 +1,52 @@
+"""What a config may name: classes and functions that are known, and nothing else.
+
+A config comes from a file, and a file may come from anyone. So whatever a config names is looked up
+first, among the classes of this package, those of Keras and those that the user has registered with
+`keras.saving.register_keras_serializable`. What is not among them is refused before anything is
+imported, made or called."""
+
+import keras
+
+REGISTER = "keras.saving.register_keras_serializable"
+
+
+def deserialize(config, kind, name):
+    """The object that `config`, written by `keras.saving.serialize_keras_object`, stands for.
+
+    Args:
+        config: the dict.
+        kind: the class whose instance it must be: one of ours, a subclass of it, or of the user's
+            own.
+        name: what the value is called in the error.
+
+    Raises:
+        ValueError: the config names no class that is registered, or one of another kind. Nothing
+            has been made then.
+    """
+    registered = _registered_name(config)
+    found = find_registered(registered)
+    if not isinstance(found, type) or not issubclass(found, kind):
+        raise ValueError(
+            f"`{name}` in a config must be a {kind.__name__} of keras_sparse_rnn, or one of your "
+            f"own that is registered with {REGISTER}. Received: "
+            + (f"{config!r}" if registered is None else f"registered_name={registered!r}")
+        )
+    return keras.saving.deserialize_keras_object(config)
+
+
+def find_registered(name):
+    """What the user, or this package, has registered under `name`; `None` if that is nothing."""
+    return keras.saving.get_registered_object(name) if isinstance(name, str) else None
+
+
+def registered_name(kind):
+    """The name under which the class `kind` is registered, or `None` if it is not."""
+    name = keras.saving.get_registered_name(kind)
+    return name if find_registered(name) is kind else None
+
+
+def _registered_name(config):
+    """What Keras would look for first."""
+    if not isinstance(config, dict):
+        return None
+    return config.get("registered_name") or config.get("class_name")
