@@ -215,8 +215,9 @@ def test_shapes_are_known_in_graphs_but_for_the_number_of_live_blocks():
         (
             (0, 8),
             {},
-            "`kernel`, its gates and its blocks must have from 1 to 33554431 rows and columns. "
-            "Received: 0 inputs",
+            "`kernel` must have sizes of at least 1, and at most 33554431 inputs, units of all "
+            "gates and weights of a block, with the padding of partial blocks, in at most "
+            "2147483647 blocks. Received: 0 inputs, 2 gates of 4 units, blocks of 2 x 2",
         ),
         ((4, 8), {"block_rows": 0}, "Received: 4 inputs, 2 gates of 4 units, blocks of 0 x 2"),
         ((4, 8), {"block_columns": -3}, "blocks of 2 x -3"),

@@ -85,8 +85,7 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
     const int part = meet ? id : 0, parts = meet ? team.size() : 1;
     const std::vector<int> cuts = plans.recurrent.cut_columns(parts, 1), kernel_cuts = plans.kernel.cut_columns(parts, 1);
     const Step step = {problem, layout, plans, cuts[part], cuts[part + 1]};
-    const int group = static_cast<int>(
-        std::max<int64_t>(1, 4096 * plans.kernel.columns() / std::max<int64_t>(1, plans.kernel.weights() / layout.gates)));
+    const int group = plans.kernel.columns_of_weights(4096);
     const auto slab = [&](int64_t p, int64_t t) { return slabs + (p * kept + t) * layout.slab; };
     const int64_t h_padding = (layout.features - layout.units) * kLanes, h_end = layout.h() + layout.units * kLanes;
 

@@ -1,6 +1,7 @@
 #include "layout.h"
 
 #include <algorithm>
+#include <new>
 
 #include "cpu.h"
 #include "pool.h"
@@ -104,7 +105,11 @@ void recurrent_forward(const Recurrent& problem, const RecurrentOut& out) {
 
 int64_t reserve_size(const Recurrent& problem) {
   const Layout layout(problem);
-  return layout.panels * (problem.time + 1) * layout.slab;
+  int64_t floats = layout.slab, bytes;
+  if (__builtin_mul_overflow(floats, layout.panels, &floats) || __builtin_mul_overflow(floats, problem.time + 1, &floats) ||
+      __builtin_mul_overflow(floats, int64_t{2 * sizeof(float)}, &bytes))
+    throw std::bad_alloc();
+  return floats;
 }
 
 }  // namespace ksr

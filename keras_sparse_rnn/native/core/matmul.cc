@@ -67,7 +67,7 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
   Scratch scratch(size * group * (in_floats + out_floats));
   float* memory = scratch.take(size * group * (in_floats + out_floats));
   // Columns whose weights stay in the first cache while a group of panels passes them.
-  const int step = static_cast<int>(std::max<int64_t>(1, 4096 * plan.columns() / std::max<int64_t>(1, plan.weights() / plan.gates())));
+  const int step = plan.columns_of_weights(4096);
   parallel(size, false, [&](int id, Team& team) {
     float *in = memory + id * group * (in_floats + out_floats), *out = in + group * in_floats;
     const auto mine = share(panels, id, team.size());

@@ -97,6 +97,11 @@ Plan::Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots,
   backward_ = {static_cast<const float*>(values), packed.height, packed.width, row_entries_.data(), row_first_.data(), row_feature_.data()};
 }
 
+int Plan::columns_of_weights(int64_t wanted) const {
+  const int64_t of_a_gate = std::max<int64_t>(1, weights() / gates_);
+  return static_cast<int>(std::min<int64_t>(columns_, std::max<int64_t>(1, wanted * columns_ / of_a_gate)));
+}
+
 std::vector<int> Plan::cut_columns(int parts, int step) const {
   std::vector<int64_t> weight(columns_, 1);
   for (int c = 0; c < gates_ * columns_; ++c) weight[c % columns_] += first_[c + 1] - first_[c];

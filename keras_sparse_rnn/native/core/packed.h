@@ -59,6 +59,9 @@ class Plan {
   const int32_t* block_rows() const { return block_rows_.data(); }
   const int32_t* block_columns() const { return block_columns_.data(); }
 
+  // How many columns of a gate have about `weights` live weights: at least 1, at most all.
+  int columns_of_weights(int64_t weights) const;
+
   // Cuts the columns (of all gates together), or the rows, into `parts` of about equal work; part i is [cuts[i], cuts[i + 1]).
   // Column cuts are at multiples of `step`.
   std::vector<int> cut_columns(int parts, int step) const;

@@ -7,6 +7,9 @@
 namespace ksr {
 namespace {
 
+// Sizes, sums of sizes and numbers of blocks stay far below what an int holds, and so do the bytes of a panel of 16 samples.
+constexpr int64_t kLargest = std::numeric_limits<int32_t>::max() / 64;
+
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + (shape[i] < 0 ? std::string("?") : std::to_string(shape[i]));
@@ -39,6 +42,23 @@ const Tensor& Tensor::expect(TF_DataType type, std::initializer_list<int64_t> sh
   return *this;
 }
 
+void check_sizes(const char* name, int64_t inputs, int64_t units, int64_t gates, int64_t height, int64_t width) {
+  bool fits = true;
+  for (const int64_t size : {inputs, units, gates, height, width}) fits = fits && size >= 1 && size <= kLargest;
+  if (fits) {  // and so do products of two of them an int64
+    const int64_t rows = (inputs + height - 1) / height, columns = (units + width - 1) / width, padded = (columns * width + 15) / 16 * 16;
+    fits = height * width <= kLargest && rows * height <= kLargest && gates * padded <= kLargest &&
+           gates * columns * rows <= std::numeric_limits<int32_t>::max();
+  }
+  if (fits) return;
+  const std::string limit = std::to_string(kLargest);
+  throw InvalidArgument{"`" + std::string(name) + "` must have sizes of at least 1, and at most " + limit +
+                        " inputs, units of all gates and weights of a block, with the padding of partial blocks, in at most " +
+                        std::to_string(std::numeric_limits<int32_t>::max()) + " blocks. Received: " + std::to_string(inputs) + " inputs, " +
+                        std::to_string(gates) + " gates of " + std::to_string(units) + " units, blocks of " + std::to_string(height) + " x " +
+                        std::to_string(width)};
+}
+
 void Context::check() {
   if (TF_GetCode(status_) != TF_OK) throw InvalidArgument{"keras_sparse_rnn: TensorFlow gave no tensor"};
 }
@@ -51,10 +71,11 @@ Tensor Context::input(int index, const char* name) {
 }
 
 Tensor Context::output(int index, std::initializer_list<int64_t> shape, TF_DataType type) {
-  int64_t count = 1;
-  for (int64_t size : shape) count *= size;
+  int64_t bytes = sizeof(float);
+  for (int64_t size : shape)
+    if (__builtin_mul_overflow(bytes, size, &bytes)) throw std::bad_alloc();
   static_assert(sizeof(float) == sizeof(int32_t), "both take four bytes");
-  TF_Tensor* tensor = TF_AllocateOutput(context_, index, type, shape.begin(), static_cast<int>(shape.size()), count * sizeof(float), status_);
+  TF_Tensor* tensor = TF_AllocateOutput(context_, index, type, shape.begin(), static_cast<int>(shape.size()), bytes, status_);
   if (TF_GetCode(status_) != TF_OK || !tensor) throw std::bad_alloc();
   return Tensor(tensor, "output");
 }
@@ -66,15 +87,10 @@ Packed Context::packed(int index, const char* name, int64_t inputs, int64_t unit
   const TF_DataType type = scales >= 0 ? values.type() : TF_FLOAT;
   values.expect(type, {-1, -1, -1});
   blocks.expect(TF_INT32, {values.dim(0)});
-  const int64_t height = values.dim(1), width = values.dim(2), limit = std::numeric_limits<int32_t>::max() / 64;
-  if (inputs < 1 || units < 1 || height < 1 || width < 1 || inputs > limit || units * gates > limit || height > limit || width > limit)
-    throw InvalidArgument{"`" + values_name + "` must hold blocks of a kernel of at least 1 input and 1 unit, and none larger than " +
-                          std::to_string(limit) + ". Received: shape " + shape_text({values.dim(0), height, width}) + " for " +
-                          std::to_string(inputs) + " inputs and " + std::to_string(units) + " units"};
+  const int64_t height = values.dim(1), width = values.dim(2);
+  check_sizes(name, inputs, units, gates, height, width);
   Packed packed = {static_cast<int>(inputs), static_cast<int>(units), gates,        static_cast<int>(height), static_cast<int>(width),
                    values.data<void>(),      blocks.data<int32_t>(),  values.dim(0)};
-  if (packed.count() > std::numeric_limits<int32_t>::max())
-    throw InvalidArgument{"`" + blocks_name + "`: a kernel must not have more than 2147483647 blocks"};
   const int64_t bad = first_bad_block(packed);
   if (bad >= 0)
     throw InvalidArgument{"`" + blocks_name + "` must be ascending block numbers without repetition, from 0 to " +

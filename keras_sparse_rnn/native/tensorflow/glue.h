@@ -3,6 +3,8 @@
 #define KERAS_SPARSE_RNN_TENSORFLOW_GLUE_H_
 
 #include <initializer_list>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,10 @@ class Tensor {
   TF_Tensor* tensor_;
   std::string name_;
 };
+
+// Throws InvalidArgument unless a kernel of these sizes, cut into these blocks, can be computed with: all sizes, their sums and the number of blocks
+// fit ints, with what partial blocks are padded by. Attributes and shapes may be anything.
+void check_sizes(const char* name, int64_t inputs, int64_t units, int64_t gates, int64_t height, int64_t width);
 
 class Context {
  public:
@@ -91,6 +97,8 @@ void guarded(TF_OpKernelContext* tf_context, Op op) {
   } catch (const InvalidArgument& error) {
     context.fail(TF_INVALID_ARGUMENT, error.message);
   } catch (const std::bad_alloc&) {
+    context.fail(TF_RESOURCE_EXHAUSTED, "keras_sparse_rnn: out of memory");
+  } catch (const std::length_error&) {  // of a vector
     context.fail(TF_RESOURCE_EXHAUSTED, "keras_sparse_rnn: out of memory");
   }
 }

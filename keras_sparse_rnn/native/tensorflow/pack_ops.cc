@@ -1,7 +1,5 @@
 // KerasSparseRnnPack and its gradient.
 
-#include <limits>
-
 #include "../core/pack.h"
 
 #include "glue.h"
@@ -29,16 +27,8 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
   guarded(tf_context, [&](Context& context) {
     const Tensor kernel = context.input(0, "kernel");
     kernel.expect(TF_FLOAT, {-1, int64_t{attributes.units} * attributes.gates});
-    const int64_t limit = std::numeric_limits<int32_t>::max() / 64;
-    for (const int64_t size : {kernel.dim(0), int64_t{attributes.units}, int64_t{attributes.gates}, int64_t{attributes.height}, int64_t{attributes.width}})
-      if (size < 1 || size > limit)
-        throw InvalidArgument{"`kernel`, its gates and its blocks must have from 1 to " + std::to_string(limit) + " rows and columns. Received: " +
-                              std::to_string(kernel.dim(0)) + " inputs, " + std::to_string(attributes.gates) + " gates of " +
-                              std::to_string(attributes.units) + " units, blocks of " + std::to_string(attributes.height) + " x " +
-                              std::to_string(attributes.width)};
+    check_sizes("kernel", kernel.dim(0), attributes.units, attributes.gates, attributes.height, attributes.width);
     const Grid grid = {static_cast<int>(kernel.dim(0)), attributes.units, attributes.gates, attributes.height, attributes.width};
-    if (kernel.dim(1) > limit || int64_t{grid.rows()} * grid.all_columns() > std::numeric_limits<int32_t>::max())
-      throw InvalidArgument{"`kernel` must not have more than 2147483647 blocks, nor rows of more than " + std::to_string(limit) + " weights"};
     const LivePacker packer(grid, kernel.data<float>());
     const Tensor values = context.output(0, {packer.live(), grid.height, grid.width});
     const Tensor blocks = context.output(1, {packer.live()}, TF_INT32);
