@@ -29,9 +29,8 @@ def kernels_lent_to(cell, kernels, dtype):
     """
     own = {name: vars(cell).get(name) for name in WEIGHTS}
     # Past `__setattr__`, which would track the tensors as state of the cell.
-    vars(cell).update(
-        zip(WEIGHTS, (ops.unpack(*ops.dequantize(kernel, dtype)[:3]) for kernel in kernels))
-    )
+    dense = [ops.dense(kernel, dtype, f"{name}_blocks") for name, kernel in zip(WEIGHTS, kernels)]
+    vars(cell).update(zip(WEIGHTS, dense))
     try:
         yield
     finally:

@@ -162,12 +162,11 @@ def packed_variables(owner, name):
 
 def dense_kernel(owner, name, grid, weights):
     """The dense kernel of packed variables as a NumPy array, dequantised, dead blocks zero."""
-    blocks = getattr(owner, f"{name}_blocks").numpy()
     if weights == "float32":
-        return grid.unpack(getattr(owner, f"{name}_values").numpy(), blocks)
-    return grid.unpack(
-        ops.dequantize(packed_kernel(owner, name, grid, None, weights)).values.numpy(), blocks
-    )
+        values = getattr(owner, f"{name}_values").numpy()
+        return grid.unpack(values, getattr(owner, f"{name}_blocks").numpy(), f"{name}_blocks")
+    packed = packed_kernel(owner, name, grid, None, weights)
+    return ops.dense(packed, tf.float32, f"{name}_blocks").numpy()
 
 
 def masked_initializer(initializer, grid, blocks):

@@ -27,7 +27,7 @@ from keras_sparse_rnn.ops.functions import (
 )
 from keras_sparse_rnn.ops.loader import cpu, native_available, num_threads, set_cpu, set_num_threads
 from keras_sparse_rnn.ops.packing import PackedKernel, pack, unpack
-from keras_sparse_rnn.ops.quantization import dequantize, quantize
+from keras_sparse_rnn.ops.quantization import dense, dequantize, quantize
 
 __all__ = [
     "PackedKernel",
@@ -36,6 +36,7 @@ __all__ = [
     "block_sparse_matmul",
     "block_sparse_simple_rnn",
     "cpu",
+    "dense",
     "dequantize",
     "native_available",
     "num_threads",

@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
-from keras_sparse_rnn.ops import packing, quantization
+from keras_sparse_rnn.ops import quantization
+
+NAMES = {"packed": "kernel", "recurrent_packed": "recurrent_kernel"}  # of layers, and native ops
 
 
 def weights_type(packed, x_dtype):
@@ -45,7 +47,7 @@ def checked_kernels(native, dtype, **kernels):
             packed = packed._replace(scales=as_tensor(packed.scales, tf.float32))
             check_shape(f"{name}.scales", packed.scales, quantization.scales_shape(packed.grid))
         if not native:
-            result.append(packing.unpack(*quantization.dequantize(packed, dtype)[:3]))
+            result.append(quantization.dense(packed, dtype, f"{NAMES.get(name, name)}_blocks"))
         else:
             result.append(packed._replace(values=as_tensor(values, types[name])))
     return result

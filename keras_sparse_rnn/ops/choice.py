@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_sparse_rnn.ops import loader
+from keras_sparse_rnn.ops.tracing import under_xla
 from keras_sparse_rnn.patterns import check_choice
 
 KERNELS = ("auto", "native", "reference")
@@ -41,7 +42,7 @@ def why_not_native(cell, *, activation=None, recurrent_activation=None, dtype="f
             )
     if tf.as_dtype(dtype).name not in _DTYPES:
         return f"the native ops compute {', '.join(_DTYPES)}, not {tf.as_dtype(dtype).name}"
-    if _under_xla():
+    if under_xla():
         return (
             "the native ops have no XLA kernel, and this function is compiled with jit_compile=True"
         )
@@ -72,16 +73,3 @@ def activation_name(activation):
     name = activation if isinstance(activation, str) else getattr(activation, "__name__", None)
     module = getattr(activation, "__module__", "keras")
     return name if module.split(".")[0] == "keras" else None
-
-
-def _under_xla():
-    """Whether the code that runs now is being traced for `jit_compile=True`."""
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        context = getattr(graph, "_get_control_flow_context", lambda: None)()
-        while context is not None:
-            if context.IsXLAContext():
-                return True
-            context = context.outer_context
-        graph = getattr(graph, "outer_graph", None)
-    return False

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_sparse_rnn.ops.tracing import under_xla
 from keras_sparse_rnn.patterns import BlockGrid
 
 
@@ -54,20 +55,54 @@ def pack(kernel, blocks, grid):
     return tf.gather(tf.reshape(cut, (grid.count, height, width)), blocks)
 
 
-def unpack(values, blocks, grid):
+def checked_blocks(blocks, grid, name="blocks"):
+    """`blocks` as an int32 tensor, checked as `grid.checked_blocks` does.
+
+    Raises:
+        ValueError: they are known to be wrong. Numbers that are known only when a graph runs are
+            checked then, with a `tf.errors.InvalidArgumentError`, but for XLA, which cannot raise.
+    """
+    blocks = tf.convert_to_tensor(blocks)
+    known = tf.get_static_value(blocks)
+    if known is not None:
+        grid.checked_blocks(known, name)
+        return tf.cast(blocks, tf.int32)
+    blocks = tf.cast(blocks, tf.int32)
+    if under_xla():
+        return blocks
+    before = tf.concat([[-1], blocks[:-1]], axis=0)
+    right = (blocks > before) & (blocks < grid.count)
+
+    def complain():
+        at = tf.argmin(tf.cast(right, tf.int32))
+        after = tf.where(at > 0, " after " + tf.strings.as_string(before[at]), "")
+        found = [tf.strings.as_string(at), "] = ", tf.strings.as_string(blocks[at]), after]
+        text = tf.strings.join([f"{grid.wanted_blocks(name)}[", *found])
+        return tf.raw_ops.Assert(condition=False, data=[text])
+
+    every = tf.reduce_all(right)
+    with tf.control_dependencies([tf.cond(every, tf.no_op, complain)]):
+        return tf.identity(blocks)
+
+
+def unpack(values, blocks, grid, name="blocks"):
     """Scatters live blocks into a dense kernel that is zero elsewhere: the inverse of `pack`.
 
     Args:
         values: float tensor `[live, block rows, block columns]`.
         blocks: int32 `[live]`, ascending.
         grid: `BlockGrid` of the kernel.
+        name: what an error calls `blocks`.
 
     Returns:
         Tensor `[inputs, gates * units]`.
+
+    Raises:
+        ValueError: see `checked_blocks`.
     """
     height, width = grid.block_shape
     gates, columns, rows = grid.shape
-    indices = tf.reshape(tf.cast(blocks, tf.int32), (-1, 1))
+    indices = tf.reshape(checked_blocks(blocks, grid, name), (-1, 1))
     cut = tf.scatter_nd(indices, values, (grid.count, height, width))
     cut = tf.transpose(tf.reshape(cut, (gates, columns, rows, height, width)), (2, 3, 0, 1, 4))
     cut = tf.reshape(cut, (rows * height, gates, columns * width))

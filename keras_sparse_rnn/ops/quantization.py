@@ -16,7 +16,7 @@ Quantised weights have no gradient. Train in float32, then `ksr.substitute(model
 
 import tensorflow as tf
 
-from keras_sparse_rnn.ops.packing import PackedKernel
+from keras_sparse_rnn.ops.packing import PackedKernel, checked_blocks, unpack
 from keras_sparse_rnn.patterns import check_choice
 
 WEIGHTS = ("float32", "bfloat16", "int8")
@@ -66,13 +66,24 @@ def quantize(packed, weights):
     return packed._replace(values=values, scales=tf.reshape(scales, scales_shape(packed.grid)))
 
 
-def dequantize(packed, dtype=tf.float32):
-    """The same kernel with float values: those that the quantised ones stand for."""
+def dequantize(packed, dtype=tf.float32, name="blocks"):
+    """The same kernel with float values: those that the quantised ones stand for. Errors call its
+    block numbers `name`.
+    """
     values = tf.cast(packed.values, dtype)
     if packed.scales is not None:
+        packed = packed._replace(blocks=checked_blocks(packed.blocks, packed.grid, name))
         scales = tf.reshape(tf.cast(packed.scales, dtype), (-1, packed.grid.block_shape[1]))
         values *= _of_blocks(scales, packed)
     return PackedKernel(values, packed.blocks, packed.grid)
+
+
+def dense(packed, dtype, name="blocks"):
+    """The dense kernel of a packed one, of any type of weights. Errors call its block numbers
+    `name`.
+    """
+    values, blocks, grid, _ = dequantize(packed, dtype, name)
+    return unpack(values, blocks, grid, name)
 
 
 def scales_shape(grid):

@@ -122,20 +122,46 @@ class BlockGrid:
         cut = self.split(kernel).reshape((self.count,) + self.block_shape)
         if blocks is None:
             blocks = np.flatnonzero(self.live(kernel))
-        blocks = np.asarray(blocks, np.int32)
+        blocks = self.checked_blocks(blocks).astype(np.int32)
         return np.ascontiguousarray(cut[blocks]), blocks
 
-    def unpack(self, values, blocks):
-        """The dense kernel `[inputs, gates * units]` of a packed one: the inverse of `pack`."""
+    def unpack(self, values, blocks, name="blocks"):
+        """The dense kernel `[inputs, gates * units]` of a packed one: the inverse of `pack`.
+
+        Raises:
+            ValueError: `blocks`, which the message calls `name`, are no ascending block numbers.
+        """
         values = np.asarray(values)
         cut = np.zeros((self.count,) + self.block_shape, values.dtype)
-        cut[np.asarray(blocks)] = values
+        cut[self.checked_blocks(blocks, name)] = values
         return self.join(cut.reshape(self.shape + self.block_shape))
 
     def sparsity(self, live):
         """The fraction of the kernel's weights that lie in dead blocks."""
         return 1.0 - float(
             self.elements[np.asarray(live, bool).reshape(self.shape)].sum() / self.elements.sum()
+        )
+
+    def checked_blocks(self, blocks, name="blocks"):
+        """Returns `blocks` as an array, or raises a `ValueError` that names `name` and the first
+        number that is wrong. The native ops say the same.
+        """
+        blocks = np.asarray(blocks)
+        before = np.concatenate([[-1], blocks[:-1]])
+        wrong = np.flatnonzero((blocks <= before) | (blocks >= self.count))
+        if wrong.size:
+            at = wrong[0]
+            raise ValueError(
+                f"{self.wanted_blocks(name)}[{at}] = {blocks[at]}"
+                + (f" after {before[at]}" if at else "")
+            )
+        return blocks
+
+    def wanted_blocks(self, name):
+        """What is to be said about wrong block numbers, up to which one is wrong."""
+        return (
+            f"`{name}` must be ascending block numbers without repetition, from 0 to "
+            f"{self.count - 1}. Received: {name}"
         )
 
     def _checked(self, kernel):

@@ -175,7 +175,8 @@ def _kernel_transfers(old, new, index, pattern):
         steps.append(lambda array: old.dense_kernels()[index])
     elif _is_packed(old):
         old_grid, old_blocks = old.grids[index], _block_variables(old)[index].numpy()
-        steps.append(lambda array: old_grid.unpack(array, old_blocks))
+        name = f"{KERNELS[index]}_blocks"
+        steps.append(lambda array: old_grid.unpack(array, old_blocks, name))
     if is_block_sparse(new):
         grid = new.grids[index]
         live = grid.live(pattern)

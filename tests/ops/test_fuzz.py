@@ -233,7 +233,7 @@ def test_bad_block_numbers(problem, which, fault, data):
     assume((bad != blocks).any())  # a single block can be neither doubled nor unsorted
     packed[which] = packed[which]._replace(blocks=bad)
     problem.packed = packed
-    name = ("kernel_blocks", "recurrent_blocks")[which]
+    name = ("kernel_blocks", "recurrent_kernel_blocks")[which]
     with pytest.raises(
         tf.errors.InvalidArgumentError,
         match=f"^.*`{name}` must be ascending block numbers without repetition, from 0 to",

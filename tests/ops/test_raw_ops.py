@@ -73,8 +73,8 @@ def wrong(name, inputs, gates, units, blocks):
         "lstm, gradient": wrong("kernel", 3, 4, 4, "2 x 30000000"),
         "gru": wrong("kernel", 3, 3, 4, "2 x 30000000"),
         "gru, gradient": wrong("kernel", 3, 3, 4, "2 x 30000000"),
-        "simple_rnn": wrong("recurrent", 4, 1, 4, "268435456 x 2"),
-        "simple_rnn, gradient": wrong("recurrent", 4, 1, 4, "2 x 268435456"),
+        "simple_rnn": wrong("recurrent_kernel", 4, 1, 4, "268435456 x 2"),
+        "simple_rnn, gradient": wrong("recurrent_kernel", 4, 1, 4, "2 x 268435456"),
     }.items(),
     ids=lambda one: one if ":" not in one else "",
 )

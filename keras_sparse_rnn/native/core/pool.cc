@@ -122,9 +122,11 @@ Pool& the_pool() {
 }
 
 int default_threads() {
+  // What is no number above 0 counts as nothing here; who called can say so in words, and Python does.
   const char* text = std::getenv("KERAS_SPARSE_RNN_THREADS");
-  const int wanted = text ? std::atoi(text) : 0;
-  if (wanted > 0) return std::min(wanted, kMaxThreads);
+  char* end = nullptr;
+  const long wanted = text ? std::strtol(text, &end, 10) : 0;
+  if (wanted > 0 && *end == '\0') return static_cast<int>(std::min<long>(wanted, kMaxThreads));
 #if defined(__linux__)
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, std::min(CPU_COUNT(&set), kMaxThreads));

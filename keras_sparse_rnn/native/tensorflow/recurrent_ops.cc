@@ -44,7 +44,7 @@ int read(Context& context, const Attributes& attributes, bool forward, Recurrent
   const float* c0 = lstm ? next("c0").expect(TF_FLOAT, {x.dim(0), units}).data<float>() : nullptr;
   const int gates = cell_gates(attributes.cell);
   const Packed kernel = context.packed(index, "kernel", x.dim(2), units, gates, forward ? index + 6 : -1);
-  const Packed recurrent = context.packed(index + 2, "recurrent", units, units, gates, forward ? index + 7 : -1);
+  const Packed recurrent = context.packed(index + 2, "recurrent_kernel", units, units, gates, forward ? index + 7 : -1);
   index += 4;
   const Tensor& bias = next("bias");
   const Tensor& mask = next("mask");
