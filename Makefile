@@ -26,6 +26,7 @@ announcement:
 
 test: .venv/installed
 	.venv/bin/ruff format --check --quiet . && .venv/bin/ruff check --quiet .
+	.venv/bin/mypy --no-error-summary
 	.venv/bin/pytest -n auto --dist worksteal
 
 VENVS := $(patsubst tests/versions/%.txt,.venv-%,$(wildcard tests/versions/*.txt)) .venv

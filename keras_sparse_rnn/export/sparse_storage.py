@@ -56,9 +56,9 @@ class Storage:
     kind: str
     values: np.ndarray
     shape: tuple
-    segments: np.ndarray = None
-    indices: np.ndarray = None
-    gather: np.ndarray = None
+    segments: np.ndarray | None = None
+    indices: np.ndarray | None = None
+    gather: np.ndarray | None = None
 
     @property
     def block(self):

@@ -57,8 +57,8 @@ class BlockSparseRNN:
             of one gate.
     """
 
-    gates = None
-    op = None
+    gates: int | None = None
+    op: str | None = None
 
     def __init__(
         self,

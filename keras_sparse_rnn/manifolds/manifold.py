@@ -29,7 +29,7 @@ class Manifold:
             this.
     """
 
-    side = None
+    side: float | None = None
 
     def points(self, count, seed):
         """`count` points at random: a float array `[count, coordinates]`, the same for the same

@@ -18,7 +18,7 @@ class UnitVectors(Manifold):
     gradient of acos is infinite there.
     """
 
-    coordinates = None
+    coordinates: int
     radius = 5.0
 
     def points(self, count, seed):

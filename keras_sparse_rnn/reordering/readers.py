@@ -7,6 +7,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_sparse_rnn.selection import Kernel
 from keras_sparse_rnn.selectors import CELLS
 
 FIXED = -1  # a channel that is no unit of a layer that is reordered
@@ -33,8 +34,8 @@ class Owner:
         first: the number of its first unit: the units of a model are numbered through.
     """
 
-    kernel: object
-    recurrent: object
+    kernel: Kernel
+    recurrent: Kernel
     first: int
 
     @property

@@ -9,8 +9,8 @@ class Schedule:
     any more (`None`: they never end)."""
 
     begin_step = 0
-    end_step = None
-    frequency = None  # the schedule's own, where it has one, goes before the callback's
+    end_step: int | None = None
+    frequency: int | None = None  # the schedule's own, where it has one, goes before the callback's
 
     def __call__(self, step):
         """The sparsity, a fraction in [0, 1), that is due at `step`."""

@@ -70,4 +70,4 @@ def best_block_shape(kernel, gates):
         if shape[0] <= inputs and shape[1] <= units:
             grid = BlockGrid(inputs, units, gates, shape)
             costs[shape] = int(grid.live(kernel).sum()) * shape[0] * shape[1] * relative
-    return min(costs, key=costs.get)
+    return min(costs, key=costs.__getitem__)
