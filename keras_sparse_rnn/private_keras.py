@@ -6,6 +6,9 @@ there".
 """
 
 import keras
+from keras.src.models.functional import Functional
+
+__all__ = ["Functional"]  # the class of `keras.Model(inputs, outputs)`, which has no public name
 
 
 def _private(owner, name):

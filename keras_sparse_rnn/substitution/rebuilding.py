@@ -5,17 +5,22 @@ that the layers have learnt.
 import contextlib
 import inspect
 import tempfile
-import warnings
 
 import keras
-from keras.src.models.functional import Functional, functional_like_constructor
 
+from keras_sparse_rnn import private_keras
+from keras_sparse_rnn.substitution.classes import (
+    check_predictions,
+    in_its_class,
+    in_keras_class,
+    is_rebuildable,
+)
 from keras_sparse_rnn.substitution.twins import Transfer, transfers
 
 
 def sublayers(layer):
     """The layers inside `layer` that `Rebuilder` can replace."""
-    if isinstance(layer, (keras.Sequential, Functional)):
+    if is_rebuildable(layer):
         return layer.layers
     if isinstance(layer, keras.layers.Bidirectional):
         return [layer.forward_layer, layer.backward_layer]
@@ -40,10 +45,12 @@ class Rebuilder:
 
     Args:
         replacements: a dict from `id(layer)` to the new layer, not built, that takes its place.
+        compares: whether copies of models with a `call` of their own must predict the same.
     """
 
-    def __init__(self, replacements):
+    def __init__(self, replacements, compares=True):
         self.replacements = replacements
+        self.compares = compares
         self._copies = {}
 
     def rebuild(self, model):
@@ -71,15 +78,14 @@ class Rebuilder:
     def _made(self, layer):
         if id(layer) in self.replacements:
             return self.replacements[id(layer)]
-        if isinstance(layer, (keras.Sequential, Functional)):
-            if isinstance(layer, Functional) and not functional_like_constructor(type(layer)):
-                warnings.warn(
-                    f"{layer.name!r} of class {type(layer).__name__} becomes a plain keras.Model: "
-                    "its constructor does not take (inputs, outputs), so the class cannot be kept",
-                    UserWarning,
-                    stacklevel=6,
+        if is_rebuildable(layer):
+            clone = keras.models.clone_model(in_keras_class(layer), clone_function=self._copy)
+            copy = in_its_class(layer, clone)
+            if type(copy) is type(layer) and self.compares:
+                check_predictions(
+                    layer, lambda model: Rebuilder({}, compares=False).rebuild(model)[0]
                 )
-            return keras.models.clone_model(layer, clone_function=self._copy)
+            return copy
         if type(layer) is keras.layers.Lambda:
             return _lambda_copy(layer)
         if not any(
@@ -179,7 +185,7 @@ def _unregistered(layer):
     """
     if not isinstance(layer, keras.Layer):
         return {}
-    layers = layer._flatten_layers()
+    layers = private_keras.inner_layers(layer)
     functions = {
         value.__name__: value
         for one in layers
@@ -198,7 +204,7 @@ def _carry_assets(old, new):
     """Vocabularies and the like, which are no variables, and what is computed from variables after
     they were loaded.
     """
-    for source, target in zip(old._flatten_layers(), new._flatten_layers()):
+    for source, target in zip(private_keras.inner_layers(old), private_keras.inner_layers(new)):
         if hasattr(source, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
                 source.save_assets(folder)

@@ -2,15 +2,20 @@
 mind.
 """
 
+import warnings
+
 import keras
 import numpy as np
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.layers.storage import PackedConstraint, has_padding
+from keras_sparse_rnn.substitution.classes import overridden
 
 # Adafactor divides by the square root of about `epsilon_1 ** 2 / (mean squared gradient)` in the
 # padding of partial blocks: this does not underflow.
 ADAFACTOR_EPSILON = 1e-15
 # Slots that every optimiser keeps in one way, whatever its rule for a weight is.
+COMPILE_CONFIG = ("get_compile_config", "compile_from_config")
 COMMON_SLOTS = ("_model_variables_moving_average", "_accumulated_gradients")
 
 
@@ -27,21 +32,39 @@ def recompile(old, new, transfers):
         new: the model to compile.
         transfers: list of `Transfer`, from the variables of `old` to those of `new`.
     """
-    if not old.compiled or not hasattr(
-        old, "_compile_config"
-    ):  # a class of its own may compile in its own way
+    if not old.compiled:
+        return
+    if overridden(old, ["compile"]):
+        _recompile_class(old, new, transfers)
         return
     settings = dict(old._compile_config.config)
     for name in ("metrics", "weighted_metrics"):
         settings[name] = keras.tree.map_structure(_new_metric, settings[name])
     settings["optimizer"] = new_optimizer(old.optimizer, transfers)
     settings["jit_compile"] = settings["jit_compile"] and all(
-        layer.supports_jit for layer in new._flatten_layers()
+        layer.supports_jit for layer in private_keras.inner_layers(new)
     )
     new.compile(**settings, auto_scale_loss=False)
     if not any(
         transfer.quantized for transfer in transfers
     ):  # such models are for inference: the optimiser would have nothing to continue
+        carry_optimizer_state(old.optimizer, new.optimizer, transfers)
+
+
+def _recompile_class(old, new, transfers):
+    """Compiles `new` if the class of `old` says how; else warns that it is not compiled."""
+    if type(new) is not type(old) or len(overridden(old, COMPILE_CONFIG)) < len(COMPILE_CONFIG):
+        warnings.warn(
+            f"{old.name!r} is not compiled: its class {type(old).__name__} has its own `compile`, "
+            "whose arguments are not known. Call `compile` of the new model as you did that of "
+            "the old one; its optimizer starts afresh. (A class that has its own "
+            "`get_compile_config` and `compile_from_config`, too, is compiled by them.)",
+            UserWarning,
+            stacklevel=5,
+        )
+        return
+    new.compile_from_config(old.get_compile_config())
+    if type(new.optimizer) is type(old.optimizer):
         carry_optimizer_state(old.optimizer, new.optimizer, transfers)
 
 

@@ -3,10 +3,11 @@
 import warnings
 
 import keras
-from keras.src.models.functional import Functional
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.layers.arguments import check_kernel, check_storage, check_weights
 from keras_sparse_rnn.patterns import check_block_shape
+from keras_sparse_rnn.substitution.classes import is_rebuildable
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
 from keras_sparse_rnn.substitution.recompiling import is_a, recompile
 from keras_sparse_rnn.substitution.twins import (
@@ -150,7 +151,7 @@ def _check_model(model):
             f"`model` must be a keras.Model. Received: model={model!r} of type "
             f"{type(model).__name__}"
         )
-    if not isinstance(model, (keras.Sequential, Functional)):
+    if not is_rebuildable(model):
         raise ValueError(
             "`model` must be a Sequential or functional model: what a subclassed model computes "
             "stands in its code, which cannot be rebuilt. Build its layers as "
@@ -171,7 +172,7 @@ def _unreachable(model, layers):
     reachable = {id(layer) for layer in layers if has_twin(layer)}
     return [
         layer
-        for layer in model._flatten_layers()
+        for layer in private_keras.inner_layers(model)
         if isinstance(layer, keras.layers.RNN) and id(layer) not in reachable
     ]
 

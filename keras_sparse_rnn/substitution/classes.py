@@ -1,0 +1,219 @@
+"""Models of a class of the user's own: keeping the class in a copy, or saying what is lost.
+
+A copy is made by the constructor, with the new layers and with what the attributes and the config
+say of its other arguments. What the constructor is not told is not in the copy: where the class has
+a `call` of its own, the copy must predict what the original predicts.
+"""
+
+import inspect
+import warnings
+
+import keras
+import numpy as np
+
+from keras_sparse_rnn import private_keras
+
+PREDICTING = (
+    "__call__",
+    "call",
+    "compute_mask",
+    "make_predict_function",
+    "predict",
+    "predict_on_batch",
+    "predict_step",
+)
+TRAINING = (
+    "compile",
+    "compute_loss",
+    "compute_metrics",
+    "evaluate",
+    "fit",
+    "make_test_function",
+    "make_train_function",
+    "metrics",
+    "test_on_batch",
+    "test_step",
+    "train_on_batch",
+    "train_step",
+)
+
+
+def is_rebuildable(layer):
+    """Whether `layer` is a Sequential or functional model, whose layers can be put together
+    anew.
+    """
+    return isinstance(layer, (keras.Sequential, private_keras.Functional))
+
+
+def overridden(model, names):
+    """Those of `names` that the class of `model`, or one between it and Keras's, defines itself."""
+    own = [kind for kind in type(model).__mro__ if kind.__module__.split(".")[0] != "keras"]
+    return [name for name in names if any(name in vars(kind) for kind in own)]
+
+
+def in_keras_class(model):
+    """`model`, or if its class is the user's, one of Keras's around the same layers."""
+    if not is_users(model):
+        return model
+    if not isinstance(model, keras.Sequential):
+        return keras.Model(model.input, model.output, name=model.name)
+    plain = keras.Sequential(name=model.name)
+    for layer in private_keras.inner_layers(model, include_self=False, recursive=False):
+        plain.add(layer, rebuild=False)
+    return plain
+
+
+def is_users(model):
+    """Whether the class of `model` is none of Keras's."""
+    return type(model) not in (keras.Sequential, keras.Model, private_keras.Functional)
+
+
+def in_its_class(model, plain):
+    """A copy of `model` in its own class: from `plain`, a copy of Keras's class.
+
+    Where the class cannot be kept, `plain` itself, with a `UserWarning` that names what is lost.
+
+    Raises:
+        ValueError: predictions depend on what would be lost.
+    """
+    if not is_users(model):
+        return plain
+    sequential = isinstance(model, keras.Sequential)
+    copy, reason = _constructed(model, plain, sequential)
+    if copy is not None:
+        copy.name = model.name
+        return copy
+    kind = type(model).__name__
+    predicting = overridden(model, PREDICTING)
+    base = "keras.Sequential" if sequential else "keras.Model"
+    if predicting:
+        arguments = "(layers)" if sequential else "(inputs, outputs)"
+        raise ValueError(
+            f"{model.name!r} of class {kind} cannot be rebuilt: it has its own "
+            f"{_listed(predicting)}, on which its predictions depend, but {reason}. Let the "
+            f"constructor take {arguments} and hand them to that of {base}, other arguments with "
+            "a default in its get_config; or move what `call` adds into a layer."
+        )
+    lost = overridden(model, TRAINING)
+    warnings.warn(
+        f"{model.name!r} of class {kind} becomes a plain {base}: {reason}, so the class cannot be "
+        "kept" + (f", and its own {_listed(lost)} are lost." if lost else "."),
+        UserWarning,
+        stacklevel=8,
+    )
+    return plain
+
+
+def check_predictions(model, copy_of):
+    """Raises a `ValueError` if a copy of `model`, whose class has a `call` of its own, predicts
+    something else than `model` does; warns if that cannot be seen.
+
+    Args:
+        model: a built Sequential or functional model.
+        copy_of: a function that returns a copy of it with its layers as they are.
+    """
+    own = overridden(model, PREDICTING)
+    if not own:
+        return
+    try:
+        x = _random_inputs(model)
+        expected, again = _predictions(model, x), _predictions(model, x)
+        reason = None if _close(expected, again) else "it predicts at random"
+    except Exception as error:  # whatever a user's code raises for inputs that it was not made for
+        reason = f"{type(error).__name__}: {error}"
+    kind = type(model).__name__
+    if reason is not None:
+        warnings.warn(
+            f"{model.name!r} of class {kind} is kept with its own {_listed(own)}, but its "
+            "predictions for random inputs could not be compared with those of the original "
+            f"({reason}): compare them on your data.",
+            UserWarning,
+            stacklevel=5,
+        )
+    elif not _close(expected, _predictions(copy_of(model), x)):
+        raise ValueError(
+            f"{model.name!r} of class {kind} cannot be rebuilt: made anew by its constructor, with "
+            f"the same weights, it predicts something else. What its own {_listed(own)} uses must "
+            "come from arguments of the constructor that stand in its get_config."
+        )
+
+
+def _constructed(model, plain, sequential):
+    """`(copy, None)`, or `(None, reason)` where the constructor of `model` does not make one."""
+    first = ("layers",) if sequential else ("inputs", "outputs")
+    given = (
+        ([*plain.inputs, *plain.layers] if plain.built else plain.layers,)
+        if sequential
+        else (plain.input, plain.output)
+    )
+    parameters = dict(inspect.signature(type(model)).parameters)
+    kinds = {parameter.kind for parameter in parameters.values()}
+    open_ended = inspect.Parameter.VAR_POSITIONAL in kinds
+    if not (open_ended or all(name in parameters for name in first)):
+        return None, f"its constructor does not take ({', '.join(first)})"
+    positional, keywords = (given, {}) if open_ended else ((), dict(zip(first, given)))
+    if "name" in parameters or inspect.Parameter.VAR_KEYWORD in kinds:
+        keywords["name"] = model.name
+    for name, parameter in parameters.items():
+        if name in (*first, "name", "trainable") or parameter.kind in (
+            inspect.Parameter.VAR_POSITIONAL,
+            inspect.Parameter.VAR_KEYWORD,
+        ):
+            continue
+        known = {name: getattr(model, name)} if hasattr(model, name) else _config(model)
+        if name not in known:
+            return None, f"the argument {name!r} of its constructor is not in its get_config"
+        keywords[name] = known[name]
+    try:
+        copy = type(model)(*positional, **keywords)
+    except Exception as error:  # whatever a user's constructor raises
+        return None, f"its constructor raises {type(error).__name__}: {error}"
+    if [id(layer) for layer in copy.layers] != [id(layer) for layer in plain.layers]:
+        return None, "its constructor makes other layers of those that it is given"
+    return copy, None
+
+
+def _config(model):
+    try:
+        return model.get_config()
+    except Exception:  # of a layer that cannot be saved
+        return {}
+
+
+def _predictions(model, x):
+    """What `model` predicts, its states left as they are."""
+    predict = model.predict_step if overridden(model, ["predict_step"]) else model
+    with keras.StatelessScope():
+        outputs = predict(keras.tree.map_structure(keras.ops.convert_to_tensor, x))
+    return [np.asarray(one) for one in keras.tree.flatten(outputs)]
+
+
+def _close(ones, others):
+    return len(ones) == len(others) and all(
+        one.shape == other.shape
+        and (
+            np.allclose(one, other, 1e-4, 1e-5, equal_nan=True)
+            if one.dtype.kind in "fiu"
+            else np.array_equal(one, other)
+        )
+        for one, other in zip(ones, others)
+    )
+
+
+def _random_inputs(model):
+    generator = np.random.default_rng(0)
+
+    def of(tensor):
+        first, *others = tensor.shape
+        shape = [first or 2, *(size or 5 for size in others)]
+        if "float" in tensor.dtype:
+            return generator.normal(size=shape).astype(tensor.dtype)
+        return generator.integers(0, 2, shape).astype(tensor.dtype)
+
+    return keras.tree.map_structure(
+        of, model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    )
+
+
+def _listed(names):
+    return ", ".join(f"`{name}`" for name in names)
