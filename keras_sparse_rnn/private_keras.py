@@ -67,3 +67,48 @@ def slot_lists(optimizer):
         for name, kept in vars(optimizer).items()
         if isinstance(kept, list) and len(kept) == count and name != "_trainable_variables"
     }
+
+
+def learning_rate(optimizer):
+    """The number, or the `LearningRateSchedule`, that `optimizer` was given.
+
+    Public: `Optimizer.learning_rate`, which is a number at this step.
+    """
+    return _private(optimizer, "_learning_rate")
+
+
+def optimizer_map(optimizer):
+    """The function that tells a `MultiOptimizer` which optimizer a weight has. Public: nothing."""
+    return _private(optimizer, "_optimizer_map")
+
+
+def optimizer_of(optimizer, variable):
+    """The one of the optimizers of a built `MultiOptimizer` that has `variable`; None if none has.
+
+    Public: nothing.
+    """
+    indices = _private(optimizer, "_var_to_optimizer_idx")
+    index = indices.get(variable_key(optimizer, variable))
+    return None if index is None else optimizer.optimizers[index]
+
+
+def carry_decay_exclusions(old, new, pairs):
+    """Excludes from the weight decay of `new` what `old` excludes: `pairs` of old and new weights.
+
+    Public: `Optimizer.exclude_from_weight_decay`, which must be called before `build` and does not
+    tell what it was called with.
+    """
+    excluded = getattr(old, "_exclude_from_weight_decay", None)
+    if excluded is None:  # it was not called
+        return
+    keys = {variable_key(old, one): variable_key(new, other) for one, other in pairs}
+    new._exclude_from_weight_decay = {keys[key] for key in excluded if key in keys}
+    new._exclude_from_weight_decay_pattern = _private(old, "_exclude_from_weight_decay_pattern")
+
+
+def compile_settings(model):
+    """The arguments of the `compile` of a compiled `model`, as a dict of objects.
+
+    Public: `Model.get_compile_config`, which refuses what is not registered for saving.
+    """
+    return dict(_private(model, "_compile_config").config)

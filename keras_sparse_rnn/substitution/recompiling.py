@@ -37,7 +37,7 @@ def recompile(old, new, transfers):
     if overridden(old, ["compile"]):
         _recompile_class(old, new, transfers)
         return
-    settings = dict(old._compile_config.config)
+    settings = private_keras.compile_settings(old)
     for name in ("metrics", "weighted_metrics"):
         settings[name] = keras.tree.map_structure(_new_metric, settings[name])
     settings["optimizer"] = new_optimizer(old.optimizer, transfers)
@@ -83,7 +83,7 @@ def new_optimizer(old, transfers):
     if "inner_optimizer" in config:
         config["inner_optimizer"] = new_optimizer(old.inner_optimizer, transfers)
         return type(old)(**config)
-    rate = getattr(old, "_learning_rate", None)
+    rate = private_keras.learning_rate(old)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         config["learning_rate"] = (
             # a pure function of the step: the object itself, so that it need not be registered
@@ -96,7 +96,7 @@ def new_optimizer(old, transfers):
 
 def carry_optimizer_state(old, new, transfers):
     """Builds `new` for the counterparts of the variables that `old` was built for, and gives it the
-    state of `old`.
+    state of `old`. Variables of other models, which `old` may serve, too, are left out.
 
     A slot is carried over if it has the shape of its weight, or the same shape in both. Others
     start afresh: Adafactor's factors, and all that Muon keeps for a kernel that it trains by
@@ -108,27 +108,35 @@ def carry_optimizer_state(old, new, transfers):
     if hasattr(old, "inner_optimizer"):
         carry_optimizer_state(old.inner_optimizer, new.inner_optimizer, transfers)
     by_id = {id(transfer.old): transfer for transfer in transfers}
-    carried = [by_id[id(variable)] for variable in old._trainable_variables]
-    if not new.built:
-        new.build([transfer.new for transfer in carried])
+    known = private_keras.optimizer_variables(old)
+    carried = {
+        index: by_id[id(variable)] for index, variable in enumerate(known) if id(variable) in by_id
+    }
+    if carried and not new.built:
+        new.build([transfer.new for transfer in carried.values()])
     for inner, new_inner in zip(getattr(old, "optimizers", ()), getattr(new, "optimizers", ())):
         carry_optimizer_state(inner, new_inner, transfers)
-    excluded = getattr(old, "_exclude_from_weight_decay", None)
-    if excluded is not None:
-        keys = {old._var_key(transfer.old): new._var_key(transfer.new) for transfer in transfers}
-        new._exclude_from_weight_decay = {keys[key] for key in excluded if key in keys}
-        new._exclude_from_weight_decay_pattern = old._exclude_from_weight_decay_pattern
-    slots = {}
+    private_keras.carry_decay_exclusions(
+        old, new, [(transfer.old, transfer.new) for transfer in transfers]
+    )
     for name, state in vars(old).items():
-        if name == "_trainable_variables":
-            continue
-        if isinstance(state, keras.Variable):
+        if isinstance(state, keras.Variable) and isinstance(
+            getattr(new, name, None), keras.Variable
+        ):
             _assign(state, getattr(new, name), None)
-        elif isinstance(state, list) and len(state) == len(carried) == len(getattr(new, name)):
-            slots[name] = list(zip(state, getattr(new, name)))
-    # By Keras's convention slots stand in lists, in the order of the weights.
-    for index, transfer in enumerate(carried):
-        pairs = {name: both[index] for name, both in slots.items()}
+    places = {
+        id(variable): index for index, variable in enumerate(private_keras.optimizer_variables(new))
+    }
+    slots, new_slots = private_keras.slot_lists(old), private_keras.slot_lists(new)
+    for index, transfer in carried.items():
+        place = places.get(id(transfer.new))
+        if place is None:  # a class that compiles itself may leave it out
+            continue
+        pairs = {
+            name: (slots[name][index], new_slots[name][place])
+            for name in slots
+            if name in new_slots
+        }
         same_rule = all((slot is None) == (new_slot is None) for slot, new_slot in pairs.values())
         for name, (slot, new_slot) in pairs.items():
             if (
@@ -150,7 +158,7 @@ def _new_multi_optimizer(old, transfers):
     """A MultiOptimizer of new optimisers that gives every weight to the counterpart of the one that
     has it in `old`.
     """
-    choose, copies = old._optimizer_map, {}
+    choose, copies = private_keras.optimizer_map(old), {}
 
     def copy(optimizer):
         if id(optimizer) not in copies:
@@ -168,11 +176,10 @@ def _new_multi_optimizer(old, transfers):
             if chosen(transfer.new) is not wanted:
                 chosen[transfer.new.path] = wanted
     elif old.built:
-        indices = old._var_to_optimizer_idx
         owners = {
-            id(transfer.new): copy(old.optimizers[indices[old._var_key(transfer.old)]])
+            id(transfer.new): copy(owner)
             for transfer in transfers
-            if old._var_key(transfer.old) in indices
+            if (owner := private_keras.optimizer_of(old, transfer.old)) is not None
         }
 
         def chosen(variable):

@@ -276,16 +276,30 @@ def _parent_config(layer):
     }
     for name in config:
         if name.endswith(LIVE_ARGUMENTS) and hasattr(layer, name):
-            config[name] = _copy_if_trained(getattr(layer, name))
+            config[name] = _own(getattr(layer, name))
     if isinstance(layer, keras.layers.RNN):
         config.update(forgotten_arguments(layer))
     return config
 
 
-def _copy_if_trained(argument):
-    """Arguments are shared between twins. One with weights of its own, such as
-    `regularizers.TrainableModuli`, is copied: each twin trains its own.
+def _own(argument):
+    """Arguments are shared between twins. One that has a state is copied: weights of its own, such
+    as those of `regularizers.TrainableModuli`, each twin trains for itself; and the strength of a
+    penalty is changed, or follows an optimizer, in one of them.
     """
-    if not isinstance(argument, keras.Layer):
+    if isinstance(argument, keras.Layer):
+        return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(argument))
+    if not isinstance(argument, (keras.regularizers.Regularizer, keras.constraints.Constraint)):
         return argument
-    return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(argument))
+    state = {
+        name: value for name, value in vars(argument).items() if isinstance(value, keras.Variable)
+    }
+    if not state:
+        return argument
+    try:
+        copy = type(argument).from_config(argument.get_config())
+    except (TypeError, ValueError, NotImplementedError):  # the user's own, without a config
+        return argument
+    for name, value in state.items():
+        getattr(copy, name).assign(value)
+    return copy
