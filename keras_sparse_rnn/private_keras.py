@@ -112,3 +112,44 @@ def compile_settings(model):
     Public: `Model.get_compile_config`, which refuses what is not registered for saving.
     """
     return dict(_private(model, "_compile_config").config)
+
+
+# Attributes of a layer in which Keras keeps account of it: what it tracks, where it stands in a
+# graph, what it was compiled with. No layer is called through them.
+BOOKKEEPING = (
+    "_compiled_trainable_state",
+    "_inbound_nodes",
+    "_layers",
+    "_losses",
+    "_metrics",
+    "_outbound_nodes",
+    "_self_unconditional_checkpoint_dependencies",
+    "_self_unconditional_dependency_names",
+    "_tracker",
+    "optimizer",
+)
+
+
+def replace_tracked(holder, swaps):
+    """Lets a built layer `holder` track new layers in the place of old ones: `swaps` is a dict from
+    `id(old)` to the new one.
+
+    Public: setting an attribute, which a built layer refuses for a new layer.
+    """
+    tracked, tracker = _private(holder, "_layers"), _private(holder, "_tracker")
+    known = tracker.stored_ids["layers"]
+    for index, layer in enumerate(tracked):
+        if id(layer) in swaps:
+            new = swaps[id(layer)]
+            known.discard(id(layer))
+            known.add(id(new))
+            list.__setitem__(tracked, index, new)
+
+
+def forget_functions(model):
+    """Lets a model trace what it runs in `fit`, `evaluate` and `predict` anew. Public: `compile`,
+    which a class may have overridden.
+    """
+    for name in ("train_function", "test_function", "predict_function"):
+        _private(model, name)
+        setattr(model, name, None)

@@ -3,8 +3,6 @@ that the layers have learnt.
 """
 
 import contextlib
-import inspect
-import tempfile
 
 import keras
 
@@ -15,18 +13,42 @@ from keras_sparse_rnn.substitution.classes import (
     in_keras_class,
     is_rebuildable,
 )
+from keras_sparse_rnn.substitution.copying import carry_assets, copy_from_config, copy_of_lambda
+from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
+from keras_sparse_rnn.substitution.references import (
+    held,
+    is_traced,
+    replace_layers,
+    traced_methods,
+)
 from keras_sparse_rnn.substitution.twins import Transfer, transfers
 
 
 def sublayers(layer):
-    """The layers inside `layer` that `Rebuilder` can replace."""
+    """The layers inside `layer` that `Rebuilder` can replace. In a layer with methods that are
+    `tf.function`s it cannot: they may go on with what they were traced with.
+    """
     if is_rebuildable(layer):
         return layer.layers
     if isinstance(layer, keras.layers.Bidirectional):
         return [layer.forward_layer, layer.backward_layer]
     if isinstance(layer, keras.layers.Wrapper):
         return [layer.layer]
+    if is_users(layer):
+        return private_keras.inner_layers(layer, include_self=False, recursive=False)
     return []
+
+
+def is_users(layer):
+    """Whether `layer` is of a class whose code calls the layers that it holds."""
+    return not (
+        is_rebuildable(layer)
+        or isinstance(layer, keras.layers.Wrapper)
+        or has_twin(layer)
+        or not isinstance(layer, keras.Layer)
+        or type(layer).__module__.split(".")[0] == "keras"
+        or traced_methods(layer)
+    )
 
 
 def walk(layer):
@@ -41,7 +63,11 @@ def walk(layer):
 
 
 class Rebuilder:
-    """Makes a copy of a Sequential or functional model, nested, wrapped and shared layers included.
+    """Makes a copy of a Sequential or functional model, nested, wrapped and shared layers included;
+    or changes a model of a user's class as it stands.
+
+    A layer of a user's class is copied from its config, and its copy gets the new layers in the
+    place of those that it has made.
 
     Args:
         replacements: a dict from `id(layer)` to the new layer, not built, that takes its place.
@@ -52,23 +78,100 @@ class Rebuilder:
         self.replacements = replacements
         self.compares = compares
         self._copies = {}
+        self._holders = []
 
     def rebuild(self, model):
         """Returns the copy and the list of `Transfer`s that were made from `model` to it."""
         with _uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
             copy = self._copy(model)
+        for old, new in self._holders:  # grows while it lasts
+            before = sublayers(new)  # kept alive, for ids are compared
+            swaps = self._swaps(old, new)
+            replace_layers(new, swaps)
+            _check_gone(new, swaps)
+            del before
+        return copy, self._carried(model)
+
+    def convert(self, model):
+        """Replaces the layers in `model` itself, which is of a user's class. Returns the list of
+        `Transfer`s; variables that stay are transferred to themselves.
+
+        Raises:
+            ValueError: an old layer would stay in use. Then `model` is as it was.
+        """
+        with _uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
+            self._holders.append((model, model))
+            for old, new in self._holders:  # grows while it lasts
+                self._swaps(old, new)
+        originals = [old for old in walk(model) if self._copies.get(id(old), old) is not old]
+        swaps = {id(old): self._copies[id(old)] for old in originals}
+        pairs = self._carried(model)
+        private_keras.forget_functions(model)
+        for holder, _ in self._holders:
+            replace_layers(holder, swaps)
+        try:
+            _check_gone(model, swaps)
+        except ValueError:
+            back = {id(swaps[id(old)]): old for old in originals}
+            for holder, _ in self._holders:
+                replace_layers(holder, back)
+            raise
+        moved = {id(transfer.old) for transfer in pairs}
+        return pairs + [Transfer(one, one) for one in model.variables if id(one) not in moved]
+
+    def _swaps(self, old, new):
+        """What takes the place of which layer right below `new`, a copy of `old` or itself: a dict
+        from `id(layer)` to the layer.
+        """
+        swaps, olds, news = {}, sublayers(old), sublayers(new)
+        if len(olds) != len(news) or any(
+            type(theirs) is not type(mine) and not self._changes(theirs)
+            for theirs, mine in zip(olds, news)
+        ):
+            raise ValueError(
+                f"The layer {old.name!r} of class {type(old).__name__} cannot be copied: its copy, "
+                "made from its config, has other layers. Expected: "
+                f"{[type(layer).__name__ for layer in olds]}. Received: "
+                f"{[type(layer).__name__ for layer in news]}"
+            )
+        for theirs, mine in zip(olds, news):
+            if self._changes(theirs) and is_users(theirs):
+                self._copies[id(theirs)] = mine
+                self._holders.append((theirs, mine))
+            elif self._changes(theirs) or (id(theirs) in self._copies and old is not new):
+                with _named_like(theirs):
+                    made = swaps[id(mine)] = self._copy(theirs)
+                    if not made.built:
+                        made.build_from_config(theirs.get_build_config())
+            elif old is not new:
+                self._copies.update(
+                    (id(one), other) for one, other in zip(walk(theirs), walk(mine))
+                )
+        return swaps
+
+    def _changes(self, layer):
+        """Whether something in `layer` is replaced, or is not what its config makes."""
+        return any(
+            id(inner) in self.replacements or is_block_sparse(inner) for inner in walk(layer)
+        )
+
+    def _carried(self, model):
+        """Carries over what the layers have learnt; returns the `Transfer`s."""
         pairs = [
-            (layer, self._copies[id(layer)]) for layer in walk(model) if id(layer) in self._copies
+            (layer, self._copies[id(layer)])
+            for layer in walk(model)
+            if self._copies.get(id(layer), layer) is not layer
         ]
         made = [transfer for old, new in pairs for transfer in self._transfers(old, new)]
         for transfer in made:
             value = transfer.old.numpy()
             transfer.new.assign(value if transfer.convert is None else transfer.convert(value))
         for old, new in pairs:
-            if id(old) not in self.replacements and not sublayers(old):
-                _carry_assets(old, new)
+            inside = any(id(inner) in self._copies for inner in sublayers(old))
+            if id(old) not in self.replacements and not inside:
+                carry_assets(old, new)
         self._carry_trainable(pairs, made)
-        return copy, made
+        return made
 
     def _copy(self, layer):
         if id(layer) not in self._copies:
@@ -87,12 +190,16 @@ class Rebuilder:
                 )
             return copy
         if type(layer) is keras.layers.Lambda:
-            return _lambda_copy(layer)
+            return copy_of_lambda(layer)
+        if is_users(layer) and self._changes(layer):
+            copy = copy_from_config(layer)
+            self._holders.append((layer, copy))
+            return copy
         if not any(
             id(inner) in self.replacements or type(inner) is keras.layers.Lambda
             for inner in walk(layer)
         ):
-            return _plain_copy(layer)
+            return copy_from_config(layer)
         config = layer.get_config()
         if isinstance(layer, keras.layers.Bidirectional):
             inner = {
@@ -137,6 +244,33 @@ class Rebuilder:
 
 
 @contextlib.contextmanager
+def _named_like(layer):
+    """While it lasts, the variables of new layers are named like those beside `layer`."""
+    with contextlib.ExitStack() as scopes:
+        for name in layer.path.split("/")[:-1]:
+            scopes.enter_context(keras.name_scope(name))
+        yield
+
+
+def _check_gone(model, swaps):
+    """Raises a `ValueError` if a replaced layer can still be reached from `model`, or something
+    that may have been traced with it.
+    """
+    for path, thing in held(model):
+        if is_traced(thing):
+            reason = "is a tf.function, which may go on with the old ones: Keras compiles by itself"
+        elif id(thing) in swaps:
+            reason = f"holds {thing.name!r} where it cannot be replaced"
+        else:
+            continue
+        raise ValueError(
+            f"Layers of {model.name!r} of class {type(model).__name__} cannot be replaced: "
+            f"`{path}` {reason}. Hold layers in attributes of the model, or in lists and dicts in "
+            "them, only"
+        )
+
+
+@contextlib.contextmanager
 def _uncompiled(models):
     """While it lasts, models look as if they had not been compiled, so that cloning does not
     compile (they are recompiled afterwards).
@@ -151,63 +285,6 @@ def _uncompiled(models):
             model.compiled = True
 
 
-def _plain_copy(layer):
-    """A copy from the config. Works for the plain operations of a functional model, too."""
-    try:
-        with keras.saving.custom_object_scope(_unregistered(layer)):
-            return type(layer).from_config(layer.get_config())
-    except Exception as error:
-        raise ValueError(
-            f"The layer {layer.name!r} of class {type(layer).__name__} cannot be copied from its "
-            f"config: {error}"
-        ) from error
-
-
-def _lambda_copy(layer):
-    """A copy around the same functions: Keras would read them from bytecode, which it refuses, and
-    which lacks the names that they use.
-    """
-    copy = type(layer)(
-        layer.function,
-        output_shape=layer._output_shape,
-        mask=layer.mask,
-        arguments=layer.arguments,
-        name=layer.name,
-        dtype=layer.dtype_policy,
-    )
-    copy.supports_masking = layer.supports_masking
-    return copy
-
-
-def _unregistered(layer):
-    """The functions and classes that a config of `layer` may name, by name: so they need not be
-    registered with Keras.
-    """
-    if not isinstance(layer, keras.Layer):
-        return {}
-    layers = private_keras.inner_layers(layer)
-    functions = {
-        value.__name__: value
-        for one in layers
-        for value in vars(one).values()
-        if inspect.isfunction(value)
-    }
-    return {**functions, **{type(one).__name__: type(one) for one in layers}}
-
-
 def _own_variables(layer, without):
     inner = {id(variable) for other in without for variable in other.variables}
     return [variable for variable in layer.variables if id(variable) not in inner]
-
-
-def _carry_assets(old, new):
-    """Vocabularies and the like, which are no variables, and what is computed from variables after
-    they were loaded.
-    """
-    for source, target in zip(private_keras.inner_layers(old), private_keras.inner_layers(new)):
-        if hasattr(source, "save_assets"):
-            with tempfile.TemporaryDirectory() as folder:
-                source.save_assets(folder)
-                target.load_assets(folder)
-        if hasattr(target, "finalize_state"):
-            target.finalize_state()

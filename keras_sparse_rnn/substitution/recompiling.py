@@ -29,7 +29,7 @@ def recompile(old, new, transfers):
 
     Args:
         old: the model that may be compiled.
-        new: the model to compile.
+        new: the model to compile; `old` itself if it was changed in place.
         transfers: list of `Transfer`, from the variables of `old` to those of `new`.
     """
     if not old.compiled:
@@ -40,7 +40,8 @@ def recompile(old, new, transfers):
     settings = private_keras.compile_settings(old)
     for name in ("metrics", "weighted_metrics"):
         settings[name] = keras.tree.map_structure(_new_metric, settings[name])
-    settings["optimizer"] = new_optimizer(old.optimizer, transfers)
+    optimizer = old.optimizer
+    settings["optimizer"] = new_optimizer(optimizer, transfers)
     settings["jit_compile"] = settings["jit_compile"] and all(
         layer.supports_jit for layer in private_keras.inner_layers(new)
     )
@@ -48,7 +49,7 @@ def recompile(old, new, transfers):
     if not any(
         transfer.quantized for transfer in transfers
     ):  # such models are for inference: the optimiser would have nothing to continue
-        carry_optimizer_state(old.optimizer, new.optimizer, transfers)
+        carry_optimizer_state(optimizer, new.optimizer, transfers)
 
 
 def _recompile_class(old, new, transfers):
@@ -56,16 +57,18 @@ def _recompile_class(old, new, transfers):
     if type(new) is not type(old) or len(overridden(old, COMPILE_CONFIG)) < len(COMPILE_CONFIG):
         warnings.warn(
             f"{old.name!r} is not compiled: its class {type(old).__name__} has its own `compile`, "
-            "whose arguments are not known. Call `compile` of the new model as you did that of "
-            "the old one; its optimizer starts afresh. (A class that has its own "
-            "`get_compile_config` and `compile_from_config`, too, is compiled by them.)",
+            "whose arguments are not known. Call it as you did before; the optimizer then starts "
+            "afresh. (A class that has its own `get_compile_config` and `compile_from_config`, "
+            "too, is compiled by them.)",
             UserWarning,
             stacklevel=5,
         )
+        new.compiled = False
         return
+    optimizer = old.optimizer
     new.compile_from_config(old.get_compile_config())
-    if type(new.optimizer) is type(old.optimizer):
-        carry_optimizer_state(old.optimizer, new.optimizer, transfers)
+    if type(new.optimizer) is type(optimizer):
+        carry_optimizer_state(optimizer, new.optimizer, transfers)
 
 
 def new_optimizer(old, transfers):

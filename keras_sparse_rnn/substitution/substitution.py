@@ -8,42 +8,82 @@ from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.layers.arguments import check_kernel, check_storage, check_weights
 from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.substitution.classes import is_rebuildable
+from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
 from keras_sparse_rnn.substitution.recompiling import is_a, recompile
-from keras_sparse_rnn.substitution.twins import (
-    block_sparse_twin,
-    has_twin,
-    is_block_sparse,
-    keras_twin,
-)
+from keras_sparse_rnn.substitution.references import traced_methods
+from keras_sparse_rnn.substitution.twins import block_sparse_twin, keras_twin
 
 
 def substitute(
-    model, block_shape=None, storage="packed", kernel="auto", *, dense=False, weights="float32"
+    model,
+    block_shape=None,
+    storage="packed",
+    kernel="auto",
+    *,
+    dense=False,
+    weights="float32",
+    in_place=False,
 ):
     """A model in which the recurrent layers of `model` are block-sparse: same predictions, only
     live blocks are computed.
 
-    Every LSTM, GRU and SimpleRNN is swapped for its block-sparse twin, also in `Bidirectional`,
-    `TimeDistributed` and nested models; shared layers stay shared. Weights carry over, and the
-    predictions agree to float32 rounding. The new model is compiled like the old one: a new
-    optimiser of the same class and settings with the old one's step and moments, the same loss and
-    metrics, so training goes on. `model` stays as it is.
+    Every LSTM, GRU and SimpleRNN, and every RNN around one of their cells, is swapped for its
+    block-sparse twin, also in `Bidirectional`, `TimeDistributed`, nested models and layers of your
+    own; shared layers stay shared. Weights carry over, and the predictions agree to float32
+    rounding. The new model is compiled like the old one: a new optimiser of the same class and
+    settings with the old one's step and moments, the same loss and metrics, so training goes on.
+    (Variables of other models that the old optimiser serves, too, stay with it.) `model` stays as
+    it is.
+
+    A subclassed model cannot be rebuilt, for what it computes stands in its code. It is converted
+    as it stands, and returned:
+
+    >>> import keras
+    >>> class Tagger(keras.Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.lstm, self.head = keras.layers.LSTM(16), keras.layers.Dense(2)
+    ...     def call(self, x):
+    ...         return self.head(self.lstm(x))
+    >>> tagger = Tagger()
+    >>> tagger(keras.ops.zeros((1, 5, 16))).shape  # built
+    TensorShape([1, 2])
+    >>> tagger is substitute(tagger, storage="masked", in_place=True)
+    True
+    >>> type(tagger.lstm).__name__
+    'BlockSparseLSTM'
+    >>> type(to_dense(tagger, in_place=True).lstm).__name__
+    'LSTM'
+
+    Its layers must be held in attributes, or in lists and dicts in them. A function that you traced
+    yourself (`tf.function`) goes on with the old layers: make it anew. An optimizer in an attribute
+    does not know the new weights. To save such a model, or one that has a layer of your own with
+    recurrent layers in it, as a Keras file, `to_dense` it first: its class makes Keras layers when
+    it is loaded.
+
+    Sequential and functional models of your own class keep it if the constructor takes the layers,
+    or the inputs and outputs, as Keras's does, other arguments by the names of attributes or of
+    entries of `get_config`. Where they cannot, a `UserWarning` names the methods that are lost, and
+    a `ValueError` those on which predictions depend. A class with its own `compile` is compiled if
+    it has its own `get_compile_config` and `compile_from_config`; else compile it as before.
+
+    Layers of your own are copied from their configs. One that has none, and holds neither variables
+    nor layers (Keras's CTC example has one, for a loss), is shared by both models.
 
     Two optimisers see packed kernels with other eyes. Adafactor gets an `epsilon_1` of at least
     1e-15 where blocks are partial, or their padding would make it divide 0 by 0; its factors start
     afresh. Muon trains matrices only, and packed kernels by its AdamW: a `UserWarning` says so.
 
     What gains nothing is left as it is and named in a `UserWarning`: with `storage="packed"` a
-    layer without a zero block; `RNN` with cells, ConvLSTM and subclasses of the three layers;
-    layers inside custom layers, which cannot be reached.
+    layer without a zero block; `RNN` around other cells, ConvLSTM and subclasses of the three
+    layers.
 
     A kernel that is all zero or a multiple of the identity has not been pruned: an initializer
     makes it so. All its blocks live.
 
     Args:
-        model: a built Sequential or functional model. Prune it first
-            (`ksr.callbacks.BlockPruning`).
+        model: a built `keras.Model`. Prune it first (`ksr.callbacks.BlockPruning`).
         block_shape: `(rows, columns)` of the kernels of one gate, as it was pruned. None looks at
             the zeros of each kernel: of the common shapes it takes the one whose live blocks are
             estimated to cost least time, counting the stored weights and how fast blocks of that
@@ -57,15 +97,16 @@ def substitute(
             `"int8"`: packed kernels of a half or a quarter of the bytes, faster in small batches,
             with predictions that differ by the rounding (see `keras_sparse_rnn.ops.quantize`). They
             cannot be trained, and the optimiser starts without the old one's state.
+        in_place: change `model` itself, which must be a subclassed one.
 
     Returns:
-        A new `keras.Model`.
+        A new `keras.Model`; `model` if `in_place`.
 
     Raises:
-        ValueError: `model` is no such model, is not built or has no recurrent layer; or a block is
-            larger than a recurrent kernel.
+        ValueError: `model` is no such model, is not built or has no recurrent layer; or a layer or
+            a class in it cannot be copied, see above. `model` is as it was then.
     """
-    _check_model(model)
+    _check_model(model, "substitute", in_place)
     block_shape = None if block_shape is None else check_block_shape(block_shape)
     check_storage(storage)
     check_kernel(kernel)
@@ -74,7 +115,7 @@ def substitute(
     wanted = [
         layer
         for layer in layers
-        if has_twin(layer) and (dense or isinstance(layer, keras.layers.RNN))
+        if has_twin(layer) and layer.built and (dense or isinstance(layer, keras.layers.RNN))
     ]
     unreachable = _unreachable(model, layers)
     if not wanted and not unreachable:
@@ -103,10 +144,10 @@ def substitute(
     if unreachable:
         names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in unreachable)
         _warn(
-            "only keras.layers.LSTM, GRU and SimpleRNN can be substituted, outside custom "
-            f"layers: {names} left as it is"
+            "only keras.layers.LSTM, GRU and SimpleRNN, or RNN around one of their cells, can be "
+            f"substituted: {names} left as it is"
         )
-    new = _rebuilt(model, replacements)
+    new = _with(replacements, model, in_place)
     if storage == "packed" and replacements and is_a(getattr(model, "optimizer", None), "Muon"):
         _warn(
             "Muon trains matrices only, so it trains packed kernels by its AdamW, from fresh "
@@ -116,47 +157,65 @@ def substitute(
     return new
 
 
-def to_dense(model):
+def to_dense(model, *, in_place=False):
     """The plain Keras model of a substituted one: every block-sparse layer becomes its Keras
     parent, with bit-equal weights, dead blocks zero.
 
     Names, order and shapes of the weights are Keras's own, so weights files of the original model
-    fit. The optimiser carries over as in `substitute`. `model` stays as it is; without block-sparse
-    layers the result is a copy of it.
+    fit. (What was an RNN around a cell is the LSTM, GRU or SimpleRNN that it equals.) Classes of
+    your own and the optimiser carry over as in `substitute`. `model` stays as it is; without
+    block-sparse layers the result is a copy of it.
 
     Args:
-        model: a built Sequential or functional model.
+        model: a built `keras.Model`.
+        in_place: change `model` itself, which must be a subclassed one.
 
     Returns:
-        A new `keras.Model`.
+        A new `keras.Model`; `model` if `in_place`.
 
     Raises:
-        ValueError: `model` is no such model or is not built.
+        ValueError: `model` is no such model or is not built, or cannot be copied, see
+            `substitute`.
     """
-    _check_model(model)
-    return _rebuilt(
-        model, {id(layer): keras_twin(layer) for layer in walk(model) if is_block_sparse(layer)}
-    )
+    _check_model(model, "to_dense", in_place)
+    replacements = {id(layer): keras_twin(layer) for layer in walk(model) if is_block_sparse(layer)}
+    return _with(replacements, model, in_place)
 
 
-def _rebuilt(model, replacements):
-    new, transfers = Rebuilder(replacements).rebuild(model)
+def _with(replacements, model, in_place):
+    if in_place:
+        new, transfers = model, Rebuilder(replacements).convert(model)
+    else:
+        new, transfers = Rebuilder(replacements).rebuild(model)
     recompile(model, new, transfers)
     return new
 
 
-def _check_model(model):
+def _check_model(model, function, in_place):
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"`model` must be a keras.Model. Received: model={model!r} of type "
             f"{type(model).__name__}"
         )
-    if not is_rebuildable(model):
+    if is_rebuildable(model):
+        if in_place:
+            raise ValueError(
+                "`in_place` must be False for a Sequential or functional model, which is copied "
+                f"and stays as it is: new = ksr.{function}(model). Received: in_place=True, the "
+                f"model {model.name!r} of class {type(model).__name__}"
+            )
+    elif not in_place:
         raise ValueError(
-            "`model` must be a Sequential or functional model: what a subclassed model computes "
-            "stands in its code, which cannot be rebuilt. Build its layers as "
-            "keras_sparse_rnn.layers.BlockSparseLSTM (GRU, SimpleRNN) in the class itself. "
-            f"Received: the model {model.name!r} of class {type(model).__name__}"
+            "`model` must be a Sequential or functional model to be copied: what a subclassed "
+            "model computes stands in its code, which cannot be rebuilt. Convert it as it stands: "
+            f"ksr.{function}(model, in_place=True). Received: the model {model.name!r} of class "
+            f"{type(model).__name__}"
+        )
+    elif traced := traced_methods(model):
+        raise ValueError(
+            f"{model.name!r} of class {type(model).__name__} cannot be converted in place: its "
+            f"`{traced[0]}` is a tf.function, which may go on with the old layers. Take the "
+            "decorator off: Keras compiles by itself"
         )
     if not model.built:
         raise ValueError(
@@ -166,10 +225,10 @@ def _check_model(model):
 
 
 def _unreachable(model, layers):
-    """The recurrent layers of `model` that cannot be replaced: of another class, or inside a custom
-    layer.
+    """The recurrent layers of `model` that cannot be replaced: of another class, not built, or
+    where they cannot be reached.
     """
-    reachable = {id(layer) for layer in layers if has_twin(layer)}
+    reachable = {id(layer) for layer in layers if has_twin(layer) and layer.built}
     return [
         layer
         for layer in private_keras.inner_layers(model)

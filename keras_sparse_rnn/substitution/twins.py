@@ -9,38 +9,19 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn import ops
-from keras_sparse_rnn.layers import (
-    BlockSparseDense,
-    BlockSparseGRU,
-    BlockSparseLSTM,
-    BlockSparseSimpleRNN,
-)
-from keras_sparse_rnn.layers.arguments import forgotten_arguments
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import is_initial
 from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
-
-TWINS = {
-    keras.layers.LSTM: BlockSparseLSTM,
-    keras.layers.GRU: BlockSparseGRU,
-    keras.layers.SimpleRNN: BlockSparseSimpleRNN,
-    keras.layers.Dense: BlockSparseDense,
-}
-PARENTS = {twin: parent for parent, twin in TWINS.items()}
-OWN_ARGUMENTS = (
-    "block_shape",
-    "recurrent_block_shape",
-    "sparsity",
-    "storage",
-    "kernel",
-    "live_blocks",
-    "weights",
+from keras_sparse_rnn.substitution.kinds import (
+    PARENTS,
+    is_block_sparse,
+    owner_of,
+    parent_arguments,
+    twin_class,
 )
-# Arguments that a config would carry as text: passed as the objects that they are, so that
-# unregistered ones survive.
+
 KERNELS = ("kernel", "recurrent_kernel")
-LIVE_ARGUMENTS = ("activation", "initializer", "regularizer", "constraint")
 REGULARIZERS = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
 
 
@@ -57,18 +38,6 @@ class Transfer(NamedTuple):
     new: keras.Variable
     convert: Callable | None = None
     quantized: bool = False
-
-
-def is_block_sparse(layer):
-    """Whether `layer` is one of `keras_sparse_rnn.layers`."""
-    return type(layer) in PARENTS
-
-
-def has_twin(layer):
-    """Whether `layer` is a Keras layer that has a block-sparse twin, or such a twin. Subclasses do
-    not count: they may compute something else.
-    """
-    return type(layer) in TWINS or type(layer) in PARENTS
 
 
 def dense_kernels(layer):
@@ -115,7 +84,7 @@ def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
     Returns:
         `(twin, sparse)`.
     """
-    twin = TWINS.get(type(layer), type(layer))
+    twin = twin_class(layer)
     gates = twin.gates
     kernels = patterns(layer)
     shapes = _block_shapes(layer, kernels, gates, block_shape)
@@ -124,7 +93,7 @@ def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
         for dense, shape in zip(kernels, shapes)
     ]
     live = [int(grid.live(dense).sum()) for grid, dense in zip(grids, kernels)]
-    config = _parent_config(layer)
+    config = parent_arguments(layer)
     config.update(block_shape=shapes[0], storage=storage, kernel=kernel, weights=weights)
     if len(shapes) > 1 and shapes[1] != shapes[0]:
         config["recurrent_block_shape"] = shapes[1]
@@ -134,8 +103,10 @@ def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
 
 
 def keras_twin(layer):
-    """The plain Keras layer that computes what the block-sparse `layer` computes, not built yet."""
-    return PARENTS[type(layer)](**_parent_config(layer))
+    """The plain Keras layer that computes what the block-sparse `layer` computes, not built yet:
+    LSTM, GRU or SimpleRNN, also if it was made of an RNN around a cell.
+    """
+    return PARENTS[type(layer)](**parent_arguments(layer))
 
 
 def transfers(old, new):
@@ -150,12 +121,10 @@ def transfers(old, new):
         for index, pattern in enumerate(patterns(old))
         for pair in _kernel_transfers(old, new, index, pattern)
     ]
-    if old.use_bias:
-        pairs.append(
-            Transfer(old.bias if isinstance(old, keras.layers.Dense) else old.cell.bias, _bias(new))
-        )
+    if owner_of(old).use_bias:
+        pairs.append(Transfer(owner_of(old).bias, owner_of(new).bias))
     for name in REGULARIZERS:
-        regularizers = getattr(old, name, None), getattr(new, name, None)
+        regularizers = [getattr(owner_of(one), name, None) for one in (old, new)]
         if isinstance(regularizers[0], keras.Layer):
             pairs.extend(
                 Transfer(*variables) for variables in zip(*(one.variables for one in regularizers))
@@ -208,7 +177,7 @@ def _kernel_transfers(old, new, index, pattern):
         )
     ]
     if new.weights_choice == "int8":
-        scales = getattr(_owner(new), f"{KERNELS[index]}_scales")
+        scales = getattr(owner_of(new), f"{KERNELS[index]}_scales")
         pairs.append(
             Transfer(
                 old_variable,
@@ -237,26 +206,17 @@ def _is_packed(layer):
     return is_block_sparse(layer) and layer.storage == "packed"
 
 
-def _owner(layer):
-    """The object that has the weights."""
-    return layer.cell if isinstance(layer, keras.layers.RNN) else layer
-
-
-def _bias(layer):
-    return _owner(layer).bias
-
-
 def _kernel_variables(layer):
     """The variables of the kernels: dense ones, or packed values."""
     names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
     return [
-        getattr(_owner(layer), f"{name}_values" if _is_packed(layer) else name) for name in names
+        getattr(owner_of(layer), f"{name}_values" if _is_packed(layer) else name) for name in names
     ]
 
 
 def _block_variables(layer):
     names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
-    return [getattr(_owner(layer), f"{name}_blocks") for name in names]
+    return [getattr(owner_of(layer), f"{name}_blocks") for name in names]
 
 
 def _block_shapes(layer, kernels, gates, block_shape):
@@ -267,39 +227,3 @@ def _block_shapes(layer, kernels, gates, block_shape):
     if is_block_sparse(layer):
         return [layer.block_shape]
     return [best_block_shape(dense, gates) for dense in kernels]
-
-
-def _parent_config(layer):
-    """The arguments of `layer` that its Keras class takes."""
-    config = {
-        name: value for name, value in layer.get_config().items() if name not in OWN_ARGUMENTS
-    }
-    for name in config:
-        if name.endswith(LIVE_ARGUMENTS) and hasattr(layer, name):
-            config[name] = _own(getattr(layer, name))
-    if isinstance(layer, keras.layers.RNN):
-        config.update(forgotten_arguments(layer))
-    return config
-
-
-def _own(argument):
-    """Arguments are shared between twins. One that has a state is copied: weights of its own, such
-    as those of `regularizers.TrainableModuli`, each twin trains for itself; and the strength of a
-    penalty is changed, or follows an optimizer, in one of them.
-    """
-    if isinstance(argument, keras.Layer):
-        return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(argument))
-    if not isinstance(argument, (keras.regularizers.Regularizer, keras.constraints.Constraint)):
-        return argument
-    state = {
-        name: value for name, value in vars(argument).items() if isinstance(value, keras.Variable)
-    }
-    if not state:
-        return argument
-    try:
-        copy = type(argument).from_config(argument.get_config())
-    except (TypeError, ValueError, NotImplementedError):  # the user's own, without a config
-        return argument
-    for name, value in state.items():
-        getattr(copy, name).assign(value)
-    return copy

@@ -114,9 +114,10 @@ def test_what_cannot_be_substituted_is_left_and_named():
     with pytest.warns(UserWarning) as warned:
         sparse = substitute(model, (4, 4))
     assert [str(one.message) for one in warned] == [
-        "substitute: only keras.layers.LSTM, GRU and SimpleRNN can be substituted, outside custom "
-        "layers: 'cells' (RNN), 'conv' (ConvLSTM1D), 'hidden' (LSTM), 'own' (Own) left as it is."
+        "substitute: only keras.layers.LSTM, GRU and SimpleRNN, or RNN around one of their cells, "
+        "can be substituted: 'cells' (RNN), 'conv' (ConvLSTM1D), 'own' (Own) left as it is."
     ]
+    assert type(sparse.get_layer("custom").inner) is BlockSparseLSTM
     assert type(sparse.get_layer("plain")) is BlockSparseLSTM
     assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
 
@@ -174,13 +175,6 @@ REFUSED = [
         "`model` must be a keras.Model. Received: model='model.keras' of type str",
     ),
     (
-        Subclassed,
-        "`model` must be a Sequential or functional model: what a subclassed model computes stands "
-        "in its code, which cannot be rebuilt. Build its layers as "
-        "keras_sparse_rnn.layers.BlockSparseLSTM (GRU, SimpleRNN) in the class itself. Received: "
-        "the model 'mine' of class Subclassed",
-    ),
-    (
         lambda: keras.Sequential([layers.LSTM(8)], name="late"),
         "`model` must be built, for its weights decide which blocks live: give it an Input, or "
         "call it once. Received: the model 'late', which is not built",
@@ -194,6 +188,21 @@ def test_refuses_models(function, make, message):
     with pytest.raises(ValueError) as error:
         function(make())
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("function", [substitute, to_dense])
+def test_a_subclassed_model_is_refused_with_the_call_that_converts_it(function):
+    model = Subclassed()
+    model(np.zeros((2, 4, 8), "float32"))
+    with pytest.raises(ValueError) as error:
+        function(prune(model))
+    name = function.__name__
+    assert str(error.value) == (
+        "`model` must be a Sequential or functional model to be copied: what a subclassed model "
+        "computes stands in its code, which cannot be rebuilt. Convert it as it stands: "
+        f"ksr.{name}(model, in_place=True). Received: the model 'mine' of class Subclassed"
+    )
+    assert function(model, in_place=True) is model
 
 
 def test_refuses_a_model_without_recurrent_layers():
@@ -244,17 +253,24 @@ def test_a_layer_that_cannot_be_copied_is_named_and_the_model_stays_compiled():
         def __init__(self, table):
             super().__init__(name="table")
             self.table = table
+            self.inner = {"dense": layers.Dense(3)}
 
         def call(self, x):
-            return x
+            return self.inner["dense"](x)
 
     x = keras.Input((4, 8))
     model = prune(keras.Model(x, Unsaved(object())(layers.LSTM(8)(x))))
     model.compile("sgd", "mse")
-    with pytest.raises(
-        ValueError, match="The layer 'table' of class Unsaved cannot be copied from its config"
-    ):
+    with pytest.raises(ValueError) as error:
         substitute(model, (4, 4))
+    start, end = str(error.value).split(": \n", 1)
+    assert start == "The layer 'table' of class Unsaved cannot be copied from its config"
+    assert end.endswith(
+        "Nor can it be shared by two models, for it holds layers or variables: `inner['dense']`. "
+        "Give the class a `get_config` that has every argument of its constructor; or cut the "
+        "model in front of this layer, substitute the part before it, and call the layer on the "
+        "result"
+    )
     assert model.compiled
 
 

@@ -235,9 +235,9 @@ def test_a_compile_of_its_own_is_never_called_with_guessed_arguments(outer):
             new = function(model)
         assert [str(one.message) for one in warned] == [
             "'mine' is not compiled: its class Distiller has its own `compile`, whose arguments "
-            "are not known. Call `compile` of the new model as you did that of the old one; its "
-            "optimizer starts afresh. (A class that has its own `get_compile_config` and "
-            "`compile_from_config`, too, is compiled by them.)"
+            "are not known. Call it as you did before; the optimizer then starts afresh. (A class "
+            "that has its own `get_compile_config` and `compile_from_config`, too, is compiled by "
+            "them.)"
         ]
         assert type(new) is Distiller and not new.compiled
 

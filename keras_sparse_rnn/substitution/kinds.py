@@ -1,0 +1,104 @@
+"""Which class of layer is whose twin, and the arguments that one takes over from the other."""
+
+import keras
+
+from keras_sparse_rnn.layers import (
+    BlockSparseDense,
+    BlockSparseGRU,
+    BlockSparseLSTM,
+    BlockSparseSimpleRNN,
+)
+from keras_sparse_rnn.layers.arguments import forgotten_arguments
+
+TWINS = {
+    keras.layers.LSTM: BlockSparseLSTM,
+    keras.layers.GRU: BlockSparseGRU,
+    keras.layers.SimpleRNN: BlockSparseSimpleRNN,
+    keras.layers.Dense: BlockSparseDense,
+}
+CELL_TWINS = {
+    keras.layers.LSTMCell: BlockSparseLSTM,
+    keras.layers.GRUCell: BlockSparseGRU,
+    keras.layers.SimpleRNNCell: BlockSparseSimpleRNN,
+}
+PARENTS = {twin: parent for parent, twin in TWINS.items()}
+OWN_ARGUMENTS = (
+    "block_shape",
+    "recurrent_block_shape",
+    "sparsity",
+    "storage",
+    "kernel",
+    "live_blocks",
+    "weights",
+)
+# Arguments that a config would carry as text: passed as the objects that they are, so that
+# unregistered ones survive.
+LIVE_ARGUMENTS = ("activation", "initializer", "regularizer", "constraint")
+
+
+def is_block_sparse(layer):
+    """Whether `layer` is one of `keras_sparse_rnn.layers`."""
+    return type(layer) in PARENTS
+
+
+def twin_class(layer):
+    """The block-sparse class that computes what `layer` does, for one that is block-sparse itself
+    its own; None if there is none. Subclasses have none: they may compute something else.
+    """
+    if is_block_sparse(layer):
+        return type(layer)
+    if type(layer) is keras.layers.RNN:
+        cell = layer.cell
+        of_one_dtype = getattr(cell, "dtype_policy", None) == layer.dtype_policy
+        return CELL_TWINS.get(type(cell)) if of_one_dtype else None
+    return TWINS.get(type(layer))
+
+
+def has_twin(layer):
+    """Whether `layer` is a Keras layer that has a block-sparse twin, or such a twin."""
+    return twin_class(layer) is not None
+
+
+def owner_of(layer):
+    """The object that has the weights of `layer`: its cell, or itself."""
+    return layer.cell if isinstance(layer, keras.layers.RNN) else layer
+
+
+def parent_arguments(layer):
+    """The arguments of `layer` that the Keras class of its twin takes."""
+    owner, config = owner_of(layer), layer.get_config()
+    if type(layer) is keras.layers.RNN:
+        config.pop("cell")
+        cell = {name: value for name, value in owner.get_config().items() if name not in config}
+        config.update(cell)
+    config = {name: value for name, value in config.items() if name not in OWN_ARGUMENTS}
+    for name in config:
+        if name.endswith(LIVE_ARGUMENTS):
+            holder = layer if hasattr(layer, name) else owner
+            config[name] = _own(getattr(holder, name))
+    if isinstance(layer, keras.layers.RNN):
+        config.update(forgotten_arguments(layer))
+    return config
+
+
+def _own(argument):
+    """Arguments are shared between twins. One that has a state is copied: weights of its own, such
+    as those of `regularizers.TrainableModuli`, each twin trains for itself; and the strength of a
+    penalty is changed, or follows an optimizer, in one of them.
+    """
+    if isinstance(argument, keras.Layer):
+        return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(argument))
+    if not isinstance(argument, (keras.regularizers.Regularizer, keras.constraints.Constraint)):
+        return argument
+    state = {
+        name: value for name, value in vars(argument).items() if isinstance(value, keras.Variable)
+    }
+    if not state:
+        return argument
+    try:
+        copy = type(argument).from_config(argument.get_config())
+    except (TypeError, ValueError, NotImplementedError):  # the user's own, without a config
+        return argument
+    for name, value in state.items():
+        getattr(copy, name).assign(value)
+    return copy

@@ -1,0 +1,122 @@
+"""What an object of a user's class holds, and putting one layer in the place of another in it.
+
+A layer that Keras has not made can keep its layers anywhere: in attributes, lists and dicts, in
+objects of other classes, in functions. `replace_layers` reaches attributes and the containers in
+them; `held` sees the rest, too, so that no old layer stays behind unseen.
+"""
+
+import functools
+import inspect
+
+import keras
+import tensorflow as tf
+
+from keras_sparse_rnn import private_keras
+
+LEAVES = (str, bytes, int, float, complex, type, type(None), keras.Variable, keras.KerasTensor)
+LIBRARIES = ("keras", "tensorflow", "numpy", "ml_dtypes", "h5py", "builtins")
+
+
+def held(thing, *, into=lambda layer: True):
+    """Yields `(path, object)` for each layer, variable and `tf.function` that can be reached from
+    `thing`, each once.
+
+    Args:
+        thing: any object.
+        into: whether to look for more in a layer.
+    """
+    seen, todo = {id(thing)}, [("", thing)]
+    while todo:
+        path, one = todo.pop()
+        for step, value in _parts(one):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            here = f"{path}{step}"
+            if isinstance(value, (keras.Layer, keras.Variable, tf.Variable)) or is_traced(value):
+                yield here.lstrip("."), value
+            if not isinstance(value, keras.Layer) or into(value):
+                todo.append((here, value))
+
+
+def is_traced(thing):
+    """Whether `thing` is a `tf.function`, which goes on with the variables that it was traced
+    with.
+    """
+    return isinstance(thing, tf.types.experimental.PolymorphicFunction)
+
+
+def traced_methods(layer):
+    """The names of the methods of a layer's class that are `tf.function`s."""
+    own = [kind for kind in type(layer).__mro__ if not _is_from_a_library(kind)]
+    return [name for kind in own for name, value in vars(kind).items() if is_traced(value)]
+
+
+def replace_layers(holder, swaps):
+    """Puts new layers in the place of old ones in the attributes of `holder`, and in the lists,
+    dicts, tuples and sets in them. Keras's own lists keep their order, so weights do.
+
+    Args:
+        holder: a layer.
+        swaps: a dict from `id(old)` to the new layer, built.
+    """
+    private_keras.replace_tracked(holder, swaps)
+    for name, value in list(vars(holder).items()):
+        if name not in private_keras.BOOKKEEPING:
+            swapped = _swapped(value, swaps)
+            if swapped is not value:
+                setattr(holder, name, swapped)
+
+
+def _swapped(value, swaps):
+    """`value` with new layers; lists, dicts and sets are changed, and returned as they are."""
+    if isinstance(value, keras.Layer):
+        return swaps.get(id(value), value)
+    if isinstance(value, list):
+        # Past the methods of Keras's lists, which would track the layer a second time.
+        for index, one in enumerate(value):
+            list.__setitem__(value, index, _swapped(one, swaps))
+    elif isinstance(value, dict):
+        for key, one in list(value.items()):
+            dict.__setitem__(value, key, _swapped(one, swaps))
+    elif isinstance(value, set):
+        for one in [one for one in value if id(one) in swaps]:
+            set.discard(value, one)
+            set.add(value, swaps[id(one)])
+    elif isinstance(value, tuple):
+        parts = [_swapped(one, swaps) for one in value]
+        if any(part is not one for part, one in zip(parts, value)):
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
+
+
+def _parts(one):
+    """`(how it is written, object)` for what `one` refers to."""
+    if isinstance(one, LEAVES) or inspect.ismodule(one):
+        return
+    if isinstance(one, dict):
+        for key, value in one.items():
+            yield f"[{key!r}]", value
+            yield f".key {key!r}", key
+    elif isinstance(one, (list, tuple, set, frozenset)):
+        for index, value in enumerate(one):
+            yield f"[{index}]", value
+    elif isinstance(one, functools.partial):
+        yield from ((".func", one.func), (".args", one.args), (".keywords", one.keywords))
+    elif inspect.ismethod(one):
+        yield ".__self__", one.__self__
+    elif inspect.isfunction(one):
+        for cell in one.__closure__ or ():
+            try:
+                yield ".__closure__", cell.cell_contents
+            except ValueError:  # a name that has no value yet
+                continue
+        yield ".__defaults__", one.__defaults__
+    elif isinstance(one, keras.Layer) or not _is_from_a_library(type(one)):
+        for name, value in getattr(one, "__dict__", {}).items():
+            if not (isinstance(one, keras.Layer) and name in private_keras.BOOKKEEPING):
+                yield f".{name}", value
+
+
+def _is_from_a_library(kind):
+    return kind.__module__.split(".")[0] in LIBRARIES

@@ -1,0 +1,249 @@
+"""Models and layers whose code cannot be rebuilt: their layers are replaced where they are."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from pruning import data, largest_difference, prune, targets
+
+from keras_sparse_rnn.layers import BlockSparseGRU, BlockSparseLSTM
+from keras_sparse_rnn.substitution import substitute, to_dense
+
+
+class Reader(keras.Model):
+    """Has layers in attributes, lists, dicts, tuples and other layers."""
+
+    def __init__(self):
+        super().__init__(name="reader")
+        self.first = layers.LSTM(8, return_sequences=True)
+        self.also_first = self.first
+        self.more = [layers.GRU(9, return_sequences=True), layers.Dropout(0.5)]
+        self.named = {"both": layers.Bidirectional(layers.LSTM(4, return_sequences=True))}
+        self.pair = (layers.Dense(8), layers.RNN(layers.SimpleRNNCell(9), return_sequences=True))
+        self.encoder = keras.Sequential([layers.GRU(8, return_sequences=True), layers.Dense(6)])
+        self.block = Block(7)
+        self.head = layers.Dense(2)
+
+    def call(self, x, training=None):
+        x = self.first(x)
+        for layer in self.more:
+            x = layer(x, training=training)
+        x = self.pair[1](self.pair[0](self.named["both"](x)))
+        return self.head(self.block(self.encoder(x)) + self.also_first(x)[:, :1, :1])
+
+
+class Block(layers.Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.inner = layers.LSTM(units, return_sequences=True)
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x):
+        return self.scale * self.inner(x)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def reader():
+    keras.utils.set_random_seed(0)
+    model = Reader()
+    model(np.zeros((2, 5, 9), "float32"))
+    kernel = model.pair[1].cell.kernel
+    kernel.assign(kernel * (np.arange(8) >= 4)[:, None])
+    return prune(model)
+
+
+def x_of(batch=6):
+    return np.random.default_rng(0).normal(size=(batch, 5, 9)).astype("float32")
+
+
+def kinds(model):
+    return [type(layer).__name__ for layer in model._flatten_layers()]
+
+
+SPARSE = ("BlockSparseLSTM", "BlockSparseGRU", "BlockSparseSimpleRNN")
+
+
+def test_a_subclassed_model_is_converted_in_place_and_back():
+    model = reader()
+    expected, weights, paths = model(x_of()), model.get_weights(), [w.path for w in model.weights]
+    before = kinds(model)
+    assert substitute(model, (4, 4), storage="masked", in_place=True) is model
+    assert [kind for kind in kinds(model) if kind in ("LSTM", "GRU", "RNN")] == []
+    assert model.also_first is model.first and type(model.first) is BlockSparseLSTM
+    assert type(model.more[0]) is BlockSparseGRU and type(model.block.inner) is BlockSparseLSTM
+    assert largest_difference(expected, model(x_of())) < 1e-5
+    assert substitute(model, in_place=True) is model
+    assert {layer.storage for layer in model._flatten_layers() if hasattr(layer, "storage")} == {
+        "packed"
+    }
+    assert largest_difference(expected, model(x_of())) < 1e-5
+    assert to_dense(model, in_place=True) is model
+    assert kinds(model) == [kind if kind != "RNN" else "SimpleRNN" for kind in before]
+    assert largest_difference(weights, model.get_weights()) == 0.0
+    assert largest_difference(expected, model(x_of())) == 0.0
+    assert [w.path for w in model.weights] == paths
+
+
+def test_training_goes_on_in_place():
+    model, other = reader(), reader()
+    x, y = x_of(), np.random.default_rng(1).normal(size=(6, 5, 2)).astype("float32")
+    for one in (model, other):
+        one.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse", run_eagerly=True)
+        one.more[1].rate = 0.0
+        one.fit(x, y, verbose=0, batch_size=3, shuffle=False)
+        prune(one)
+    substitute(model, (4, 4), storage="masked", in_place=True)
+    assert int(model.optimizer.iterations) == 2
+    first = model.fit(x, y, verbose=0, batch_size=6).history["loss"]
+    assert first == pytest.approx(other.fit(x, y, verbose=0, batch_size=6).history["loss"], 1e-4)
+    assert model.fit(x, y, verbose=0, epochs=3).history["loss"][-1] < first[0]
+    assert largest_difference(model.predict(x, verbose=0), model(x)) < 1e-6
+
+
+def test_a_checkpoint_of_the_original_fits_after_the_way_back(tmp_path):
+    model = reader()
+    substitute(model, (4, 4), in_place=True)
+    model.save_weights(tmp_path / "sparse.weights.h5")
+    expected = model(x_of())
+    to_dense(model, in_place=True).save_weights(tmp_path / "dense.weights.h5")
+    again = reader()
+    again.pair[1].cell.kernel.assign(2.0 * again.pair[1].cell.kernel)
+    substitute(again, (4, 4), in_place=True).load_weights(tmp_path / "sparse.weights.h5")
+    assert largest_difference(expected, again(x_of())) < 1e-5
+
+
+def test_layers_inside_custom_layers_of_a_functional_model_are_substituted():
+    x = keras.Input((5, 9))
+    block = Block(8)
+    y = block(layers.Dense(9)(block(layers.Dense(9)(x))))
+    model = prune(keras.Model(x, [y, layers.TimeDistributed(Block(6))(x[:, None])]))
+    sparse = substitute(model, (4, 4))
+    inner = [layer for layer in sparse._flatten_layers() if type(layer) is BlockSparseLSTM]
+    assert len(inner) == 2 and "LSTM" not in kinds(sparse)
+    dense = to_dense(sparse)
+    assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
+    assert largest_difference(model.get_weights(), dense.get_weights()) == 0.0
+    assert [w.path for w in dense.weights] == [w.path for w in model.weights]
+    assert type(block.inner) is layers.LSTM
+
+
+class Small(keras.Model):
+    def __init__(self, name="mine"):
+        super().__init__(name=name)
+        self.lstm = layers.LSTM(8)
+
+    def call(self, x):
+        return self.lstm(x)
+
+
+def built(model):
+    model(np.zeros((2, 5, 9), "float32"))
+    return prune(model)
+
+
+class InAClosure(Small):
+    def __init__(self):
+        super().__init__()
+        lstm = self.lstm
+        self.run = lambda x: lstm(x)
+
+    def call(self, x):
+        return self.run(x)
+
+
+class InAnObject(Small):
+    def __init__(self):
+        super().__init__()
+        self.box = type("Box", (), {})()
+        self.box.content = {"it": [self.lstm]}
+
+    def call(self, x):
+        return self.box.content["it"][0](x)
+
+
+class Traced(Small):
+    @tf.function
+    def call(self, x):
+        return self.lstm(x)
+
+
+class TracedInAttribute(Small):
+    def __init__(self):
+        super().__init__()
+        self.run = tf.function(lambda x: self.lstm(x))
+
+    def call(self, x):
+        return self.run(x)
+
+
+ENDING = ". Hold layers in attributes of the model, or in lists and dicts in them, only"
+REFUSED = {
+    InAClosure: "Layers of 'mine' of class InAClosure cannot be replaced: `run.__closure__` holds "
+    "'lstm' where it cannot be replaced" + ENDING,
+    InAnObject: "Layers of 'mine' of class InAnObject cannot be replaced: `box.content['it'][0]` "
+    "holds 'lstm' where it cannot be replaced" + ENDING,
+    Traced: "'mine' of class Traced cannot be converted in place: its `call` is a tf.function, "
+    "which may go on with the old layers. Take the decorator off: Keras compiles by itself",
+    TracedInAttribute: "Layers of 'mine' of class TracedInAttribute cannot be replaced: `run` is a "
+    "tf.function, which may go on with the old ones: Keras compiles by itself" + ENDING,
+}
+
+
+@pytest.mark.parametrize(
+    "make, message", REFUSED.items(), ids=lambda one: getattr(one, "__name__", "")
+)
+def test_what_would_go_on_with_an_old_layer_is_refused_and_the_model_stays_as_it_was(make, message):
+    model = built(make())
+    model.lstm.name = "lstm"
+    model.compile("sgd", "mse", run_eagerly=True)
+    lstm, expected = model.lstm, model(x_of())
+    with pytest.raises(ValueError) as error:
+        substitute(model, (4, 4), in_place=True)
+    assert str(error.value) == message
+    assert model.lstm is lstm and model.layers == [lstm] and model.compiled
+    assert largest_difference(expected, model(x_of())) == 0.0
+    model.fit(x_of(), np.zeros((6, 8)), verbose=0)
+
+
+def test_a_subclassed_model_whose_compile_is_its_own_is_left_uncompiled():
+    class Own(Small):
+        def compile(self, optimizer, teacher):
+            super().compile(optimizer, loss="mse", run_eagerly=True)
+
+    model = built(Own())
+    model.compile("sgd", teacher=None)
+    with pytest.warns(UserWarning, match="^'mine' is not compiled: its class Own has its own"):
+        substitute(model, (4, 4), in_place=True)
+    assert not model.compiled
+    model.compile("sgd", teacher=None)
+    model.fit(x_of(), np.zeros((6, 8)), verbose=0)
+
+
+def test_in_place_is_for_subclassed_models():
+    model = prune(keras.Sequential([keras.Input((5, 9)), layers.LSTM(8)], name="plain"))
+    with pytest.raises(ValueError) as error:
+        substitute(model, in_place=True)
+    assert str(error.value) == (
+        "`in_place` must be False for a Sequential or functional model, which is copied and stays "
+        "as it is: new = ksr.substitute(model). Received: in_place=True, the model 'plain' of "
+        "class Sequential"
+    )
+
+
+def test_masks_of_pruning_carry_on_after_a_conversion_in_place():
+    model = built(Small())
+    model.compile("adam", "mse", run_eagerly=True)
+    substitute(model, (4, 4), storage="masked", in_place=True)
+    zeros = model.lstm.cell.kernel.numpy() == 0
+    model.fit(x_of(), targets(model, x_of()), verbose=0, epochs=2)
+    assert (model.lstm.cell.kernel.numpy()[zeros] == 0).all()
