@@ -3,10 +3,11 @@
 import functools
 import inspect
 import numbers
+import warnings
 
 from keras_sparse_rnn.ops.choice import KERNELS
 from keras_sparse_rnn.ops.quantization import WEIGHTS
-from keras_sparse_rnn.patterns import check_choice
+from keras_sparse_rnn.patterns import check_block_shape, check_choice, fitted_block_shape
 
 STORAGES = ("packed", "masked")
 
@@ -82,9 +83,45 @@ def check_live_blocks(live_blocks, count, storage):
     return tuple(int(n) for n in live_blocks)
 
 
+def fitted_blocks(layer, block_shape, recurrent_block_shape):
+    """The block shapes that a recurrent `layer` uses: `(block_shape, recurrent_block_shape)`, the
+    second None if it is the first. Blocks larger than the layer are cut, with a warning, so that a
+    config has those in use.
+
+    Raises:
+        ValueError: a shape is no pair of positive integers.
+    """
+    block_shape = check_block_shape(block_shape)
+    if recurrent_block_shape is not None:
+        recurrent_block_shape = check_block_shape(recurrent_block_shape, "recurrent_block_shape")
+    given, units = recurrent_block_shape or block_shape, layer.units
+    fitted = fitted_block_shape(given, (units, units))
+    if fitted == given:
+        return block_shape, recurrent_block_shape
+    if recurrent_block_shape is None:
+        block_shape = fitted_block_shape(given, (given[0], units))
+    cut = f"{block_shape} in the kernel and {fitted} in the recurrent kernel"
+    warn_of_cut_blocks(layer, given, f"{units} units", cut)
+    return block_shape, None if fitted == block_shape else fitted
+
+
+def warn_of_cut_blocks(layer, block_shape, size, cut):
+    """Warns that blocks of `block_shape` are larger than `layer`, which has `size`, and are cut to
+    what `cut` says.
+    """
+    warnings.warn(
+        f"{layer.name!r} has {size}: its blocks of {tuple(block_shape)} are cut to {cut}.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
 def forgotten_arguments(layer):
     """The arguments of a recurrent Keras layer, as a dict, that Keras leaves out of `get_config`
     (for some of the layers).
     """
     owners = {"seed": layer.cell, "implementation": layer.cell, "use_cudnn": layer}
-    return {name: getattr(owner, name) for name, owner in owners.items() if hasattr(owner, name)}
+    found = {name: getattr(owner, name) for name, owner in owners.items() if hasattr(owner, name)}
+    if hasattr(layer, "cudnn_choice"):
+        found["use_cudnn"] = layer.cudnn_choice
+    return found

@@ -12,10 +12,11 @@ from keras_sparse_rnn.layers.arguments import (
     check_live_blocks,
     check_storage,
     check_weights,
+    fitted_blocks,
     forgotten_arguments,
 )
-from keras_sparse_rnn.layers.cells import WEIGHTS, kernels_lent_to, weights_made_by
-from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
+from keras_sparse_rnn.layers.cells import WEIGHTS, cudnn_chosen, kernels_lent_to, weights_made_by
+from keras_sparse_rnn.patterns import BlockGrid, check_sparsity
 
 
 class BlockSparseRNN:
@@ -50,11 +51,11 @@ class BlockSparseRNN:
         weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed kernels of a half or
             a quarter of the bytes, not trainable. Train a float32 layer, then
             `ksr.substitute(model, weights="int8")`.
-        kwargs: every argument of the Keras layer.
+        kwargs: every argument of the Keras layer. `use_cudnn` is heeded where a masked layer of
+            `kernel="auto"` on a machine with a GPU runs the path of its Keras parent.
 
     Raises:
-        ValueError: an argument is out of its range, or a block is larger than the recurrent kernel
-            of one gate.
+        ValueError: an argument is out of its range.
     """
 
     gates: int | None = None
@@ -74,14 +75,8 @@ class BlockSparseRNN:
         **kwargs,
     ):
         super().__init__(units, **kwargs)
-        self.block_shape = check_block_shape(block_shape)
-        self.recurrent_block_shape = recurrent_block_shape
-        if recurrent_block_shape is not None:
-            self.recurrent_block_shape = check_block_shape(
-                recurrent_block_shape, "recurrent_block_shape"
-            )
-        check_block_fits(
-            self.recurrent_block_shape or self.block_shape, (units, units), "recurrent_kernel"
+        self.block_shape, self.recurrent_block_shape = fitted_blocks(
+            self, block_shape, recurrent_block_shape
         )
         self.sparsity = check_sparsity(sparsity)
         self.storage = check_storage(storage)
@@ -90,6 +85,9 @@ class BlockSparseRNN:
         self.weights_choice = check_weights(weights, storage)
         # The native ops have no XLA kernel. Keras then compiles the model without XLA.
         self.supports_jit = kernel == "reference"
+        if hasattr(self, "use_cudnn"):
+            # Bidirectional reads the kernels of layers for which it is not False.
+            self.cudnn_choice, self.use_cudnn = self.use_cudnn, False
 
     @property
     def grids(self):
@@ -151,6 +149,10 @@ class BlockSparseRNN:
             for name, grid in zip(WEIGHTS, self._grids)
         )
 
+    def why_not_native(self):
+        """Why the native op cannot run this layer, in words; None if it can."""
+        return ops.why_not_native(self.op, dtype=self._op_dtype(), **self._op_options())
+
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs all steps. Called by Keras, which prepares the states before and stores them
         afterwards.
@@ -158,7 +160,10 @@ class BlockSparseRNN:
         if keras.tree.is_nested(mask):
             mask = mask[0]
         kernels = self._packed_kernels(training)
-        if training and self._needs_step_loop():
+        if self._runs_as_its_parent():
+            with kernels_lent_to(self.cell, kernels, self.compute_dtype), cudnn_chosen(self):
+                return super().inner_loop(sequences, initial_state, mask, training=training)
+        if training and self.trains_step_by_step:
             with kernels_lent_to(self.cell, kernels, self.compute_dtype):
                 return keras.layers.RNN.inner_loop(
                     self, sequences, initial_state, mask, training=training
@@ -207,6 +212,12 @@ class BlockSparseRNN:
         """Calls the op. Returns `outputs, *states`."""
         raise NotImplementedError
 
+    def _runs_as_its_parent(self):
+        """Whether the Keras layer's own path is taken, with the dense kernels: on a GPU it has
+        cuDNN, where plain TensorFlow loops over time.
+        """
+        return storages.is_dense_on_gpu(self.storage, self.kernel_choice)
+
     def _op_options(self):
         """The options of the op that decide whether there is a native one."""
         return {"activation": self.activation}
@@ -217,7 +228,8 @@ class BlockSparseRNN:
         """
         return "float64" if self.compute_dtype == "float64" else "float32"
 
-    def _needs_step_loop(self):
+    @property
+    def trains_step_by_step(self):
         """Whether training needs something at every step that the whole-sequence ops lack: Keras's
         own loop has it.
         """
@@ -227,8 +239,8 @@ class BlockSparseRNN:
     def _check_native(self):
         if self.kernel_choice != "native":
             return
-        reason = ops.why_not_native(self.op, dtype=self._op_dtype(), **self._op_options())
-        if self._needs_step_loop():
+        reason = self.why_not_native()
+        if self.trains_step_by_step:
             reason = (
                 "they have no dropout between time steps (`recurrent_dropout`, or `dropout` "
                 "with `implementation=1`)"
@@ -275,8 +287,8 @@ class BlockSparseRNN:
                 storages.packed_kernel(self.cell, name, grid, dtype, self.weights_choice)
                 for name, grid in zip(WEIGHTS, self._grids)
             ]
-        native = self.kernel_choice != "reference"
-        native = native and not ops.why_not_native(self.op, dtype=dtype, **self._op_options())
+        native = self.kernel_choice != "reference" and not self._runs_as_its_parent()
+        native = native and not self.why_not_native()
         return [
             storages.masked_kernel(getattr(self.cell, name), grid, dtype, native, training)
             for name, grid in zip(WEIGHTS, self._grids)

@@ -11,8 +11,14 @@ from keras_sparse_rnn.layers.arguments import (
     check_storage,
     check_weights,
     takes_arguments_of,
+    warn_of_cut_blocks,
 )
-from keras_sparse_rnn.patterns import BlockGrid, check_block_fits, check_block_shape, check_sparsity
+from keras_sparse_rnn.patterns import (
+    BlockGrid,
+    check_block_shape,
+    check_sparsity,
+    fitted_block_shape,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -26,7 +32,8 @@ class BlockSparseDense(keras.layers.Dense):
 
     Args:
         units: size of the output.
-        block_shape: `(rows, columns)` of a block of the kernel `[inputs, units]`.
+        block_shape: `(rows, columns)` of a block of the kernel `[inputs, units]`. Where it is
+            larger it is cut to the kernel when the layer is built, with a `UserWarning`.
         sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at random
             (`keras.utils.set_random_seed`).
         storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer,
@@ -39,7 +46,7 @@ class BlockSparseDense(keras.layers.Dense):
             dense kernel.
 
     Raises:
-        ValueError: an argument is out of its range, or a block is larger than the kernel.
+        ValueError: an argument is out of its range.
     """
 
     gates = 1
@@ -71,7 +78,6 @@ class BlockSparseDense(keras.layers.Dense):
                 f"dtype={self.dtype_policy.name!r}"
             )
         self.block_shape = check_block_shape(block_shape)
-        check_block_fits((1, self.block_shape[1]), (1, units), "kernel")
         self.sparsity = check_sparsity(sparsity)
         self.storage = check_storage(storage)
         self.kernel_choice = check_kernel(kernel)
@@ -85,10 +91,14 @@ class BlockSparseDense(keras.layers.Dense):
         return self._grids
 
     def build(self, input_shape):
-        check_block_fits(self.block_shape, (input_shape[-1], self.units), "kernel")
-        reason = self.kernel_choice == "native" and ops.why_not_native(
-            self.op, dtype=self._op_dtype()
-        )
+        size = (input_shape[-1], self.units)
+        fitted = fitted_block_shape(self.block_shape, size)
+        if fitted != self.block_shape:
+            warn_of_cut_blocks(
+                self, self.block_shape, f"a kernel of {size[0]} x {size[1]}", str(fitted)
+            )
+            self.block_shape = fitted
+        reason = self.kernel_choice == "native" and self.why_not_native()
         if reason:
             raise ValueError(
                 f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. '
@@ -128,10 +138,21 @@ class BlockSparseDense(keras.layers.Dense):
             return (self.kernel.numpy(),)
         return (storages.dense_kernel(self, "kernel", self._grids[0], self.weights_choice),)
 
+    def why_not_native(self):
+        """Why the native op cannot run this layer, in words; None if it can."""
+        return ops.why_not_native(self.op, dtype=self._op_dtype())
+
     def call(self, inputs, training=None):
         dtype = self._op_dtype()
         packed = self._packed_kernel(dtype, training)
-        outputs = ops.block_sparse_matmul(tf.cast(inputs, dtype), packed, kernel=self.kernel_choice)
+        if storages.is_dense_on_gpu(self.storage, self.kernel_choice):
+            dtype = self.compute_dtype
+            kernel = tf.cast(ops.unpack(packed.values, packed.blocks, packed.grid), dtype)
+            outputs = keras.ops.matmul(inputs, kernel)
+        else:
+            outputs = ops.block_sparse_matmul(
+                tf.cast(inputs, dtype), packed, kernel=self.kernel_choice
+            )
         if self.bias is not None:
             outputs += tf.cast(self.bias, dtype)
         outputs = tf.cast(outputs, self.compute_dtype)
@@ -179,5 +200,6 @@ class BlockSparseDense(keras.layers.Dense):
         (grid,) = self._grids
         if self.storage == "packed":
             return storages.packed_kernel(self, "kernel", grid, dtype, self.weights_choice)
-        native = self.kernel_choice != "reference" and not ops.why_not_native(self.op, dtype=dtype)
+        native = self.kernel_choice != "reference" and not self.why_not_native()
+        native = native and not storages.is_dense_on_gpu(self.storage, self.kernel_choice)
         return storages.masked_kernel(self.kernel, grid, dtype, native, training)

@@ -35,3 +35,16 @@ def kernels_lent_to(cell, kernels, dtype):
         yield
     finally:
         vars(cell).update(own)
+
+
+@contextlib.contextmanager
+def cudnn_chosen(layer):
+    """While it lasts, the path of the Keras parent sees the `use_cudnn` that was chosen."""
+    if not hasattr(layer, "cudnn_choice"):  # a SimpleRNN has none
+        yield
+        return
+    layer.use_cudnn = layer.cudnn_choice
+    try:
+        yield
+    finally:
+        layer.use_cudnn = False

@@ -205,6 +205,14 @@ def add_masked_weight(add_weight, name, grid, blocks, *, initializer, **options)
     return variable
 
 
+def is_dense_on_gpu(storage, kernel_choice):
+    """Whether a layer computes with its dense kernels, dead blocks masked: masked ones, where there
+    is a GPU, which has no native op.
+    """
+    on_gpu = storage == "masked" and kernel_choice == "auto"
+    return on_gpu and bool(tf.config.list_physical_devices("GPU"))
+
+
 def masked_kernel(variable, grid, dtype, native, training):
     """Packs a masked kernel for one call: its live blocks in a native op, else all of them."""
     packed = (pack_live if native else pack_all)(tf.cast(variable, dtype), grid)

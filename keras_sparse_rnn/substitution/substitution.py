@@ -4,7 +4,7 @@ import warnings
 
 import keras
 
-from keras_sparse_rnn import private_keras
+from keras_sparse_rnn import ops, private_keras
 from keras_sparse_rnn.layers.arguments import check_kernel, check_storage, check_weights
 from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.substitution.classes import is_rebuildable
@@ -76,8 +76,8 @@ def substitute(
     afresh. Muon trains matrices only, and packed kernels by its AdamW: a `UserWarning` says so.
 
     What gains nothing is left as it is and named in a `UserWarning`: with `storage="packed"` a
-    layer without a zero block; `RNN` around other cells, ConvLSTM and subclasses of the three
-    layers.
+    layer without a zero block, and with `kernel="auto"` one whose activation or dtype the native
+    ops do not know; `RNN` around other cells, ConvLSTM and subclasses of the three layers.
 
     A kernel that is all zero or a multiple of the identity has not been pruned: an initializer
     makes it so. All its blocks live.
@@ -88,7 +88,8 @@ def substitute(
             the zeros of each kernel: of the common shapes it takes the one whose live blocks are
             estimated to cost least time, counting the stored weights and how fast blocks of that
             shape run (see `keras_sparse_rnn.substitution.block_shapes`). A layer that is
-            block-sparse already keeps its shape.
+            block-sparse already keeps its shape. In a layer that is smaller than a block, blocks
+            are cut to it, with a `UserWarning`.
         storage: `"packed"` keeps live weights only. `"masked"` keeps the dense weights, so that
             `BlockPruning` can go on pruning; all layers are swapped, zero blocks or not.
         kernel: `"auto"`, `"native"` or `"reference"`.
@@ -124,14 +125,23 @@ def substitute(
             f"Received: the model {model.name!r} with layers of "
             f"{sorted({type(layer).__name__ for layer in model.layers})}"
         )
-    replacements, dense_ones = {}, []
+    replacements, dense_ones, small, slow, looping = {}, [], [], [], []
+    speeds_up = storage == "packed" and kernel == "auto" and weights == "float32"
     for layer in wanted:
         try:
             twin, sparse = block_sparse_twin(layer, block_shape, storage, kernel, weights)
         except ValueError as error:
             raise ValueError(f"The layer {layer.name!r} cannot be substituted: {error}") from error
-        if sparse or storage == "masked" or is_block_sparse(layer):
+        reason = _why_slow(twin) if speeds_up and not is_block_sparse(layer) else None
+        if reason and sparse:
+            slow.append(f"{layer.name!r} ({reason})")
+        elif sparse or storage == "masked" or is_block_sparse(layer):
             replacements[id(layer)] = twin
+            if speeds_up and getattr(twin, "trains_step_by_step", False):
+                looping.append(layer.name)
+            used = getattr(twin, "recurrent_block_shape", None) or twin.block_shape
+            if block_shape not in (None, used):
+                small.append(layer.name)
         elif isinstance(layer, keras.layers.RNN):
             dense_ones.append(layer.name)
     if dense_ones:
@@ -140,6 +150,22 @@ def substitute(
         _warn(
             f"no block {shape} is zero in {names}: left as it is, for nothing would be gained. "
             "Prune it first"
+        )
+    if slow:
+        _warn(
+            "plain TensorFlow would have to run these layers, and nothing would be gained: "
+            f'{"; ".join(slow)}. Left as they are; `kernel="reference"` swaps them all the same'
+        )
+    if looping:
+        _warn(
+            f"{', '.join(map(repr, looping))} with dropout between time steps "
+            "(`recurrent_dropout`, or `dropout` with `implementation=1`) predicts fast, but trains "
+            "in Keras's own loop over time"
+        )
+    if small:
+        _warn(
+            f"blocks of {block_shape} are larger than {', '.join(map(repr, small))}: cut to the "
+            "size of the kernels there"
         )
     if unreachable:
         names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in unreachable)
@@ -234,6 +260,11 @@ def _unreachable(model, layers):
         for layer in private_keras.inner_layers(model)
         if isinstance(layer, keras.layers.RNN) and id(layer) not in reachable
     ]
+
+
+def _why_slow(twin):
+    """Why a layer would run on the reference though there is a native library, or None."""
+    return twin.why_not_native() if ops.native_available() else None
 
 
 def _warn(message):

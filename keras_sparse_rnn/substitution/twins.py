@@ -11,7 +11,7 @@ import numpy as np
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import is_initial
-from keras_sparse_rnn.patterns import BlockGrid
+from keras_sparse_rnn.patterns import BlockGrid, fitted_block_shape
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
 from keras_sparse_rnn.substitution.kinds import (
     PARENTS,
@@ -221,7 +221,11 @@ def _block_variables(layer):
 
 def _block_shapes(layer, kernels, gates, block_shape):
     if block_shape is not None:
-        return [block_shape] * len(kernels)
+        units = kernels[0].shape[1] // gates
+        if len(kernels) == 1:
+            return [fitted_block_shape(block_shape, kernels[0].shape)]
+        first = fitted_block_shape(block_shape, (block_shape[0], units))
+        return [first, fitted_block_shape(block_shape, (units, units))]
     if isinstance(layer, BlockSparseRNN):
         return [layer.block_shape, layer.recurrent_block_shape or layer.block_shape]
     if is_block_sparse(layer):

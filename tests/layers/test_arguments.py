@@ -76,11 +76,6 @@ REFUSED = [
         "recurrent_block_shape=(4, 4.0)",
     ),
     (
-        {"block_shape": (20, 4)},
-        "`block_shape` must not be larger than one gate of the kernel that it cuts: "
-        "recurrent_kernel has (inputs, units) = (19, 19) per gate. Received: block_shape=(20, 4)",
-    ),
-    (
         {"sparsity": 1.0},
         "`sparsity` must be a fraction in [0, 1), 0.9 for 90 %. Received: sparsity=1.0",
     ),
@@ -162,11 +157,6 @@ def test_native_refuses_activations_that_it_does_not_know():
             "lora_rank=2",
         ),
         (
-            {"block_shape": (1, 4)},
-            "`block_shape` must not be larger than one gate of the kernel that it cuts: kernel "
-            "has ",
-        ),
-        (
             {"dtype": "int8_from_float32"},
             "`dtype` must be a float policy for a BlockSparseDense. Received: "
             "dtype='int8_from_float32'",
@@ -179,12 +169,50 @@ def test_dense_refuses(arguments, message):
     assert str(error.value).startswith(message)
 
 
-def test_dense_refuses_blocks_larger_than_its_kernel_once_it_knows_it():
-    with pytest.raises(
-        ValueError,
-        match=r"kernel has \(inputs, units\) = \(5, 8\) per gate. Received: block_shape=\(6, 2\)",
-    ):
-        layers.BlockSparseDense(8, (6, 2)).build((None, 5))
+@pytest.mark.parametrize("layer", RECURRENT)
+@pytest.mark.parametrize(
+    "arguments, cut, words",
+    [
+        (
+            {},
+            ((16, 8), (8, 8)),
+            "blocks of (16, 16) are cut to (16, 8) in the kernel and (8, 8) in the recurrent "
+            "kernel",
+        ),
+        (
+            {"block_shape": (4, 16)},
+            ((4, 8), None),
+            "blocks of (4, 16) are cut to (4, 8) in the kernel and (4, 8) in the recurrent kernel",
+        ),
+        (
+            {"block_shape": (16, 4), "recurrent_block_shape": (9, 4)},
+            ((16, 4), (8, 4)),
+            "blocks of (9, 4) are cut to (16, 4) in the kernel and (8, 4) in the recurrent kernel",
+        ),
+    ],
+)
+def test_blocks_are_cut_to_a_small_layer_with_one_warning(layer, arguments, cut, words):
+    with pytest.warns(UserWarning) as warned:
+        small = layer(8, **arguments, name="small")
+        small.build((None, None, 5))
+    assert [str(one.message) for one in warned] == [f"'small' has 8 units: its {words}."]
+    assert (small.block_shape, small.recurrent_block_shape) == cut
+    again = layer.from_config(small.get_config())  # warnings are errors here
+    again.build((None, None, 5))
+    assert [one.shape for one in again.weights] == [one.shape for one in small.weights]
+    assert again.get_config() == small.get_config()
+
+
+def test_blocks_are_cut_to_a_small_dense_layer_with_one_warning():
+    with pytest.warns(UserWarning) as warned:
+        small = layers.BlockSparseDense(3, (6, 4), name="small")
+        small.build((None, 5))
+    assert [str(one.message) for one in warned] == [
+        "'small' has a kernel of 5 x 3: its blocks of (6, 4) are cut to (5, 3)."
+    ]
+    again = layers.BlockSparseDense.from_config(small.get_config())
+    again.build((None, 5))
+    assert again.block_shape == (5, 3) and again.get_config() == small.get_config()
 
 
 def test_dense_refuses_lora_and_quantization_later():

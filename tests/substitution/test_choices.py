@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 from pruning import data, largest_difference, prune
 
+from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import BlockSparseDense, BlockSparseGRU, BlockSparseLSTM
 from keras_sparse_rnn.patterns import Block
 from keras_sparse_rnn.substitution import substitute, to_dense
@@ -134,6 +135,67 @@ def test_dense_layers_are_substituted_when_asked():
     assert largest_difference(model.get_weights(), to_dense(sparse).get_weights()) == 0.0
 
 
+def test_one_small_layer_among_large_ones_has_smaller_blocks(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((4, 32)),
+            layers.LSTM(32, return_sequences=True, name="large"),
+            layers.GRU(8, return_sequences=True, name="small"),
+            layers.Bidirectional(layers.LSTM(4), name="smaller"),
+        ]
+    )
+    model = prune(model, (16, 4))
+    for one in model._flatten_layers():
+        if one.name in ("small", "forward_smaller", "backward_smaller"):
+            one.cell.kernel.assign(
+                one.cell.kernel * (np.arange(one.cell.kernel.shape[0]) >= 16)[:, None]
+            )
+    with pytest.warns(UserWarning) as warned:
+        sparse = substitute(model, (16, 16), storage="masked")
+    forward = sparse.get_layer("smaller").forward_layer
+    assert [str(one.message) for one in warned] == [
+        f"substitute: blocks of (16, 16) are larger than 'small', {forward.name!r}, "
+        f"{forward.name.replace('forward', 'backward')!r}: cut to the size of the kernels there."
+    ]
+    small = sparse.get_layer("small")
+    assert (small.block_shape, small.recurrent_block_shape) == ((16, 8), (8, 8))
+    assert (forward.block_shape, forward.recurrent_block_shape) == ((16, 4), (4, 4))
+    assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
+    sparse.save(tmp_path / "sparse.keras")
+    again = keras.models.load_model(tmp_path / "sparse.keras")
+    assert largest_difference(sparse(data(model)), again(data(model))) == 0.0
+
+
+@pytest.mark.skipif(not ops.native_available(), reason="everything runs on the reference")
+def test_layers_that_only_the_reference_runs_are_left_and_named_with_the_reason():
+    x = keras.Input((4, 8))
+    outputs = [
+        layers.LSTM(8, name="plain")(x),
+        layers.GRU(8, activation="elu", name="elu")(x),
+        layers.LSTM(8, recurrent_activation="hard_sigmoid", name="hard")(x),
+        layers.SimpleRNN(8, dtype="float64", name="double")(x),
+        layers.LSTM(8, recurrent_dropout=0.1, name="dropping")(x),
+    ]
+    model = prune(keras.Model(x, outputs))
+    with pytest.warns(UserWarning) as warned:
+        sparse = substitute(model, (4, 4))
+    elu, hard = model.get_layer("elu"), model.get_layer("hard")
+    assert [str(one.message) for one in warned] == [
+        "substitute: plain TensorFlow would have to run these layers, and nothing would be gained: "
+        f"'elu' (the native gru op knows activation 'tanh', not {elu.activation!r}); 'hard' (the "
+        "native lstm op knows recurrent_activation 'sigmoid', not "
+        f"{hard.recurrent_activation!r}); 'double' (the native ops compute float32, float16, "
+        'bfloat16, not float64). Left as they are; `kernel="reference"` swaps them all the same.',
+        "substitute: 'dropping' with dropout between time steps (`recurrent_dropout`, or `dropout` "
+        "with `implementation=1`) predicts fast, but trains in Keras's own loop over time.",
+    ]
+    kinds = [type(layer).__name__ for layer in sparse.layers[1:]]
+    assert kinds == ["BlockSparseLSTM", "GRU", "LSTM", "SimpleRNN", "BlockSparseLSTM"]
+    for options in ({"kernel": "reference"}, {"storage": "masked"}):
+        asked = substitute(model, (4, 4), **options)
+        assert all(type(layer).__name__.startswith("Block") for layer in asked.layers[1:])
+
+
 def test_options_reach_the_layers():
     layer = substitute(prune(lstm_model()), (8, 4), "masked", "reference").get_layer("it")
     assert (layer.block_shape, layer.storage, layer.kernel_choice) == (
@@ -221,12 +283,6 @@ def test_refuses_a_model_without_recurrent_layers():
             {"block_shape": (4, 0)},
             "`block_shape` must be (rows, columns), two integers of at least 1. Received: "
             "block_shape=(4, 0)",
-        ),
-        (
-            {"block_shape": (33, 4)},
-            "The layer 'it' cannot be substituted: `block_shape` must not be larger than one gate "
-            "of the kernel that it cuts: recurrent_kernel has (inputs, units) = (32, 32) per gate. "
-            "Received: block_shape=(33, 4)",
         ),
         (
             {"storage": "sparse"},

@@ -1,5 +1,7 @@
 """Models and layers whose code cannot be rebuilt: their layers are replaced where they are."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -91,7 +93,9 @@ def test_a_subclassed_model_is_converted_in_place_and_back():
     assert kinds(model) == [kind if kind != "RNN" else "SimpleRNN" for kind in before]
     assert largest_difference(weights, model.get_weights()) == 0.0
     assert largest_difference(expected, model(x_of())) == 0.0
-    assert [w.path for w in model.weights] == paths
+    # The cell of an LSTM, GRU or SimpleRNN has no number; the cells of others have.
+    named = [re.sub(r"(simple_rnn_cell)_\d+", r"\1", path) for path in paths]
+    assert [w.path for w in model.weights] == named
 
 
 def test_training_goes_on_in_place():
