@@ -48,6 +48,88 @@ def test_plain_model_shows_sparsity_but_no_gain(pruned):
     assert "Keras layers store and multiply their zeros" in " ".join(str(report).split())
 
 
+def halved(*layers):
+    """Sets the first half of the rows of each kernel of built layers to zero."""
+    for layer in layers:
+        owner = getattr(layer, "cell", layer)
+        for name in ("kernel", "recurrent_kernel"):
+            variable = getattr(owner, name, None)
+            if variable is not None:
+                rows = np.arange(variable.shape[0]) >= variable.shape[0] // 2
+                variable.assign(variable * rows[:, None])
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="model")
+        self.lstm, self.head = keras.layers.LSTM(8, name="lstm"), keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.head(self.lstm(x))
+
+
+class Fixed(keras.Sequential):
+    def __init__(self):
+        super().__init__([keras.Input((None, 8)), keras.layers.LSTM(8, name="lstm")])
+
+    def call(self, x, training=None, mask=None):
+        return super().call(x) * 2.0
+
+
+class Own(keras.layers.GRU):
+    pass
+
+
+def sequential(*layers):
+    return keras.Sequential([keras.Input((None, 8)), *layers], name="model")
+
+
+PROMISES = {
+    "plain": (
+        lambda: sequential(keras.layers.LSTM(8)),
+        ": keras_sparse_rnn.substitute(model) gives a model that does not.",
+    ),
+    "dense": (
+        lambda: sequential(keras.layers.Dense(8)),
+        ": keras_sparse_rnn.substitute(model, dense=True) gives a model that does not.",
+    ),
+    "subclassed": (
+        Subclassed,
+        ": keras_sparse_rnn.substitute(model, dense=True, in_place=True) makes the model one that "
+        "does not.",
+    ),
+    "partly": (
+        lambda: sequential(
+            keras.layers.LSTM(8, return_sequences=True), Own(8, name="own"), keras.layers.ReLU()
+        ),
+        ": keras_sparse_rnn.substitute(model) gives a model that does not, but for own.",
+    ),
+    "not_at_all": (
+        lambda: sequential(Own(8, name="own"), keras.layers.ReLU()),
+        ", and keras_sparse_rnn.substitute would leave these as they are.",
+    ),
+    "refused": (Fixed, "."),
+}
+
+
+@pytest.mark.parametrize("make, promise", PROMISES.values(), ids=PROMISES)
+def test_the_report_promises_what_substitute_does(make, promise):
+    model = make()
+    model(np.zeros((1, 2, 8), "float32"))
+    halved(*(layer for layer in model.layers if not isinstance(layer, keras.layers.ReLU)))
+    report = ksr.report(model, console=False)
+    assert report.advice == "Keras layers store and multiply their zeros" + promise
+    assert report.advice in " ".join(str(report).split())
+    if "substitute(model" in promise:
+        options = {name: True for name in ("dense", "in_place") if f"{name}=True" in promise}
+        if "but for" in promise:
+            with pytest.warns(UserWarning, match="'own' .Own. left as it is"):
+                new = ksr.substitute(model, **options)
+        else:
+            new = ksr.substitute(model, **options)
+            assert ksr.report(new, console=False).advice == ""
+
+
 def test_substituted_model_shows_what_it_saves(pruned):
     sparse = ksr.substitute(pruned, block_shape=(4, 4))
     report = ksr.report(sparse, console=False)

@@ -8,6 +8,7 @@ import dataclasses
 
 from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.report.rows import bytes_of, not_cut, rows_of
+from keras_sparse_rnn.substitution.advice import how_to_substitute
 from keras_sparse_rnn.substitution.block_shapes import faster_block_shape, relative_cost
 
 # Where training in a batch of one breaks even with Keras: measured for LSTMs and GRUs of 256 to
@@ -26,12 +27,14 @@ class Report:
         rows: one `Row` for each kernel.
         other_bytes: of all other weights: biases, embeddings, normalisation.
         uncut: the recurrent layers that cannot be cut into blocks, as `"name (class)"`.
+        advice: a sentence on the zeros of Keras layers, empty if there are few.
     """
 
     model: str
     rows: tuple
     other_bytes: int
     uncut: tuple = ()
+    advice: str = ""
 
     @property
     def bytes(self):
@@ -134,13 +137,8 @@ class Report:
 
     def _caption(self):
         lines = ["Multiply-adds are for one time step of one sequence."]
-        if not all(
-            row.multiply_adds < row.dense_multiply_adds for row in self.rows if row.sparsity > 0.1
-        ):
-            lines[0] += (
-                " Keras layers store and multiply their zeros: "
-                "keras_sparse_rnn.substitute(model) gives a model that does not."
-            )
+        if self.advice:
+            lines[0] += f" {self.advice}"
         gated = [row for row in self.rows if row.live_blocks and len(row.gate_names) > 1]
         if gated:
             lines.append("Live blocks of each gate:")
@@ -182,7 +180,7 @@ def report(model, console=None):
             f"{'built' if model.built else 'not built'}"
         )
     other = sum(bytes_of(variable) for variable in model.weights if id(variable) not in counted)
-    result = Report(model.name, tuple(rows), other, uncut)
+    result = Report(model.name, tuple(rows), other, uncut, how_to_substitute(model))
     if console is not False:
         (console or _console()).print(result)
     return result

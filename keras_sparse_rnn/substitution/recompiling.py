@@ -115,7 +115,7 @@ def carry_optimizer_state(old, new, transfers):
     carried = {
         index: by_id[id(variable)] for index, variable in enumerate(known) if id(variable) in by_id
     }
-    if carried and not new.built:
+    if not new.built and (carried or not known):
         new.build([transfer.new for transfer in carried.values()])
     for inner, new_inner in zip(getattr(old, "optimizers", ()), getattr(new, "optimizers", ())):
         carry_optimizer_state(inner, new_inner, transfers)

@@ -4,7 +4,7 @@ import warnings
 
 import keras
 
-from keras_sparse_rnn import ops, private_keras
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.layers.arguments import check_kernel, check_storage, check_weights
 from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.substitution.classes import is_rebuildable
@@ -12,7 +12,7 @@ from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
 from keras_sparse_rnn.substitution.recompiling import is_a, recompile
 from keras_sparse_rnn.substitution.references import traced_methods
-from keras_sparse_rnn.substitution.twins import block_sparse_twin, keras_twin
+from keras_sparse_rnn.substitution.twins import block_sparse_twin, keras_twin, why_slow
 
 
 def substitute(
@@ -132,7 +132,7 @@ def substitute(
             twin, sparse = block_sparse_twin(layer, block_shape, storage, kernel, weights)
         except ValueError as error:
             raise ValueError(f"The layer {layer.name!r} cannot be substituted: {error}") from error
-        reason = _why_slow(twin) if speeds_up and not is_block_sparse(layer) else None
+        reason = why_slow(twin) if speeds_up and not is_block_sparse(layer) else None
         if reason and sparse:
             slow.append(f"{layer.name!r} ({reason})")
         elif sparse or storage == "masked" or is_block_sparse(layer):
@@ -260,11 +260,6 @@ def _unreachable(model, layers):
         for layer in private_keras.inner_layers(model)
         if isinstance(layer, keras.layers.RNN) and id(layer) not in reachable
     ]
-
-
-def _why_slow(twin):
-    """Why a layer would run on the reference though there is a native library, or None."""
-    return twin.why_not_native() if ops.native_available() else None
 
 
 def _warn(message):

@@ -109,6 +109,11 @@ def keras_twin(layer):
     return PARENTS[type(layer)](**parent_arguments(layer))
 
 
+def why_slow(twin):
+    """Why a layer would run on the reference though there is a native library, or None."""
+    return twin.why_not_native() if ops.native_available() else None
+
+
 def transfers(old, new):
     """What carries over from `old` to `new`, twins of each other (or of one kind), both built. Sets
     the block numbers of `new`.

@@ -1,0 +1,57 @@
+"""What `substitute` would do for the pruned Keras layers of a model, in words: for the report."""
+
+import keras
+
+from keras_sparse_rnn.substitution.classes import PREDICTING, is_rebuildable, overridden
+from keras_sparse_rnn.substitution.copying import copy_from_config
+from keras_sparse_rnn.substitution.kinds import has_twin
+from keras_sparse_rnn.substitution.rebuilding import is_users, walk
+from keras_sparse_rnn.substitution.references import traced_methods
+from keras_sparse_rnn.substitution.twins import block_sparse_twin, why_slow
+
+
+def how_to_substitute(model, pruned):
+    """A sentence on what makes the zeros of the layers `pruned` count, if anything does.
+
+    Args:
+        model: a built `keras.Model` or layer.
+        pruned: a dict from the name of a Keras layer with many zeros to the layer.
+    """
+    zeros = "Keras layers store and multiply their zeros"
+    if not _takes(model):
+        return f"{zeros}."
+    reachable = {id(layer) for layer in walk(model)}
+    gains = {
+        name: layer
+        for name, layer in pruned.items()
+        if id(layer) in reachable and has_twin(layer) and _gains(layer)
+    }
+    others = [name for name in pruned if name not in gains]
+    if not gains:
+        return f"{zeros}, and keras_sparse_rnn.substitute would leave these as they are."
+    dense = any(isinstance(layer, keras.layers.Dense) for layer in gains.values())
+    in_place = not is_rebuildable(model)
+    call = f"model{', dense=True' if dense else ''}{', in_place=True' if in_place else ''}"
+    result = "makes the model one" if in_place else "gives a model"
+    rest = f", but for {', '.join(others)}" if others else ""
+    return f"{zeros}: keras_sparse_rnn.substitute({call}) {result} that does not{rest}."
+
+
+def _takes(model):
+    """Whether `substitute` takes the model, whose classes and layers may stand in its way."""
+    if not isinstance(model, keras.Model) or traced_methods(model):
+        return False
+    for layer in walk(model):
+        if is_rebuildable(layer) and overridden(layer, PREDICTING):
+            return False  # it would have to be rebuilt to know
+        if is_users(layer) and layer is not model:
+            try:
+                copy_from_config(layer)
+            except ValueError:
+                return False
+    return True
+
+
+def _gains(layer):
+    twin, sparse = block_sparse_twin(layer, None, "packed", "auto")
+    return sparse and not why_slow(twin)
