@@ -1,22 +1,24 @@
 """What `substitute` would do for the pruned Keras layers of a model, in words: for the report."""
 
 import keras
+import numpy as np
 
+from keras_sparse_rnn.selection import find_kernels
 from keras_sparse_rnn.substitution.classes import PREDICTING, is_rebuildable, overridden
 from keras_sparse_rnn.substitution.copying import copy_from_config
-from keras_sparse_rnn.substitution.kinds import has_twin
+from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
 from keras_sparse_rnn.substitution.rebuilding import is_users, walk
 from keras_sparse_rnn.substitution.references import traced_methods
 from keras_sparse_rnn.substitution.twins import block_sparse_twin, why_slow
 
 
-def how_to_substitute(model, pruned):
-    """A sentence on what makes the zeros of the layers `pruned` count, if anything does.
-
-    Args:
-        model: a built `keras.Model` or layer.
-        pruned: a dict from the name of a Keras layer with many zeros to the layer.
+def how_to_substitute(model):
+    """A sentence on what makes the zeros of the Keras layers of a built `model` count, if anything
+    does; empty if there are few zeros.
     """
+    pruned = _pruned(model)
+    if not pruned:
+        return ""
     zeros = "Keras layers store and multiply their zeros"
     if not _takes(model):
         return f"{zeros}."
@@ -35,6 +37,19 @@ def how_to_substitute(model, pruned):
     result = "makes the model one" if in_place else "gives a model"
     rest = f", but for {', '.join(others)}" if others else ""
     return f"{zeros}: keras_sparse_rnn.substitute({call}) {result} that does not{rest}."
+
+
+def _pruned(model):
+    """The Keras layers that have a kernel of which more than a tenth is zero, by name."""
+    found = {}
+    for kernel in find_kernels(model, lambda layer: True, strict=False):
+        weights = kernel.numpy()
+        many = np.count_nonzero(weights) < 0.9 * weights.size
+        if many and not is_block_sparse(kernel.layer):
+            alone = getattr(kernel.layer, "cell", None) is kernel.cell
+            name = kernel.path.removesuffix(f"/{kernel.cell.name}") if alone else kernel.path
+            found[name] = kernel.layer
+    return found
 
 
 def _takes(model):
