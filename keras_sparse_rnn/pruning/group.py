@@ -178,8 +178,9 @@ class PruningGroup:
         lives, held = [], set()
         for number, (mask, threshold) in enumerate(zip(self.masks, self._thresholds(point))):
             whole = [(number, slice(None))]
-            rows = (self.parts.gather(a, whole) for a in (scores, [m.live for m in self.masks]))
-            protected = self.parts.protected(*rows, whole).reshape(mask.grid.shape)
+            row = self.parts.gather(scores, whole)
+            own = self.parts.gather([one.live for one in self.masks], whole)
+            protected = self.parts.protected(row, own, whole).reshape(mask.grid.shape)
             live = mask.live & (protected | (scores[number] >= threshold.reshape(-1, 1, 1)))
             owners = mask.grid.gates if self.scope == "gate" else 1
             candidates = np.where(mask.live, scores[number], -1.0).reshape(owners, -1)

@@ -5,7 +5,7 @@ import warnings
 
 import keras
 
-from keras_sparse_rnn import schedules
+from keras_sparse_rnn import criteria, schedules
 from keras_sparse_rnn.patterns import fitted_block_shape
 from keras_sparse_rnn.pruning.group import PruningGroup
 from keras_sparse_rnn.pruning.masks import KernelMask
@@ -18,7 +18,7 @@ class Options:
     """How kernels are pruned: the arguments of `BlockPruning` that a `PruningGroup` follows."""
 
     block_shape: tuple
-    criterion: object
+    criterion: criteria.Criterion
     frequency: int = 100
     scope: str | None = "gate"
     keep_diagonal: bool = False

@@ -45,12 +45,12 @@ class InEpochs(Schedule):
             self.steps_per_epoch = check_step(steps_per_epoch, "steps_per_epoch", least=1)
 
     @property
-    def begin_step(self):
+    def begin_step(self):  # type: ignore[override]
         """In steps."""
         return self.schedule.begin_step * self._steps()
 
     @property
-    def end_step(self):
+    def end_step(self):  # type: ignore[override]
         """In steps."""
         end = self.schedule.end_step
         return None if end is None else end * self._steps()

@@ -5,6 +5,7 @@ import warnings
 import keras
 
 from keras_sparse_rnn import private_keras
+from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.layers.arguments import check_kernel, check_storage, check_weights
 from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.substitution.classes import is_rebuildable
@@ -218,11 +219,7 @@ def _with(replacements, model, in_place):
 
 
 def _check_model(model, function, in_place):
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"`model` must be a keras.Model. Received: model={model!r} of type "
-            f"{type(model).__name__}"
-        )
+    check_keras_model(model)
     if is_rebuildable(model):
         if in_place:
             raise ValueError(
