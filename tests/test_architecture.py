@@ -15,7 +15,7 @@ import keras_sparse_rnn
 PACKAGE = pathlib.Path(keras_sparse_rnn.__file__).parent
 CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
-    {"checks", "private_keras", "version"},
+    {"checks", "multi_worker", "private_keras", "version"},
     {"patterns", "manifolds"},
     {"configs", "selectors", "slots", "gradients"},
     {"selection"},
@@ -178,6 +178,7 @@ def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
         "geometry",
         "layers",
         "manifolds",
+        "multi_worker",
         "ops",
         "patterns",
         "plot",

@@ -211,12 +211,12 @@ class BlockPruning(MaskHolder):
         self.hold([mask for group in self._groups for mask in group.masks])
 
     def begin_run(self, step):
-        """Reads the masks from the weights: by the first step, all restoring has been done."""
-        _apply([(group, group.begin(step)) for group in self._groups])
+        super().begin_run(step)
+        self._take([(group, group.begin(step)) for group in self._groups])
 
     def after_step(self, step):
         """Takes the masks that are due."""
-        _apply([(group, group.update(step)) for group in self._groups])
+        self._take([(group, group.update(step)) for group in self._groups])
 
     def remove(self):
         super().remove()
@@ -253,6 +253,10 @@ class BlockPruning(MaskHolder):
             return f"schedule of {list(self.schedule)!r}"
         return super().selects()
 
+    def _take(self, chosen):
+        """Applies what groups have chosen; one that has no mask due has chosen None."""
+        self.apply([pair for group, lives in chosen for pair in zip(group.masks, lives or ())])
+
     def _shortfalls(self):
         return [text for group in self._groups for text in group.shortfalls()]
 
@@ -288,10 +292,3 @@ class BlockPruning(MaskHolder):
             config["regrowth"] = configs.deserialize(config["regrowth"], Regrowth, "regrowth")
         config["criterion"] = criteria.deserialize(config.get("criterion", "max"))
         return cls(**config)
-
-
-def _apply(chosen):
-    """Applies what groups have chosen, once all of them have: if one cannot, no weights change."""
-    for group, lives in chosen:
-        for mask, live in zip(group.masks, lives or ()):
-            mask.apply(live)

@@ -68,9 +68,8 @@ class KeepMasks(MaskHolder):
         self.hold(found)
 
     def begin_run(self, step):
-        """Reads the masks from the weights: by the first step, all restoring has been done."""
-        for mask in self._held:
-            mask.apply(mask.pattern(False))
+        super().begin_run(step)
+        self.apply([(mask, mask.pattern(False)) for mask in self._held])
 
     def get_config(self):
         return {"layers": serialize_selector(self.layers)}

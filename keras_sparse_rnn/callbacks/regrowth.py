@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn.gradients import BatchGradients
+from keras_sparse_rnn.multi_worker.workers import mean_of_workers
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.slots import first_moment, optimizers_of
 
@@ -80,7 +81,8 @@ class Regrowth:
         if self._gradients is not None:
             with _awake(variables):
                 taken = list(self._gradients.take(model, variables))
-            return [np.mean(own, axis=0, dtype=np.float64) for own in zip(*taken)]
+            means = [np.mean(own, axis=0, dtype=np.float64) for own in zip(*taken)]
+            return mean_of_workers(means, model.distribute_strategy, weight=len(taken))
         optimizers = [one for _, one in optimizers_of(model)]
         means = [first_moment(optimizers, variable) for variable in variables]
         if any(mean is None for mean in means):

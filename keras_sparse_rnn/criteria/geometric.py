@@ -84,7 +84,12 @@ class Geometric(Criterion):
         for cell, found in zip(
             recorder.cells,
             measure(
-                recorder, self.data, self.share, batch_size=self.batch_size, batches=self.batches
+                recorder,
+                self.data,
+                self.share,
+                batch_size=self.batch_size,
+                batches=self.batches,
+                strategy=model.distribute_strategy,
             ),
         ):
             if not found.dimensions():

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_sparse_rnn.criteria.criterion import Criterion
 from keras_sparse_rnn.gradients import BatchGradients
+from keras_sparse_rnn.multi_worker.workers import mean_of_workers
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -46,9 +47,12 @@ class Taylor(Criterion):
                     for (_, grid), effect in zip(kernels, effects)
                 ]
             )
-        self._scores = {
-            id(variable): np.mean(own, axis=0) for variable, own in zip(variables, zip(*scores))
-        }
+        means = mean_of_workers(
+            [np.mean(own, axis=0) for own in zip(*scores)],
+            model.distribute_strategy,
+            weight=len(scores),
+        )
+        self._scores = {id(variable): mean for variable, mean in zip(variables, means)}
 
     def block_scores(self, kernel, grid, model):
         return self._scores[id(kernel.variable)]

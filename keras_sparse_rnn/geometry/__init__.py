@@ -15,6 +15,7 @@ stands in docs/geometry.md.
 import numbers
 
 from keras_sparse_rnn.geometry.cells import RecurrentCell, find_cells
+from keras_sparse_rnn.geometry.covariance import of_all_workers
 from keras_sparse_rnn.geometry.recording import Recorder
 from keras_sparse_rnn.geometry.results import Geometry, LayerGeometry, check_share
 
@@ -70,9 +71,12 @@ def analyze(model, data, layers=None, share=0.9, *, batch_size=32, batches=None,
     return result
 
 
-def measure(recorder, data, share=0.9, *, batch_size=32, batches=None):
+def measure(recorder, data, share=0.9, *, batch_size=32, batches=None, strategy=None):
     """What `analyze` finds with a `Recorder` that is there already, to be asked again as training
     goes on: a tuple of `LayerGeometry`.
+
+    With a `strategy` of several workers, all of which must call this, each with data of its own, it
+    is that of all their data together.
     """
     check_share(share)
     for name, value in (("batch_size", batch_size), ("batches", batches)):
@@ -81,8 +85,12 @@ def measure(recorder, data, share=0.9, *, batch_size=32, batches=None):
             raise ValueError(
                 f"`{name}` must be an integer of at least 1. Received: {name}={value!r}"
             )
+    pairs = recorder.measure(data, batch_size, batches)
+    if strategy is not None:
+        merged = iter(of_all_workers([one for pair in pairs for one in pair], strategy))
+        pairs = list(zip(merged, merged))
     found = []
-    for cell, (states, inputs) in zip(recorder.cells, recorder.measure(data, batch_size, batches)):
+    for cell, (states, inputs) in zip(recorder.cells, pairs):
         kernel, recurrent_kernel = cell.kernels()
         found.append(
             LayerGeometry(

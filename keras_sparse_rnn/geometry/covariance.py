@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_sparse_rnn.multi_worker.workers import sum_of_workers
+
 
 class Covariance:
     """Mean and covariance of samples that come in batches and are not kept, in float64.
@@ -39,3 +41,22 @@ class Covariance:
     def matrix(self):
         """The covariance `[n, n]`: the scatter divided by `count`."""
         return self.scatter / max(self.count, 1)
+
+
+def of_all_workers(covariances, strategy):
+    """The covariances of the samples of all workers together: a list like `covariances`, which
+    each worker has of its own samples. They are merged as batches are.
+    """
+    sums = sum_of_workers(
+        [part for one in covariances for part in (one.count, one.count * one.mean)], strategy
+    )
+    merged = []
+    for one, count, total in zip(covariances, sums[::2], sums[1::2]):
+        whole = Covariance(len(one.mean))
+        whole.count, whole.mean = int(count), total / max(count, 1)
+        difference = one.mean - whole.mean
+        whole.scatter = one.scatter + one.count * np.outer(difference, difference)
+        merged.append(whole)
+    for whole, scatter in zip(merged, sum_of_workers([one.scatter for one in merged], strategy)):
+        whole.scatter = scatter
+    return merged

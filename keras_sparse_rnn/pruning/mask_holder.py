@@ -1,5 +1,6 @@
 """A participant that holds kernels under masks."""
 
+from keras_sparse_rnn.multi_worker.workers import check_same, from_chief
 from keras_sparse_rnn.pruning.masks import known_constraints
 from keras_sparse_rnn.pruning.participant import Participant
 from keras_sparse_rnn.selection import short_names
@@ -22,6 +23,23 @@ class MaskHolder(Participant):
         self._held = masks
         for mask in masks:
             mask.install(self, self._steps.optimizers, self.training, known)
+
+    def begin_run(self, step):
+        """Reads the masks from the weights: by the first step, all restoring has been done."""
+        weights = [mask.kernel.numpy() for mask in self._held]
+        strategy = self.model.distribute_strategy
+        check_same(weights, strategy, "The weights of the kernels that are pruned")
+
+    def apply(self, chosen):
+        """Applies new masks, once all have been chosen: if one cannot be, no weights change. All
+        workers of a training on several machines take those of the chief.
+
+        Args:
+            chosen: list of `(KernelMask, live)`, `live` bool `[gates, columns, rows]`.
+        """
+        agreed = from_chief([live for _, live in chosen], self.model.distribute_strategy)
+        for (mask, _), live in zip(chosen, agreed):
+            mask.apply(live)
 
     def traced(self):
         return tuple(mask.constraint for mask in self._held)
