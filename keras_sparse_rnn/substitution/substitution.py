@@ -3,6 +3,7 @@
 import warnings
 
 import keras
+import tensorflow as tf
 
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
@@ -82,6 +83,10 @@ def substitute(
 
     A kernel that is all zero or a multiple of the identity has not been pruned: an initializer
     makes it so. All its blocks live.
+
+    Under a `tf.distribute` strategy the variables of the new model are made as Keras makes all:
+    call this within `strategy.scope()` to train the new model on; outside it, a `UserWarning` says
+    that it will train alone.
 
     Args:
         model: a built `keras.Model`. Prune it first (`ksr.callbacks.BlockPruning`).
@@ -175,6 +180,13 @@ def substitute(
             f"substituted: {names} left as it is"
         )
     new = _with(replacements, model, in_place)
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    if tf.distribute.get_strategy().num_replicas_in_sync < replicas:
+        _warn(
+            f"the model {model.name!r} trains on {replicas} replicas, and the new one does not. To "
+            "train it on, call substitute within the `scope()` of the strategy, on every worker; "
+            "to save or export it, leave it so"
+        )
     if storage == "packed" and replacements and is_a(getattr(model, "optimizer", None), "Muon"):
         _warn(
             "Muon trains matrices only, so it trains packed kernels by its AdamW, from fresh "

@@ -65,9 +65,11 @@ def test_a_loop_of_ones_own(make_model, data, check):
 
 
 MIRRORED = """
+import warnings
 import numpy as np, keras, tensorflow as tf
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras_sparse_rnn as ksr
 from keras_sparse_rnn.callbacks import BlockPruning
 from keras_sparse_rnn.schedules import PolynomialDecay
 keras.utils.set_random_seed(0)
@@ -85,6 +87,19 @@ for variable in (model.layers[0].cell.kernel, model.layers[0].cell.recurrent_ker
     assert len(copies) == 2 and (copies[0] == copies[1]).all()
     assert 0.65 < (copies[0] == 0).mean() < 0.85, (copies[0] == 0).mean()
 assert abs(history["sparsity"][-1] - 0.75) < 0.05 and len(model.weights) == 5
+with strategy.scope():
+    inside = ksr.substitute(model, (3, 2))
+assert inside.distribute_strategy is strategy
+with warnings.catch_warnings(record=True) as told:
+    outside = ksr.substitute(model, (3, 2))
+assert [str(one.message) for one in told] == [
+    f"substitute: the model {model.name!r} trains on 2 replicas, and the new one does not. To "
+    "train it on, call substitute within the `scope()` of the strategy, on every worker; to save "
+    "or export it, leave it so."
+]
+for new in (inside, outside):
+    predicted = new.predict(x[:8], verbose=0)
+    np.testing.assert_allclose(predicted, model.predict(x[:8], verbose=0), atol=1e-6)
 print("mirrored is pruned")
 """
 
