@@ -8,7 +8,8 @@ Keras fails there with any model, in two places of `keras/src/backend/tensorflow
    as it is; with several workers TensorFlow tries to make a tensor of it: "Attempt to convert a
    value (PerReplica ...) with an unsupported type to a Tensor". It would fail, too, where the
    workers have batches of different sizes, for which there is no mean.
-   **Remedy:** the shapes are those of this worker's own first replica. Nobody has to be asked.
+   **Remedy:** Keras is given the batch of this worker's own first replica: its shapes are all that
+   is looked at, and nobody else has to be asked.
 
 2. `reduce_per_replica` then averages the logs of a step, scalars, with `strategy.reduce("MEAN",
    value, axis=0)`. `axis=0` asks for a mean over the batch axis inside each replica as well, which
@@ -55,30 +56,37 @@ def enable():
     trainer = _trainer()
     nests, scalars = _reduces_nests(trainer), _averages_scalars_over_axis_0(trainer)
     if nests:
-        trainer.TensorFlowTrainer._maybe_symbolic_build = _build_from_own_shapes
+        build = _build_from_own_shapes(trainer.TensorFlowTrainer._maybe_symbolic_build)
+        trainer.TensorFlowTrainer._maybe_symbolic_build = build
     if scalars:
         trainer.reduce_per_replica = _mean_over_replicas(trainer.reduce_per_replica)
     replaced = {
         "TensorFlowTrainer._maybe_symbolic_build": (
-            trainer.TensorFlowTrainer._maybe_symbolic_build is _build_from_own_shapes
+            hasattr(trainer.TensorFlowTrainer._maybe_symbolic_build, "of_keras")
         ),
         "reduce_per_replica": hasattr(trainer.reduce_per_replica, "of_keras"),
     }
     return tuple(name for name, ours in replaced.items() if ours)
 
 
-def _build_from_own_shapes(self, iterator=None, data_batch=None):
-    """`TensorFlowTrainer._maybe_symbolic_build` with the remedy."""
-    if self._distribute_strategy is None:
-        return
-    for _, _, batches in iterator or ():
-        data_batch = keras.tree.map_structure(
-            lambda value: self.distribute_strategy.experimental_local_results(value)[0],
-            next(batches),
-        )
-        break
-    with self.distribute_strategy.scope():
-        self._symbolic_build(data_batch=data_batch)
+def _build_from_own_shapes(of_keras):
+    """`TensorFlowTrainer._maybe_symbolic_build` with the remedy: given a batch in place of the
+    iterator.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        strategy = self.distribute_strategy
+        if iterator is None or worker_count(strategy) == 1:
+            return of_keras(self, iterator=iterator, data_batch=data_batch)
+        for *_, batches in iterator:
+            data_batch = keras.tree.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0], next(batches)
+            )
+            break
+        return of_keras(self, data_batch=data_batch)
+
+    _maybe_symbolic_build.of_keras = of_keras
+    return _maybe_symbolic_build
 
 
 def _mean_over_replicas(of_keras):
@@ -96,14 +104,13 @@ def _mean_over_replicas(of_keras):
 
 
 def _trainer():
-    """Keras's module, with all that is replaced or used here."""
+    """Keras's module, with what is replaced here."""
     try:
         from keras.src.backend.tensorflow import trainer
 
         for owner, name in (
             (trainer, "reduce_per_replica"),
             (trainer.TensorFlowTrainer, "_maybe_symbolic_build"),
-            (trainer.TensorFlowTrainer, "_symbolic_build"),
         ):
             getattr(owner, name)
     except (ImportError, AttributeError) as error:
@@ -158,8 +165,15 @@ def _reduces_nests(trainer):
     """Whether `_maybe_symbolic_build` has a whole batch reduced."""
     build = trainer.TensorFlowTrainer._maybe_symbolic_build
     batches = iter([(_PerReplica(), _PerReplica())])
-    return build is not _build_from_own_shapes and _asks(
-        lambda: build(_Model(), iterator=[(0, 1, batches)]),
+
+    def call():
+        try:
+            build(_Model(), iterator=[(0, 1, batches)])
+        except ValueError:  # Keras 3.8 and older: without the last step
+            build(_Model(), iterator=[(0, batches)])
+
+    return not hasattr(build, "of_keras") and _asks(
+        call,
         lambda value, axis: isinstance(value, tuple),
         "TensorFlowTrainer._maybe_symbolic_build",
     )

@@ -22,7 +22,7 @@ def free_ports(count):
             one.close()
 
 
-def start(folder, *cases, script=SCRIPT, workers=2, timeout=200):
+def start(folder, *cases, script=SCRIPT, workers=2, timeout=300):
     """Runs `script FOLDER CASE...` in all workers, and waits until all have ended.
 
     Returns:
