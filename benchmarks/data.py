@@ -7,8 +7,8 @@ random choice, another one in each gate and kernel."""
 
 import functools
 import importlib.util
-import pathlib
 import sys
+import types
 
 import numpy as np
 
@@ -98,13 +98,15 @@ def patterns():
     imported: it brings TensorFlow, which has no business in the processes of the other peers."""
     if "keras_sparse_rnn" in sys.modules:
         return importlib.import_module("keras_sparse_rnn.patterns")
-    path = pathlib.Path(importlib.util.find_spec("keras_sparse_rnn").origin).with_name(
-        "patterns.py"
-    )
-    spec = importlib.util.spec_from_file_location("benchmarks._patterns", path)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    # An empty package of that name, which has the folder and not the contents, while it is needed.
+    stand_in = types.ModuleType("keras_sparse_rnn")
+    stand_in.__path__ = importlib.util.find_spec("keras_sparse_rnn").submodule_search_locations
+    sys.modules["keras_sparse_rnn"] = stand_in
+    try:
+        return importlib.import_module("keras_sparse_rnn.patterns")
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "keras_sparse_rnn"]:
+            del sys.modules[name]
 
 
 def uniform(deviation, shape, seed):

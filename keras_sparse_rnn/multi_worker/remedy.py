@@ -85,7 +85,7 @@ def _build_from_own_shapes(of_keras):
             break
         return of_keras(self, data_batch=data_batch)
 
-    _maybe_symbolic_build.of_keras = of_keras
+    _maybe_symbolic_build.of_keras = of_keras  # type: ignore[attr-defined]
     return _maybe_symbolic_build
 
 
@@ -99,7 +99,7 @@ def _mean_over_replicas(of_keras):
             )
         return of_keras(values, strategy, reduction)
 
-    reduce_per_replica.of_keras = of_keras
+    reduce_per_replica.of_keras = of_keras  # type: ignore[attr-defined]
     return reduce_per_replica
 
 
