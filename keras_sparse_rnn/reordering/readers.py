@@ -22,6 +22,16 @@ ALIKE = tuple(
     ).split()
     if hasattr(keras.layers, name)
 )
+# The activations that do so: element by element, or a normalisation over all of them.
+ALIKE_ACTIVATIONS = tuple(
+    name
+    for name in (
+        "celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear "
+        "log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus "
+        "softsign sparse_plus sparse_sigmoid sparsemax squareplus tanh tanh_shrink"
+    ).split()
+    if hasattr(keras.activations, name)
+)
 NORMALIZATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
@@ -123,8 +133,10 @@ class Readers:
                 if tuple(variable.shape) == inputs[0].shape:
                     self._read(variable, inputs[0])
             return inputs[:1]
+        if isinstance(layer, keras.layers.Activation):
+            self._check_activation(layer, "activation", inputs, "are read by")
         if (
-            isinstance(layer, ALIKE)
+            _calls_as(layer, ALIKE)
             and len(inputs) == 1
             and getattr(layer, "axis", -1) in (-1, rank - 1)
         ):
@@ -139,7 +151,7 @@ class Readers:
         self._refuse(inputs[1:], f"are the initial state of {layer.name!r}")
         cell = layer.cell
         owner = self.owners.get(id(cell))
-        if isinstance(cell, CELLS) and isinstance(getattr(cell, "kernel", None), keras.Variable):
+        if _calls_as(cell, CELLS) and isinstance(getattr(cell, "kernel", None), keras.Variable):
             self._read(cell.kernel, inputs[0])
         else:
             self._refuse(
@@ -153,6 +165,15 @@ class Readers:
             ]
         if len(inputs) > 1:
             self._refuse([owner.numbers], "begin with a state that another layer computes")
+        for name in ("activation", "recurrent_activation"):
+            if hasattr(cell, name):
+                self._check_activation(cell, name, [owner.numbers], "come from")
+        if not _calls_as(cell, CELLS):
+            self._refuse(
+                [owner.numbers],
+                f"come from {cell.name!r} ({type(cell).__name__}), whose `call` is its own and may "
+                "not treat all units alike",
+            )
         self.met.add(id(cell))
         return [owner.numbers]
 
@@ -169,6 +190,17 @@ class Readers:
             f"are merged by {layer.name!r} with merge_mode={layer.merge_mode!r}",
         )
         return [np.full(1, FIXED)]
+
+    def _check_activation(self, layer, name, numbers, how):
+        """Refuses an activation of `layer` that may mix the units `numbers`."""
+        activation = getattr(layer, name)
+        if not any(activation is getattr(keras.activations, one) for one in ALIKE_ACTIVATIONS):
+            called = getattr(activation, "__name__", None) or type(activation).__name__
+            self._refuse(
+                numbers,
+                f"{how} {layer.name!r} ({type(layer).__name__}) with the {name} {called!r}, which "
+                "is not known to treat all units alike",
+            )
 
     def _read(self, variable, numbers):
         if len(numbers) != variable.shape[0]:
@@ -188,3 +220,10 @@ class Readers:
                     "`layers` must be layers whose readers can be followed: the units of "
                     f"{owner.recurrent.path} {why}. Leave this layer out with `layers`."
                 )
+
+
+def _calls_as(layer, kinds):
+    """Whether `layer` is of one of the `kinds` and has its `call`: a subclass with another one may
+    do anything.
+    """
+    return any(isinstance(layer, kind) and type(layer).call is kind.call for kind in kinds)

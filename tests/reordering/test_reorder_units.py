@@ -8,6 +8,7 @@ import pytest
 
 import keras_sparse_rnn as ksr
 from keras_sparse_rnn.reordering import by_importance
+from keras_sparse_rnn.reordering.readers import ALIKE_ACTIVATIONS
 from keras_sparse_rnn.selection import find_kernels
 
 layers = keras.layers
@@ -252,6 +253,99 @@ def test_what_cannot_be_followed(make, message):
         "out with `layers`."
     )
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+
+
+def cumulated(values):
+    return keras.ops.cumsum(values, axis=-1)
+
+
+def rolled(values):
+    return keras.ops.roll(values, 1, axis=-1)
+
+
+class Mixing(layers.LSTMCell):
+    """A cell whose units are not alike."""
+
+    def call(self, inputs, states, training=False):
+        output, states = super().call(inputs, states, training=training)
+        return keras.ops.cumsum(output, axis=-1), states
+
+
+class Rolling(layers.Dropout):
+    """A layer that is a Dropout by its class alone."""
+
+    def call(self, inputs, training=False):
+        return rolled(inputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda x: layers.Activation(cumulated, name="act")(layers.LSTM(5, name="a")(x)),
+            "are read by 'act' (Activation) with the activation 'cumulated', which is not known to "
+            "treat all units alike",
+        ),
+        (
+            lambda x: layers.Activation(rolled, name="act")(layers.LSTM(5, name="a")(x)),
+            "are read by 'act' (Activation) with the activation 'rolled', which is not known to "
+            "treat all units alike",
+        ),
+        (
+            lambda x: layers.TimeDistributed(layers.Activation(rolled, name="act"))(
+                layers.LSTM(5, return_sequences=True, name="a")(x)
+            ),
+            "are read by 'act' (Activation) with the activation 'rolled', which is not known to "
+            "treat all units alike",
+        ),
+        (
+            lambda x: layers.Activation("glu", name="act")(layers.LSTM(6, name="a")(x)),
+            "are read by 'act' (Activation) with the activation 'glu', which is not known to "
+            "treat all units alike",
+        ),
+        (
+            lambda x: layers.LSTM(5, activation=cumulated, name="a")(x),
+            "come from 'lstm_cell' (LSTMCell) with the activation 'cumulated', which is not known "
+            "to treat all units alike",
+        ),
+        (
+            lambda x: layers.LSTM(5, recurrent_activation=rolled, name="a")(x),
+            "come from 'lstm_cell' (LSTMCell) with the recurrent_activation 'rolled', which is not "
+            "known to treat all units alike",
+        ),
+        (
+            lambda x: layers.RNN(Mixing(5, name="lstm_cell"), name="a")(x),
+            "come from 'lstm_cell' (Mixing), whose `call` is its own and may not treat all units "
+            "alike",
+        ),
+        (
+            lambda x: Rolling(0.5, name="roll")(layers.LSTM(5, name="a")(x)),
+            "are read by 'roll' (Rolling), through which they cannot be followed",
+        ),
+    ],
+)
+def test_what_does_not_treat_all_units_alike_is_refused(make, message):
+    model = functional(lambda x: layers.Dense(2)(make(x)))
+    before = model.get_weights()
+    with pytest.raises(ValueError) as error:
+        ksr.reorder_units(model)
+    assert str(error.value) == (
+        "`layers` must be layers whose readers can be followed: the units of a/lstm_cell "
+        f"{message}. Leave this layer out with `layers`."
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+
+
+@pytest.mark.parametrize("name", [*ALIKE_ACTIVATIONS, None])
+def test_activations_that_treat_all_units_alike_are_passed(name):
+    def make(x):
+        x = layers.GRU(5, activation=name, return_sequences=True)(x)
+        return layers.Dense(2)(layers.Activation(name)(layers.LSTM(5, activation=name)(x)))
+
+    model = functional(make)
+    before = model.predict(X, verbose=0)
+    ksr.reorder_units(model)
+    np.testing.assert_allclose(model.predict(X, verbose=0), before, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_without_a_graph():
