@@ -5,6 +5,8 @@ Keras does not have raises a `RuntimeError` that says so, rather than being take
 there".
 """
 
+import contextlib
+
 import keras
 from keras.src.models.functional import Functional
 
@@ -29,6 +31,89 @@ def inner_layers(layer, *, include_self=True, recursive=True):
     Public: `Model.layers`, which wrappers, cells and custom layers have not.
     """
     return list(_private(layer, "_flatten_layers")(include_self=include_self, recursive=recursive))
+
+
+def own_trainable_variables(layer):
+    """The trainable weights of `layer` itself, without those of the layers inside it.
+
+    Public: `Layer.trainable_variables`, in which they stand with the others.
+    """
+    return list(_private(layer, "_trainable_variables"))
+
+
+def graph_of(model):
+    """The functional model that a Sequential one has inside, else the model itself.
+
+    Public: nothing; it has the inputs and outputs with their names.
+    """
+    return getattr(model, "_functional", None) or model  # None: not built, or no Sequential
+
+
+def nodes(model):
+    """The nodes of the graph of a Sequential or functional model in the order of computing, inputs
+    left out; None if the model has no graph.
+
+    Public: `Model.operations`, which does not say what reads what.
+    """
+    graph = graph_of(model)
+    if not isinstance(graph, Functional):
+        return None
+    by_depth = _private(graph, "_nodes_by_depth")
+    return [
+        node
+        for depth in sorted(by_depth, reverse=True)
+        for node in by_depth[depth]
+        if not node.is_input
+    ]
+
+
+def inputs_structure(model):
+    """The structure in which a functional `model` takes its inputs.
+
+    Public: `Model.inputs`, a flat list, which a Sequential model has alone.
+    """
+    graph = graph_of(model)
+    return _private(graph, "_inputs_struct") if isinstance(graph, Functional) else model.inputs
+
+
+def output_shape_of_lambda(layer):
+    """The `output_shape` that a `Lambda` layer was given. Public: `get_config`, without
+    functions.
+    """
+    return _private(layer, "_output_shape")
+
+
+@contextlib.contextmanager
+def computing_in_float32(layers):
+    """While it lasts, `layers` compute in float32, whatever the type of their variables, which
+    Keras casts when they are used.
+
+    Public: `Layer.dtype_policy`, whose setter changes the variables' type with it.
+    """
+    before = [_private(layer, "_dtype_policy") for layer in layers]
+    try:
+        for layer in layers:
+            policy = keras.dtype_policies.DTypePolicy("float32")
+            policy._variable_dtype = layer.variable_dtype
+            object.__setattr__(layer, "_dtype_policy", policy)
+        yield
+    finally:
+        for layer, policy in zip(layers, before):
+            object.__setattr__(layer, "_dtype_policy", policy)
+
+
+def initial_epoch(model):
+    """The epoch at which `fit` begins, as Keras's BackupAndRestore has set it; 0 if it has not.
+
+    Public: nothing.
+    """
+    return _private(model, "_initial_epoch") or 0
+
+
+def set_initial_epoch(model, epoch):
+    """Lets `fit` begin at `epoch`, as Keras's BackupAndRestore does; 0: where it was told to."""
+    _private(model, "_initial_epoch")
+    model._initial_epoch = epoch or None
 
 
 def optimizer_variables(optimizer):

@@ -24,6 +24,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.selectors import as_selectors, is_owner, is_recurrent, path, selects
@@ -151,7 +152,7 @@ def walk(layer, chain=(), seen=None):
     layer.
     """
     seen = {id(layer)} if seen is None else seen
-    children = layer._flatten_layers(include_self=False, recursive=False)
+    children = private_keras.inner_layers(layer, include_self=False, recursive=False)
     if not chain and is_owner(layer):
         yield (layer,)
     for child in children:
@@ -204,12 +205,12 @@ def _reason(layer):
     unmentioned.
     """
     if isinstance(layer, keras.layers.RNN):
-        if any(is_owner(one) for one in layer._flatten_layers(include_self=False)):
+        if any(is_owner(one) for one in private_keras.inner_layers(layer, include_self=False)):
             return None
         return (
             f"the kernels of {type(layer.cell).__name__} are not matrices [inputs, gates * units]"
         )
-    if layer._trainable_variables and not is_owner(layer):
+    if private_keras.own_trainable_variables(layer) and not is_owner(layer):
         return f"{type(layer).__name__} has no kernel [inputs, gates * units]"
     if hasattr(layer, "kernel_values"):
         return 'its weights are packed; use storage="masked" while pruning'

@@ -4,6 +4,8 @@ import fnmatch
 
 import keras
 
+from keras_sparse_rnn import private_keras
+
 CELLS = (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)
 
 
@@ -44,7 +46,7 @@ def _match(selector, chain):
         return selector in names or any(fnmatch.fnmatchcase(name, selector) for name in names)
     if isinstance(selector, type):
         return isinstance(layer, selector)
-    if not any(is_owner(one) for one in layer._flatten_layers()):
+    if not any(is_owner(one) for one in private_keras.inner_layers(layer)):
         return False
     try:
         return bool(selector(layer))

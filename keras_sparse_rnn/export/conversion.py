@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.export import cells, recurrence
 from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.layers import BlockSparseDense
@@ -17,7 +18,7 @@ def layers_of(model):
     """All layers of a model, those inside wrappers and nested models included, and the cells of
     recurrent layers.
     """
-    return list(model._flatten_layers(include_self=True, recursive=True))
+    return private_keras.inner_layers(model)
 
 
 def recurrent_layers(model):
@@ -31,24 +32,13 @@ def full_precision(model):
     does, and sets its policies back at the end.
     """
     changed = [layer for layer in layers_of(model) if layer.compute_dtype not in (None, "float32")]
-    policies = [layer._dtype_policy for layer in changed]
     floatx = keras.config.floatx()
     try:
         keras.config.set_floatx("float32")  # what Keras makes of a Python number
-        for layer in changed:
-            object.__setattr__(layer, "_dtype_policy", _computing_in_float32(layer.variable_dtype))
-        yield
+        with private_keras.computing_in_float32(changed):
+            yield
     finally:
         keras.config.set_floatx(floatx)
-        for layer, policy in zip(changed, policies):
-            object.__setattr__(layer, "_dtype_policy", policy)
-
-
-def _computing_in_float32(variable_dtype):
-    """A policy whose variables are of another type: Keras casts them when they are used."""
-    policy = keras.dtype_policies.DTypePolicy("float32")
-    policy._variable_dtype = variable_dtype
-    return policy
 
 
 @contextlib.contextmanager

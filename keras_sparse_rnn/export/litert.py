@@ -15,6 +15,7 @@ import tempfile
 
 import numpy as np
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.export import checks, conversion, flatbuffer, signature, verification
 from keras_sparse_rnn.export.samples import Trial
 from keras_sparse_rnn.export.sparse_storage import FAST
@@ -134,7 +135,7 @@ def export_litert(
 
 def _output_names(model):
     """The names of the outputs, if the model has any."""
-    names = getattr(getattr(model, "_functional", None) or model, "output_names", None)
+    names = getattr(private_keras.graph_of(model), "output_names", None)
     return signature.unique(names) if names else None
 
 

@@ -6,6 +6,7 @@ import re
 import keras
 import tensorflow as tf
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.export.checks import DYNAMIC
 
 # The lengths that an open sequence is run with, those of the first run and of the second, until one
@@ -54,8 +55,7 @@ def _own_inputs(model):
     None if nobody has.
     """
     if getattr(model, "inputs", None):
-        structure = getattr(model, "_inputs_struct", None)
-        structure = _only(model.inputs if structure is None else structure)
+        structure = _only(private_keras.inputs_structure(model))
         # Keras takes the first batch of a Sequential model without an Input for numbers.
         if isinstance(model, keras.Sequential) and _is_embedding(model.layers[0]):
             return _as_tokens(structure)
@@ -65,7 +65,7 @@ def _own_inputs(model):
     if not isinstance(shape, (tuple, list)) or len(shape) < 2 or not all(map(_is_size, shape[1:])):
         return None
     structure = keras.KerasTensor((None, *shape[1:]), name="inputs")
-    tokens = len(shape) == 2 and any(map(_is_embedding, model._flatten_layers()))
+    tokens = len(shape) == 2 and any(map(_is_embedding, private_keras.inner_layers(model)))
     return _as_tokens(structure) if tokens else structure
 
 

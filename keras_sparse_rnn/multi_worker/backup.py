@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.multi_worker.workers import from_chief, is_chief, worker_count
 
 
@@ -55,18 +56,9 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
                 model.optimizer.build(model.trainable_variables)
         variables = [*model.weights, *model.optimizer.variables]
         epoch, *values = from_chief(
-            [initial_epoch(model), *(variable.numpy() for variable in variables)], strategy
+            [private_keras.initial_epoch(model), *(variable.numpy() for variable in variables)],
+            strategy,
         )
         for variable, value in zip(variables, values):
             variable.assign(value)
-        set_initial_epoch(model, int(epoch))
-
-
-def initial_epoch(model):
-    """The epoch at which `fit` begins, as Keras's BackupAndRestore has set it; 0 if it has not."""
-    return model._initial_epoch or 0
-
-
-def set_initial_epoch(model, epoch):
-    """Lets `fit` begin at `epoch`, as Keras's BackupAndRestore does; 0: where it was told to."""
-    model._initial_epoch = epoch or None
+        private_keras.set_initial_epoch(model, int(epoch))

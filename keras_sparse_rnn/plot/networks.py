@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.cells import WEIGHTS
@@ -96,7 +97,7 @@ def curves(runs, path=None, smooth=25, loss="bits per character"):
 
 
 def _kernels(model, layers):
-    for layer in model._flatten_layers():
+    for layer in private_keras.inner_layers(model):
         if isinstance(layer, BlockSparseRNN) and layer.built and layer.storage == "packed":
             names = next(names for types, names in GATE_NAMES if isinstance(layer, types))
             for role, kernel in zip(WEIGHTS, layer.dense_kernels()):

@@ -7,6 +7,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.selection import Kernel
 from keras_sparse_rnn.selectors import CELLS
 
@@ -76,17 +77,15 @@ class Readers:
     def __init__(self, model, owners):
         self.owners = {id(owner.recurrent.cell): owner for owner in owners}
         self.found, self.channels, self.met = {}, {}, set()
-        graph = getattr(model, "_functional", None) or model
-        if not hasattr(graph, "_nodes_by_depth"):
+        nodes = private_keras.nodes(model)
+        if nodes is None:
             raise ValueError(
                 "`model` must be Sequential or functional: what reads the units of a layer stands "
                 f"in its graph. Received: a {type(model).__name__}"
             )
-        for depth in sorted(graph._nodes_by_depth, reverse=True):
-            for node in graph._nodes_by_depth[depth]:
-                if not node.is_input:
-                    self._visit(node)
-        for tensor in graph.outputs:
+        for node in nodes:
+            self._visit(node)
+        for tensor in private_keras.graph_of(model).outputs:
             self._refuse([self._of(tensor)], "are outputs of the model")
         for owner in owners:
             if id(owner.recurrent.cell) not in self.met:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.layers import BlockSparseDense
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import packed_variables
@@ -66,7 +67,7 @@ def not_cut(model, counted):
     """The recurrent layers of `model` that have weights, but none of those `counted`."""
     return [
         layer
-        for layer in model._flatten_layers()
+        for layer in private_keras.inner_layers(model)
         if isinstance(layer, keras.layers.RNN)
         and layer.weights
         and not any(id(variable) in counted for variable in layer.weights)
@@ -77,7 +78,7 @@ def _block_sparse_layers(layer, path=()):
     if isinstance(layer, (BlockSparseRNN, BlockSparseDense)) and layer.built:
         yield "/".join(path or (layer.name,)), layer
         return
-    for child in layer._flatten_layers(include_self=False, recursive=False):
+    for child in private_keras.inner_layers(layer, include_self=False, recursive=False):
         yield from _block_sparse_layers(child, (*path, child.name))
 
 

@@ -190,7 +190,7 @@ class ThresholdRamp(Schedule):
 
 def _dense_kernels(dense, layers, gates):
     """Yields `(name, kernel, gates)` of each kernel of `dense`, a model or arrays."""
-    if hasattr(dense, "_flatten_layers"):
+    if isinstance(dense, keras.Layer):
         for kernel in find_kernels(dense, layers):
             yield kernel.name, np.asarray(kernel.numpy(), np.float64), kernel.gates
         return

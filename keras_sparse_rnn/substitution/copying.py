@@ -45,7 +45,7 @@ def copy_of_lambda(layer):
     """
     copy = type(layer)(
         layer.function,
-        output_shape=layer._output_shape,
+        output_shape=private_keras.output_shape_of_lambda(layer),
         mask=layer.mask,
         arguments=layer.arguments,
         name=layer.name,
