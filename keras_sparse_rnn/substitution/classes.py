@@ -76,6 +76,7 @@ def in_its_class(model, plain):
     Raises:
         ValueError: predictions depend on what would be lost.
     """
+    _check_object(model)
     if not is_users(model):
         return plain
     sequential = isinstance(model, keras.Sequential)
@@ -135,6 +136,23 @@ def check_predictions(model, copy_of):
             f"{model.name!r} of class {kind} cannot be rebuilt: made anew by its constructor, with "
             f"the same weights, it predicts something else. What its own {_listed(own)} uses must "
             "come from arguments of the constructor that stand in its get_config."
+        )
+
+
+def _check_object(model):
+    """Looks for methods that were set on the object itself, which no copy has."""
+    if predicting := [name for name in PREDICTING if name in vars(model)]:
+        raise ValueError(
+            f"{model.name!r} cannot be rebuilt: its {_listed(predicting)}, on which its "
+            "predictions depend, was set on the object. Define it in a class of your own, whose "
+            "constructor takes what that of Keras's class takes."
+        )
+    if training := [name for name in TRAINING if name in vars(model)]:
+        warnings.warn(
+            f"{model.name!r} loses its {_listed(training)}, which was set on the object: set it on "
+            "the new model, too.",
+            UserWarning,
+            stacklevel=9,
         )
 
 

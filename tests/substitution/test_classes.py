@@ -206,6 +206,26 @@ def test_a_train_step_that_is_lost_is_named():
     assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
 
 
+def test_methods_that_were_set_on_the_object_are_not_lost_in_silence():
+    model = prune(keras.Sequential(parts(), name="mine"))
+    own = model.train_step
+    model.train_step = lambda data: own(data)
+    with pytest.warns(UserWarning) as warned:
+        substitute(model, (4, 4))
+    assert [str(one.message) for one in warned] == [
+        "'mine' loses its `train_step`, which was set on the object: set it on the new model, too."
+    ]
+    call = model.call
+    model.call = lambda x, **kwargs: 100.0 * call(x, **kwargs)
+    with pytest.raises(ValueError) as error:
+        substitute(model, (4, 4))
+    assert str(error.value) == (
+        "'mine' cannot be rebuilt: its `call`, on which its predictions depend, was set on the "
+        "object. Define it in a class of your own, whose constructor takes what that of Keras's "
+        "class takes."
+    )
+
+
 class Distiller(keras.Sequential):
     def compile(self, optimizer, teacher=None, **kwargs):
         super().compile(optimizer, loss="mse", **kwargs)
