@@ -56,6 +56,8 @@ def test_a_layer_is_no_model():
         lambda model: ksr.plot.masks(model),
         lambda model: ksr.geometry.analyze(model, np.zeros((1, 5, 4))),
         lambda model: ksr.reorder_units(model),
+        lambda model: ksr.substitute(model),
+        lambda model: ksr.to_dense(model),
     ],
 )
 def test_a_model_of_tf_keras_is_called_that_and_the_way_out_is_told(use, legacy):
