@@ -13,13 +13,13 @@ from keras.src.models.functional import Functional
 __all__ = ["Functional"]  # the class of `keras.Model(inputs, outputs)`, which has no public name
 
 
-def _private(owner, name):
-    """The private attribute `name` of `owner`, a Keras object."""
+def _private(thing, name):
+    """The private attribute `name` of `thing`, a Keras object."""
     try:
-        return getattr(owner, name)
+        return getattr(thing, name)
     except AttributeError:
         raise RuntimeError(
-            f"Keras {keras.__version__} has no `{name}` in {type(owner).__name__}, which this "
+            f"Keras {keras.__version__} has no `{name}` in {type(thing).__name__}, which this "
             "version of keras_sparse_rnn needs. Install a newer keras_sparse_rnn, or a Keras that "
             "it was tested with (3.7 to 3.15)"
         ) from None

@@ -59,7 +59,7 @@ def updates_made(optimizer):
 
 
 def slots_of(optimizer, variable):
-    """Yields `(owner, name, slot)` for all that `optimizer` keeps for `variable`: the optimizer
+    """Yields `(optimizer, name, slot)` for all that `optimizer` keeps for `variable`: the optimizer
     that keeps it, the name of its list and the slot, a `keras.Variable`.
     """
     for one in nested(optimizer):
@@ -103,9 +103,9 @@ def second_moment(optimizer, variable):
 
 
 def _moment(optimizer, variable, names):
-    for owner, name, slot in slots_of(optimizer, variable):
+    for optimizer_of_slot, name, slot in slots_of(optimizer, variable):
         for kind, known in names.items():
-            if name == known and isinstance(owner, getattr(keras.optimizers, kind, ())):
+            if name == known and isinstance(optimizer_of_slot, getattr(keras.optimizers, kind, ())):
                 return np.asarray(slot.numpy(), np.float64)
     return None
 

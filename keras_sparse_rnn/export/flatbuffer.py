@@ -149,12 +149,12 @@ def _sweep_buffers(model):
     for tensor in tensors:
         if data(model, tensor) is None:
             tensor.buffer = 0
-    owners = tensors + list(model.metadata or [])
-    used = sorted({0} | {owner.buffer for owner in owners})
+    holders = tensors + list(model.metadata or [])
+    used = sorted({0} | {holder.buffer for holder in holders})
     place = {old: new for new, old in enumerate(used)}
     model.buffers = [model.buffers[old] for old in used]
-    for owner in owners:
-        owner.buffer = place[owner.buffer]
+    for holder in holders:
+        holder.buffer = place[holder.buffer]
     model.metadataBuffer = None
 
 

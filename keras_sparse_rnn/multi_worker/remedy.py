@@ -108,11 +108,11 @@ def _trainer():
     try:
         from keras.src.backend.tensorflow import trainer
 
-        for owner, name in (
+        for holder, name in (
             (trainer, "reduce_per_replica"),
             (trainer.TensorFlowTrainer, "_maybe_symbolic_build"),
         ):
-            getattr(owner, name)
+            getattr(holder, name)
     except (ImportError, AttributeError) as error:
         raise _changed(str(error)) from None
     return trainer

@@ -82,7 +82,7 @@ class Block:
         return keep_largest(scores, grid.elements, sparsity, protected=protected)
 
 
-def keep_largest(scores, elements, sparsity, *, live=None, protected=None, owners=None):
+def keep_largest(scores, elements, sparsity, *, live=None, protected=None, families=None):
     """Which blocks live when the live ones of the lowest `scores` are dropped until `sparsity` is
     reached.
 
@@ -90,7 +90,7 @@ def keep_largest(scores, elements, sparsity, *, live=None, protected=None, owner
     on what has been dropped and not on what the weights are, so asking again later for the same
     sparsity drops nothing: a resumed run can repeat its last mask at any time.
 
-    Each owner keeps a block, a protected one or else that of its largest score, since a kernel of
+    Each family keeps a block, a protected one or else that of its largest score, since a kernel of
     zeros computes nothing. Where that leaves too much, all the other blocks are dropped and the
     sparsity stays below what was asked.
 
@@ -99,8 +99,8 @@ def keep_largest(scores, elements, sparsity, *, live=None, protected=None, owner
         sparsity: a fraction in [0, 1).
         live: bool, the blocks that live now; all by default.
         protected: bool, blocks that are not dropped, whatever their score; none by default.
-        owners: a number for each block, that of the gate or kernel which must not lose its last
-            one; all have one owner by default.
+        families: a number for each block, that of the gate or kernel which must not lose its last
+            one; all are one family by default.
 
     Returns:
         bool array of that shape.
@@ -111,14 +111,14 @@ def keep_largest(scores, elements, sparsity, *, live=None, protected=None, owner
     sparsity, shape = check_sparsity(sparsity), np.shape(scores)
     live = np.ones(shape, bool) if live is None else live
     protected = np.zeros(shape, bool) if protected is None else protected
-    owners = np.zeros(shape, int) if owners is None else owners
-    scores, elements, live, protected, owners = map(
-        np.ravel, (scores, elements, live, protected, owners)
+    families = np.zeros(shape, int) if families is None else families
+    scores, elements, live, protected, families = map(
+        np.ravel, (scores, elements, live, protected, families)
     )
     order = np.argsort(scores, kind="stable")
     order = order[(live & ~protected)[order]]
-    last = order[::-1][np.unique(owners[order][::-1], return_index=True)[1]]
-    last = last[~np.isin(owners[last], owners[live & protected])]
+    last = order[::-1][np.unique(families[order][::-1], return_index=True)[1]]
+    last = last[~np.isin(families[last], families[live & protected])]
     order = order[~np.isin(order, last)]
     goal, tolerance = missing(live, elements, sparsity)
     dropped = order[goal - (np.cumsum(elements[order]) - elements[order]) > tolerance]

@@ -182,11 +182,11 @@ class PruningGroup:
             own = self.parts.gather([one.live for one in self.masks], whole)
             protected = self.parts.protected(row, own, whole).reshape(mask.grid.shape)
             live = mask.live & (protected | (scores[number] >= threshold.reshape(-1, 1, 1)))
-            owners = mask.grid.gates if self.scope == "gate" else 1
-            candidates = np.where(mask.live, scores[number], -1.0).reshape(owners, -1)
+            families = mask.grid.gates if self.scope == "gate" else 1
+            candidates = np.where(mask.live, scores[number], -1.0).reshape(families, -1)
             largest = candidates.shape[1] - 1 - candidates[:, ::-1].argmax(axis=1)
-            empty = ~live.reshape(owners, -1).any(axis=1) & (candidates >= 0).any(axis=1)
-            live.reshape(owners, -1)[empty, largest[empty]] = True
+            empty = ~live.reshape(families, -1).any(axis=1) & (candidates >= 0).any(axis=1)
+            live.reshape(families, -1)[empty, largest[empty]] = True
             held |= {number} if empty.any() else set()
             lives.append(live)
         return lives, held

@@ -36,7 +36,7 @@ class Warner:
         or kernel must not lose its last.
         """
         group = self.group
-        owner = "gate" if group.scope == "gate" else "kernel"
+        whole = "gate" if group.scope == "gate" else "kernel"
         texts = []
         for number in sorted(numbers - self._held):
             grid, name = group.masks[number].grid, group.masks[number].name
@@ -44,7 +44,7 @@ class Warner:
             if blocks == 1:
                 continue  # a gate of one block: told when the blocks were cut
             asked = (
-                f"has a {owner} below its threshold"
+                f"has a {whole} below its threshold"
                 if group.is_ramp
                 else f"should be {group.sparsity(point):.4f} sparse"
             )
@@ -60,7 +60,7 @@ class Warner:
             }[group.scope]
             less = "smaller slopes" if group.is_ramp else "less sparsity"
             warnings.warn(
-                f"Pruning stops at the last block of a {owner}, which would be all zero without "
+                f"Pruning stops at the last block of a {whole}, which would be all zero without "
                 f"it: {'; '.join(texts)}. Use smaller blocks than "
                 f"{group.masks[0].grid.block_shape}, {wider}{less} for this layer, or leave it "
                 "out with `layers`.",

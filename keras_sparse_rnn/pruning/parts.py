@@ -53,7 +53,7 @@ class Parts:
         """How many weights each block of a part has."""
         return self.gather([mask.grid.elements for mask in self.masks], places)
 
-    def owners(self, places):
+    def families(self, places):
         """The number of the kernel of each block of a part, which must not lose its last block."""
         numbers = [np.full(mask.grid.shape, number) for number, mask in enumerate(self.masks)]
         return self.gather(numbers, places)
@@ -82,7 +82,7 @@ class Parts:
             sparsity,
             live=live,
             protected=self.protected(scores, live, places),
-            owners=self.owners(places),
+            families=self.families(places),
         )
 
     def short(self, lives, sparsity):

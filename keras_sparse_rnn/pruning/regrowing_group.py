@@ -85,9 +85,9 @@ class RegrowingGroup(PruningGroup):
         ]
         for _, places in parts:
             scored, wanted, live = (parts.gather(each, places) for each in (scores, worth, lives))
-            elements, owners = parts.elements(places), parts.owners(places)
+            elements, families = parts.elements(places), parts.families(places)
             protected = parts.protected(scored, live, places)
-            kept = _without_lowest(scored, elements, live, share, protected, owners)
+            kept = _without_lowest(scored, elements, live, share, protected, families)
             asked, dropped = self.sparsity(point) * elements.sum(), elements[live & ~kept].sum()
             room = min(elements[~kept].sum() - asked, dropped + elements.max() / 2)
             parts.scatter(lives, places, _with_largest(wanted, elements, kept, room))
@@ -98,13 +98,13 @@ class RegrowingGroup(PruningGroup):
         return lives
 
 
-def _without_lowest(scores, elements, live, share, protected, owners):
+def _without_lowest(scores, elements, live, share, protected, families):
     """`live` without the blocks of the lowest scores that come nearest to `share` of its weights;
-    each owner keeps its best one.
+    each family keeps its best one.
     """
     order = np.argsort(scores, kind="stable")
     order = order[live[order]]
-    best = order[::-1][np.unique(owners[order][::-1], return_index=True)[1]]
+    best = order[::-1][np.unique(families[order][::-1], return_index=True)[1]]
     order = order[~protected[order] & ~np.isin(order, best)]
     kept = live.copy()
     kept[order[np.cumsum(elements[order]) <= share * elements[live].sum() + elements.max() / 2]] = (

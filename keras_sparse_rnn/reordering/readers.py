@@ -37,7 +37,7 @@ NORMALIZATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalizati
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Owner:
+class Reordered:
     """The units of one recurrent layer.
 
     Args:
@@ -60,22 +60,22 @@ class Owner:
 
 
 class Readers:
-    """Follows the units of `owners` through the graph of `model`.
+    """Follows the units of `reordered` through the graph of `model`.
 
     Args:
         model: a Sequential or functional model.
-        owners: list of `Owner`.
+        reordered: list of `Reordered`.
 
     Attributes:
         found: `{id(variable): (variable, numbers)}`: the variables whose first axis goes over
             channels, and which units those are, or `FIXED`.
 
     Raises:
-        ValueError: the units of an owner go where they cannot be followed; it names the layer.
+        ValueError: the units of a record go where they cannot be followed; it names the layer.
     """
 
-    def __init__(self, model, owners):
-        self.owners = {id(owner.recurrent.cell): owner for owner in owners}
+    def __init__(self, model, reordered):
+        self.reordered = {id(record.recurrent.cell): record for record in reordered}
         self.found, self.channels, self.met = {}, {}, set()
         nodes = private_keras.nodes(model)
         if nodes is None:
@@ -87,10 +87,10 @@ class Readers:
             self._visit(node)
         for tensor in private_keras.graph_of(model).outputs:
             self._refuse([self._of(tensor)], "are outputs of the model")
-        for owner in owners:
-            if id(owner.recurrent.cell) not in self.met:
+        for record in reordered:
+            if id(record.recurrent.cell) not in self.met:
                 self._refuse(
-                    [owner.numbers],
+                    [record.numbers],
                     "are inside another layer or model, where their readers cannot be followed",
                 )
 
@@ -149,7 +149,7 @@ class Readers:
     def _recurrent(self, layer, inputs):
         self._refuse(inputs[1:], f"are the initial state of {layer.name!r}")
         cell = layer.cell
-        owner = self.owners.get(id(cell))
+        record = self.reordered.get(id(cell))
         if _calls_as(cell, CELLS) and isinstance(getattr(cell, "kernel", None), keras.Variable):
             self._read(cell.kernel, inputs[0])
         else:
@@ -158,23 +158,23 @@ class Readers:
                 f"are read by {layer.name!r} ({type(cell).__name__}), through which they cannot "
                 "be followed",
             )
-        if owner is None:
+        if record is None:
             return [
                 np.full(cell.output_size, FIXED) if isinstance(cell, CELLS) else np.full(1, FIXED)
             ]
         if len(inputs) > 1:
-            self._refuse([owner.numbers], "begin with a state that another layer computes")
+            self._refuse([record.numbers], "begin with a state that another layer computes")
         for name in ("activation", "recurrent_activation"):
             if hasattr(cell, name):
-                self._check_activation(cell, name, [owner.numbers], "come from")
+                self._check_activation(cell, name, [record.numbers], "come from")
         if not _calls_as(cell, CELLS):
             self._refuse(
-                [owner.numbers],
+                [record.numbers],
                 f"come from {cell.name!r} ({type(cell).__name__}), whose `call` is its own and may "
                 "not treat all units alike",
             )
         self.met.add(id(cell))
-        return [owner.numbers]
+        return [record.numbers]
 
     def _bidirectional(self, layer, inputs):
         forward, backward = (
@@ -212,12 +212,12 @@ class Readers:
             )
 
     def _refuse(self, numbers, why):
-        """Raises the error for the owner of any unit in `numbers`, a list of arrays."""
-        for owner in self.owners.values():
-            if any(np.isin(owner.numbers, one).any() for one in numbers):
+        """Raises the error for the layer of any unit in `numbers`, a list of arrays."""
+        for record in self.reordered.values():
+            if any(np.isin(record.numbers, one).any() for one in numbers):
                 raise ValueError(
                     "`layers` must be layers whose readers can be followed: the units of "
-                    f"{owner.recurrent.path} {why}. Leave this layer out with `layers`."
+                    f"{record.recurrent.path} {why}. Leave this layer out with `layers`."
                 )
 
 

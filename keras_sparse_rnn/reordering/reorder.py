@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_sparse_rnn import criteria
 from keras_sparse_rnn.reordering.order import by_importance
-from keras_sparse_rnn.reordering.readers import FIXED, Owner, Readers
+from keras_sparse_rnn.reordering.readers import FIXED, Readers, Reordered
 from keras_sparse_rnn.selection import find_kernels
 from keras_sparse_rnn.slots import slots_of
 
@@ -44,14 +44,14 @@ def reorder_units(model, layers=None, *, criterion="l2"):
             with dense kernels. Nothing is changed then.
     """
     criterion = criteria.get(criterion)
-    owners = _owners(find_kernels(model, layers))
-    readers = Readers(model, owners)
+    reordered = _owners(find_kernels(model, layers))
+    readers = Readers(model, reordered)
     moves = []
-    orders = _orders(owners, criterion, model)
-    for owner in owners:
-        order, cell = orders[owner.recurrent.path], owner.recurrent.cell
+    orders = _orders(reordered, criterion, model)
+    for record in reordered:
+        order, cell = orders[record.recurrent.path], record.recurrent.cell
         columns = np.concatenate(
-            [gate * owner.units + order for gate in range(owner.recurrent.gates)]
+            [gate * record.units + order for gate in range(record.recurrent.gates)]
         )
         moves += [
             (cell.kernel, -1, columns),
@@ -60,10 +60,10 @@ def reorder_units(model, layers=None, *, criterion="l2"):
         ]
         if isinstance(getattr(cell, "bias", None), keras.Variable):
             moves.append((cell.bias, -1, columns))
-        states = getattr(owner.recurrent.layer, "states", None) or ()
+        states = getattr(record.recurrent.layer, "states", None) or ()
         moves += [(state, -1, order) for state in states if isinstance(state, keras.Variable)]
     for variable, numbers in readers.found.values():
-        moves.append((variable, 0, _rows(numbers, owners, orders)))
+        moves.append((variable, 0, _rows(numbers, reordered, orders)))
     for variable, axis, index in moves:
         for one in [variable, *_slots(model, variable)]:
             one.assign(np.take(one.numpy(), index, axis=axis))
@@ -71,20 +71,20 @@ def reorder_units(model, layers=None, *, criterion="l2"):
 
 
 def _owners(kernels):
-    """An `Owner` for each recurrent layer."""
-    owners, first = [], 0
+    """An `Reordered` for each recurrent layer."""
+    reordered, first = [], 0
     for recurrent in kernels:
         if recurrent.role == "recurrent_kernel":
             kernel = next(
                 one for one in kernels if one.cell is recurrent.cell and one.role == "kernel"
             )
-            owners.append(Owner(kernel, recurrent, first))
+            reordered.append(Reordered(kernel, recurrent, first))
             first += recurrent.units
-    return owners
+    return reordered
 
 
-def _orders(owners, criterion, model):
-    pairs = [(owner.recurrent, owner.recurrent.grid((1, 1))) for owner in owners]
+def _orders(reordered, criterion, model):
+    pairs = [(record.recurrent, record.recurrent.grid((1, 1))) for record in reordered]
     criterion.begin(model)
     try:
         criterion.prepare(pairs, model)
@@ -96,17 +96,17 @@ def _orders(owners, criterion, model):
         criterion.end(model)
 
 
-def _rows(numbers, owners, orders):
+def _rows(numbers, reordered, orders):
     """Which old row comes to each place of a reader that reads the units `numbers`."""
     rows = np.arange(len(numbers))
-    for owner in owners:
+    for record in reordered:
         places = np.flatnonzero(
-            (numbers >= owner.first) & (numbers < owner.first + owner.units) & (numbers != FIXED)
+            (numbers >= record.first) & (numbers < record.first + record.units) & (numbers != FIXED)
         )
-        own = numbers[places] - owner.first
+        own = numbers[places] - record.first
         # Concatenated twice, the units of a layer come twice: each place takes the row from its own
         # run of them.
-        rows[places] = places - own + orders[owner.recurrent.path][own]
+        rows[places] = places - own + orders[record.recurrent.path][own]
     return rows
 
 

@@ -76,36 +76,36 @@ def test_what_is_dropped_stays_dropped(sizes_and_scores, first, second, seed):
 
 @FEW
 @given(blocks(), st.integers(80, 99), st.integers(0, 99))
-def test_each_owner_keeps_its_largest_block_also_when_asked_again(sizes_and_scores, percent, seed):
+def test_each_family_keeps_its_largest_block_also_when_asked_again(sizes_and_scores, percent, seed):
     elements, scores = sizes_and_scores
     generator = np.random.default_rng(seed)
-    owners = generator.integers(0, 4, elements.shape)
-    live = keep_largest(scores, elements, percent / 100, owners=owners)
-    for owner in np.unique(owners):
-        own = owners == owner
+    families = generator.integers(0, 4, elements.shape)
+    live = keep_largest(scores, elements, percent / 100, families=families)
+    for family in np.unique(families):
+        own = families == family
         assert live.ravel()[np.argmax(np.where(own, scores, -1))]
         assert scores[own & ~live].max(initial=0) <= scores[own & live].min(initial=1)
     short, tolerance = missing(live.ravel(), elements.ravel(), percent / 100)
     assert short <= tolerance or all(
-        np.count_nonzero(live[owners == owner]) == 1 for owner in np.unique(owners)
+        np.count_nonzero(live[families == family]) == 1 for family in np.unique(families)
     )
     again = keep_largest(
-        generator.random(elements.shape), elements, percent / 100, live=live, owners=owners
+        generator.random(elements.shape), elements, percent / 100, live=live, families=families
     )
     np.testing.assert_array_equal(again, live)
 
 
-def test_a_protected_block_is_the_one_that_its_owner_keeps():
-    scores, elements, owners = np.arange(8.0), np.full(8, 4), np.arange(8) // 4
+def test_a_protected_block_is_the_one_that_its_family_keeps():
+    scores, elements, families = np.arange(8.0), np.full(8, 4), np.arange(8) // 4
     protected = scores == 1
-    live = keep_largest(scores, elements, 0.75, protected=protected, owners=owners)
+    live = keep_largest(scores, elements, 0.75, protected=protected, families=families)
     assert live.tolist() == [False, True] + [False] * 5 + [True]
 
 
-def test_an_owner_without_a_live_block_stays_without():
+def test_a_family_without_a_live_block_stays_without():
     live = np.array([False, False, True, True])
     kept = keep_largest(
-        np.arange(4.0), np.full(4, 6), 0.9, live=live, owners=np.array([0, 0, 1, 1])
+        np.arange(4.0), np.full(4, 6), 0.9, live=live, families=np.array([0, 0, 1, 1])
     )
     assert kept.tolist() == [False, False, False, True]
 
