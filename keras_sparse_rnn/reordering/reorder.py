@@ -44,7 +44,7 @@ def reorder_units(model, layers=None, *, criterion="l2"):
             with dense kernels. Nothing is changed then.
     """
     criterion = criteria.get(criterion)
-    reordered = _owners(find_kernels(model, layers))
+    reordered = _reordered(find_kernels(model, layers))
     readers = Readers(model, reordered)
     moves = []
     orders = _orders(reordered, criterion, model)
@@ -70,7 +70,7 @@ def reorder_units(model, layers=None, *, criterion="l2"):
     return orders
 
 
-def _owners(kernels):
+def _reordered(kernels):
     """An `Reordered` for each recurrent layer."""
     reordered, first = [], 0
     for recurrent in kernels:
