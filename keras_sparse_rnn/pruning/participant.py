@@ -6,6 +6,7 @@ import enum
 
 import keras
 
+from keras_sparse_rnn.checks import check_keras_model, is_tf_keras
 from keras_sparse_rnn.pruning.building import build, is_built
 from keras_sparse_rnn.pruning.steps import Steps
 from keras_sparse_rnn.pruning.train_function import TrainFunction
@@ -52,9 +53,10 @@ class Participant(keras.callbacks.Callback):
     def __init__(self, optimizer=None):
         super().__init__()
         if not isinstance(optimizer, keras.optimizers.Optimizer | None):
+            old = ", of tf_keras (Keras 2)" if is_tf_keras(optimizer) else ""
             raise ValueError(
                 "`optimizer` must be None, for that of the model, or a keras.optimizers.Optimizer "
-                f"that trains it. Received: optimizer={optimizer!r}"
+                f"that trains it. Received: optimizer={optimizer!r}{old}"
             )
         self.optimizer = optimizer
         self.training = None
@@ -70,6 +72,7 @@ class Participant(keras.callbacks.Callback):
         """Finds what it works on and puts it in place; of a model that is not built yet, before its
         first batch. What does not fit raises before anything is changed.
         """
+        check_keras_model(self.model)
         training = TrainFunction.begin(self)
         steps = Steps(self.model, self.optimizer, self.task)
         self.training, self._steps = training, steps
@@ -141,6 +144,10 @@ class Participant(keras.callbacks.Callback):
             self.remove()
         TrainFunction.leave(self)
         self.params = None
+
+    def _implements_train_batch_hooks(self):
+        """What tf_keras (Keras 2) asks its callbacks before a training, and Keras 3 does not."""
+        check_keras_model(self._model)
 
     def find(self):
         raise NotImplementedError
