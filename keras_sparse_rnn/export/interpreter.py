@@ -1,9 +1,8 @@
 """LiteRT's interpreter for the files that `export_litert` writes."""
 
-import json
 import os
 
-from keras_sparse_rnn.export import checks, flatbuffer, verification
+from keras_sparse_rnn.export import checks, integrity, verification
 
 
 class Interpreter:
@@ -20,8 +19,8 @@ class Interpreter:
         num_threads: how many threads the runtime may use; None leaves it to the runtime.
 
     Raises:
-        ValueError: there is no such file, it is cut short, not a LiteRT file, or not one of ours;
-            `num_threads` is not a positive integer.
+        ValueError: there is no such file, it is cut short or damaged, not a LiteRT file, or not one
+            of ours; `num_threads` is not a positive integer.
     """
 
     def __init__(self, path, num_threads=None):
@@ -73,34 +72,9 @@ def check_file(path):
         )
     with open(path, "rb") as file:
         content = file.read()
-    wrong = problem(content)
+    wrong = integrity.problem(content)
     if wrong:
         raise ValueError(
             f"`path` must be a file that `export_litert` wrote. Received: path={path!r} of "
             f"{len(content)} bytes, {wrong}"
         )
-
-
-def problem(content):
-    """What is wrong with the bytes of a file, or None."""
-    if len(content) < 8 or content[4:8] != flatbuffer.IDENTIFIER:
-        return "which is not a LiteRT file (its bytes 4 to 7 are not 'TFL3')"
-    try:
-        model = flatbuffer.unpack(content)
-        entries = [
-            entry
-            for entry in model.metadata or []
-            if entry.name in (flatbuffer.METADATA, flatbuffer.METADATA.encode())
-        ]
-        if not entries:
-            return f"which has no {flatbuffer.METADATA!r} entry in its metadata"
-        written = int(json.loads(bytes(model.buffers[entries[0].buffer].data))["bytes"])
-    except (
-        Exception
-    ):  # whatever the reader trips over: offsets that point beyond the end, above all
-        return "which is cut short or damaged"
-    return (
-        None
-        if written == len(content)
-        else f"which is cut short or damaged: it was written with {written} bytes"
-    )

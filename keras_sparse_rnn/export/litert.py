@@ -9,14 +9,20 @@ out is compared with Keras before it gets its name.
 >>> print(summary)                                                            # doctest: +SKIP"""
 
 import contextlib
-import json
 import os
 import tempfile
 
 import numpy as np
 
 from keras_sparse_rnn import private_keras
-from keras_sparse_rnn.export import checks, conversion, flatbuffer, signature, verification
+from keras_sparse_rnn.export import (
+    checks,
+    conversion,
+    flatbuffer,
+    integrity,
+    signature,
+    verification,
+)
 from keras_sparse_rnn.export.samples import Trial
 from keras_sparse_rnn.export.sparse_storage import FAST
 from keras_sparse_rnn.export.sparsify import sparsify
@@ -90,15 +96,11 @@ def export_litert(
 
     content, names = conversion.convert(model, structure, specs, _output_names(model))
     converted = flatbuffer.unpack(content)
-    entry = _add_metadata(converted)
+    integrity.add_metadata(converted)
     flatbuffer.sweep(converted)
     dense_bytes = len(flatbuffer.pack(converted))
     forms = sparsify(converted)
-    content = flatbuffer.pack(converted)
-    converted.buffers[entry.buffer].data = _metadata(
-        len(content)
-    )  # of the length that it had, so the file's stays what it says
-    content = flatbuffer.pack(converted)
+    content = integrity.sealed(converted)
 
     with _written(target, content) as temporary:
         differences = [
@@ -137,23 +139,6 @@ def _output_names(model):
     """The names of the outputs, if the model has any."""
     names = getattr(private_keras.graph_of(model), "output_names", None)
     return signature.unique(names) if names else None
-
-
-def _metadata(size):
-    """The metadata by which `Interpreter` knows a whole file of ours, as the bytes of a JSON
-    object. `size`: of the file.
-    """
-    return np.frombuffer(
-        json.dumps({"format": 1, "runtime": "builtin", "bytes": f"{size:012}"}).encode(), np.uint8
-    )
-
-
-def _add_metadata(converted):
-    entry = flatbuffer.schema().MetadataT()
-    entry.name = flatbuffer.METADATA
-    entry.buffer = flatbuffer.add_buffer(converted, _metadata(0))
-    converted.metadata = [*(converted.metadata or []), entry]
-    return entry
 
 
 @contextlib.contextmanager
