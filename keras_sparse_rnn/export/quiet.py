@@ -1,39 +1,72 @@
 """Keeps the converter and the runtime from writing their progress to the terminal."""
 
 import contextlib
+import io
 import os
 import sys
 import tempfile
+import threading
 import warnings
+
+_one_at_a_time = threading.RLock()
 
 
 @contextlib.contextmanager
 def quiet(replay=True):
-    """Swallows what is written to the standard output and error, from C++ too, and Python's
-    warnings.
+    """Swallows what C++ writes to the standard output and error, and Python's warnings.
+
+    The converter and the runtime write to the descriptors 1 and 2, which all threads share. What
+    Python writes to `sys.stdout` and `sys.stderr`, in this thread or another one, goes where it
+    went, through copies of the two: in place, for a logger's handler keeps the stream that it was
+    given.
 
     With `replay`, what a block wrote before it raised is written to the standard error after all.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = []
-    for number in (1, 2):
-        with contextlib.suppress(OSError):  # closed, as in a program without a terminal
-            saved.append((number, os.dup(number)))
-    with tempfile.TemporaryFile() as swallowed, warnings.catch_warnings():
+    with contextlib.ExitStack() as undo:
+        undo.enter_context(_one_at_a_time)
+        swallowed = undo.enter_context(tempfile.TemporaryFile())
+        undo.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        failed = True
-        try:
-            for number, _ in saved:
+        saved = []
+        for number in (1, 2):
+            with contextlib.suppress(OSError):  # closed, as in a program without a terminal
+                copy = os.dup(number)
+                undo.callback(os.close, copy)
+                undo.enter_context(_python_writes_to(copy, number))
+                undo.callback(os.dup2, copy, number)
                 os.dup2(swallowed.fileno(), number)
+                saved.append(copy)
+        try:
             yield
-            failed = False
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, copy in saved:
-                os.dup2(copy, number)
-                os.close(copy)
-            if failed and replay and saved:
+        except BaseException:
+            if replay and saved:
                 swallowed.seek(0)
-                os.write(2, swallowed.read())
+                os.write(saved[-1], swallowed.read())
+            raise
+
+
+@contextlib.contextmanager
+def _python_writes_to(copy, number):
+    """While it lasts, Python's own streams to the descriptor `number` write to `copy`."""
+    streams = {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}
+    files = {_file_of(stream) for stream in streams} - {None}
+    files = [(file, file.name) for file in files if file.fileno() == number]
+
+    def retarget(descriptor):
+        for file, name in files:
+            # What is still in its buffer goes to either: both are the same open file.
+            file.__init__(descriptor, "wb", closefd=False)
+            file.name = name
+
+    retarget(copy)
+    try:
+        yield
+    finally:
+        retarget(number)
+
+
+def _file_of(stream):
+    """The unbuffered file under one of Python's streams, or None if there is no such thing."""
+    buffer = getattr(stream, "buffer", None)
+    file = getattr(buffer, "raw", buffer)
+    return file if isinstance(file, io.FileIO) and not file.closed else None
