@@ -10,9 +10,9 @@ layers; built directly, with `sparsity`, they start from a random pattern:
 >>> model.output_shape
 (None, 1)
 
-A model that was exported as a SavedModel (`model.export`) has the native ops in it: call
-`keras_sparse_rnn.ops.native_available()`, which registers them, before `tf.saved_model.load`. Files
-that Keras saves need nothing but `import keras_sparse_rnn`.
+What was saved with these layers needs nothing but `import keras_sparse_rnn` before it is loaded: a
+file that Keras saved, which names them, and a SavedModel (`model.export`), which has the native ops
+in it. The import registers both; a SavedModel needs the native library where it is loaded, too.
 
 `storage="packed"` (the default) trains the live weights only; `storage="masked"` owns dense
 kernels, which a callback may prune while they train."""

@@ -18,6 +18,7 @@ NaN and infinity pass through live blocks as through a dense kernel. Dead blocks
 so the native ops pass nothing through them, where a dense kernel, and the reference, make NaN of
 zero times NaN or infinity."""
 
+from keras_sparse_rnn.ops import loader
 from keras_sparse_rnn.ops.choice import why_not_native
 from keras_sparse_rnn.ops.functions import (
     block_sparse_gru,
@@ -47,3 +48,5 @@ __all__ = [
     "unpack",
     "why_not_native",
 ]
+
+loader.register()

@@ -1,25 +1,34 @@
-"""Finds and loads the native library, once, when it is first needed, and sets how it runs."""
+"""Finds and loads the native library, once, and sets how it runs."""
 
 import ctypes
 import functools
+import os
 import pathlib
+import re
 import warnings
 
 import tensorflow as tf
 
+from keras_sparse_rnn.ops import installed
+
 LIBRARY = pathlib.Path(__file__).with_name("_native.so")
 CPUS = ("avx512", "avx2", "neon", "plain")
+THREADS = "KERAS_SPARSE_RNN_THREADS"
+MOST_THREADS = 256
+
+
+def _path():
+    """Where the library is: beside this module or, for a source tree in which it was not built, in
+    the installed package of the same version. A path that does not exist if it is nowhere.
+    """
+    return LIBRARY if LIBRARY.exists() else installed.library(LIBRARY) or LIBRARY
 
 
 @functools.cache
 def problem():
     """Why the native library cannot be used, in words, or None if it is loaded."""
-    if not LIBRARY.exists():
-        return (
-            "it was not built, for want of a C++17 compiler. Install one (for example `apt install "
-            "g++`) and run `pip install --force-reinstall --no-deps` on keras_sparse_rnn again (in "
-            "a source tree: `python setup.py build_ext --inplace`)"
-        )
+    if not _path().exists():
+        return installed.why_missing(LIBRARY)
     try:
         library()
     except (tf.errors.OpError, OSError) as error:
@@ -41,19 +50,30 @@ def _warn_once():
 
 
 def native_available():
-    """Whether the native ops can be used. Loads the library on first use; warns once, with what to
-    do, if there is none.
+    """Whether the native ops can be used; warns once, with what to do, if there is no library.
+
+    Raises:
+        ValueError: the environment variable `KERAS_SPARSE_RNN_THREADS` is not a number of threads.
     """
+    _check_variable()
     if problem():
         _warn_once()
     return not problem()
+
+
+def register():
+    """Makes the native ops and their gradients known to TensorFlow, if there is a library, and says
+    nothing if there is none: graphs that were saved with these ops can be loaded from then on.
+    """
+    if problem() is None:
+        from keras_sparse_rnn.ops import native  # noqa: F401  registers the gradients
 
 
 @functools.cache
 def library():
     """The module of native ops. Only where `native_available()`."""
     try:
-        return tf.load_op_library(str(LIBRARY))
+        return tf.load_op_library(str(_path()))
     except tf.errors.NotFoundError:
         # Our library takes the symbols of TensorFlow's C API from the process. Newer TensorFlows
         # show them to all libraries, older ones (2.16) only when asked to.
@@ -61,11 +81,12 @@ def library():
         if not framework:
             raise
         ctypes.CDLL(str(framework[0]), mode=ctypes.RTLD_GLOBAL)
-        return tf.load_op_library(str(LIBRARY))
+        return tf.load_op_library(str(_path()))
 
 
 def num_threads():
     """How many threads a native op uses at most: see `set_num_threads`."""
+    _check_variable()
     return _controls().keras_sparse_rnn_num_threads()
 
 
@@ -78,11 +99,22 @@ def set_num_threads(threads):
     Args:
         threads: 1 to 256, or None for the default.
     """
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= 256):
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
         raise ValueError(
-            f"`threads` must be an integer from 1 to 256, or None. Received: threads={threads!r}"
+            f"`threads` must be an integer from 1 to {MOST_THREADS}, or None. Received: "
+            f"threads={threads!r}"
         )
     _controls().keras_sparse_rnn_set_num_threads(threads or 0)
+
+
+def _check_variable():
+    """The library, which reads it, has no way to say what is wrong with it."""
+    text = os.environ.get(THREADS, "")
+    if text and not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= MOST_THREADS):
+        raise ValueError(
+            f"The environment variable {THREADS} must be an integer from 1 to {MOST_THREADS}, or "
+            f"not be set. Received: {THREADS}={text}"
+        )
 
 
 def cpu():
@@ -111,7 +143,7 @@ def set_cpu(name):
 def _controls():
     if problem():
         raise RuntimeError(f"The native library of keras_sparse_rnn is missing: {problem()}.")
-    controls = ctypes.CDLL(str(LIBRARY))
+    controls = ctypes.CDLL(str(_path()))
     controls.keras_sparse_rnn_cpu.restype = ctypes.c_char_p
     controls.keras_sparse_rnn_choose_cpu.argtypes = [ctypes.c_char_p]
     return controls

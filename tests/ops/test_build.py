@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 
 import pytest
@@ -106,3 +108,36 @@ def test_pip_install(tmp_path, compiler):
         str(compiler),
         str(next(environment.rglob("keras_sparse_rnn/ops/__init__.py"))),
     ], result.stderr
+
+
+@pytest.mark.slow
+def test_an_editable_install_has_the_library(tmp_path):
+    """Into an environment of its own, from a copy of the source tree: the library lies beside the
+    code that Python takes.
+    """
+    tree = tmp_path / "tree"
+    ignore = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(ROOT / "keras_sparse_rnn", tree / "keras_sparse_rnn", ignore=ignore)
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    next((environment / "lib").glob("python*/site-packages")).joinpath("here.pth").write_text(
+        sysconfig.get_path("purelib")
+    )
+    python = environment / "bin" / "python"
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    install = [python, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "-e", "."]
+    subprocess.run(install, check=True, cwd=tree, env=variables, timeout=600)
+    script = "from keras_sparse_rnn import ops; print(ops.native_available(), ops.__file__)"
+    result = subprocess.run(
+        [python, "-W", "error::RuntimeWarning", "-c", script],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    code = tree / "keras_sparse_rnn" / "ops" / "__init__.py"
+    assert result.stdout.split() == ["True", str(code)], result.stderr
+    assert code.with_name("_native.so").exists()

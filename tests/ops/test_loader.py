@@ -1,12 +1,15 @@
 """Finding the native library, doing without it, and the declarations by which it was built."""
 
+import configparser
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from problems import Problem
@@ -64,21 +67,150 @@ def test_with_a_broken_library(monkeypatch, tmp_path, nothing_loaded):
         assert not ops.native_available()
 
 
-def test_nothing_is_loaded_by_importing(tmp_path):
-    """The library is loaded when it is first needed, not by `import keras_sparse_rnn`."""
-    script = (
-        "import keras_sparse_rnn.ops; assert '_native.so' not in open('/proc/self/maps').read()"
+def run(script, folder, *arguments, **environment):
+    """Runs Python code in a second process that starts in `folder`."""
+    return subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", script, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
-    if pathlib.Path("/proc/self/maps").exists():
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=tmp_path,
-            env=environment,
-            check=True,
-            capture_output=True,
-            timeout=120,
+
+
+@pytest.mark.skipif(ops.loader.problem() is not None, reason="the native library was not built")
+def test_a_saved_graph_needs_no_more_than_the_import(tmp_path):
+    """Its ops and their gradients are known then."""
+    problem = Problem("gru", training=True)
+    module = tf.Module()
+    module.weights = [tf.Variable(array, dtype=tf.float32) for array in problem.arrays.values()]
+
+    @tf.function(input_signature=[])
+    def gradient():
+        with tf.GradientTape() as tape:
+            outputs, _ = problem.call(module.weights, "native")
+        return tape.gradient(outputs, module.weights[0]), outputs
+
+    module.outputs = tf.function(
+        lambda: problem.call(module.weights, "native")[0], input_signature=[]
+    )
+    module.gradient = gradient
+    tf.saved_model.save(module, tmp_path / "saved")
+    np.save(tmp_path / "expected.npy", module.gradient()[0])
+    script = (
+        "import keras_sparse_rnn, numpy as np, tensorflow as tf\n"
+        "loaded = tf.saved_model.load('saved')\n"
+        "assert (loaded.gradient()[0].numpy() == np.load('expected.npy')).all()\n"
+        "with tf.GradientTape() as tape: outputs = loaded.outputs()\n"
+        "assert tape.gradient(outputs, loaded.weights[0]) is not None\n"
+    )
+    done = run(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A source tree in which nothing was built."""
+    folder = tmp_path_factory.mktemp("tree")
+    package = NATIVE.parent
+    for name in ("setup.py", "setup.cfg"):
+        shutil.copy(package.parent / name, folder)
+    ignore = shutil.ignore_patterns("native", "*.so", "__pycache__")
+    shutil.copytree(package, folder / "keras_sparse_rnn", ignore=ignore)
+    return folder
+
+
+def install(folder, version):
+    """What an installation of the package leaves: its library and its metadata."""
+    (folder / "keras_sparse_rnn" / "ops").mkdir(parents=True)
+    library = ops.loader._path()
+    if library.exists():
+        shutil.copy(library, folder / "keras_sparse_rnn" / "ops" / "_native.so")
+    info = folder / f"keras_sparse_rnn-{version}.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(f"Name: keras_sparse_rnn\nVersion: {version}\n")
+    info.joinpath("RECORD").write_text("keras_sparse_rnn/ops/_native.so,,\n")
+
+
+# The package that this suite may have been installed with counts as not there.
+PROBLEM = """
+import importlib.metadata, sys
+found = importlib.metadata.distributions
+importlib.metadata.distributions = lambda **named: [
+    one for one in found(**named) if str(one.locate_file("")).startswith(sys.argv[1])
+]
+from keras_sparse_rnn import ops
+print(ops.loader.problem(), ops.loader._path())
+"""
+needs_sources = pytest.mark.skipif(
+    not NATIVE.parent.with_name("setup.py").exists(), reason="not in a source tree"
+)
+
+
+def in_tree(tree, site=None):
+    """What is wrong, and which library is taken, by Python code of the source tree where the
+    package is installed in the folder `site`.
+    """
+    path = [str(site or tree), *(one for one in sys.path if one)]
+    done = run(PROBLEM, tree, str(site or tree), PYTHONPATH=os.pathsep.join(path))
+    assert done.returncode == 0, done.stderr
+    problem, path = done.stdout.strip().rsplit(" ", 1)
+    return problem, path
+
+
+@needs_sources
+def test_a_source_tree_without_a_library_says_so(tree):
+    """Importing it is silent, and does not fail."""
+    assert in_tree(tree)[0] == (
+        f"Python has taken keras_sparse_rnn from the source tree {tree}, where it was not built. "
+        "Run `python setup.py build_ext --inplace` or `pip install -e .` there, with a C++17 "
+        "compiler, or start Python in another folder to take an installed package"
+    )
+
+
+@needs_sources
+@pytest.mark.skipif(ops.loader.problem() is not None, reason="the native library was not built")
+def test_a_source_tree_takes_the_library_of_the_installed_package(tree, tmp_path):
+    config = configparser.ConfigParser()
+    config.read(tree / "setup.cfg")
+    version = config["metadata"]["version"]
+    install(tmp_path / "same", version)
+    installed = tmp_path / "same" / "keras_sparse_rnn" / "ops" / "_native.so"
+    assert in_tree(tree, tmp_path / "same") == ("None", str(installed))
+    install(tmp_path / "other", "0.0.7")
+    assert in_tree(tree, tmp_path / "other")[0].endswith(
+        "to take an installed package (version 0.0.7 is installed, and the source tree is version "
+        f"{version})"
+    )
+
+
+@pytest.mark.parametrize("text", ["abc", "0", "-3", "2.5", "257", "1_0", " 2", "9" * 30])
+def test_a_variable_that_is_no_number_of_threads_is_refused(monkeypatch, text):
+    monkeypatch.setenv("KERAS_SPARSE_RNN_THREADS", text)
+    problem = Problem("lstm")
+    calls = [ops.native_available]
+    if ops.loader.problem() is None:
+        calls += [ops.num_threads, lambda: problem.run("native"), lambda: problem.run("auto")]
+    for call in calls:
+        with pytest.raises(ValueError) as error:
+            call()
+        assert str(error.value) == (
+            "The environment variable KERAS_SPARSE_RNN_THREADS must be an integer from 1 to 256, "
+            f"or not be set. Received: KERAS_SPARSE_RNN_THREADS={text}"
         )
+    problem.run("reference")
+
+
+@pytest.mark.parametrize("text, expected", [("", None), ("3", 3), ("abc", None), ("-3", None)])
+@pytest.mark.skipif(ops.loader.problem() is not None, reason="the native library was not built")
+def test_the_library_itself_takes_such_a_variable_as_not_set(monkeypatch, text, expected):
+    """A graph may reach it past Python."""
+    controls = ops.loader._controls()
+    monkeypatch.delenv("KERAS_SPARSE_RNN_THREADS", raising=False)
+    default = controls.keras_sparse_rnn_num_threads()
+    monkeypatch.setenv("KERAS_SPARSE_RNN_THREADS", text)
+    assert controls.keras_sparse_rnn_num_threads() == (expected or default)
 
 
 def normalised(text):

@@ -1,0 +1,68 @@
+"""Where the native library is if it is not beside its Python code.
+
+In a source tree Python takes the code that lies there, also where the package is installed; but
+`pip install .` builds the library into the installed package. That one is as good, if it is of the
+same version."""
+
+import configparser
+import importlib.metadata
+import pathlib
+
+NAME = "keras_sparse_rnn"
+
+
+def library(path):
+    """The library of the installed package of the same version, or None.
+
+    Args:
+        path: where it would be beside the Python code: no other place is looked for unless this is
+            in a source tree.
+    """
+    root = source_tree(path)
+    if root is None:
+        return None
+    found = [one for version, one in _installed(path) if version == _version_of(root)]
+    return found[0] if found else None
+
+
+def why_missing(path):
+    """Why there is no library at `path`, and what to do."""
+    root = source_tree(path)
+    if root is None:
+        return (
+            "it was not built, for want of a C++17 compiler. Install one (for example `apt install "
+            "g++`) and run `pip install --force-reinstall --no-deps` on keras_sparse_rnn again"
+        )
+    others = ", ".join(dict.fromkeys(version for version, _ in _installed(path)))
+    return (
+        f"Python has taken keras_sparse_rnn from the source tree {root}, where it was not built. "
+        "Run `python setup.py build_ext --inplace` or `pip install -e .` there, with a C++17 "
+        "compiler, or start Python in another folder to take an installed package"
+        + (
+            f" (version {others} is installed, and the source tree is version {_version_of(root)})"
+            if others
+            else ""
+        )
+    )
+
+
+def source_tree(path):
+    """The source tree that has the Python code beside which `path` is, or None."""
+    root = pathlib.Path(path).absolute().parents[2]
+    return root if (root / "setup.py").is_file() and (root / "setup.cfg").is_file() else None
+
+
+def _version_of(root):
+    config = configparser.ConfigParser()
+    config.read(root / "setup.cfg", encoding="utf-8")
+    return config.get("metadata", "version", fallback=None)
+
+
+def _installed(path):
+    """`(version, path of the library)` of the installed packages that have one, elsewhere."""
+    for distribution in importlib.metadata.distributions(name=NAME):
+        for file in distribution.files or ():
+            if file.parts[-3:] == (NAME, "ops", "_native.so"):
+                found = pathlib.Path(file.locate())
+                if found.is_file() and found.absolute() != pathlib.Path(path).absolute():
+                    yield distribution.version, found
