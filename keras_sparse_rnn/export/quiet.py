@@ -49,8 +49,8 @@ def quiet(replay=True):
 def _python_writes_to(copy, number):
     """While it lasts, Python's own streams to the descriptor `number` write to `copy`."""
     streams = {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}
-    files = {_file_of(stream) for stream in streams} - {None}
-    files = [(file, file.name) for file in files if file.fileno() == number]
+    found = {_file_of(stream) for stream in streams} - {None}
+    files = [(file, file.name) for file in found if file.fileno() == number]
 
     def retarget(descriptor):
         for file, name in files:
