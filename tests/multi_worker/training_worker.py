@@ -113,7 +113,7 @@ def pruning(strategy):
 
 def recipe(strategy):
     """The recipe with its group lasso, on a model of masked layers."""
-    trained = ksr.recipes.PruneTrained(STEPS, 0.01, 0.8, (2, 2), lasso=1e-3)
+    trained = ksr.recipes.PruneTrained(STEPS, 0.01, 0.8, (2, 2), scope="gate", lasso=1e-3)
     with strategy.scope():
         model = build(keras.layers.LSTM, trained.learning_rate)
         model = ksr.substitute(model, (2, 2), storage="masked")
