@@ -7,7 +7,7 @@ import keras
 from keras_sparse_rnn import callbacks, regularizers, schedules
 from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_number, check_step
-from keras_sparse_rnn.selection import to_numpy
+from keras_sparse_rnn.slots import updates_made
 
 WARMUP = 0.05
 TOLERANCE = 0.02  # of the steps, by which `fit` may run more or fewer of them
@@ -163,7 +163,7 @@ class PruneTrained(keras.callbacks.Callback):
         params = self.params or {}
         epochs, of_epoch = params.get("epochs"), params.get("steps")
         optimizer = getattr(self.model, "optimizer", None)
-        if not epochs or not of_epoch or optimizer is None or int(to_numpy(optimizer.iterations)):
+        if not epochs or not of_epoch or optimizer is None or updates_made(optimizer):
             return  # unknown, or a training that goes on, of which `fit` does not tell the rest
         planned = epochs * of_epoch
         if abs(planned - self.steps) > TOLERANCE * self.steps:

@@ -113,14 +113,17 @@ def test_bad_arguments_are_named(arguments, message):
     assert str(error.value) == message
 
 
-def trained(recipe, callbacks, epochs=5):
+def trained(recipe, callbacks, epochs=(5,), wrap=lambda optimizer: optimizer):
+    """The history and the weights after `fit`s of so many epochs of 4 steps."""
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(64, 3, 4)).astype("float32"), generator.normal(size=(64, 1))
     model = keras.Sequential([keras.Input((3, 4)), keras.layers.GRU(16), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(recipe.learning_rate), "mse", run_eagerly=True)
-    history = model.fit(x, y, batch_size=16, epochs=epochs, callbacks=callbacks, verbose=0).history
-    return history, model.get_weights()
+    optimizer = wrap(keras.optimizers.Adam(recipe.learning_rate))
+    model.compile(optimizer, "mse", run_eagerly=True)
+    for count in epochs:
+        fit = model.fit(x, y, batch_size=16, epochs=count, callbacks=callbacks, verbose=0)
+    return fit.history, model.get_weights()
 
 
 @pytest.mark.parametrize(
@@ -145,3 +148,9 @@ def test_other_steps_than_fit_runs_are_told():
         "steps=20, "
         "unless other fits are to follow"
     ]
+
+
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+def test_a_training_that_goes_on_is_not_asked_for_its_steps(wrap):
+    recipe = PruneTrained(steps=20, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4))
+    trained(recipe, recipe, epochs=(5, 1), wrap=wrap)  # a warning would be an error
