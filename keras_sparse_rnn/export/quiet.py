@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import tempfile
@@ -9,16 +10,17 @@ import threading
 import warnings
 
 _one_at_a_time = threading.RLock()
+LOGGERS = ("tensorflow", "absl")  # by which TensorFlow's own Python code talks
 
 
 @contextlib.contextmanager
 def quiet(replay=True):
-    """Swallows what C++ writes to the standard output and error, and Python's warnings.
+    """Swallows what C++ writes to the standard output and error, Python's warnings, and what
+    TensorFlow logs in this thread.
 
     The converter and the runtime write to the descriptors 1 and 2, which all threads share. What
-    Python writes to `sys.stdout` and `sys.stderr`, in this thread or another one, goes where it
-    went, through copies of the two: in place, for a logger's handler keeps the stream that it was
-    given.
+    Python writes to `sys.stdout` and `sys.stderr`, in any thread, goes where it went, through
+    copies of the two: in place, for a logger's handler keeps the stream that it was given.
 
     With `replay`, what a block wrote before it raised is written to the standard error after all.
     """
@@ -27,6 +29,7 @@ def quiet(replay=True):
         swallowed = undo.enter_context(tempfile.TemporaryFile())
         undo.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        undo.enter_context(_logged_into(swallowed))
         saved = []
         for number in (1, 2):
             with contextlib.suppress(OSError):  # closed, as in a program without a terminal
@@ -43,6 +46,27 @@ def quiet(replay=True):
                 swallowed.seek(0)
                 os.write(saved[-1], swallowed.read())
             raise
+
+
+@contextlib.contextmanager
+def _logged_into(file):
+    """While it lasts, what TensorFlow logs in this thread is written into `file`."""
+    thread = threading.get_ident()
+
+    def passes(record):
+        if record.thread != thread:
+            return True
+        os.write(file.fileno(), f"{record.levelname}: {record.getMessage()}\n".encode())
+        return False
+
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    for logger in loggers:
+        logger.addFilter(passes)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(passes)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
 """What the converter and the runtime write is kept away, and nothing else is."""
 
+import logging
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
+import tensorflow as tf
 
 from keras_sparse_rnn.export.quiet import quiet
 
@@ -72,6 +75,27 @@ def test_descriptors_and_streams_are_put_back(capfd):
         os.write(2, b"why it failed\n")
         raise KeyError
     assert tuple(capfd.readouterr()) == ("out\n", "err\nwhy it failed\n")
+
+
+def test_what_tensorflow_logs_in_another_thread_is_not_lost():
+    logger, said = tf.get_logger(), []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+
+    def say(text):
+        thread = threading.Thread(target=logger.warning, args=(text,))
+        thread.start()
+        thread.join()
+
+    logger.addHandler(handler)
+    try:
+        with quiet():
+            logger.warning("of the converter")
+            say("of another thread")
+        logger.warning("afterwards")
+    finally:
+        logger.removeHandler(handler)
+    assert said == ["of another thread", "afterwards"]
 
 
 @pytest.mark.parametrize("options", [[], ["-u"]], ids=["buffered", "unbuffered"])
