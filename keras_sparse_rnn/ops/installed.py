@@ -4,11 +4,10 @@ In a source tree Python takes the code that lies there, also where the package i
 `pip install .` builds the library into the installed package. That one is as good, if it is of the
 same version."""
 
-import configparser
 import importlib.metadata
 import pathlib
 
-NAME = "keras_sparse_rnn"
+from keras_sparse_rnn.version import NAME, version
 
 
 def library(path):
@@ -21,7 +20,7 @@ def library(path):
     root = source_tree(path)
     if root is None:
         return None
-    found = [one for version, one in _installed(path) if version == _version_of(root)]
+    found = [one for of, one in _installed(path) if of == version(root)]
     return found[0] if found else None
 
 
@@ -33,13 +32,13 @@ def why_missing(path):
             "it was not built, for want of a C++17 compiler. Install one (for example `apt install "
             "g++`) and run `pip install --force-reinstall --no-deps` on keras_sparse_rnn again"
         )
-    others = ", ".join(dict.fromkeys(version for version, _ in _installed(path)))
+    others = ", ".join(dict.fromkeys(of for of, _ in _installed(path)))
     return (
         f"Python has taken keras_sparse_rnn from the source tree {root}, where it was not built. "
         "Run `python setup.py build_ext --inplace` or `pip install -e .` there, with a C++17 "
         "compiler, or start Python in another folder to take an installed package"
         + (
-            f" (version {others} is installed, and the source tree is version {_version_of(root)})"
+            f" (version {others} is installed, and the source tree is version {version(root)})"
             if others
             else ""
         )
@@ -50,12 +49,6 @@ def source_tree(path):
     """The source tree that has the Python code beside which `path` is, or None."""
     root = pathlib.Path(path).absolute().parents[2]
     return root if (root / "setup.py").is_file() and (root / "setup.cfg").is_file() else None
-
-
-def _version_of(root):
-    config = configparser.ConfigParser()
-    config.read(root / "setup.cfg", encoding="utf-8")
-    return config.get("metadata", "version", fallback=None)
 
 
 def _installed(path):
