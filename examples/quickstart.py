@@ -68,7 +68,7 @@ dense_errors = errors(model)
 # Pruned to 90 % while it trains on, in blocks of 16 x 16 weights.
 recipe = ksr.recipes.PruneTrained(steps=300, learning_rate=5e-3, sparsity=0.9, block_shape=(16, 16))
 model.compile(keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0), loss)
-model.fit(x, y, batch_size=BATCH, epochs=3, callbacks=recipe.callbacks, verbose=2)
+model.fit(x, y, batch_size=BATCH, epochs=3, callbacks=recipe, verbose=2)
 
 # The same predictions from a tenth of the LSTM's weights.
 sparse = ksr.substitute(model)
@@ -80,7 +80,7 @@ difference = float(
 keras_time, sparse_time = milliseconds([model, sparse])
 
 # A file for LiteRT, compared with Keras before it gets its name; and back to plain Keras layers.
-summary = ksr.export.export_litert(sparse, "quickstart.tflite", batch_size=1, steps=100)
+summary = ksr.export_litert(sparse, "quickstart.tflite", batch_size=1, steps=100)
 ksr.to_dense(sparse).save("quickstart.keras")
 
 print(f"""

@@ -3,7 +3,8 @@
     python examples/your_model.py
 
 Find the one that looks like yours and read its function. What is done to each of them stands in
-`sparse_and_back`. The layers are small and the data are noise: this is about models, not accuracy.
+`there_and_back`, to a subclassed one in `in_place`. The layers are small and the data are noise:
+this is about models, not accuracy. docs/your_model.md has more kinds, and what to do with them.
 """
 
 import os
@@ -32,10 +33,8 @@ def sequential():
 
 
 def without_input():
-    """Sequential without an Input: build it before it is pruned"""
-    model = keras.Sequential([keras.layers.LSTM(32), keras.layers.Dense(CLASSES)])
-    model.build((None, STEPS, FEATURES))
-    return model
+    """Sequential without an Input: the first batch builds it"""
+    return keras.Sequential([keras.layers.LSTM(32), keras.layers.Dense(CLASSES)])
 
 
 def functional():
@@ -68,12 +67,11 @@ def mixed_precision():
 
 @keras.saving.register_keras_serializable(package="your_model")
 class Subclassed(keras.Model):
-    """A block-sparse layer where `keras.layers.LSTM(32)` stood."""
+    """A model whose code says what it computes."""
 
     def __init__(self, **options):
         super().__init__(**options)
-        # "masked": the variables of keras.layers.LSTM, so that they can be pruned
-        self.recurrent = ksr.layers.BlockSparseLSTM(32, block_shape=BLOCK, storage="masked")
+        self.recurrent = keras.layers.LSTM(32)
         self.scores = keras.layers.Dense(CLASSES)
 
     def call(self, inputs):
@@ -81,10 +79,8 @@ class Subclassed(keras.Model):
 
 
 def subclassed():
-    """Subclassed: write the block-sparse layer where the Keras layer stood, call the model once"""
-    model = Subclassed()
-    model(np.zeros((1, STEPS, FEATURES), "float32"))
-    return model
+    """Subclassed: its layers are swapped in place"""
+    return Subclassed()
 
 
 def prune(model, x, y):
@@ -96,7 +92,7 @@ def prune(model, x, y):
     model.fit(x, y, batch_size=16, epochs=2, callbacks=[pruning], verbose=0)
 
 
-def sparse_and_back(model, x):
+def there_and_back(model, x):
     """Swaps the layers, saves, loads and goes back to Keras layers: the largest difference that any
     of it makes to the predictions.
     """
@@ -104,19 +100,23 @@ def sparse_and_back(model, x):
     sparse.save("your_model.keras")
     loaded = keras.models.load_model("your_model.keras")
     dense = ksr.to_dense(loaded)
-    return max(difference(one, model, x) for one in (sparse, loaded, dense))
+    expected = predictions(model, x)
+    return max(np.abs(predictions(one, x) - expected).max() for one in (sparse, loaded, dense))
 
 
-def saved_and_loaded(model, x):
-    """The same for a subclassed model, whose layers are block-sparse already."""
+def in_place(model, x):
+    """The same for a subclassed model, which is no copy and is saved with its Keras layers."""
+    expected = predictions(model, x)
+    ksr.substitute(model, in_place=True)
+    sparse = predictions(model, x)
+    ksr.to_dense(model, in_place=True)
     model.save("your_model.keras")
-    return difference(keras.models.load_model("your_model.keras"), model, x)
+    loaded = keras.models.load_model("your_model.keras")
+    return max(np.abs(one - expected).max() for one in (sparse, predictions(loaded, x)))
 
 
-def difference(one, other, x):
-    """The largest difference between what two models predict."""
-    predicted = (np.asarray(model(x), "float32") for model in (one, other))
-    return float(np.abs(np.subtract(*predicted)).max())
+def predictions(model, x):
+    return np.asarray(model(x), "float32")
 
 
 def sparsity(model):
@@ -138,7 +138,7 @@ def main():
     for make in (sequential, without_input, functional, nested, mixed_precision, subclassed):
         model = make()
         prune(model, x, y)
-        check = saved_and_loaded if make is subclassed else sparse_and_back
+        check = in_place if make is subclassed else there_and_back
         largest, zero = check(model, x), sparsity(model)
         print(f"{make.__doc__}:\n    {100 * zero:.0f} % zero, largest difference {largest:.0e}")
 
