@@ -123,6 +123,14 @@ def find_kernels(model, layers=None, *, strict=True):
     return kernels
 
 
+def is_built(model):
+    """Whether all layers of `model` have their weights. (A model whose `call` nobody uses, such as
+    a GAN, may not be built itself.)
+    """
+    inside = private_keras.inner_layers(model, include_self=False)
+    return all(layer.built for layer in inside) if inside else model.built
+
+
 def to_numpy(variable):
     """The value of a variable or tensor. (Keras's `convert_to_numpy` of a variable makes NumPy 2
     warn.)

@@ -102,6 +102,12 @@ def second_moment(optimizer, variable):
     return _moment(optimizer, variable, SECOND_MOMENTS)
 
 
+def keeps_second_moments(optimizer):
+    """Whether `optimizer`, or one inside it, keeps running means of squared gradients."""
+    kinds = tuple(getattr(keras.optimizers, name) for name in SECOND_MOMENTS)
+    return any(isinstance(one, kinds) for one in nested(optimizer))
+
+
 def _moment(optimizer, variable, names):
     for optimizer_of_slot, name, slot in slots_of(optimizer, variable):
         for kind, known in names.items():

@@ -4,7 +4,19 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn.criteria.criterion import Criterion
-from keras_sparse_rnn.slots import knows, optimizers_of, second_moment, updates_made
+from keras_sparse_rnn.slots import (
+    keeps_second_moments,
+    knows,
+    optimizers_of,
+    second_moment,
+    updates_made,
+)
+
+_NO_SQUARES = (
+    "`criterion` Fisher needs an optimizer that keeps a running mean of squared gradients: Adam, "
+    "AdamW, Nadam, Lamb or RMSprop. With another, compare blocks by magnitude: criterion='l2'. "
+    "Received: {}"
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -27,17 +39,18 @@ class Fisher(Criterion):
             schedule begin later).
     """
 
+    def begin(self, model):
+        optimizers = [one for _, one in optimizers_of(model)]
+        if not any(keeps_second_moments(one) for one in optimizers):
+            raise ValueError(_NO_SQUARES.format(type(model.optimizer).__name__))
+
     def block_scores(self, kernel, grid, model):
         optimizers = [one for _, one in optimizers_of(model)]
         squares = second_moment(optimizers, kernel.variable)
         trains = [one for one in optimizers if knows(one, kernel.variable)] or optimizers
         step = updates_made(trains[0])
         if squares is None and step > 0:
-            raise ValueError(
-                "`criterion` Fisher needs an optimizer that keeps a running mean of squared "
-                "gradients: Adam, AdamW, Nadam, Lamb or RMSprop. Received: "
-                f"{type(trains[0]).__name__}"
-            )
+            raise ValueError(_NO_SQUARES.format(type(trains[0]).__name__))
         if squares is None or not squares.any():
             raise ValueError(
                 "`criterion` Fisher needs the gradients of steps that the optimizer has made: let "

@@ -5,14 +5,6 @@ import warnings
 
 import keras
 
-from keras_sparse_rnn import private_keras
-
-
-def is_built(model):
-    """Whether all layers of `model` have their weights."""
-    inside = private_keras.inner_layers(model, include_self=False)
-    return all(layer.built for layer in inside) if inside else model.built
-
 
 def build(model, iterator):
     """Builds `model` for the batches of `iterator`, by a call on symbolic tensors of their shapes.

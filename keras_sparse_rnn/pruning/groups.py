@@ -69,7 +69,7 @@ def _fitted(kernels, block_shape):
             sizes = kernel.inputs, kernel.units
             of_layers[id(kernel.cell)] = kernel, fitted_block_shape(block_shape, sizes)
     cut = [
-        f"{kernel.path} in {shape}" + (", one block a gate, which stays" if shape == sizes else "")
+        f"{kernel.path} in {shape}" + (", one block a gate" if shape == sizes else "")
         for kernel, shape in of_layers.values()
         if shape != block_shape
         for sizes in [(kernel.inputs, kernel.units)]

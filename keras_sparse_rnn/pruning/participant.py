@@ -7,9 +7,10 @@ import enum
 import keras
 
 from keras_sparse_rnn.checks import check_keras_model, is_tf_keras
-from keras_sparse_rnn.pruning.building import build, is_built
+from keras_sparse_rnn.pruning.building import build
 from keras_sparse_rnn.pruning.steps import Steps
 from keras_sparse_rnn.pruning.train_function import TrainFunction
+from keras_sparse_rnn.selection import is_built
 
 
 class State(enum.Enum):

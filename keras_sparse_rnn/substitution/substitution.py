@@ -9,6 +9,7 @@ from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.layers.arguments import check_kernel, check_storage, check_weights
 from keras_sparse_rnn.patterns import check_block_shape
+from keras_sparse_rnn.selection import is_built
 from keras_sparse_rnn.substitution.classes import is_rebuildable
 from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
@@ -252,7 +253,7 @@ def _check_model(model, function, in_place):
             f"`{traced[0]}` is a tf.function, which may go on with the old layers. Take the "
             "decorator off: Keras compiles by itself"
         )
-    if not model.built:
+    if not (is_built(model) if in_place else model.built):
         raise ValueError(
             "`model` must be built, for its weights decide which blocks live: give it an Input, "
             f"or call it once. Received: the model {model.name!r}, which is not built"

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers
 from pruning import data, largest_difference, prune, targets
 
+import keras_sparse_rnn as ksr
 from keras_sparse_rnn.layers import BlockSparseGRU, BlockSparseLSTM
 from keras_sparse_rnn.substitution import substitute, to_dense
 
@@ -251,3 +252,25 @@ def test_masks_of_pruning_carry_on_after_a_conversion_in_place():
     zeros = model.lstm.cell.kernel.numpy() == 0
     model.fit(x_of(), targets(model, x_of()), verbose=0, epochs=2)
     assert (model.lstm.cell.kernel.numpy()[zeros] == 0).all()
+
+
+def test_a_model_that_is_never_called_itself_is_converted_by_the_layers_that_are_built():
+    """A GAN: its two models are built, and nobody uses the `call` of the whole."""
+
+    class GAN(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.generator = keras.Sequential(
+                [keras.Input((3, 4)), keras.layers.LSTM(16, return_sequences=True)]
+            )
+
+    gan = GAN()
+    ksr.prune(gan, 0.75, (4, 4))
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    expected = gan.generator(x)
+    assert "keras_sparse_rnn.substitute(model, in_place=True)" in str(
+        ksr.report(gan, console=False)
+    )
+    assert ksr.substitute(gan, (4, 4), in_place=True) is gan
+    assert type(gan.generator.layers[0]) is ksr.layers.BlockSparseLSTM
+    np.testing.assert_allclose(gan.generator(x), expected, atol=1e-6)
