@@ -45,9 +45,6 @@ def full_precision(model):
 def exportable(model):
     """Lets the layers run as they are exported: recurrent ones as `recurrence` does, block-sparse
     ones on their dense kernels.
-
-    What runs is an instance attribute over the method, taken off at the end. So this reaches the
-    layers of a subclassed model, too, which cannot be rebuilt from other layers.
     """
     swaps = [
         (layer, "call", _dense_call(layer))
@@ -58,6 +55,17 @@ def exportable(model):
         cell = cells.of(layer)
         if cell is not None:
             swaps.append((layer, "inner_loop", _loop_of(layer, cell)))
+    with _swapped(swaps):
+        yield
+
+
+@contextlib.contextmanager
+def _swapped(swaps):
+    """Lets other functions run for methods of layers: `(layer, method, function)`.
+
+    What runs is an instance attribute over the method, taken off at the end. So this reaches the
+    layers of a subclassed model, too, which cannot be rebuilt from other layers.
+    """
     try:
         for layer, method, function in swaps:
             object.__setattr__(layer, method, function)
@@ -77,8 +85,29 @@ def try_shapes(model, structure, specs):
     forward = tf.autograph.experimental.do_not_convert(
         lambda *inputs: call(model, structure, inputs)
     )
-    with full_precision(model):
+    stateful = [layer for layer in recurrent_layers(model) if layer.stateful]
+    with (
+        full_precision(model),
+        _swapped([(layer, "inner_loop", _loop_of_one_batch(layer)) for layer in stateful]),
+    ):
         tf.function(forward, input_signature=specs).get_concrete_function()
+
+
+def _loop_of_one_batch(layer):
+    """The loop over time of a stateful layer, which refuses another batch than that of its states.
+    Older versions of Keras broadcast, and the outputs have the batch of the states.
+    """
+
+    def inner_loop(sequences, initial_state, mask, training=False):
+        states = keras.tree.flatten(initial_state)
+        if any(sequences.shape[0] not in (None, state.shape[0]) for state in states):
+            raise ValueError(
+                "If an RNN is stateful, the batch size of the input sequences must be the same as "
+                "the batch size of the initial state."
+            )
+        return type(layer).inner_loop(layer, sequences, initial_state, mask, training)
+
+    return inner_loop
 
 
 def _dense_call(layer):
