@@ -266,7 +266,7 @@ def test_an_inhibitor_in_a_config_is_no_other_function(written):
 
 def test_an_inhibitor_in_a_config_is_no_lambda_in_safe_mode():
     written = {"class_name": "__lambda__", "config": {"value": "4wEAAAA="}}
-    with pytest.raises(ValueError, match="Requested the deserialization of a Python lambda"):
+    with pytest.raises(ValueError, match="Requested the deserialization of a .*lambda"):
         Moduli.from_config({"manifold": TORUS, "inhibitor": written})
 
 

@@ -82,6 +82,7 @@ def test_kernels_of_more_axes_are_cut_as_matrices(layer, shape, gates):
 
 @pytest.mark.parametrize("storage", ["keras", "saved"])
 def test_a_convolution_is_trained_with_a_group_lasso_and_its_proximal_form(storage, tmp_path):
+    keras.utils.set_random_seed(1)
     options = {
         "kernel_regularizer": GroupLasso(0.5, (3, 2)),
         "kernel_constraint": ProximalGroupLasso(3.0, (3, 2), learning_rate=0.1),
