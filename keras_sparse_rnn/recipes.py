@@ -7,7 +7,7 @@ import keras
 from keras_sparse_rnn import callbacks, regularizers, schedules
 from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_number, check_step
-from keras_sparse_rnn.slots import updates_made
+from keras_sparse_rnn.slots import batches_per_step, updates_made
 
 WARMUP = 0.05
 TOLERANCE = 0.02  # of the steps, by which `fit` may run more or fewer of them
@@ -76,6 +76,7 @@ class PruneTrained(keras.callbacks.Callback):
         lasso: strength of the group lasso, per weight, on the kernels that are pruned; 0: none. It
             depends on the loss: 1e-5 was right beside the mean cross-entropy of a character, 3e-4
             beside the loss of whole utterances, where 1e-3 did harm.
+        optimizer: the optimizer whose steps are counted, as in `callbacks.BlockPruning`.
 
     Attributes:
         learning_rate: a Keras learning-rate schedule. `Fisher` needs an optimizer that keeps
@@ -101,6 +102,7 @@ class PruneTrained(keras.callbacks.Callback):
         scope=None,
         lasso=0.0,
         criterion="fisher",
+        optimizer=None,
     ):
         super().__init__()
         self.steps = steps
@@ -115,13 +117,15 @@ class PruneTrained(keras.callbacks.Callback):
             criterion=criterion,
             scope=scope,
             layers=layers,
+            optimizer=optimizer,
         )
         self.callbacks = [pruning]
         if check_number(lasso, "lasso", least=0):
             penalty = regularizers.GroupLasso(lasso, block_shape)
-            self.callbacks.append(
-                callbacks.StrengthSchedule(until=self.schedule, regularizer=penalty, layers=layers)
+            schedule = callbacks.StrengthSchedule(
+                until=self.schedule, regularizer=penalty, layers=layers, optimizer=optimizer
             )
+            self.callbacks.append(schedule)
 
     def set_params(self, params):
         super().set_params(params)
@@ -162,10 +166,10 @@ class PruneTrained(keras.callbacks.Callback):
         """Warns if `fit` runs other steps than the recipe was made for."""
         params = self.params or {}
         epochs, of_epoch = params.get("epochs"), params.get("steps")
-        optimizer = getattr(self.model, "optimizer", None)
+        optimizer = self.callbacks[0].optimizer or getattr(self.model, "optimizer", None)
         if not epochs or not of_epoch or optimizer is None or updates_made(optimizer):
             return  # unknown, or a training that goes on, of which `fit` does not tell the rest
-        planned = epochs * of_epoch
+        planned = epochs * of_epoch // batches_per_step(optimizer)
         if abs(planned - self.steps) > TOLERANCE * self.steps:
             warnings.warn(
                 f"PruneTrained was made for steps={self.steps} and `fit` runs {planned}: "

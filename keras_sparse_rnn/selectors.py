@@ -12,7 +12,14 @@ CELLS = (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell
 def as_selectors(layers, name="layers"):
     """Returns `layers` as a list of selectors, or raises a `ValueError` that names `name`."""
     selectors = list(layers) if isinstance(layers, (list, tuple, set)) else [layers]
-    if not selectors or not all(isinstance(s, (str, type)) or callable(s) for s in selectors):
+    fit = (isinstance(one, (str, type)) or callable(one) for one in selectors)
+    for one in selectors:
+        if isinstance(one, keras.Layer):  # which is callable, too
+            raise ValueError(
+                f"`{name}` must name layers: give the name of this one, {one.name!r}. Received: "
+                f"{name}={one!r}"
+            )
+    if not selectors or not all(fit):
         raise ValueError(
             f"`{name}` must be a layer name or pattern, a layer type, a predicate of a layer, or a "
             f"list of these. Received: {name}={layers!r}"

@@ -23,12 +23,17 @@ SECOND_MOMENTS = {name: "_velocities" for name in ("Adam", "Lamb", "Nadam", "RMS
 
 def optimizers_of(model):
     """`[(name, optimizer)]`: that of `compile`, and those that a model of one's own (a GAN) has as
-    attributes, each once.
+    attributes, or in lists and dicts among them, each once.
     """
     named = [("optimizer", getattr(model, "optimizer", None)), *vars(model).items()]
+    for name, held in list(named):
+        if isinstance(held, dict):
+            named += [(f"{name}[{key!r}]", one) for key, one in held.items()]
+        elif isinstance(held, (list, tuple)):
+            named += [(f"{name}[{number}]", one) for number, one in enumerate(held)]
     found = {}
     for name, one in named:
-        if isinstance(one, keras.optimizers.Optimizer) and not name.startswith("_"):
+        if isinstance(one, keras.optimizers.Optimizer):
             found.setdefault(id(one), (name, one))
     return list(found.values())
 
@@ -56,6 +61,12 @@ def updates_made(optimizer):
     Of a LossScaleOptimizer those of the one that it wraps: before Keras 3.9 its own count stays 0.
     """
     return int(getattr(optimizer, "inner_optimizer", optimizer).iterations.numpy())
+
+
+def batches_per_step(optimizer):
+    """How many batches `optimizer` accumulates the gradients of for one step."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return getattr(inner, "gradient_accumulation_steps", None) or 1
 
 
 def slots_of(optimizer, variable):

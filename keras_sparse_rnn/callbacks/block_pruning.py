@@ -13,7 +13,13 @@ from keras_sparse_rnn.callbacks.configs import (
 )
 from keras_sparse_rnn.callbacks.regrowth import Regrowth
 from keras_sparse_rnn.callbacks.schedule_arguments import bound, check_frequency, check_schedules
-from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice, check_sparsity
+from keras_sparse_rnn.patterns import (
+    SCOPES,
+    check_block_shape,
+    check_choice,
+    check_flag,
+    check_sparsity,
+)
 from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import Options, find_groups
 from keras_sparse_rnn.pruning.mask_holder import MaskHolder
@@ -131,10 +137,6 @@ class BlockPruning(MaskHolder):
         self.block_shape = check_block_shape(block_shape)
         criteria.get(criterion)
         check_schedules(schedule, layers)
-        if not isinstance(keep_diagonal, bool):
-            raise ValueError(
-                f"`keep_diagonal` must be True or False. Received: keep_diagonal={keep_diagonal!r}"
-            )
         if not isinstance(regrowth, Regrowth | None):
             raise ValueError(
                 f"`regrowth` must be a Regrowth or None. Received: regrowth={regrowth!r}"
@@ -146,14 +148,13 @@ class BlockPruning(MaskHolder):
         check_frequency(self.frequency, schedule)
         self.criterion = criterion
         self.scope = check_choice(scope, (*SCOPES, None), "scope")
-        self.keep_diagonal = keep_diagonal
+        self.keep_diagonal = check_flag(keep_diagonal, "keep_diagonal")
         self.minimum_density = check_sparsity(minimum_density, "minimum_density")
         self.layers = layers
         self.regrowth = regrowth
         self.log = check_choice(log, (None, "kernels"), "log")
         self._criterion = None
         self._groups = []
-        self._was_right = False
         self._told_unfinished = False
 
     @property
@@ -181,9 +182,8 @@ class BlockPruning(MaskHolder):
         self._log(logs)
 
     def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
         self._log(logs)
-        if self.state is State.RUNNING:
-            self._was_right = not self._shortfalls()
 
     def find(self):
         criterion = criteria.get(self.criterion)
@@ -196,18 +196,21 @@ class BlockPruning(MaskHolder):
             minimum_density=self.minimum_density,
             regrowth=self.regrowth,
         )
-        schedule = bound(self.schedule, self.params)
+        schedule = bound(self.schedule, self.params, self._steps.counted)
         groups = find_groups(self.model, schedule, self.layers, options)
         criterion.begin(self.model)
-        for group in groups:
-            group.check()
-            for mask in group.masks:
-                mask.check_free(self, self.training)
+        try:
+            for group in groups:
+                group.check()
+                for mask in group.masks:
+                    mask.check_free(self, self.training)
+        except ValueError:
+            criterion.end(self.model)
+            raise
         return groups, criterion
 
     def install(self, found):
         self._groups, self._criterion = found
-        self._was_right = False
         self.hold([mask for group in self._groups for mask in group.masks])
 
     def begin_run(self, step):
@@ -216,6 +219,7 @@ class BlockPruning(MaskHolder):
 
     def after_step(self, step):
         """Takes the masks that are due."""
+        super().after_step(step)
         self._take([(group, group.update(step)) for group in self._groups])
 
     def remove(self):
@@ -225,15 +229,15 @@ class BlockPruning(MaskHolder):
             self.regrowth.end()
 
     def finish(self):
-        """Raises a `RuntimeError` if the weights are not as sparse as was asked, or warns of it if
-        they were so at the end of the last epoch; warns if more was still to come.
+        """Raises a `RuntimeError` if the weights are not as sparse as was asked because steps did
+        not heed the masks; warns if something else has changed them, or more was still to come.
         """
         wrong = self._shortfalls()
-        if wrong and self._was_right:
-            warnings.warn(notices.RESTORED.format("; ".join(wrong)), stacklevel=2)
-            return
-        if wrong:
+        if wrong and self.was_bypassed:
             raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
+        if wrong:
+            warnings.warn(notices.CHANGED.format("; ".join(wrong)), stacklevel=2)
+            return
         step = self._steps.count()
         early = [group.unfinished(step) for group in self._groups]
         early = [text for text in early if text is not None]
@@ -261,7 +265,7 @@ class BlockPruning(MaskHolder):
         return [text for group in self._groups for text in group.shortfalls()]
 
     def _log(self, logs):
-        if logs is not None and "sparsity" not in logs:
+        if logs is not None and "sparsity" not in logs and self.state is State.RUNNING:
             logs.update(figures([self]))
 
     def get_config(self):

@@ -35,12 +35,14 @@ class KeepMasks(MaskHolder):
 
     task = "its zeros are kept"
     counts_steps = False
+    yields = True
 
     def __init__(self, layers=None):
         super().__init__()
         if layers is not None:
             as_selectors(layers)
         self.layers = layers
+        self._are_known = False
 
     @property
     def masks(self):
@@ -64,12 +66,19 @@ class KeepMasks(MaskHolder):
             )
         return sparse
 
+    def find_again(self):
+        """The zeros of before: what came in between may have filled them."""
+        return self._held
+
     def install(self, found):
+        self._are_known = found is self._held
         self.hold(found)
 
     def begin_run(self, step):
+        self._held = [mask for mask in self._held if mask.is_in_place]
         super().begin_run(step)
-        self.apply([(mask, mask.pattern(False)) for mask in self._held])
+        known = self._are_known
+        self.apply([(mask, mask.live if known else mask.pattern(False)) for mask in self._held])
 
     def get_config(self):
         return {"layers": serialize_selector(self.layers)}

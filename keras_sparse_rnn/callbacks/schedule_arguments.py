@@ -2,6 +2,7 @@
 
 from keras_sparse_rnn import schedules
 from keras_sparse_rnn.selection import as_selectors
+from keras_sparse_rnn.slots import batches_per_step
 
 
 def check_schedules(schedule, layers):
@@ -48,9 +49,14 @@ def check_frequency(frequency, schedule):
         )
 
 
-def bound(schedule, params):
-    """`schedule` with the number of steps of an epoch, which `fit` tells callbacks by `params`."""
+def bound(schedule, params, optimizer):
+    """`schedule` with the number of steps of an epoch: `fit` tells callbacks the number of batches,
+    and `optimizer` may take several to a step.
+    """
     if isinstance(schedule, dict):
-        return {selector: bound(one, params) for selector, one in schedule.items()}
+        return {selector: bound(one, params, optimizer) for selector, one in schedule.items()}
     one = schedules.get(schedule, numbers=True)
-    return one.bound((params or {}).get("steps")) if hasattr(one, "bound") else one
+    batches = (params or {}).get("steps")
+    if batches is None or not hasattr(one, "bound"):
+        return one
+    return one.bound(max(1, batches // batches_per_step(optimizer)))

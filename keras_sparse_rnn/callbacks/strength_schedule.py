@@ -1,7 +1,6 @@
 """The strength of regularizers as a function of the step."""
 
 import numbers
-import weakref
 
 import keras
 
@@ -13,17 +12,14 @@ from keras_sparse_rnn.callbacks.configs import (
     serialize_selector,
 )
 from keras_sparse_rnn.callbacks.schedule_arguments import bound
+from keras_sparse_rnn.pruning import strengths
 from keras_sparse_rnn.pruning.groups import trainable_kernels
-from keras_sparse_rnn.pruning.participant import Participant
+from keras_sparse_rnn.pruning.participant import Participant, State
 from keras_sparse_rnn.pruning.placed_regularizer import PlacedRegularizer, former_of
 from keras_sparse_rnn.pruning.train_function import TrainFunction
 from keras_sparse_rnn.regularizers import Moduli, Regularizer
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.selection import as_selectors, to_numpy
-
-# What a strength is without a schedule, while one is at work: also for the next training if one has
-# broken off.
-_unscaled = weakref.WeakKeyDictionary()
+from keras_sparse_rnn.selection import as_selectors
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -120,6 +116,7 @@ class StrengthSchedule(Participant):
         self._log(logs)
 
     def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
         self._log(logs)
 
     def find(self):
@@ -135,9 +132,13 @@ class StrengthSchedule(Participant):
                 "ksr.regularizers.GroupLasso, in its layers, or the callback a `regularizer` for "
                 f"them. Received: the model {self.model.name!r}, which has none"
             )
-        self._bound = None if self.schedule is None else bound(self.schedule, self.params)
+        self._bound = (
+            None
+            if self.schedule is None
+            else bound(self.schedule, self.params, self._steps.counted)
+        )
         if self.until is not None and not isinstance(self.until, numbers.Integral):
-            self._end = _end_of(bound(self.until, self.params), wait=False)
+            self._end = _end_of(bound(self.until, self.params, self._steps.counted), wait=False)
         return kernels, of_layers
 
     def install(self, found):
@@ -153,7 +154,7 @@ class StrengthSchedule(Participant):
         self._followers = [(one, one.follow(self._steps.counted)) for one in followers]
         self._scaled = [] if kernels else of_layers
         for one in self._scaled:
-            _unscaled.setdefault(one, float(to_numpy(one.strength)))
+            strengths.take(one, self)
         self._set(1.0)
 
     def traced(self):
@@ -163,16 +164,14 @@ class StrengthSchedule(Participant):
     def before_step(self, step):
         """Sets the strengths for the step that follows."""
         factor = self.factor_at(step)
-        if factor != self.factor:
+        if factor != self.factor or any(strengths.is_anothers(one, self) for one in self._scaled):
             self._set(factor)
 
     def remove(self):
         """Makes the strengths what they were, and takes off what was put on."""
         self.factor = 1.0
         for one in self._scaled:
-            strength = _unscaled.pop(one, None)
-            if strength is not None:  # else another training has put it back
-                one.strength.assign(strength)
+            strengths.give_back(one, self)
         for one, former in self._followers:
             one.follow(former)
         if self._placed is not None:
@@ -186,12 +185,12 @@ class StrengthSchedule(Participant):
         return 1.0 if self._bound is None else float(schedules.get(self._bound)(step))
 
     def _log(self, logs):
-        if logs is not None:
+        if logs is not None and self.state is State.RUNNING:
             logs["strength_factor"] = self.factor
 
     def _set(self, factor):
         for one in self._scaled:
-            one.strength.assign(factor * _unscaled[one])
+            strengths.multiply(one, factor, self)
         if self._placed is not None:
             self._placed.factor.assign(factor)
         self.factor = factor

@@ -42,7 +42,8 @@ class Fisher(Criterion):
     def begin(self, model):
         optimizers = [one for _, one in optimizers_of(model)]
         if not any(keeps_second_moments(one) for one in optimizers):
-            raise ValueError(_NO_SQUARES.format(type(model.optimizer).__name__))
+            kinds = ", ".join(type(one).__name__ for one in optimizers)
+            raise ValueError(_NO_SQUARES.format(kinds or "a model without an optimizer"))
 
     def block_scores(self, kernel, grid, model):
         optimizers = [one for _, one in optimizers_of(model)]

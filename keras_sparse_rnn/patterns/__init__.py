@@ -32,6 +32,7 @@ from keras_sparse_rnn.patterns.arguments import (
     check_block_fits,
     check_block_shape,
     check_choice,
+    check_flag,
     check_sparsity,
     fitted_block_shape,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "check_block_fits",
     "check_block_shape",
     "check_choice",
+    "check_flag",
     "check_sparsity",
     "fitted_block_shape",
     "keep_largest",

@@ -57,3 +57,10 @@ def check_choice(value, choices, name):
             f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}"
         )
     return value
+
+
+def check_flag(value, name):
+    """Returns `value`, True or False, or raises a `ValueError` that names `name`."""
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+    return value

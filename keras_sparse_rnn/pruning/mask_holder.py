@@ -13,14 +13,18 @@ class MaskHolder(Participant):
     A subclass calls `hold` in its `install`.
     """
 
+    yields = False  # whether another callback of the training may take a kernel over
+
     def __init__(self, optimizer=None):
         super().__init__(optimizer)
         self._held = []
+        self._unwatched_since = None  # the step at which masks were taken, not looked at since
+        self.was_bypassed = False
 
     def hold(self, masks):
         """Puts `masks`, a list of `KernelMask`, in place of those of an earlier training."""
         known = known_constraints(self.model, self._held)
-        self._held = masks
+        self._held, self.was_bypassed, self._unwatched_since = masks, False, None
         for mask in masks:
             mask.install(self, self._steps.optimizers, self.training, known)
 
@@ -40,6 +44,18 @@ class MaskHolder(Participant):
         agreed = from_chief([live for _, live in chosen], self.model.distribute_strategy)
         for (mask, _), live in zip(chosen, agreed):
             mask.apply(live)
+        if chosen:
+            self._unwatched_since = self._steps.count()
+
+    def after_step(self, step):
+        """Looks, at the first step after new masks, whether it has heeded them: one that does not
+        apply constraints, or was traced before they were in place, brings pruned weights back.
+        """
+        if self._unwatched_since is not None and step > self._unwatched_since:
+            self._unwatched_since = None
+            self.was_bypassed |= any(
+                mask.kernel.numpy()[~mask.grid.expand(mask.live)].any() for mask in self._held
+            )
 
     def traced(self):
         return tuple(mask.constraint for mask in self._held)

@@ -8,6 +8,7 @@ former constraint back and the model is the plain Keras model that it was.
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_sparse_rnn.layers.storage import is_initial
 from keras_sparse_rnn.pruning.train_function import TrainFunction
@@ -44,7 +45,7 @@ class MaskConstraint(keras.constraints.Constraint):
         if self.existing is not None:
             weights = self.existing(weights)
         if self.training is not None and self.training.is_over():
-            self.participant.leave()
+            self.participant.send_away()
             return weights
         for average in self.averages():
             average.assign(self._masked(average))
@@ -104,6 +105,8 @@ class KernelMask:
         there = self.kernel.variable.constraint
         if isinstance(there, MaskConstraint) and there.participant is not participant:
             if training.in_fit and training.is_same(there.training):
+                if there.participant.yields:
+                    return
                 kind = type(participant).__name__
                 raise ValueError(
                     f"`layers` of the {kind} callbacks of one training must not overlap, but two "
@@ -148,9 +151,20 @@ class KernelMask:
         return moving_averages(list(self.optimizers), self.kernel.variable)
 
     def restore(self):
-        """Gives the variable its former constraint back."""
-        if self.constraint is not None and self.kernel.variable.constraint is self.constraint:
+        """Gives the variable its former constraint back. Steps that were traced with the mask, of
+        other models that share the layer too, mask nothing from then on.
+        """
+        if self.is_in_place:
             self.kernel.variable.constraint = self.constraint.existing
+            with tf.init_scope():  # this may happen while a step is traced
+                self.constraint.mask.assign(np.ones(self.grid.kernel_shape, bool))
+            # The constraint stays where steps were traced with it; callback and data need not.
+            self.constraint.participant = self.constraint.training = None
+
+    @property
+    def is_in_place(self):
+        """Whether its constraint is that of the variable."""
+        return self.constraint is not None and self.kernel.variable.constraint is self.constraint
 
     def pattern(self, pruned_before):
         """Which blocks of the weights live now: the mask of a model that was pruned before.

@@ -12,11 +12,13 @@ UNFINISHED = (
     "Pruning is not finished: training ended at step {}, and {}. Train on, with another `fit` that "
     "has this callback, or let the schedule end sooner."
 )
-RESTORED = (
-    "After training, a callback has restored weights that are not as sparse as was asked: {}. The "
-    "weights are left as they are. EarlyStopping(restore_best_weights=True) does this: the best "
-    "epoch was one before the pruning was finished. Use ksr.callbacks.EarlyStopping in its place, "
-    "which looks only at epochs of the final sparsity"
+CHANGED = (
+    "After the last step, something has changed the weights, which are not as sparse as was asked: "
+    "{}. They are left as they are. EarlyStopping(restore_best_weights=True) does this, where the "
+    "best epoch was one before the pruning was finished: use ksr.callbacks.EarlyStopping in its "
+    "place, which looks only at epochs of the final sparsity. So does another model that trains "
+    "the "
+    "same layer"
 )
 
 
@@ -29,7 +31,7 @@ class Warner:
 
     def __init__(self, group):
         self.group = group
-        self._held, self._emptied = set(), set()
+        self._held, self._emptied = set(), set()  # kernels, gates of kernels
 
     def held(self, lives, numbers, point):
         """Warns of the kernels with these numbers, which keep blocks at `point` only because a gate
@@ -73,13 +75,13 @@ class Warner:
         """
         texts = []
         for number, (mask, live) in enumerate(zip(self.group.masks, lives)):
-            empty = ~live.any(axis=(1, 2))
-            if mask.kernel.role != "recurrent_kernel" or number in self._emptied:
+            if mask.kernel.role != "recurrent_kernel":
                 continue
-            if empty.any():
-                self._emptied.add(number)
-                names = [name for name, none in zip(mask.kernel.gate_names, empty) if none]
-                texts.append(f"{mask.name}: {', '.join(names)} of {live.shape[0]} gates")
+            empty = {(number, int(gate)) for gate in (~live.any(axis=(1, 2))).nonzero()[0]}
+            if empty - self._emptied:
+                names = ", ".join(mask.kernel.gate_names[gate] for _, gate in sorted(empty))
+                texts.append(f"{mask.name}: {names} of {live.shape[0]} gates")
+            self._emptied |= empty
         if texts:
             warnings.warn(
                 "Gates have lost all blocks of their recurrent kernel and no longer see the state: "

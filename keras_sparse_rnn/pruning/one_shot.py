@@ -1,7 +1,13 @@
 """Pruning at once, without training."""
 
 from keras_sparse_rnn import criteria
-from keras_sparse_rnn.patterns import SCOPES, check_block_shape, check_choice, check_sparsity
+from keras_sparse_rnn.patterns import (
+    SCOPES,
+    check_block_shape,
+    check_choice,
+    check_flag,
+    check_sparsity,
+)
 from keras_sparse_rnn.pruning.groups import Options, find_groups
 from keras_sparse_rnn.schedules import Constant
 from keras_sparse_rnn.slots import optimizers_of
@@ -47,7 +53,7 @@ def prune(
         check_block_shape(block_shape),
         criteria.get(criterion),
         scope=check_choice(scope, (*SCOPES, None), "scope"),
-        keep_diagonal=keep_diagonal,
+        keep_diagonal=check_flag(keep_diagonal, "keep_diagonal"),
         minimum_density=check_sparsity(minimum_density, "minimum_density"),
     )
     (group,) = find_groups(model, Constant(check_sparsity(sparsity), 0), layers, options)

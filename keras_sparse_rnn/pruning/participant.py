@@ -10,6 +10,7 @@ from keras_sparse_rnn.checks import check_keras_model, is_tf_keras
 from keras_sparse_rnn.pruning.building import build
 from keras_sparse_rnn.pruning.steps import Steps
 from keras_sparse_rnn.pruning.train_function import TrainFunction
+from keras_sparse_rnn.pruning.training import Training
 from keras_sparse_rnn.selection import is_built
 
 
@@ -22,6 +23,7 @@ class State(enum.Enum):
     WAITING = "a training has begun, of a model that is built at its first batch"
     JOINED = "all is in place; before the first step, weights may still be restored from a backup"
     RUNNING = "steps are made"
+    AWAY = "another fit of the model came in between: this one has broken off, or goes around it"
 
 
 class Participant(keras.callbacks.Callback):
@@ -34,6 +36,7 @@ class Participant(keras.callbacks.Callback):
     its own:
 
         find()            what it works on in `self.model`; raises, and changes nothing
+        find_again()      the same, after a `fit` that came in between; `find` by default
         install(found)    puts in place what it has found
         begin_run(step)   before the first step of a run
         before_step(step)
@@ -74,25 +77,39 @@ class Participant(keras.callbacks.Callback):
         first batch. What does not fit raises before anything is changed.
         """
         check_keras_model(self.model)
-        training = TrainFunction.begin(self)
-        steps = Steps(self.model, self.optimizer, self.task)
-        self.training, self._steps = training, steps
-        if training.in_fit and not is_built(self.model):
-            self._state = State.WAITING
-            TrainFunction.join(self)
-        else:
-            self._join()
+        self.training = TrainFunction.begin(self)
+        try:
+            self._steps = Steps(
+                self.model, self.optimizer, self.task if self.counts_steps else None
+            )
+            if self.training.in_fit and not is_built(self.model):
+                self._state = State.WAITING
+                TrainFunction.join(self)
+            else:
+                self._join()
+        except BaseException:  # the `fit` ends here, and tells nobody
+            for one in TrainFunction.others(self):
+                one.leave()
+            raise
 
     def on_train_batch_begin(self, batch, logs=None):
+        self._come_back()
         self.begin()
 
     def on_train_batch_end(self, batch, logs=None):
         self.update()
 
+    def on_epoch_end(self, epoch, logs=None):
+        if self._state is State.RUNNING:
+            self._steps.check_epoch()
+
     def on_train_end(self, logs=None):
         """Takes everything off, and has `finish` called after the `on_train_end` of all
         callbacks.
         """
+        if self._state is State.AWAY:  # what came in between came after the last step
+            self._come_back()
+            self.begin()
         ran = self._state is State.RUNNING
         self.leave()
         if ran:
@@ -128,9 +145,23 @@ class Participant(keras.callbacks.Callback):
         if self._state is State.JOINED:  # a loop of one's own that has not called `begin`
             self.begin()
         if self._state is State.RUNNING:
-            if self.counts_steps:
-                self._steps.check()
+            self._steps.check([mask.kernel for _, mask in self.named_kernels()])
             self._or_leave(self.after_step)
+
+    def send_away(self):
+        """Takes everything off, since another `fit` of the model has begun. If this one goes around
+        it, Keras will call the hooks of this callback again, and everything is put back.
+        """
+        if self._state in (State.JOINED, State.RUNNING):
+            self.remove()
+        if self._state is not State.APART:
+            TrainFunction.leave(self)
+            self._state = State.AWAY
+
+    def _come_back(self):
+        if self._state is State.AWAY:
+            self.training = Training(self.model, self.training.params)
+            self._join(self.find_again)
 
     def leave(self):
         """Gives the model back what it had before.
@@ -141,17 +172,21 @@ class Participant(keras.callbacks.Callback):
         state, self._state = self._state, State.APART
         if state is State.APART:
             return
-        if state is not State.WAITING:
+        if state in (State.JOINED, State.RUNNING):
             self.remove()
         TrainFunction.leave(self)
         self.params = None
 
     def _implements_train_batch_hooks(self):
         """What tf_keras (Keras 2) asks its callbacks before a training, and Keras 3 does not."""
-        check_keras_model(self._model)
+        check_keras_model(self.model)
 
     def find(self):
         raise NotImplementedError
+
+    def find_again(self):
+        """What it goes on with when another `fit` came in between, inside its own."""
+        return self.find()
 
     def install(self, found):
         raise NotImplementedError
@@ -183,8 +218,8 @@ class Participant(keras.callbacks.Callback):
         """`(short name, KernelMask)` of all kernels that it holds under masks; none by default."""
         return []
 
-    def _join(self):
-        self.install(self.find())
+    def _join(self, find=None):
+        self.install(self.find() if find is None else find())
         self._state = State.JOINED
         if self.model.compiled:
             TrainFunction.join(self)
@@ -195,7 +230,3 @@ class Participant(keras.callbacks.Callback):
         except BaseException:
             self.leave()
             raise
-
-    @property
-    def _optimizers(self):
-        return self._steps.optimizers

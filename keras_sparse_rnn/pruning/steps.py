@@ -1,6 +1,10 @@
 """How many steps the optimizer of a model has made, and whether it is the one that makes them."""
 
-from keras_sparse_rnn.slots import optimizers_of, updates_made
+import warnings
+
+import keras
+
+from keras_sparse_rnn.slots import knows, optimizers_of, updates_made
 
 
 class Steps:
@@ -12,16 +16,17 @@ class Steps:
     Args:
         model: the model.
         optimizer: the one whose steps are counted; `None`: that of the model.
-        task: what the model is to do, for the error.
+        task: what the model is to do, for the error; `None`: steps do not matter, and there need be
+            no optimizer.
 
     Raises:
         ValueError: there is no optimizer.
     """
 
     def __init__(self, model, optimizer, task):
-        self.model, self.given = model, optimizer
-        self._before = None
-        if optimizer is None and getattr(model, "optimizer", None) is None:
+        self.model, self.given, self.matter = model, optimizer, task is not None
+        self._before, self._first_epoch, self._known = [], True, None
+        if self.matter and optimizer is None and getattr(model, "optimizer", None) is None:
             raise ValueError(
                 f"The model must be compiled before {task}: the schedule counts the steps of "
                 "`model.optimizer`."
@@ -35,35 +40,75 @@ class Steps:
     @property
     def optimizers(self):
         """All optimizers that are known to train the model: the counted one first."""
-        return [
-            self.counted,
-            *(one for _, one in optimizers_of(self.model) if one is not self.counted),
-        ]
+        others = [one for _, one in optimizers_of(self.model) if one is not self.counted]
+        return [one for one in (self.counted, *others) if one is not None]
 
     def count(self):
-        """How many steps the optimizer has made."""
-        return updates_made(self.counted)
+        """How many steps the optimizer has made; 0 without one."""
+        return 0 if self.counted is None else updates_made(self.counted)
 
     def start(self):
         """To be called before the first step."""
-        if self.given is None:
-            self._before = [
-                (name, one, updates_made(one)) for name, one in optimizers_of(self.model)
-            ]
+        self._first_epoch, self._known = self.matter, None
+        self._before = [(name, one, updates_made(one)) for name, one in optimizers_of(self.model)]
+        if self.given is not None:
+            self._before.append(("", self.given, updates_made(self.given)))
 
-    def check(self):
-        """Raises a `ValueError` if, in the first step, others have moved and the counted one has
-        not.
+    def check(self, kernels):
+        """To be called after each step, with the `Kernel`s that follow it.
+
+        Raises:
+            ValueError: the first step was made by other optimizers, and the counted one is Keras's
+                default, which nobody has chosen.
+
+        Warns:
+            UserWarning: the optimizer that was given does not train some of the kernels.
         """
-        before, self._before = self._before, None
-        if not before or len(before) < 2:
+        if self._known is None and self.matter:
+            self._known = True
+            if self.given is None and _is_default(self.counted):
+                self._complain("the first step")
+        if self._known and self.given is not None and self.given.built:
+            self._known = False
+            strange = [one.name for one in kernels if not knows(self.given, one.variable)]
+            if strange:
+                warnings.warn(
+                    "`optimizer` does not train all kernels that follow its steps, but they are "
+                    f"pruned, too: {', '.join(strange)}. Leave them out with `layers`, if they are "
+                    "not meant",
+                    stacklevel=2,
+                )
+
+    def check_epoch(self):
+        """To be called after each epoch.
+
+        Raises:
+            ValueError: the first one is over, and other optimizers have made steps in it, but the
+                counted one has made none.
+        """
+        if self._first_epoch:
+            self._first_epoch = False
+            self._complain("the first epoch")
+
+    def _complain(self, when):
+        """Raises if others have moved and the counted one has not."""
+        moved = [(name, one) for name, one, made in self._before if updates_made(one) > made]
+        if not moved or any(one is self.counted for _, one in moved):
             return
-        moved = [(name, one) for name, one, made in before if updates_made(one) > made]
-        if moved and all(one is not self.counted for _, one in moved):
-            told = ", ".join(f"model.{name} ({type(one).__name__})" for name, one in moved)
-            raise ValueError(
-                "`optimizer` must be the one that trains the model, for the schedule counts its "
-                f"steps: the first step was made by {told}, and model.optimizer "
-                f"({type(self.counted).__name__}) has made none. Pass "
-                f"optimizer=model.{moved[0][0]} to the callback. Received: optimizer=None"
-            )
+        told = ", ".join(f"model.{name} ({type(one).__name__})" for name, one in moved)
+        kind = type(self.counted).__name__
+        counted = (
+            f"model.optimizer ({kind})" if self.given is None else f"the {kind} that was given"
+        )
+        received = "None" if self.given is None else repr(self.given)
+        raise ValueError(
+            "`optimizer` must be the one that trains the model, for the schedule counts its "
+            f"steps: {when} was made by {told}, and {counted} has made none. Pass "
+            f"optimizer=model.{moved[0][0]} to the callback. Received: optimizer={received}"
+        )
+
+
+def _is_default(optimizer):
+    """Whether an optimizer may be that of a bare `compile()`."""
+    default = keras.optimizers.RMSprop(name=optimizer.name)
+    return type(optimizer) is type(default) and optimizer.get_config() == default.get_config()

@@ -38,7 +38,7 @@ class TrainFunction:
         if self.training.is_over():
             for one in list(self.participants):
                 if self.training.is_same(one.training):  # or it works for another model by now
-                    one.leave()
+                    one.send_away()
         if not self.participants:
             return self._without_participants()(iterator)
         try:
@@ -100,7 +100,7 @@ class TrainFunction:
         if current is not None and not current.training.is_same(training):
             for other in list(current.participants):
                 if current.training.is_same(other.training):  # or it works for another model by now
-                    other.leave()
+                    other.send_away()
         participant.leave()
         return training
 

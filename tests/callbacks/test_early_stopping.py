@@ -32,13 +32,13 @@ def test_that_of_keras_brings_back_dense_weights_and_the_script_goes_on_with_a_w
         fit(model, data, pruning, worse, stopping, epochs=3)
     asked = [mask.dead / mask.elements for _, mask in pruning.named_kernels()]
     assert [str(one.message) for one in caught] == [
-        "After training, a callback has restored weights that are not as sparse as was asked: "
-        f"rnn/gru_cell/kernel should have a sparsity of {asked[0]:.4f} and has 0.0000; "
+        "After the last step, something has changed the weights, which are not as sparse as was "
+        f"asked: rnn/gru_cell/kernel should have a sparsity of {asked[0]:.4f} and has 0.0000; "
         f"rnn/gru_cell/recurrent_kernel should have a sparsity of {asked[1]:.4f} and has 0.0000. "
-        "The "
-        "weights are left as they are. EarlyStopping(restore_best_weights=True) does this: the "
-        "best epoch was one before the pruning was finished. Use ksr.callbacks.EarlyStopping in "
-        "its place, which looks only at epochs of the final sparsity"
+        "They are left as they are. EarlyStopping(restore_best_weights=True) does this, where the "
+        "best epoch was one before the pruning was finished: use ksr.callbacks.EarlyStopping in "
+        "its place, which looks only at epochs of the final sparsity. So does another model that "
+        "trains the same layer"
     ]
     for there, best in zip(model.get_weights(), worse.weights[0]):
         np.testing.assert_array_equal(there, best)

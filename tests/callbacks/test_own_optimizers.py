@@ -76,6 +76,7 @@ def test_moving_averages_of_that_optimizer_are_masked(gan):
     assert (average.numpy() == 0).mean() == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.filterwarnings("ignore:`optimizer` does not train all kernels")
 def test_fisher_scores_look_at_the_optimizer_that_trains_a_kernel(gan):
     pruning = BlockPruning(Constant(0.5, 3), (2, 2), criterion="fisher", optimizer=gan.g_optimizer)
     fit(gan, pruning)
@@ -118,3 +119,71 @@ def test_an_optimizer_cannot_be_written_into_a_config(gan):
         "The `optimizer` of a BlockPruning cannot be written into a config. Make the callback "
         "anew instead."
     )
+
+
+class Held(GAN):
+    """Has its optimizers where they are not seen at once."""
+
+    def compile(self, d_optimizer, g_optimizer):
+        keras.Model.compile(self)
+        self.held = {"d": d_optimizer, "g": g_optimizer}
+
+    @property
+    def d_optimizer(self):
+        return self.held["d"]
+
+    @property
+    def g_optimizer(self):
+        return self.held["g"]
+
+
+def test_optimizers_in_a_dict_are_found_too():
+    model = Held()
+    model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01))
+    with pytest.raises(ValueError, match=r"was made by model\.held\['d'\] \(Adam\), model\.held"):
+        fit(model, BlockPruning(Constant(0.5, 2), (2, 2)))
+
+
+class Seldom(GAN):
+    """Trains its generator with the optimizer of `compile`, and not in every batch."""
+
+    def compile(self, d_optimizer, g_optimizer):
+        keras.Model.compile(self, optimizer=g_optimizer, run_eagerly=True)
+        self.d_optimizer, self.batches = d_optimizer, 0
+
+    def train_step(self, real):
+        self.batches += 1
+        part, optimizer = self.discriminator, self.d_optimizer
+        if self.batches % 3 == 0:
+            part, optimizer = self.generator, self.optimizer
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(self.discriminator(self.generator(real[:, :, :4])))
+        gradients = tape.gradient(loss, part.trainable_variables)
+        optimizer.apply(gradients, part.trainable_variables)
+        return {"loss": loss}
+
+
+def test_an_optimizer_may_begin_later_than_others():
+    model = Seldom()
+    model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01))
+    pruning = BlockPruning(Constant(0.5, 1), (2, 2), layers="g")
+    assert fit(model, pruning).history["sparsity"][-1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_one_that_has_made_no_step_in_an_epoch_is_told(gan):
+    strange = keras.optimizers.Adam(0.01)
+    with pytest.raises(ValueError) as error:
+        fit(gan, BlockPruning(Constant(0.5, 2), (2, 2), optimizer=strange))
+    assert (
+        "the first epoch was made by model.d_optimizer (Adam), model.g_optimizer (Adam), and "
+        in (str(error.value))
+    )
+    assert "the Adam that was given has made none" in str(error.value)
+
+
+def test_kernels_that_the_given_optimizer_does_not_train_are_named(gan):
+    with pytest.warns(UserWarning) as caught:
+        fit(gan, BlockPruning(Constant(0.5, 2), (2, 2), optimizer=gan.g_optimizer))
+    (told,) = [str(one.message) for one in caught]
+    assert told.startswith("`optimizer` does not train all kernels that follow its steps, but they")
+    assert "d/lstm_cell/kernel, " in told and "g/lstm_cell" not in told

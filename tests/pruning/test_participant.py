@@ -75,7 +75,7 @@ def test_a_training_that_breaks_off_before_its_first_step_is_not_finished(model)
         model.fit(X, Y, verbose=0, callbacks=[Raise(), notes])
     assert notes.state is State.JOINED
     model.fit(X, Y, verbose=0)
-    assert notes.state is State.APART and ("finish", State.APART) not in notes.seen
+    assert notes.state is State.AWAY and ("finish", State.APART) not in notes.seen
 
 
 @pytest.mark.parametrize(
