@@ -2,6 +2,8 @@
 `ai_edge_litert`.
 """
 
+import functools
+
 import numpy as np
 
 IDENTIFIER = b"TFL3"
@@ -91,10 +93,21 @@ def builtin_of(code):
     return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
+@functools.cache
+def builtin_names():
+    """The names of the built-in operators by their numbers."""
+    builtin = schema().BuiltinOperator
+    return {value: name for name, value in vars(builtin).items() if isinstance(value, int)}
+
+
+def ints(values):
+    """A vector of the schema as a list; empty if it is not there."""
+    return [] if values is None else [int(one) for one in values]
+
+
 def operator_names(model):
     """The names of the operators of a file, sorted, each once; a custom one as `CUSTOM:name`."""
-    builtin = schema().BuiltinOperator
-    names = {value: name for name, value in vars(builtin).items() if isinstance(value, int)}
+    builtin, names = schema().BuiltinOperator, builtin_names()
     used = {operator.opcodeIndex for graph in model.subgraphs for operator in graph.operators}
     found = set()
     for code in (model.operatorCodes[number] for number in used):

@@ -2,15 +2,20 @@
 
 The runtime believes what stands in a file: sparse weights whose indices lie outside the matrix, or
 whose buffer is too short, end the process. So every file carries its size and a checksum of its
-content, which tell damage; and the description of each sparse tensor is held against the one form
-that `sparsify` writes, which also tells a file that was made to look right."""
+content, which tell damage.
+
+A file that was made to look right can carry a right checksum. Of such a file this is checked, and
+no more: the description of each sparse tensor against the one form that `sparsify` writes, and its
+readers; that the tensors, buffers, operator codes and graphs that are named are there; and the
+options of the operators that we write (`wiring`). What else a stranger may have put into a file is
+left to the runtime: run files that you trust."""
 
 import hashlib
 import json
 
 import numpy as np
 
-from keras_sparse_rnn.export import flatbuffer
+from keras_sparse_rnn.export import flatbuffer, wiring
 from keras_sparse_rnn.export.sparse_storage import BLOCK
 
 BLANK = "0" * 64  # stands for the checksum while it is computed
@@ -58,7 +63,7 @@ def problem(content):
             return (
                 "which is damaged: its content does not have the checksum that it was written with"
             )
-        return _wrong_tensor(model)
+        return wiring.wrong_wiring(model) or _wrong_tensor(model)
     except (
         Exception
     ):  # whatever the reader trips over: offsets that point beyond the end, above all
@@ -93,10 +98,10 @@ def _wrong_tensor(model):
 def _wrong_sparsity(model, tensor):
     """What is wrong with a sparse tensor, or None: see `sparsify.sparsity_parameters`."""
     schema, sparsity = flatbuffer.schema(), tensor.sparsity
-    shape = _ints(tensor.shape)
+    shape = flatbuffer.ints(tensor.shape)
     if tensor.type != schema.TensorType.FLOAT32 or len(shape) != 2 or min(shape) < 1:
         return f"as a float32 matrix; its shape is {shape}"
-    order, blocks = _ints(sparsity.traversalOrder), _ints(sparsity.blockMap)
+    order, blocks = flatbuffer.ints(sparsity.traversalOrder), flatbuffer.ints(sparsity.blockMap)
     axes = sparsity.dimMetadata or []
     block = BLOCK if len(axes) == 3 else 1
     if (
@@ -137,8 +142,3 @@ def _wrong_sparsity(model, tensor):
     if not size or size != 4 * block * len(indices):
         return f"with {4 * block * len(indices)} bytes of weights; it has {size}"
     return None
-
-
-def _ints(values):
-    """A vector of the schema as a list; empty if it is not there."""
-    return [] if values is None else [int(one) for one in values]
