@@ -15,6 +15,7 @@ from keras_sparse_rnn.substitution.classes import (
 )
 from keras_sparse_rnn.substitution.copying import carry_assets, copy_from_config, copy_of_lambda
 from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
+from keras_sparse_rnn.substitution.outside import lacking
 from keras_sparse_rnn.substitution.references import (
     held,
     is_traced,
@@ -119,6 +120,14 @@ class Rebuilder:
         moved = {id(transfer.old) for transfer in pairs}
         return pairs + [Transfer(one, one) for one in model.variables if id(one) not in moved]
 
+    def pairs(self, model):
+        """`(layer, its copy)` for what has been copied of `model`, outer layers first."""
+        return [
+            (layer, self._copies[id(layer)])
+            for layer in walk(model)
+            if self._copies.get(id(layer), layer) is not layer
+        ]
+
     def _swaps(self, old, new):
         """What takes the place of which layer right below `new`, a copy of `old` or itself: a dict
         from `id(layer)` to the layer.
@@ -157,11 +166,7 @@ class Rebuilder:
 
     def _carried(self, model):
         """Carries over what the layers have learnt; returns the `Transfer`s."""
-        pairs = [
-            (layer, self._copies[id(layer)])
-            for layer in walk(model)
-            if self._copies.get(id(layer), layer) is not layer
-        ]
+        pairs = self.pairs(model)
         made = [transfer for old, new in pairs for transfer in self._transfers(old, new)]
         for transfer in made:
             value = transfer.old.numpy()
@@ -223,7 +228,8 @@ class Rebuilder:
             for layer in sublayers(old)
             if id(layer) in self._copies
         ]
-        olds = _own_variables(old, [layer for layer, _ in inner])
+        others = lacking(old, new).values() if is_rebuildable(old) else ()
+        olds = _own_variables(old, [*(layer for layer, _ in inner), *sum(others, [])])
         news = _own_variables(new, [layer for _, layer in inner])
         if [variable.shape for variable in olds] != [variable.shape for variable in news]:
             raise ValueError(

@@ -10,6 +10,7 @@ import numpy as np
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.layers.storage import PackedConstraint, has_padding
 from keras_sparse_rnn.substitution.classes import overridden
+from keras_sparse_rnn.substitution.twins import Transfer
 
 # Adafactor divides by the square root of about `epsilon_1 ** 2 / (mean squared gradient)` in the
 # padding of partial blocks: this does not underflow.
@@ -67,6 +68,13 @@ def _recompile_class(old, new, transfers):
         return
     optimizer = old.optimizer
     new.compile_from_config(old.get_compile_config())
+    # Layers outside of the graph, which both models have now.
+    moved, shared = (
+        {id(one) for one in each} for each in ([t.old for t in transfers], new.variables)
+    )
+    transfers = transfers + [
+        Transfer(one, one) for one in old.variables if id(one) in shared - moved
+    ]
     if type(new.optimizer) is type(optimizer):
         carry_optimizer_state(optimizer, new.optimizer, transfers)
 

@@ -12,6 +12,7 @@ from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.selection import is_built
 from keras_sparse_rnn.substitution.classes import is_rebuildable
 from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
+from keras_sparse_rnn.substitution.outside import idle, warn_of_lacking
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
 from keras_sparse_rnn.substitution.recompiling import is_a, recompile
 from keras_sparse_rnn.substitution.references import traced_methods
@@ -70,6 +71,8 @@ def substitute(
     entries of `get_config`. Where they cannot, a `UserWarning` names the methods that are lost, and
     a `ValueError` those on which predictions depend. A class with its own `compile` is compiled if
     it has its own `get_compile_config` and `compile_from_config`; else compile it as before.
+    Layers in attributes that are not in the graph, such as a teacher that its `compile` has stored,
+    are not copied: a `UserWarning` names them.
 
     Layers of your own are copied from their configs. One that has none, and holds neither variables
     nor layers (Keras's CTC example has one, for a loss), is shared by both models.
@@ -223,11 +226,15 @@ def to_dense(model, *, in_place=False):
 
 
 def _with(replacements, model, in_place):
+    rebuilder = Rebuilder(replacements)
     if in_place:
-        new, transfers = model, Rebuilder(replacements).convert(model)
+        new, transfers = model, rebuilder.convert(model)
     else:
-        new, transfers = Rebuilder(replacements).rebuild(model)
+        new, transfers = rebuilder.rebuild(model)
     recompile(model, new, transfers)
+    for old, copy in rebuilder.pairs(model):
+        if is_rebuildable(old):
+            warn_of_lacking(old, copy, stacklevel=3)
     return new
 
 
@@ -262,13 +269,14 @@ def _check_model(model, function, in_place):
 
 def _unreachable(model, layers):
     """The recurrent layers of `model` that cannot be replaced: of another class, not built, or
-    where they cannot be reached.
+    where they cannot be reached. What a model only holds, and does not predict with, is left out.
     """
+    held_only = {id(one) for layer in layers if is_rebuildable(layer) for one in idle(layer)}
     reachable = {id(layer) for layer in layers if has_twin(layer) and layer.built}
     return [
         layer
         for layer in private_keras.inner_layers(model)
-        if isinstance(layer, keras.layers.RNN) and id(layer) not in reachable
+        if isinstance(layer, keras.layers.RNN) and id(layer) not in reachable | held_only
     ]
 
 
