@@ -105,7 +105,9 @@ def there_and_back(model, x):
 
 
 def in_place(model, x):
-    """The same for a subclassed model, which is no copy and is saved with its Keras layers."""
+    """The same for a subclassed model, which is no copy and is saved with its Keras layers:
+    `substitute` warns that its class makes those, and no others, when a file is loaded.
+    """
     expected = predictions(model, x)
     ksr.substitute(model, in_place=True)
     sparse = predictions(model, x)

@@ -112,6 +112,7 @@ PROMISES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:substitute. a Keras file of .* cannot be loaded:UserWarning")
 @pytest.mark.parametrize("make, promise", PROMISES.values(), ids=PROMISES)
 def test_the_report_promises_what_substitute_does(make, promise):
     model = make()

@@ -173,6 +173,8 @@ def run(code, names):
     assert done == {number for number, line in enumerate(lines, 1) if "print(" in line}
 
 
+# The guide says that `substitute` warns there.
+@pytest.mark.filterwarnings("ignore:substitute. a Keras file of .* cannot be loaded:UserWarning")
 @pytest.mark.parametrize("title", CHECKS)
 def test_the_code_of_a_section_does_what_the_guide_says(title, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ from keras_sparse_rnn.substitution.outside import idle, warn_of_lacking
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
 from keras_sparse_rnn.substitution.recompiling import is_a, recompile
 from keras_sparse_rnn.substitution.references import traced_methods
+from keras_sparse_rnn.substitution.saving import not_loadable
 from keras_sparse_rnn.substitution.twins import block_sparse_twin, keras_twin, why_slow
 
 
@@ -64,7 +65,7 @@ def substitute(
     yourself (`tf.function`) goes on with the old layers: make it anew. An optimizer in an attribute
     does not know the new weights. To save such a model, or one that has a layer of your own with
     recurrent layers in it, as a Keras file, `to_dense` it first: its class makes Keras layers when
-    it is loaded.
+    it is loaded, and the file would not load. A `UserWarning` says so.
 
     Sequential and functional models of your own class keep it if the constructor takes the layers,
     or the inputs and outputs, as Keras's does, other arguments by the names of attributes or of
@@ -77,9 +78,12 @@ def substitute(
     Layers of your own are copied from their configs. One that has none, and holds neither variables
     nor layers (Keras's CTC example has one, for a loss), is shared by both models.
 
-    Two optimisers see packed kernels with other eyes. Adafactor gets an `epsilon_1` of at least
+    Some optimisers see packed kernels with other eyes. Adafactor gets an `epsilon_1` of at least
     1e-15 where blocks are partial, or their padding would make it divide 0 by 0; its factors start
     afresh. Muon trains matrices only, and packed kernels by its AdamW: a `UserWarning` says so.
+    Lamb's trust ratio and clipping by norm (`clipnorm`, `global_clipnorm`) go by norms over whole
+    weights, in which the dead blocks of a Keras layer count; packed kernels have none, so steps
+    differ.
 
     What gains nothing is left as it is and named in a `UserWarning`: with `storage="packed"` a
     layer without a zero block, and with `kernel="auto"` one whose activation or dtype the native
@@ -196,6 +200,13 @@ def substitute(
             "Muon trains matrices only, so it trains packed kernels by its AdamW, from fresh "
             "moments. "
             'Kernels of `storage="masked"` stay matrices'
+        )
+    if replacements and (classes := not_loadable(new)):
+        back = "to_dense(model, in_place=True)" if in_place else "to_dense(model)"
+        _warn(
+            f"a Keras file of {new.name!r} cannot be loaded again: the layers that "
+            f"{', '.join(classes)} makes then are Keras's. `{back}` before `save`, or save the "
+            "weights only (`save_weights`; `ModelCheckpoint` with `save_weights_only=True`)"
         )
     return new
 

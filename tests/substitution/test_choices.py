@@ -116,7 +116,10 @@ def test_what_cannot_be_substituted_is_left_and_named():
         sparse = substitute(model, (4, 4))
     assert [str(one.message) for one in warned] == [
         "substitute: only keras.layers.LSTM, GRU and SimpleRNN, or RNN around one of their cells, "
-        "can be substituted: 'cells' (RNN), 'conv' (ConvLSTM1D), 'own' (Own) left as it is."
+        "can be substituted: 'cells' (RNN), 'conv' (ConvLSTM1D), 'own' (Own) left as it is.",
+        f"substitute: a Keras file of {model.name!r} cannot be loaded again: the layers that "
+        "Encoder makes then are Keras's. `to_dense(model)` before `save`, or save the weights only "
+        "(`save_weights`; `ModelCheckpoint` with `save_weights_only=True`).",
     ]
     assert type(sparse.get_layer("custom").inner) is BlockSparseLSTM
     assert type(sparse.get_layer("plain")) is BlockSparseLSTM
@@ -252,6 +255,7 @@ def test_refuses_models(function, make, message):
     assert str(error.value) == message
 
 
+@pytest.mark.filterwarnings("ignore:substitute. a Keras file of .* cannot be loaded:UserWarning")
 @pytest.mark.parametrize("function", [substitute, to_dense])
 def test_a_subclassed_model_is_refused_with_the_call_that_converts_it(function):
     model = Subclassed()

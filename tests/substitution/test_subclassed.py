@@ -13,6 +13,10 @@ import keras_sparse_rnn as ksr
 from keras_sparse_rnn.layers import BlockSparseGRU, BlockSparseLSTM
 from keras_sparse_rnn.substitution import substitute, to_dense
 
+# What a test of its own is about.
+NOT_LOADABLE = "ignore:substitute. a Keras file of .* cannot be loaded again:UserWarning"
+pytestmark = pytest.mark.filterwarnings(NOT_LOADABLE)
+
 
 class Reader(keras.Model):
     """Has layers in attributes, lists, dicts, tuples and other layers."""
@@ -274,3 +278,62 @@ def test_a_model_that_is_never_called_itself_is_converted_by_the_layers_that_are
     assert ksr.substitute(gan, (4, 4), in_place=True) is gan
     assert type(gan.generator.layers[0]) is ksr.layers.BlockSparseLSTM
     np.testing.assert_allclose(gan.generator(x), expected, atol=1e-6)
+
+
+@keras.saving.register_keras_serializable("tests_of_saving")
+class Inside(layers.Layer):
+    """Writes the layer that it holds into its config, so that it comes back as it is."""
+
+    def __init__(self, inner, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x):
+        return self.inner(x)
+
+    def get_config(self):
+        inner = keras.saving.serialize_keras_object(self.inner)
+        return {**super().get_config(), "inner": inner}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "inner": keras.saving.deserialize_keras_object(config["inner"])})
+
+
+def with_layer(layer):
+    x = keras.Input((5, 9))
+    return prune(keras.Model(x, layer(layers.Dense(9)(x)), name="mine"))
+
+
+NO_FILE = (
+    "substitute: a Keras file of {!r} cannot be loaded again: the layers that {} makes then "
+    "are Keras's. `{}` before `save`, or save the weights only (`save_weights`; "
+    "`ModelCheckpoint` with `save_weights_only=True`)."
+)
+
+
+@pytest.mark.parametrize(
+    "make, in_place, words",
+    [
+        (reader, True, ("reader", "Block, Reader", "to_dense(model, in_place=True)")),
+        (lambda: with_layer(Block(8)), False, ("mine", "Block", "to_dense(model)")),
+    ],
+    ids=["model", "layer"],
+)
+def test_a_model_that_no_keras_file_brings_back_is_told_so_once(make, in_place, words):
+    with pytest.warns(UserWarning) as warned:
+        substitute(make(), (4, 4), in_place=in_place)
+    assert [str(one.message) for one in warned] == [NO_FILE.format(*words)]
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_layer_that_writes_its_layers_into_its_config_comes_back_from_a_file(tmp_path):
+    sparse = substitute(with_layer(Inside(layers.LSTM(8, return_sequences=True))), (4, 4))
+    sparse.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.layers[-1].inner) is BlockSparseLSTM
+    assert largest_difference(loaded(x_of()), sparse(x_of())) == 0.0
