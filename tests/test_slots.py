@@ -94,7 +94,7 @@ def test_a_private_name_that_keras_has_no_more_is_told_and_not_taken_for_nothing
 def test_updates_are_those_of_the_optimizer_that_moves_the_weights():
     inner = keras.optimizers.Adam(0.01)
     outer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0)
-    outer.build([keras.Variable(np.ones(2, "float32"))])
+    variable = keras.Variable(np.ones(2, "float32"))
     for gradient in ([1.0, 2.0], [np.inf, 1.0], [1.0, 2.0]):
-        outer.apply([tf.constant(gradient)])
+        outer.apply([tf.constant(gradient)], [variable])
     assert slots.updates_made(outer) == slots.updates_made(inner) == 2  # one was skipped
