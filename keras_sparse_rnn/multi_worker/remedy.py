@@ -51,8 +51,15 @@ def enable():
         tuple of the names of what is replaced: empty if nothing has to be.
 
     Raises:
-        RuntimeError: Keras's code has changed, so that it cannot be told whether it fails.
+        RuntimeError: Keras is older than 3.10, or its code has changed, so that it cannot be told
+            whether it fails.
     """
+    if not hasattr(keras.Variable, "synchronization"):
+        raise RuntimeError(
+            "Training on several workers needs Keras 3.10 or later: before, every batch adds up "
+            "the totals of all workers' losses and metrics anew, and logs wrong means. Received: "
+            f"Keras {keras.__version__}"
+        )
     trainer = _trainer()
     nests, scalars = _reduces_nests(trainer), _averages_scalars_over_axis_0(trainer)
     if nests:
@@ -166,14 +173,8 @@ def _reduces_nests(trainer):
     build = trainer.TensorFlowTrainer._maybe_symbolic_build
     batches = iter([(_PerReplica(), _PerReplica())])
 
-    def call():
-        try:
-            build(_Model(), iterator=[(0, 1, batches)])
-        except ValueError:  # Keras 3.8 and older: without the last step
-            build(_Model(), iterator=[(0, batches)])
-
     return not hasattr(build, "of_keras") and _asks(
-        call,
+        lambda: build(_Model(), iterator=[(0, 1, batches)]),
         lambda value, axis: isinstance(value, tuple),
         "TensorFlowTrainer._maybe_symbolic_build",
     )

@@ -10,6 +10,10 @@ import sys
 import keras
 import pytest
 
+several_workers = pytest.mark.skipif(
+    not hasattr(keras.Variable, "synchronization"),
+    reason=f"Keras {keras.__version__} has wrong metrics under several workers",
+)
 SCRIPT = pathlib.Path(__file__).with_name("training_worker.py")
 
 
@@ -28,17 +32,12 @@ def free_ports(count):
 def start(folder, *cases, script=SCRIPT, workers=2, timeout=300):
     """Runs `script FOLDER CASE...` in all workers, and waits until all have ended.
 
-    Skips the test where Keras makes no layer with a seed, as all recurrent ones are, under several
-    workers: in 3.7 the seed is to be the mean of all, which TensorFlow has for floats only.
-
     Returns:
         the exit codes, and what each has written to its standard error.
 
     Raises:
         AssertionError: they have not ended after `timeout` seconds, and were killed.
     """
-    if workers > 1 and keras.random.SeedGenerator(0).state.aggregation == "mean":
-        pytest.skip(f"Keras {keras.__version__} makes no recurrent layer under several workers")
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     processes = []
     for worker in range(workers):

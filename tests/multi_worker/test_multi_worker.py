@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import training_worker
-from starting import results, start
+from starting import results, several_workers, start
 
 # Keras itself calls NumPy in this way when it saves a model.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    several_workers,
+]
 
 CASES = (
     "keras_alone",

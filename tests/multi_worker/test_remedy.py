@@ -4,8 +4,11 @@ import keras
 import pytest
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
+from starting import several_workers
 
 from keras_sparse_rnn import multi_worker
+
+pytestmark = several_workers
 
 BOTH = ("TensorFlowTrainer._maybe_symbolic_build", "reduce_per_replica")
 
@@ -32,6 +35,18 @@ def test_both_functions_are_replaced_once():
     replaced = trainer.reduce_per_replica
     assert multi_worker.enable() == BOTH
     assert trainer.reduce_per_replica is replaced
+
+
+def test_a_keras_whose_metrics_are_wrong_under_several_workers_is_refused(monkeypatch):
+    owner = next(one for one in keras.Variable.__mro__ if "synchronization" in vars(one))
+    monkeypatch.delattr(owner, "synchronization")
+    with pytest.raises(RuntimeError) as error:
+        multi_worker.enable()
+    assert str(error.value) == (
+        "Training on several workers needs Keras 3.10 or later: before, every batch adds up the "
+        "totals of all workers' losses and metrics anew, and logs wrong means. Received: Keras "
+        f"{keras.__version__}"
+    )
 
 
 def test_importing_the_package_replaces_nothing():

@@ -6,7 +6,9 @@ import re
 import keras
 import numpy as np
 import pytest
-from starting import results, start
+from starting import results, several_workers, start
+
+pytestmark = several_workers
 
 GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "scaling.md"
 SMALLER = {
