@@ -8,6 +8,8 @@ imported, made or called."""
 import keras
 
 REGISTER = "keras.saving.register_keras_serializable"
+# What a class, or Keras, raises for a config with other keys or of another form.
+WRONG_CONFIG = (TypeError, KeyError, AttributeError, IndexError)
 
 
 def deserialize(config, kind, name):
@@ -20,18 +22,43 @@ def deserialize(config, kind, name):
         name: what the value is called in the error.
 
     Raises:
-        ValueError: the config names no class that is registered, or one of another kind. Nothing
-            has been made then.
+        ValueError: the config names no class that is registered, or one of another kind (nothing
+            has been made then); or the class cannot be made from what stands in it.
     """
     registered = _registered_name(config)
     found = find_registered(registered)
-    if not isinstance(found, type) or not issubclass(found, kind):
+    if not isinstance(found, type) or not issubclass(found, kind) or is_special(config):
         raise ValueError(
             f"`{name}` in a config must be a {kind.__name__} of keras_sparse_rnn, or one of your "
             f"own that is registered with {REGISTER}. Received: "
-            + (f"{config!r}" if registered is None else f"registered_name={registered!r}")
+            + (
+                f"{config!r}"
+                if registered is None or is_special(config)
+                else f"registered_name={registered!r}"
+            )
         )
-    return keras.saving.deserialize_keras_object(config)
+    try:
+        made = keras.saving.deserialize_keras_object(config)
+    except WRONG_CONFIG as error:
+        raise ValueError(
+            f"`{name}` in a config must have what {found.__name__}.get_config writes. Received: "
+            f"{config!r}, of which no {found.__name__} can be made"
+        ) from error
+    if not isinstance(made, kind):
+        raise ValueError(
+            f"`{name}` in a config must stand for a {kind.__name__}. Received: {config!r}, of "
+            f"which a {type(made).__name__} was made"
+        )
+    return made
+
+
+def is_special(config):
+    """Whether Keras takes a config for something else than an object of the class that is
+    registered under its `registered_name`: it looks at the `class_name` first, and imports the
+    module of a `__typespec__`.
+    """
+    name = config.get("class_name")
+    return not isinstance(name, str) or name.startswith("__")
 
 
 def find_registered(name):

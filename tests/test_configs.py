@@ -226,6 +226,26 @@ def beyond_three(distance):
     return distance - distance.min()
 
 
+@keras.saving.register_keras_serializable(package="tests_of_configs")
+class Called:
+    """An inhibitor that is an object."""
+
+    def __call__(self, distance):
+        return distance
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def test_an_inhibitor_may_be_an_object_of_a_registered_class():
+    moduli = Moduli(ksr.manifolds.Torus(), inhibitor=Called())
+    assert type(Moduli.from_config(moduli.get_config()).inhibitor) is Called
+
+
 @pytest.mark.parametrize(
     "written, function",
     [
@@ -250,6 +270,22 @@ def test_an_inhibitor_in_a_config_is_a_function_that_is_known(written, function)
         {**FUNCTION, "module": "os", "config": "system"},
         {**FUNCTION, "module": "builtins", "config": "deserialize"},
         {**FUNCTION, "module": "builtins", "config": ["relu"]},
+        {**FUNCTION, "module": "builtins", "config": "__loader__"},
+        {**FUNCTION, "module": "builtins", "config": "__builtins__"},
+        {**FUNCTION, "config": "tests_of_configs>Mine"},
+        {
+            **FUNCTION,
+            "class_name": "Mine",
+            "registered_name": "keras_sparse_rnn>Torus",
+            "config": {},
+        },
+        {
+            "class_name": "Called",
+            "registered_name": "tests_of_configs>Called",
+            "config": {"wrong": 1},
+            "module": None,
+        },
+        {"class_name": "__typespec__", "registered_name": "tests_of_configs>Called", "config": {}},
         {"class_name": "Dense", "config": {"units": 3}, "module": "keras.layers"},
     ],
     ids=lambda written: str(written["config"]),
@@ -280,3 +316,53 @@ def test_what_is_registered_and_no_tfmot_schedule_is_refused(name):
 def test_regrowth_of_a_callback_is_loaded():
     config = {"schedule": HALF, "regrowth": keras.saving.serialize_keras_object(Regrowth(0.2))}
     assert BlockPruning.from_config(config).regrowth.fraction == 0.2
+
+
+@pytest.mark.parametrize("name", [{"class_name": "X"}, ["PolynomialDecay"], 3, None])
+def test_a_type_of_a_tfmot_schedule_that_is_no_name_is_refused(name):
+    with pytest.raises(ValueError) as error:
+        TfmotSchedule.from_config({"type": name, "config": {}})
+    assert str(error.value) == UNKNOWN_SCHEDULE.replace("'system'", repr(name))
+
+
+def test_a_class_name_that_has_a_meaning_of_its_own_to_keras_imports_no_module(evil):
+    written = ours("Constant", {}, class_name="__typespec__", module="evil", spec_name="X")
+    written.update(shape=None, dtype="float32", registered_name="keras_sparse_rnn>Constant")
+    with pytest.raises(ValueError) as error:
+        BlockPruning.from_config({"schedule": written})
+    assert str(error.value) == (
+        "`schedule` in a config must be a Schedule of keras_sparse_rnn, or one of your own that is "
+        f"registered with keras.saving.register_keras_serializable. Received: {written!r}"
+    )
+    assert not evil.exists()
+
+
+@pytest.mark.parametrize("name", ["Geometric", "Fisher", "LAMP"])
+@pytest.mark.parametrize("config", [{"wrong": 1}, []])
+def test_a_config_with_other_keys_is_refused_in_words(name, config):
+    written = ours(name, config)
+    with pytest.raises(ValueError) as error:
+        ksr.criteria.LAMP.from_config({"criterion": written})
+    assert str(error.value) == (
+        f"`criterion` in a config must have what {name}.get_config writes. Received: {written!r}, "
+        f"of which no {name} can be made"
+    )
+
+
+@keras.saving.register_keras_serializable(package="tests_of_configs")
+class Changing(ksr.schedules.Schedule):
+    """Gives something else than a schedule."""
+
+    @classmethod
+    def from_config(cls, config):
+        return ksr.manifolds.Torus()
+
+
+def test_what_comes_out_of_a_config_must_be_of_the_kind_too():
+    written = ours("Changing", {}, registered_name="tests_of_configs>Changing")
+    with pytest.raises(ValueError) as error:
+        BlockPruning.from_config({"schedule": written})
+    assert str(error.value) == (
+        f"`schedule` in a config must stand for a Schedule. Received: {written!r}, of which a "
+        "Torus was made"
+    )

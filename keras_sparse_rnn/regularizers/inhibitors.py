@@ -4,12 +4,14 @@
 They are those of Mackey et al. 2024 (arXiv 2406.06290), of distances `d` in the units of
 `keras_sparse_rnn.manifolds`."""
 
+import contextlib
+import inspect
 import math
 
 import keras
 import tensorflow as tf
 
-from keras_sparse_rnn.configs import REGISTER, find_registered
+from keras_sparse_rnn.configs import REGISTER, WRONG_CONFIG, find_registered, is_special
 
 _PEAK_PLACE = (
     math.log(20) / 3.8
@@ -49,7 +51,11 @@ INHIBITORS = {
     function.__name__: function for function in (diffusion, gauss, difference_of_gaussians, ripple)
 }
 ACTIVATIONS = [
-    name for name in vars(keras.activations) if name not in ("get", "serialize", "deserialize")
+    name
+    for name, value in vars(keras.activations).items()
+    if inspect.isfunction(value)
+    and not name.startswith("_")
+    and name not in ("get", "serialize", "deserialize")
 ]
 
 
@@ -79,11 +85,12 @@ def deserialize_inhibitor(config):
         return keras.saving.deserialize_keras_object(config)
     if config.get("class_name") != "function":
         found = find_registered(config.get("registered_name"))
-        if isinstance(found, type):
-            return keras.saving.deserialize_keras_object(config)
+        if isinstance(found, type) and _calls(found) and not is_special(config):
+            with contextlib.suppress(*WRONG_CONFIG):
+                return keras.saving.deserialize_keras_object(config)
     else:
         found = find_registered(config.get("config"))
-        if found is not None:
+        if callable(found) and not isinstance(found, type):
             return found
         # Keras writes its own functions as if they were Python's.
         if config.get("module") == "builtins" and config.get("config") in ACTIVATIONS:
@@ -93,3 +100,8 @@ def deserialize_inhibitor(config):
         f"keras.activations, or one of your own that is registered with {REGISTER}. Received: "
         f"{config!r}"
     )
+
+
+def _calls(kind):
+    """Whether the objects of a class can be called."""
+    return any("__call__" in vars(one) for one in kind.__mro__)

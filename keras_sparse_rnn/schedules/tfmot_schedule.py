@@ -83,7 +83,7 @@ def _kind_of(name):
     found = find_registered(name)
     if _is_tfmot_class(found):
         return found
-    if name not in LIBRARY:
+    if not isinstance(name, str) or name not in LIBRARY:
         raise ValueError(
             f"`type` of a TfmotSchedule must be {' or '.join(map(repr, LIBRARY))}, or the name "
             f"under which a PruningSchedule of your own is registered with {REGISTER}. Received: "
