@@ -80,6 +80,13 @@ def check_path(path):
         text = os.path.abspath(os.fsdecode(path))
     except TypeError:
         raise ValueError(f"`path` must be the path of a file. Received: path={path!r}") from None
+    suffix = os.path.splitext(text)[1]
+    if suffix.lower() in (".keras", ".h5", ".hdf5"):
+        raise ValueError(
+            f"`path` must not end in {suffix!r}, by which Keras knows its own files: what is "
+            "written is a LiteRT file, which wants another ending, .tflite above all; "
+            f"`model.save` writes a Keras file. Received: path={path!r}"
+        )
     try:
         os.lstat(text)
     except (FileNotFoundError, NotADirectoryError):

@@ -53,7 +53,8 @@ def export_litert(
 
     Args:
         model: a built Keras model with an LSTM, GRU, SimpleRNN or RNN somewhere.
-        path: the file to write. It is written whole or not at all.
+        path: the file to write, `.tflite` above all, and no `.keras` or `.h5`. It is written whole
+            or not at all.
         runtime: `"builtin"`, the stock interpreter.
         weights: `"float32"`.
         batch_size: an integer, `"dynamic"`, or None: as the model has it, and 1 where it leaves it

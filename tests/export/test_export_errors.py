@@ -94,6 +94,17 @@ def test_an_open_axis_that_is_neither_batch_nor_steps(tmp_path):
     )
 
 
+@pytest.mark.parametrize("name, suffix", [("m.keras", ".keras"), ("m.H5", ".H5")])
+def test_a_path_by_which_keras_knows_its_own_files_is_refused(model, tmp_path, name, suffix):
+    path = str(tmp_path / name)
+    assert message(model, path) == (
+        f"`path` must not end in {suffix!r}, by which Keras knows its own files: what is written "
+        "is a LiteRT file, which wants another ending, .tflite above all; `model.save` writes a "
+        f"Keras file. Received: path={path!r}"
+    )
+    assert not os.listdir(tmp_path)
+
+
 def test_paths_that_cannot_be_written(model, tmp_path, monkeypatch):
     monkeypatch.setattr(
         conversion, "convert", lambda *_: pytest.fail("converted before the path was checked")
