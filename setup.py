@@ -10,6 +10,7 @@ For development, `python setup.py build_ext --inplace` puts the library into the
 import os
 import pathlib
 import platform
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -37,6 +38,8 @@ HEADERS = sorted(
     for folder in ("core", "tensorflow")
     for path in NATIVE.joinpath(folder).glob("*.[hi]*")
 )
+# Read before anything is compiled: its code says by what hash a source tree knows a library.
+SOURCES_HASH = runpy.run_path(str(NATIVE.parent / "ops" / "stamp.py"))["hash_of_sources"](NATIVE)
 FLAGS = [
     "-std=c++17",
     "-O3",
@@ -46,6 +49,7 @@ FLAGS = [
     "-ffp-contract=fast",
     "-Wno-psabi",
     "-DNDEBUG",
+    f'-DKSR_SOURCES="{SOURCES_HASH}"',
 ]
 # Each instruction set's kernels are compiled with its flags, whatever machine this is: which of
 # them run is decided when they run.

@@ -2,16 +2,17 @@
 
 In a source tree Python takes the code that lies there, also where the package is installed; but
 `pip install .` builds the library into the installed package. That one is as good, if it is of the
-same version."""
+same version and was built from the same C++ sources."""
 
 import importlib.metadata
 import pathlib
 
+from keras_sparse_rnn.ops import stamp
 from keras_sparse_rnn.version import NAME, version
 
 
 def library(path):
-    """The library of the installed package of the same version, or None.
+    """The library of the installed package of the same version and sources, or None.
 
     Args:
         path: where it would be beside the Python code: no other place is looked for unless this is
@@ -21,7 +22,8 @@ def library(path):
     if root is None:
         return None
     found = [one for of, one in _installed(path) if of == version(root)]
-    return found[0] if found else None
+    sources = stamp.hash_of_sources(_native(root)) if found else None
+    return next((one for one in found if stamp.hash_in(one) == sources), None)
 
 
 def why_missing(path):
@@ -32,13 +34,21 @@ def why_missing(path):
             "it was not built, for want of a C++17 compiler. Install one (for example `apt install "
             "g++`) and run `pip install --force-reinstall --no-deps` on keras_sparse_rnn again"
         )
-    others = ", ".join(dict.fromkeys(of for of, _ in _installed(path)))
+    others = list(dict.fromkeys(of for of, _ in _installed(path)))
+    if version(root) in others:
+        return (
+            f"Python has taken keras_sparse_rnn from the source tree {root}, where it was not "
+            "built, and the library of the installed package, of the same version, was built from "
+            "other C++ sources. Run `python setup.py build_ext --inplace` there, or install the "
+            "package from it again, with a C++17 compiler"
+        )
     return (
         f"Python has taken keras_sparse_rnn from the source tree {root}, where it was not built. "
         "Run `python setup.py build_ext --inplace` or `pip install -e .` there, with a C++17 "
         "compiler, or start Python in another folder to take an installed package"
         + (
-            f" (version {others} is installed, and the source tree is version {version(root)})"
+            f" (version {', '.join(others)} is installed, and the source tree is version "
+            f"{version(root)})"
             if others
             else ""
         )
@@ -49,6 +59,11 @@ def source_tree(path):
     """The source tree that has the Python code beside which `path` is, or None."""
     root = pathlib.Path(path).absolute().parents[2]
     return root if (root / "setup.py").is_file() and (root / "setup.cfg").is_file() else None
+
+
+def _native(root):
+    """The folder of the C++ sources of a source tree."""
+    return root / NAME / "native"
 
 
 def _installed(path):

@@ -116,7 +116,7 @@ def tree(tmp_path_factory):
     package = NATIVE.parent
     for name in ("setup.py", "setup.cfg"):
         shutil.copy(package.parent / name, folder)
-    ignore = shutil.ignore_patterns("native", "*.so", "__pycache__")
+    ignore = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(package, folder / "keras_sparse_rnn", ignore=ignore)
     return folder
 
@@ -177,6 +177,17 @@ def test_a_source_tree_takes_the_library_of_the_installed_package(tree, tmp_path
     version = config["metadata"]["version"]
     install(tmp_path / "same", version)
     installed = tmp_path / "same" / "keras_sparse_rnn" / "ops" / "_native.so"
+    assert in_tree(tree, tmp_path / "same") == ("None", str(installed))
+    source = tree / "keras_sparse_rnn" / "native" / "core" / "cpu.cc"
+    text = source.read_text()
+    source.write_text(text + "// another one\n")
+    assert in_tree(tree, tmp_path / "same")[0] == (
+        f"Python has taken keras_sparse_rnn from the source tree {tree}, where it was not built, "
+        "and the library of the installed package, of the same version, was built from other C++ "
+        "sources. Run `python setup.py build_ext --inplace` there, or install the package from it "
+        "again, with a C++17 compiler"
+    )
+    source.write_text(text)
     assert in_tree(tree, tmp_path / "same") == ("None", str(installed))
     install(tmp_path / "other", "0.0.7")
     assert in_tree(tree, tmp_path / "other")[0].endswith(

@@ -9,3 +9,8 @@ KSR_EXPORT int keras_sparse_rnn_num_threads() { return ksr::num_threads(); }
 KSR_EXPORT void keras_sparse_rnn_set_num_threads(int threads) { ksr::set_num_threads(threads); }
 KSR_EXPORT const char* keras_sparse_rnn_cpu() { return ksr::kernels().name; }
 KSR_EXPORT int keras_sparse_rnn_choose_cpu(const char* name) { return ksr::choose_cpu(name); }
+
+// The hash of the sources that this was built from, after a mark by which it is found in the file: see ops/stamp.py.
+#ifdef KSR_SOURCES
+KSR_EXPORT const char* keras_sparse_rnn_sources() { return "keras_sparse_rnn sources " KSR_SOURCES; }
+#endif
