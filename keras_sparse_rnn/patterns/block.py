@@ -111,30 +111,59 @@ def keep_largest(scores, elements, sparsity, *, live=None, protected=None, famil
     sparsity, shape = check_sparsity(sparsity), np.shape(scores)
     live = np.ones(shape, bool) if live is None else live
     protected = np.zeros(shape, bool) if protected is None else protected
-    families = np.zeros(shape, int) if families is None else families
-    scores, elements, live, protected, families = map(
-        np.ravel, (scores, elements, live, protected, families)
-    )
-    order = np.argsort(scores, kind="stable")
-    order = order[(live & ~protected)[order]]
-    last = order[::-1][np.unique(families[order][::-1], return_index=True)[1]]
-    last = last[~np.isin(families[last], families[live & protected])]
-    order = order[~np.isin(order, last)]
+    scores, elements, live, protected = map(np.ravel, (scores, elements, live, protected))
+    free = np.flatnonzero(live & ~protected)
+    last = largest_of_each(scores, free, families, live & protected)
+    free = free[~np.isin(free, last)] if last.size else free
     goal, tolerance = missing(live, elements, sparsity)
-    dropped = order[goal - (np.cumsum(elements[order]) - elements[order]) > tolerance]
-    if goal - elements[order].sum() - elements[last].sum() > tolerance:
+    if goal - elements[free].sum() - elements[last].sum() > tolerance:
         raise ValueError(
             "`keep_diagonal` and `minimum_density` protect more than the sparsity allows: "
             f"{np.count_nonzero(protected & live)} of {live.size} blocks are kept. Received: "
             f"sparsity={sparsity}"
         )
     live = live.copy()
-    live[dropped] = False
+    live[_lowest(scores, elements, free, goal, tolerance)] = False
     return live.reshape(shape)
+
+
+def largest_of_each(scores, free, families, kept):
+    """The block of the largest score among those numbered `free`, of equal ones the last, of each
+    family that has none in `kept`, bool. `families` None: they are one family.
+    """
+    if families is None:
+        groups = [] if kept.any() or not free.size else [free]
+    else:
+        own, kept = np.ravel(families)[free], np.ravel(families)[kept]
+        names = np.setdiff1d(np.flatnonzero(np.bincount(own)) if own.size else own, kept)
+        groups = [free[own == name] for name in names]
+    largest = [one[np.flatnonzero(scores[one] == scores[one].max())[-1]] for one in groups]
+    return np.array(largest, int)
+
+
+def _lowest(scores, elements, free, goal, tolerance):
+    """The blocks of the lowest scores among those numbered `free`, of equal ones the first, as many
+    as it takes for no more than `tolerance` of `goal` weights to be lacking.
+    """
+    size = elements[free[0]] if free.size else 0
+    if not (elements[free] == size).all():
+        order = free[np.argsort(scores[free], kind="stable")]
+        return order[goal - (np.cumsum(elements[order]) - elements[order]) > tolerance]
+    # Blocks of one size need not be sorted, which takes longer than all else of a mask of single
+    # weights.
+    count = np.count_nonzero(goal - size * np.arange(free.size) > tolerance)
+    if not count:
+        return free[:0]
+    own = scores[free]
+    bound = np.partition(own, count - 1)[count - 1]
+    below = free[own < bound]
+    return np.concatenate([below, free[own == bound][: count - below.size]])
 
 
 def missing(live, elements, sparsity):
     """How many weights are still to be dropped for `sparsity`, and half a block, up to which it
     counts as reached.
     """
-    return sparsity * elements.sum() - elements[~live].sum(), elements.max() / 2
+    largest, dead = elements.max(), np.count_nonzero(~live)
+    dropped = largest * dead if elements.min() == largest else elements[~live].sum()
+    return sparsity * elements.sum() - dropped, largest / 2

@@ -136,6 +136,13 @@ class BlockGrid:
         cut[self.checked_blocks(blocks, name)] = values
         return self.join(cut.reshape(self.shape + self.block_shape))
 
+    def weights_in(self, blocks):
+        """How many weights lie in the `blocks`, bool `[gates, columns, rows]`."""
+        height, width = self.block_shape
+        if self.inputs % height == 0 and self.units % width == 0:
+            return np.count_nonzero(blocks) * height * width
+        return int(self.elements[blocks].sum())
+
     def sparsity(self, live):
         """The fraction of the kernel's weights that lie in dead blocks."""
         return 1.0 - float(

@@ -1,7 +1,7 @@
 """A participant that holds kernels under masks."""
 
 from keras_sparse_rnn.multi_worker.workers import check_same, from_chief
-from keras_sparse_rnn.pruning.masks import known_constraints
+from keras_sparse_rnn.pruning.masks import has_weights_outside, known_constraints
 from keras_sparse_rnn.pruning.participant import Participant
 from keras_sparse_rnn.selection import short_names
 
@@ -54,7 +54,8 @@ class MaskHolder(Participant):
         if self._unwatched_since is not None and step > self._unwatched_since:
             self._unwatched_since = None
             self.was_bypassed |= any(
-                mask.kernel.numpy()[~mask.grid.expand(mask.live)].any() for mask in self._held
+                has_weights_outside(mask.grid.expand(mask.live), mask.kernel.numpy())
+                for mask in self._held
             )
 
     def traced(self):

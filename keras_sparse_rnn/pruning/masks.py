@@ -98,7 +98,7 @@ class KernelMask:
     @live.setter
     def live(self, live):
         self._live = live
-        self.dead = int(self.grid.elements[~live].sum())  # once a mask, not once a step
+        self.dead = self.grid.weights_in(~live)  # once a mask, not once a step
 
     def check_free(self, participant, training):
         """Raises a `ValueError` if another callback of the same `fit` has masked the kernel."""
@@ -191,9 +191,13 @@ class KernelMask:
         if self.constraint is not None:
             self.constraint.mask.assign(keep)
         for variable in [self.kernel.variable, *self._averages()]:
-            weights = to_numpy(variable)
-            if weights[~keep].any():
+            if has_weights_outside(keep, weights := to_numpy(variable)):
                 variable.assign(np.where(keep, weights, np.zeros((), weights.dtype)))
+
+
+def has_weights_outside(keep, weights):
+    """Whether a weight is not zero where the mask `keep` is False. NaN counts as not zero."""
+    return bool(((weights != 0) & ~keep).any())
 
 
 def known_constraints(model, masks):

@@ -54,7 +54,11 @@ class Parts:
         return self.gather([mask.grid.elements for mask in self.masks], places)
 
     def families(self, places):
-        """The number of the kernel of each block of a part, which must not lose its last block."""
+        """The number of the kernel of each block of a part, which must not lose its last block;
+        None if there is one kernel.
+        """
+        if len({number for number, _ in places}) == 1:
+            return None
         numbers = [np.full(mask.grid.shape, number) for number, mask in enumerate(self.masks)]
         return self.gather(numbers, places)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_sparse_rnn.patterns.block import largest_of_each
 from keras_sparse_rnn.pruning.group import PruningGroup
 
 NEWBORN = 1e-6  # of the root mean square of the kernel's weights
@@ -104,7 +105,7 @@ def _without_lowest(scores, elements, live, share, protected, families):
     """
     order = np.argsort(scores, kind="stable")
     order = order[live[order]]
-    best = order[::-1][np.unique(families[order][::-1], return_index=True)[1]]
+    best = largest_of_each(scores, np.flatnonzero(live), families, np.zeros(live.shape, bool))
     order = order[~protected[order] & ~np.isin(order, best)]
     kept = live.copy()
     kept[order[np.cumsum(elements[order]) <= share * elements[live].sum() + elements.max() / 2]] = (
