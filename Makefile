@@ -9,12 +9,13 @@
 # make sanitize: the same with AddressSanitizer and UBSan, and with ThreadSanitizer; some three minutes on two cores
 # make sanitize-ops: the random tests of the TensorFlow ops, with AddressSanitizer in our library, in TensorFlow's process; some three minutes
 # make test-aarch64: the same for aarch64, cross-compiled and run under qemu; some two minutes
+# make libksr: the C library of prepared cells, build/libksr/libksr.a and ksr.h, see docs/c_library.md
 # These build under build/ and take CMake; the sanitizers come with g++ and clang++.
 
 PYTHON ?= python3
 SOURCES := $(shell find keras_sparse_rnn -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
-.PHONY: demo announcement test test-versions test-oldest test-native sanitize sanitize-address \
+.PHONY: demo announcement test test-versions test-oldest libksr test-native sanitize sanitize-address \
 	sanitize-ops test-aarch64 clean
 
 demo: announcement .venv/installed
@@ -52,6 +53,12 @@ define native
 @echo "$@: every test that this machine can run has passed, in build/$(1)"
 endef
 
+libksr:
+	@command -v cmake >/dev/null || { echo "make $@ needs CMake 3.16 or later, for example: apt install cmake"; exit 1; }
+	@mkdir -p build
+	@cmake -S keras_sparse_rnn/native/core/prepared -B build/libksr > build/libksr.log 2>&1 && cmake --build build/libksr --parallel $(JOBS) >> build/libksr.log 2>&1 || { cat build/libksr.log; exit 1; }
+	@echo "$@: build/libksr/libksr.a and build/libksr/ksr.h"
+
 test-native:
 	$(call native,native)
 
@@ -73,7 +80,7 @@ sanitize-ops: .venv/installed
 test-aarch64:
 	@for tool in $(AARCH64); do command -v $$tool >/dev/null || { \
 	echo "make test-aarch64 needs $$tool, for example: apt install g++-aarch64-linux-gnu qemu-user-static"; exit 1; }; done
-	$(call native,aarch64,-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+	$(call native,aarch64,-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
 	-DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64-static -DPROBLEMS=30)
 
 .venv/made:

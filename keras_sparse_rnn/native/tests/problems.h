@@ -123,14 +123,14 @@ reference::Inputs inputs_of(const Case& one) {
   return {doubles(one.x), doubles(one.h0), doubles(one.c0), doubles(one.kernel.values), doubles(one.recurrent.values), doubles(one.biases)};
 }
 
-void compare_outputs(const Case& one) {
+inline void compare_outputs(const Case& one) {
   const reference::Outputs wanted = reference::run(one.problem, inputs_of(one));
   compare(one.outputs, wanted.outputs, "outputs");
   compare(one.h, wanted.h, "h");
   compare(one.c, wanted.c, "c");
 }
 
-void check_against_reference(Case& one, bool keep) {
+inline void check_against_reference(Case& one, bool keep) {
   one.run(keep);
   compare_outputs(one);
   reference::Inputs in = inputs_of(one);
@@ -166,7 +166,7 @@ void check_against_reference(Case& one, bool keep) {
 }
 
 // The product of random rows with a kernel and its gradients.
-void check_product(const Kernel& kernel, int64_t n) {
+inline void check_product(const Kernel& kernel, int64_t n) {
   const int inputs = kernel.packed.inputs, outputs = kernel.packed.gates * kernel.packed.units;
   const Floats x = random_floats(n * inputs), dy = random_floats(n * outputs);
   Floats y(n * outputs, std::nanf("")), dx(n * inputs, std::nanf("")), d_values(kernel.values.size(), std::nanf(""));

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "../core/cpu.h"
+#include "../core/ksr.h"
 
 constexpr int kSkipped = 77;  // SKIP_RETURN_CODE in CMakeLists.txt
 
@@ -14,6 +15,22 @@ inline bool cpu_is_missing() {
   const char* name = std::getenv("KERAS_SPARSE_RNN_CPU");
   if (ksr::choose_cpu(name)) return false;
   std::printf("skipped: %s is not on this machine\n", name);
+  return true;
+}
+
+// The same for the instruction sets of prepared cells.
+inline bool processor_is_missing() {
+  const float bias = 0.0f;
+  ksr_description d = {};
+  d.version = KSR_VERSION;
+  d.cell = KSR_DENSE;
+  d.kernel = {KSR_FLOAT32, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr};
+  d.bias = &bias;
+  d.processor = std::getenv("KERAS_SPARSE_RNN_CPU");
+  size_t size;
+  ksr_error error;
+  if (ksr_cell_size(&d, &size, &error) != KSR_NO_PROCESSOR) return false;
+  std::printf("skipped: %s\n", error.text);
   return true;
 }
 

@@ -1,0 +1,33 @@
+// The cells: one line each, from which checking, packing and stepping are driven.
+#ifndef KERAS_SPARSE_RNN_CORE_PREPARED_CELLS_H_
+#define KERAS_SPARSE_RNN_CORE_PREPARED_CELLS_H_
+
+#include "image.h"
+
+namespace ksr {
+namespace prepared {
+
+struct CellRule {
+  const char* name;
+  int gates;
+  int states;                        // 0: Dense, 1: h, 2: h and c
+  int slots;                         // sums of a unit
+  int recurrent_gates;               // those that are multiplied with h; the others with r * h
+  int recurrent_slots[kMostSlots];   // the slot of each gate's recurrent part; the input's part of gate g goes to slot g
+  int bias_rows;
+  bool bounded;                      // whether h stays between -1 and 1
+};
+
+constexpr CellRule kCells[kKinds] = {
+    {"LSTM", 4, 2, 4, 4, {0, 1, 2, 3}, 1, true},
+    {"GRU", 3, 1, 4, 3, {0, 1, 3}, 2, true},
+    {"GRU with reset_after=False", 3, 1, 3, 2, {0, 1, 2}, 1, true},
+    {"SimpleRNN with tanh", 1, 1, 1, 1, {0}, 1, true},
+    {"SimpleRNN with relu", 1, 1, 1, 1, {0}, 1, false},
+    {"Dense", 1, 0, 1, 0, {}, 1, false},
+};
+
+}  // namespace prepared
+}  // namespace ksr
+
+#endif  // KERAS_SPARSE_RNN_CORE_PREPARED_CELLS_H_

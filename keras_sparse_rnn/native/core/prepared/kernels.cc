@@ -1,0 +1,84 @@
+// The part that is compiled once for each line of instruction_sets.inc, with its flags and its name as KSR_NAME. Nothing but its table leaves this file.
+#if defined(__AVX2__)
+// GCC 12 takes what its own header leaves undefined on purpose for a mistake.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#elif defined(KSR_NEON)
+#include <arm_neon.h>
+#endif
+
+#include "image.h"
+
+namespace ksr {
+typedef uint16_t Bfloat16;  // the upper half of a float32
+constexpr int kLanes = 16;
+
+namespace prepared {
+namespace KSR_NAME {
+namespace {
+#include "../vector.inc"
+//
+#include "../weights.inc"
+//
+#include "lanes.inc"
+//
+#include "dot.inc"
+#include "multiply.inc"
+#include "functions.inc"
+#include "elements.inc"
+}  // namespace
+
+#define KSR_STRING(x) #x
+#define KSR_QUOTED(x) KSR_STRING(x)
+extern const Kernels kKernels;
+const Kernels kKernels = {
+    KSR_QUOTED(KSR_NAME),
+    kVector,
+    kByteZero,
+    {
+#define KSR_TILE(height, width) multiply<height, width, float>,
+        {
+#include "tiles.inc"
+        },
+#undef KSR_TILE
+#define KSR_TILE(height, width) multiply<height, width, Bfloat16>,
+        {
+#include "tiles.inc"
+        },
+#undef KSR_TILE
+#define KSR_TILE(height, width) multiply<height, width, int8_t>,
+        {
+#include "tiles.inc"
+        },
+#undef KSR_TILE
+#define KSR_TILE(height, width) multiply_integers<height, width>,
+        {
+#include "tiles.inc"
+        },
+#undef KSR_TILE
+    },
+    quantize,
+    {reset<Exact>, reset<Fast>},
+    {{lstm<Exact>, lstm<Fast>},
+     {gru<Exact, true>, gru<Fast, true>},
+     {gru<Exact, false>, gru<Fast, false>},
+     {simple_rnn<Exact, false>, simple_rnn<Fast, false>},
+     {simple_rnn<Exact, true>, simple_rnn<Fast, true>},
+     {nullptr, nullptr}},
+    {{linear, linear},
+     {relu, relu},
+     {each<Exact, Tanh>, each<Fast, Tanh>},
+     {each<Exact, Sigmoid>, each<Fast, Sigmoid>},
+     {hard_sigmoid, hard_sigmoid},
+     {each<Exact, Silu>, each<Fast, Silu>},
+     {softmax, softmax}},
+};
+
+}  // namespace KSR_NAME
+}  // namespace prepared
+}  // namespace ksr

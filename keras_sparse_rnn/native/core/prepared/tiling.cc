@@ -1,0 +1,108 @@
+#include "tiling.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "check.h"
+
+namespace ksr {
+namespace prepared {
+namespace {
+
+constexpr int kNarrowest = 4;     // width of a tile
+constexpr int kTileBytes = 16;    // what a tile costs beyond its weights: its number, and the time to read it
+
+float weight(const ksr_matrix& m, int64_t i) {
+  if (m.type == KSR_FLOAT32) return static_cast<const float*>(m.values)[i];
+  if (m.type == KSR_INT8) return static_cast<const int8_t*>(m.values)[i];
+  const uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(m.values)[i]) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+Arithmetic Part::arithmetic() const {
+  if (integers) return kIntegers;
+  return matrix->type == KSR_FLOAT32 ? kFloatWeights : matrix->type == KSR_BFLOAT16 ? kBfloatWeights : kByteWeights;
+}
+
+int Part::weight_bytes() const { return arithmetic() == kFloatWeights ? 4 : arithmetic() == kBfloatWeights ? 2 : 1; }
+
+Tiling::Tiling(const Part& part)
+    : part_(part),
+      first_(part.matrix->gates * block_columns(*part.matrix) + 1),
+      marks_(part.matrix->inputs),
+      counts_(gates() * columns_of(kNarrowest)),
+      order_(gates() * columns_of(kNarrowest)) {}
+
+template <typename Visit>
+void Tiling::for_blocks(int64_t gate, int64_t column, int width, Visit visit) const {
+  const ksr_matrix& m = *part_.matrix;
+  const int64_t last = std::min(column * width + width, m.units) - 1;
+  for (int64_t c = column * width / m.block_columns; c <= last / m.block_columns; ++c) {
+    const int64_t place = gate * block_columns(m) + c;
+    for (int64_t b = first_[place]; b < first_[place + 1]; ++b) visit(b, m.blocks[b] % block_rows(m), c);
+  }
+}
+
+int64_t Tiling::mark(int64_t gate, int64_t column, TileShape shape) const {
+  const ksr_matrix& m = *part_.matrix;
+  const int64_t rows = (m.inputs + shape.height - 1) / shape.height;
+  std::memset(marks_.get(), 0, rows * sizeof(int32_t));
+  for_blocks(gate, column, shape.width, [&](int64_t, int64_t row, int64_t) {
+    const int64_t last = std::min((row + 1) * m.block_rows, m.inputs) - 1;
+    for (int64_t t = row * m.block_rows / shape.height; t <= last / shape.height; ++t) marks_[t] = 1;
+  });
+  int64_t count = 0;
+  for (int64_t t = 0; t < rows; ++t) count += marks_[t];
+  return count;
+}
+
+ksr_status Tiling::plan(ksr_error* error) {
+  if (!first_.get() || !marks_.get() || !counts_.get() || !order_.get()) return fail(error, KSR_NO_MEMORY, "%s", ksr_status_text(KSR_NO_MEMORY));
+  const ksr_matrix& m = *part_.matrix;
+  for (int64_t b = 0; b < m.live; ++b) ++first_[m.blocks[b] / block_rows(m) + 1];
+  for (int64_t c = 0; c < m.gates * block_columns(m); ++c) first_[c + 1] += first_[c];
+  const auto count_all = [&](TileShape shape) {
+    int64_t sum = 0;
+    for (int64_t c = 0; c < gates() * columns_of(shape.width); ++c)
+      sum += counts_[c] = mark(part_.gate_begin + c / columns_of(shape.width), c % columns_of(shape.width), shape);
+    return sum;
+  };
+  int64_t best = INT64_MAX;
+  for (int i = 0; i < kTiles; ++i) {
+    const TileShape shape = kTileShapes[i];
+    const int64_t cost = count_all(shape) * (shape.height * shape.width * part_.weight_bytes() + kTileBytes);
+    if (cost < best) best = cost, tile_ = i;
+  }
+  count_all(kTileShapes[tile_]);
+  for (int64_t i = 0; i < columns(); ++i) order_[i] = i;
+  std::sort(order_.get(), order_.get() + columns(),
+            [this](int64_t a, int64_t b) { return counts_[a] != counts_[b] ? counts_[a] > counts_[b] : a < b; });
+  return KSR_OK;
+}
+
+void Tiling::read(int64_t i, int32_t* rows, float* weights) const {
+  const ksr_matrix& m = *part_.matrix;
+  const TileShape shape = kTileShapes[tile_];
+  const int64_t count = mark(gate(i), number(i), shape), begin = number(i) * shape.width;
+  for (int64_t t = 0, place = 0; place < count; ++t) {
+    if (!marks_[t]) continue;
+    rows[place] = static_cast<int32_t>(t);
+    marks_[t] = static_cast<int32_t>(place++);
+  }
+  std::memset(weights, 0, count * shape.height * shape.width * sizeof(float));
+  for_blocks(gate(i), number(i), shape.width, [&](int64_t block, int64_t row, int64_t column) {
+    const int64_t top = row * m.block_rows, left = column * m.block_columns;
+    const int64_t from = std::max(left, begin), to = std::min({left + m.block_columns, begin + shape.width, m.units});
+    for (int64_t in = top; in < std::min(top + m.block_rows, m.inputs); ++in) {
+      float* out = weights + (int64_t{marks_[in / shape.height]} * shape.height + in % shape.height) * shape.width;
+      for (int64_t unit = from; unit < to; ++unit) out[unit - begin] = weight(m, (block * m.block_rows + in - top) * m.block_columns + unit - left);
+    }
+  });
+}
+
+}  // namespace prepared
+}  // namespace ksr

@@ -1,0 +1,23 @@
+# cmake -DNM=nm -DLIBRARY=libksr.a -P libksr_symbols.cmake: the library shows nothing but what ksr.h declares, and asks for nothing that allocates
+# where it steps, locks, throws, or belongs to C++'s own library.
+execute_process(COMMAND ${NM} -g ${LIBRARY} OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "${NM} cannot read ${LIBRARY}")
+endif()
+file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../core/ksr.h declarations REGEX "^KSR_API")
+string(REGEX MATCHALL "[ \n][A-Z] [A-Za-z_0-9]+" symbols "${symbols}")
+set(allowed calloc free getauxval getenv memcpy memmove memset snprintf strcmp vsnprintf _GLOBAL_OFFSET_TABLE_ __cpu_features2 __cpu_indicator_init
+    __cpu_model lrint __stack_chk_fail)
+foreach(symbol ${symbols})
+  string(REGEX REPLACE "^.([A-Z]) (.*)$" "\\1;\\2" parts "${symbol}")
+  list(GET parts 0 kind)
+  list(GET parts 1 name)
+  if(kind STREQUAL "U")
+    list(FIND allowed ${name} place)
+    if(place LESS 0)
+      message(SEND_ERROR "libksr.a asks for ${name}")
+    endif()
+  elseif(NOT "${declarations}" MATCHES "[ *]${name}\\(")
+    message(SEND_ERROR "libksr.a shows ${name}, which ksr.h does not declare")
+  endif()
+endforeach()
