@@ -39,16 +39,17 @@ static void check(ksr_status status, const ksr_error* error) {
   exit(1);
 }
 
-// A kernel with random weights in random blocks. int8 values keep the bound of ksr.h.
+// A kernel with random weights in so many of the blocks, at random. int8 values keep the bound of
+// ksr.h.
 static ksr_matrix random_matrix(int type, int64_t inputs, int64_t units, int64_t gates,
                                 int64_t rows, int64_t columns, double density) {
   const int64_t row_count = (inputs + rows - 1) / rows;
   const int64_t column_count = (units + columns - 1) / columns;
   const int64_t count = gates * column_count * row_count;
   int32_t* blocks = malloc(count * sizeof *blocks);
-  int64_t live = 0;
+  int64_t live = 0, wanted = (int64_t)(density * (double)count + 0.5);
   for (int64_t i = 0; i < count; ++i)
-    if (uniform() < density) blocks[live++] = (int32_t)i;
+    if (uniform() * (double)(count - i) < (double)(wanted - live)) blocks[live++] = (int32_t)i;
   const int64_t values = live * rows * columns, outputs = gates * column_count * columns;
   void* data = malloc(values * 4 + 4);
   float* scales = malloc(outputs * sizeof *scales);
@@ -66,7 +67,7 @@ static ksr_matrix random_matrix(int type, int64_t inputs, int64_t units, int64_t
 }
 
 int main(int count, char** arguments) {
-  static const char* const kCells[] = {"lstm", "gru",           "gru_reset_before",
+  static const char* const kCells[] = {"lstm", "gru",      "gru_reset_before",
                                        "rnn",  "rnn_relu", "dense"};
   static const int64_t kGates[] = {4, 3, 3, 1, 1, 1};
   static const char* const kTypes[] = {"float32", "bfloat16", "int8"};

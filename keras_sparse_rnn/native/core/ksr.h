@@ -40,23 +40,23 @@ extern "C" {
 
 typedef enum ksr_status {
   KSR_OK = 0,
-  KSR_NULL,          /* a pointer is null that must not be */
-  KSR_BAD_VERSION,   /* the description is of another version of this interface */
-  KSR_BAD_CHOICE,    /* a cell, activation or type of weights that does not exist, or not together */
-  KSR_BAD_SIZE,      /* a size is below one, too large, or does not fit another */
-  KSR_BAD_BLOCKS,    /* block numbers are out of range or out of order */
-  KSR_BAD_VALUE,     /* a weight, scale, bias or range is no finite number, or out of its bounds */
-  KSR_BAD_MEMORY,    /* memory is too small or not aligned */
-  KSR_BAD_STATE,     /* no state, or one of another cell */
-  KSR_BAD_CELL,      /* no prepared cell */
-  KSR_NO_PROCESSOR,  /* the processor lacks the instruction set that was asked for */
-  KSR_NO_MEMORY      /* malloc failed while preparing */
+  KSR_NULL,         /* a pointer is null that must not be */
+  KSR_BAD_VERSION,  /* the description is of another version of this interface */
+  KSR_BAD_CHOICE,   /* a cell, activation or type of weights that does not exist, or not together */
+  KSR_BAD_SIZE,     /* a size is below one, too large, or does not fit another */
+  KSR_BAD_BLOCKS,   /* block numbers are out of range or out of order */
+  KSR_BAD_VALUE,    /* a weight, scale, bias or range is no finite number, or out of its bounds */
+  KSR_BAD_MEMORY,   /* memory is too small or not aligned */
+  KSR_BAD_STATE,    /* no state, or one of another cell */
+  KSR_BAD_CELL,     /* no prepared cell */
+  KSR_NO_PROCESSOR, /* the processor lacks the instruction set that was asked for */
+  KSR_NO_MEMORY     /* malloc failed while preparing */
 } ksr_status;
 
 typedef enum ksr_cell_kind {
-  KSR_LSTM,              /* gates i, f, c, o, as Keras has them */
-  KSR_GRU,               /* gates z, r, h; Keras' default: reset_after=True, two rows of bias */
-  KSR_GRU_RESET_BEFORE,  /* reset_after=False */
+  KSR_LSTM,             /* gates i, f, c, o, as Keras has them */
+  KSR_GRU,              /* gates z, r, h; Keras' default: reset_after=True, two rows of bias */
+  KSR_GRU_RESET_BEFORE, /* reset_after=False */
   KSR_SIMPLE_RNN_TANH,
   KSR_SIMPLE_RNN_RELU,
   KSR_DENSE
@@ -68,7 +68,7 @@ typedef enum ksr_activation {
   KSR_RELU,
   KSR_TANH,
   KSR_SIGMOID,
-  KSR_HARD_SIGMOID,  /* Keras 3: min(max(x / 6 + 1/2, 0), 1) */
+  KSR_HARD_SIGMOID, /* Keras 3: min(max(x / 6 + 1/2, 0), 1) */
   KSR_SILU,
   KSR_SOFTMAX
 } ksr_activation;

@@ -1,4 +1,5 @@
-/* ksr.h is C11, and libksr.a needs nothing of C++ to link: an echo of one number through a Dense cell. */
+/* ksr.h is C11, and libksr.a needs nothing of C++ to link: an echo of one number through a Dense
+ * cell. */
 #include <ksr.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,7 +8,8 @@
 int main(void) {
   const float weight = 0.5f, x = 3.0f, bias = 0.25f;
   const int32_t block = 0;
-  ksr_description description = {.version = KSR_VERSION, .cell = KSR_DENSE, .activation = KSR_TANH, .bias = &bias};
+  ksr_description description = {
+      .version = KSR_VERSION, .cell = KSR_DENSE, .activation = KSR_TANH, .bias = &bias};
   description.kernel = (ksr_matrix){KSR_FLOAT32, 1, 1, 1, 1, 1, 1, &weight, &block, NULL};
   ksr_error error;
   size_t size = 0;

@@ -19,7 +19,8 @@ struct Freed {
 };
 using Memory = std::unique_ptr<void, Freed>;
 inline Memory aligned(size_t size) {
-  Memory memory(std::aligned_alloc(KSR_ALIGNMENT, (size + KSR_ALIGNMENT - 1) / KSR_ALIGNMENT * KSR_ALIGNMENT));
+  Memory memory(std::aligned_alloc(KSR_ALIGNMENT,
+                                   (size + KSR_ALIGNMENT - 1) / KSR_ALIGNMENT * KSR_ALIGNMENT));
   std::memset(memory.get(), 0xA5, size);
   return memory;
 }
@@ -31,13 +32,15 @@ inline void expect_status(ksr_status got, ksr_status wanted, const ksr_error* er
 // A prepared cell and one stream of it.
 class Stream {
  public:
-  explicit Stream(const ksr_description& description, const float* h = nullptr, const float* c = nullptr) {
+  explicit Stream(const ksr_description& description, const float* h = nullptr,
+                  const float* c = nullptr) {
     ksr_error error = {};
     size_t size = 0;
     expect_status(ksr_cell_size(&description, &size, &error), KSR_OK, &error);
     if (!size) std::exit(1);
     cell_memory_ = aligned(size);
-    expect_status(ksr_cell_prepare(&description, cell_memory_.get(), size, &cell_, &error), KSR_OK, &error);
+    expect_status(ksr_cell_prepare(&description, cell_memory_.get(), size, &cell_, &error), KSR_OK,
+                  &error);
     expect_status(ksr_cell_describe(cell_, &facts_), KSR_OK);
     expect(static_cast<size_t>(facts_.size) == size, "size of the cell", facts_.size, size);
     state_memory_ = aligned(ksr_state_size(cell_));
@@ -45,7 +48,8 @@ class Stream {
   }
 
   void start(const float* h = nullptr, const float* c = nullptr) {
-    expect_status(ksr_state_init(cell_, state_memory_.get(), ksr_state_size(cell_), h, c, &state_), KSR_OK);
+    expect_status(ksr_state_init(cell_, state_memory_.get(), ksr_state_size(cell_), h, c, &state_),
+                  KSR_OK);
   }
 
   Floats run(const Floats& x) {
@@ -57,7 +61,9 @@ class Stream {
 
   Floats read(bool c) const {
     Floats values(facts_.units, std::nanf(""));
-    expect_status(ksr_state_read(cell_, state_, c ? nullptr : values.data(), c ? values.data() : nullptr), KSR_OK);
+    expect_status(
+        ksr_state_read(cell_, state_, c ? nullptr : values.data(), c ? values.data() : nullptr),
+        KSR_OK);
     return values;
   }
 
@@ -72,7 +78,8 @@ class Stream {
   ksr_cell_facts facts_;
 };
 
-// Weights of any type of a kernel that make_kernel made, whose floats become what the type holds of them.
+// Weights of any type of a kernel that make_kernel made, whose floats become what the type holds of
+// them.
 struct Stored {
   std::vector<uint16_t> halves;
   std::vector<int8_t> bytes;
@@ -82,7 +89,16 @@ struct Stored {
 
 inline void store_weights(int32_t type, Kernel* kernel, Stored* stored) {
   const ksr::Packed& p = kernel->packed;
-  stored->matrix = {type, p.inputs, p.units, p.gates, p.height, p.width, p.live, kernel->values.data(), kernel->blocks.data(), nullptr};
+  stored->matrix = {type,
+                    p.inputs,
+                    p.units,
+                    p.gates,
+                    p.height,
+                    p.width,
+                    p.live,
+                    kernel->values.data(),
+                    kernel->blocks.data(),
+                    nullptr};
   if (type == KSR_BFLOAT16) {
     for (float& v : kernel->values) {
       uint32_t bits;
@@ -94,9 +110,11 @@ inline void store_weights(int32_t type, Kernel* kernel, Stored* stored) {
     stored->matrix.values = stored->halves.data();
   }
   if (type == KSR_INT8) {
-    for (int64_t i = 0; i < int64_t{p.gates} * p.columns() * p.width; ++i) stored->scales.push_back(static_cast<float>(pick(1, 9)) / 2048.0f);
+    for (int64_t i = 0; i < int64_t{p.gates} * p.columns() * p.width; ++i)
+      stored->scales.push_back(static_cast<float>(pick(1, 9)) / 2048.0f);
     for (size_t i = 0; i < kernel->values.size(); ++i) {
-      const int64_t column = kernel->blocks[i / (p.height * p.width)] / p.rows() * p.width + static_cast<int64_t>(i) % p.width;
+      const int64_t column = kernel->blocks[i / (p.height * p.width)] / p.rows() * p.width +
+                             static_cast<int64_t>(i) % p.width;
       const bool padding = kernel->values[i] == 0.0f;
       stored->bytes.push_back(static_cast<int8_t>(padding ? 0 : pick(-64, 64)));
       kernel->values[i] = stored->bytes.back() * stored->scales[column];
@@ -108,9 +126,11 @@ inline void store_weights(int32_t type, Kernel* kernel, Stored* stored) {
 
 // A recurrent cell's description, and the problem that the reference solves.
 struct Described {
-  Described(ksr::Cell cell, int64_t steps, int inputs, int units, const int* shape, const int* recurrent_shape, double density, bool bias, int32_t type)
+  Described(ksr::Cell cell, int64_t steps, int inputs, int units, const int* shape,
+            const int* recurrent_shape, double density, bool bias, int32_t type)
       : one(cell, 1, steps, inputs, units, shape, recurrent_shape, density, bias, false, false) {
-    static const int32_t kKinds[] = {KSR_SIMPLE_RNN_TANH, KSR_SIMPLE_RNN_RELU, KSR_LSTM, KSR_GRU, KSR_GRU_RESET_BEFORE};
+    static const int32_t kKinds[] = {KSR_SIMPLE_RNN_TANH, KSR_SIMPLE_RNN_RELU, KSR_LSTM, KSR_GRU,
+                                     KSR_GRU_RESET_BEFORE};
     store_weights(type, &one.kernel, &kernel);
     store_weights(type, &one.recurrent, &recurrent);
     description.version = KSR_VERSION;
@@ -127,7 +147,8 @@ struct Described {
   ksr_description description = {};
 };
 
-const ksr::Cell kRecurrentCells[] = {ksr::Cell::kSimpleRnnTanh, ksr::Cell::kSimpleRnnRelu, ksr::Cell::kLstm, ksr::Cell::kGruResetAfter,
+const ksr::Cell kRecurrentCells[] = {ksr::Cell::kSimpleRnnTanh, ksr::Cell::kSimpleRnnRelu,
+                                     ksr::Cell::kLstm, ksr::Cell::kGruResetAfter,
                                      ksr::Cell::kGruResetBefore};
 
 // A Dense cell that answers its bias, activated.
@@ -137,7 +158,8 @@ inline ksr_description bias_only(int32_t activation, int32_t activations, const 
   d.cell = KSR_DENSE;
   d.activation = activation;
   d.activations = activations;
-  d.kernel = {KSR_FLOAT32, 1, static_cast<int64_t>(bias.size()), 1, 4, 4, 0, nullptr, nullptr, nullptr};
+  d.kernel = {KSR_FLOAT32, 1,      static_cast<int64_t>(bias.size()), 1, 4, 4, 0, nullptr,
+              nullptr,     nullptr};
   d.bias = bias.data();
   return d;
 }

@@ -1,4 +1,5 @@
-// Stepping allocates nothing: the linker hands every call of malloc and its kin in the library to the counters below.
+// Stepping allocates nothing: the linker hands every call of malloc and its kin in the library to
+// the counters below.
 #include <atomic>
 
 #include "prepared.h"
@@ -30,7 +31,8 @@ int main() {
   const int shape[] = {4, 8};
   for (const ksr::Cell cell : kRecurrentCells) {
     for (const int32_t activations : {KSR_FLOAT32, KSR_INT8}) {
-      about = "cell " + std::to_string(static_cast<int>(cell)) + " activations " + std::to_string(activations);
+      about = "cell " + std::to_string(static_cast<int>(cell)) + " activations " +
+              std::to_string(activations);
       Described d(cell, 8, 50, 60, shape, shape, 0.3, true, KSR_FLOAT32);
       d.description.activations = activations;
       const int before = allocations;
@@ -39,7 +41,8 @@ int main() {
       Floats y(8 * 60);
       const int prepared = allocations;
       stream.start();
-      for (int i = 0; i < 3; ++i) expect_status(ksr_step(stream.cell(), stream.state(), d.one.x.data(), y.data()), KSR_OK);
+      for (int i = 0; i < 3; ++i)
+        expect_status(ksr_step(stream.cell(), stream.state(), d.one.x.data(), y.data()), KSR_OK);
       expect_status(ksr_run(stream.cell(), stream.state(), d.one.x.data(), 8, y.data()), KSR_OK);
       expect_status(ksr_state_read(stream.cell(), stream.state(), y.data(), nullptr), KSR_OK);
       expect(allocations == prepared, "allocations while stepping", allocations, prepared);

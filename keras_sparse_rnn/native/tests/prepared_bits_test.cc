@@ -1,4 +1,5 @@
-// int8 activations: every instruction set that this machine has gives the same bits, those that every machine has given so far.
+// int8 activations: every instruction set that this machine has gives the same bits, those that
+// every machine has given so far.
 #include "prepared.h"
 
 namespace {
@@ -13,7 +14,8 @@ uint64_t checksum(const Floats& values, uint64_t sum) {
   return sum;
 }
 
-// All cells in many shapes through 12 steps, the last of them with inputs far out of range, infinite and NaN.
+// All cells in many shapes through 12 steps, the last of them with inputs far out of range,
+// infinite and NaN.
 uint64_t outputs_on(const char* processor, int32_t type) {
   generator.seed(11);
   uint64_t sum = 14695981039346656037u;
@@ -33,7 +35,8 @@ uint64_t outputs_on(const char* processor, int32_t type) {
       sum = checksum(stream.read(false), sum);
     }
   }
-  for (const int32_t activation : {KSR_RELU, KSR_TANH, KSR_SIGMOID, KSR_HARD_SIGMOID, KSR_SILU, KSR_SOFTMAX}) {
+  for (const int32_t activation :
+       {KSR_RELU, KSR_TANH, KSR_SIGMOID, KSR_HARD_SIGMOID, KSR_SILU, KSR_SOFTMAX}) {
     const Floats x = random_floats(99);
     ksr_description d = bias_only(activation, KSR_INT8, x);
     d.processor = processor;
@@ -50,11 +53,15 @@ int main() {
   const struct {
     int32_t type;
     uint64_t sum;
-  } kWanted[] = {{KSR_FLOAT32, 0xCA51839A2B06EBB4u}, {KSR_BFLOAT16, 0xCA9C812D049DEDB4u}, {KSR_INT8, 0x494D6F8BDCA2F0A5u}};
+  } kWanted[] = {{KSR_FLOAT32, 0xCA51839A2B06EBB4u},
+                 {KSR_BFLOAT16, 0xCA9C812D049DEDB4u},
+                 {KSR_INT8, 0x494D6F8BDCA2F0A5u}};
   for (const auto& wanted : kWanted) {
     const uint64_t sum = outputs_on(processor, wanted.type);
-    std::printf("%s, weights of type %d: 0x%016llX\n", processor, wanted.type, static_cast<unsigned long long>(sum));
-    expect(sum == wanted.sum, "checksum", static_cast<double>(sum), static_cast<double>(wanted.sum));
+    std::printf("%s, weights of type %d: 0x%016llX\n", processor, wanted.type,
+                static_cast<unsigned long long>(sum));
+    expect(sum == wanted.sum, "checksum", static_cast<double>(sum),
+           static_cast<double>(wanted.sum));
   }
   return failures != 0;
 }

@@ -1,9 +1,11 @@
-// Every kind of bad input is refused with its code and a text with the numbers, and nothing is written.
+// Every kind of bad input is refused with its code and a text with the numbers, and nothing is
+// written.
 #include "prepared.h"
 
 namespace {
 
-// A GRU of 3 inputs and 5 units in blocks of 2 x 4: 2 gates' columns of 2 rows each, kernel; 3 rows, recurrent.
+// A GRU of 3 inputs and 5 units in blocks of 2 x 4: 2 gates' columns of 2 rows each, kernel; 3
+// rows, recurrent.
 struct Small {
   Small() {
     d.version = KSR_VERSION;
@@ -39,36 +41,62 @@ void refused(ksr_status status, const std::string& text, Change change) {
 
 void test_descriptions() {
   const float nan = std::nanf(""), infinite = INFINITY;
-  refused(KSR_BAD_VERSION, "version is 2: this library is of version 1", [](Small& s) { s.d.version = 2; });
+  refused(KSR_BAD_VERSION, "version is 2: this library is of version 1",
+          [](Small& s) { s.d.version = 2; });
   refused(KSR_BAD_CHOICE, "cell is 6: it must be from 0 to 5", [](Small& s) { s.d.cell = 6; });
-  refused(KSR_BAD_CHOICE, "activations is 1: it must be KSR_FLOAT32 or KSR_INT8", [](Small& s) { s.d.activations = KSR_BFLOAT16; });
-  refused(KSR_BAD_CHOICE, "activation is -1: it must be from 0 to 6", [](Small& s) { s.d.cell = KSR_DENSE, s.d.activation = -1; });
-  refused(KSR_BAD_CHOICE, "kernel.type is 3: it must be KSR_FLOAT32, KSR_BFLOAT16 or KSR_INT8", [](Small& s) { s.d.kernel.type = 3; });
-  refused(KSR_BAD_SIZE, "kernel.inputs is 0: it must be from 1 to 16777216", [](Small& s) { s.d.kernel.inputs = 0; });
-  refused(KSR_BAD_SIZE, "kernel.inputs is 65537: it must be from 1 to 65536", [](Small& s) { s.d.kernel.inputs = 65537, s.d.activations = KSR_INT8; });
-  refused(KSR_BAD_SIZE, "kernel.units is 9223372036854775807: it must be from 1 to 16777216", [](Small& s) { s.d.kernel.units = INT64_MAX; });
-  refused(KSR_BAD_SIZE, "recurrent.block_rows is -2: it must be from 1 to 16777216", [](Small& s) { s.d.recurrent.block_rows = -2; });
-  refused(KSR_BAD_SIZE, "kernel.block_columns is 0: it must be from 1 to 16777216", [](Small& s) { s.d.kernel.block_columns = 0; });
-  refused(KSR_BAD_SIZE, "kernel.gates is 4: this cell has 3", [](Small& s) { s.d.kernel.gates = 4; });
-  refused(KSR_BAD_SIZE, "kernel.live is 13: it must be from 0 to 12", [](Small& s) { s.d.kernel.live = 13; });
-  refused(KSR_BAD_SIZE, "kernel.live is -1: it must be from 0 to 12", [](Small& s) { s.d.kernel.live = -1; });
+  refused(KSR_BAD_CHOICE, "activations is 1: it must be KSR_FLOAT32 or KSR_INT8",
+          [](Small& s) { s.d.activations = KSR_BFLOAT16; });
+  refused(KSR_BAD_CHOICE, "activation is -1: it must be from 0 to 6",
+          [](Small& s) { s.d.cell = KSR_DENSE, s.d.activation = -1; });
+  refused(KSR_BAD_CHOICE, "kernel.type is 3: it must be KSR_FLOAT32, KSR_BFLOAT16 or KSR_INT8",
+          [](Small& s) { s.d.kernel.type = 3; });
+  refused(KSR_BAD_SIZE, "kernel.inputs is 0: it must be from 1 to 16777216",
+          [](Small& s) { s.d.kernel.inputs = 0; });
+  refused(KSR_BAD_SIZE, "kernel.inputs is 65537: it must be from 1 to 65536",
+          [](Small& s) { s.d.kernel.inputs = 65537, s.d.activations = KSR_INT8; });
+  refused(KSR_BAD_SIZE, "kernel.units is 9223372036854775807: it must be from 1 to 16777216",
+          [](Small& s) { s.d.kernel.units = INT64_MAX; });
+  refused(KSR_BAD_SIZE, "recurrent.block_rows is -2: it must be from 1 to 16777216",
+          [](Small& s) { s.d.recurrent.block_rows = -2; });
+  refused(KSR_BAD_SIZE, "kernel.block_columns is 0: it must be from 1 to 16777216",
+          [](Small& s) { s.d.kernel.block_columns = 0; });
+  refused(KSR_BAD_SIZE, "kernel.gates is 4: this cell has 3",
+          [](Small& s) { s.d.kernel.gates = 4; });
+  refused(KSR_BAD_SIZE, "kernel.live is 13: it must be from 0 to 12",
+          [](Small& s) { s.d.kernel.live = 13; });
+  refused(KSR_BAD_SIZE, "kernel.live is -1: it must be from 0 to 12",
+          [](Small& s) { s.d.kernel.live = -1; });
   refused(KSR_BAD_SIZE, "kernel has 211106232532992 blocks: at most 2^31 can be numbered",
-          [](Small& s) { s.d.kernel.inputs = 1 << 24, s.d.kernel.units = 1 << 24, s.d.kernel.block_rows = 1, s.d.kernel.block_columns = 4; });
-  refused(KSR_BAD_SIZE, "recurrent is [6, 3 * 5]: a cell of 5 units has [units, gates * units]", [](Small& s) { s.d.recurrent.inputs = 6; });
-  refused(KSR_NULL, "kernel.values is null: there are 3 live blocks", [](Small& s) { s.d.kernel.values = nullptr; });
-  refused(KSR_NULL, "recurrent.blocks is null: there are 3 live blocks", [](Small& s) { s.d.recurrent.blocks = nullptr; });
-  refused(KSR_NULL, "recurrent.scales is null: there are 3 live blocks", [](Small& s) { s.d.recurrent.scales = nullptr; });
-  refused(KSR_BAD_BLOCKS, "kernel.blocks[2] is 12: it must be from 0 to 11", [](Small& s) { s.blocks[2] = 12; });
-  refused(KSR_BAD_BLOCKS, "kernel.blocks[0] is -1: it must be from 0 to 11", [](Small& s) { s.blocks[0] = -1; });
-  refused(KSR_BAD_BLOCKS, "kernel.blocks[1] is 0 after 0: numbers must ascend", [](Small& s) { s.blocks[1] = 0; });
-  refused(KSR_BAD_VALUE, "kernel.values[7] is no finite number", [=](Small& s) { s.values[7] = infinite; });
-  refused(KSR_BAD_VALUE, "recurrent.scales[1] is nan: it must be a finite number", [=](Small& s) { s.scales[1] = nan; });
-  refused(KSR_BAD_VALUE, "bias[29] is inf: it must be a finite number", [=](Small& s) { s.bias[29] = infinite; });
+          [](Small& s) {
+            s.d.kernel.inputs = 1 << 24, s.d.kernel.units = 1 << 24, s.d.kernel.block_rows = 1,
+            s.d.kernel.block_columns = 4;
+          });
+  refused(KSR_BAD_SIZE, "recurrent is [6, 3 * 5]: a cell of 5 units has [units, gates * units]",
+          [](Small& s) { s.d.recurrent.inputs = 6; });
+  refused(KSR_NULL, "kernel.values is null: there are 3 live blocks",
+          [](Small& s) { s.d.kernel.values = nullptr; });
+  refused(KSR_NULL, "recurrent.blocks is null: there are 3 live blocks",
+          [](Small& s) { s.d.recurrent.blocks = nullptr; });
+  refused(KSR_NULL, "recurrent.scales is null: there are 3 live blocks",
+          [](Small& s) { s.d.recurrent.scales = nullptr; });
+  refused(KSR_BAD_BLOCKS, "kernel.blocks[2] is 12: it must be from 0 to 11",
+          [](Small& s) { s.blocks[2] = 12; });
+  refused(KSR_BAD_BLOCKS, "kernel.blocks[0] is -1: it must be from 0 to 11",
+          [](Small& s) { s.blocks[0] = -1; });
+  refused(KSR_BAD_BLOCKS, "kernel.blocks[1] is 0 after 0: numbers must ascend",
+          [](Small& s) { s.blocks[1] = 0; });
+  refused(KSR_BAD_VALUE, "kernel.values[7] is no finite number",
+          [=](Small& s) { s.values[7] = infinite; });
+  refused(KSR_BAD_VALUE, "recurrent.scales[1] is nan: it must be a finite number",
+          [=](Small& s) { s.scales[1] = nan; });
+  refused(KSR_BAD_VALUE, "bias[29] is inf: it must be a finite number",
+          [=](Small& s) { s.bias[29] = infinite; });
   refused(KSR_BAD_VALUE, "input_range is nan: it must be the largest input in absolute value, or 0",
           [=](Small& s) { s.d.activations = KSR_INT8, s.d.input_range = nan; });
   refused(KSR_BAD_VALUE, "input_range is -1: it must be the largest input in absolute value, or 0",
           [](Small& s) { s.d.activations = KSR_INT8, s.d.input_range = -1; });
-  refused(KSR_BAD_VALUE, "input_range is 1e-31: it must be 1e-30 or more, or 0", [](Small& s) { s.d.activations = KSR_INT8, s.d.input_range = 1e-31f; });
+  refused(KSR_BAD_VALUE, "input_range is 1e-31: it must be 1e-30 or more, or 0",
+          [](Small& s) { s.d.activations = KSR_INT8, s.d.input_range = 1e-31f; });
 }
 
 // The bound is known only once the weights are packed.
@@ -83,8 +111,10 @@ void test_wide_pair() {
   const Memory memory = aligned(size);
   const ksr_cell* cell;
   expect_status(ksr_cell_prepare(&small.d, memory.get(), size, &cell, &error), KSR_BAD_VALUE);
-  const std::string text = "recurrent: the int8 weights of inputs 0 and 1 to unit 1 of gate 0 are 127 and 3: with int8 activations their sum must be from "
-                           "-129 to 129";
+  const std::string text =
+      "recurrent: the int8 weights of inputs 0 and 1 to unit 1 of gate 0 are 127 and 3: with int8 "
+      "activations their sum must be from "
+      "-129 to 129";
   expect(text == error.text, error.text, 0, 0);
   small.bytes[5] = 2;
   expect_status(ksr_cell_prepare(&small.d, memory.get(), size, &cell, &error), KSR_OK);
@@ -110,7 +140,8 @@ void test_memory() {
   expect(std::string(wanted) == error.text, error.text, 0, 0);
   small.d.processor = "abacus";
   expect_status(ksr_cell_prepare(&small.d, bytes, size, &cell, &error), KSR_NO_PROCESSOR);
-  expect(!std::strncmp(error.text, "processor is \"abacus\": this machine has ", 40), error.text, 0, 0);
+  expect(!std::strncmp(error.text, "processor is \"abacus\": this machine has ", 40), error.text, 0,
+         0);
 }
 
 void test_streams() {
@@ -125,10 +156,16 @@ void test_streams() {
   expect(ksr_state_size(none) == 0 && ksr_state_size(nullptr) == 0, "size of no state", 1, 0);
   expect_status(ksr_state_init(none, memory.get(), 4096, nullptr, nullptr, &state), KSR_BAD_CELL);
   expect_status(ksr_state_init(stream.cell(), nullptr, 4096, nullptr, nullptr, &state), KSR_NULL);
-  expect_status(ksr_state_init(stream.cell(), memory.get(), 4096, nullptr, nullptr, nullptr), KSR_NULL);
-  expect_status(ksr_state_init(stream.cell(), memory.get(), ksr_state_size(stream.cell()) - 1, nullptr, nullptr, &state), KSR_BAD_MEMORY);
-  expect_status(ksr_state_init(stream.cell(), static_cast<char*>(memory.get()) + 4, 4000, nullptr, nullptr, &state), KSR_BAD_MEMORY);
-  expect_status(ksr_state_init(stream.cell(), memory.get(), 4096, nullptr, y, &state), KSR_BAD_CHOICE);
+  expect_status(ksr_state_init(stream.cell(), memory.get(), 4096, nullptr, nullptr, nullptr),
+                KSR_NULL);
+  expect_status(ksr_state_init(stream.cell(), memory.get(), ksr_state_size(stream.cell()) - 1,
+                               nullptr, nullptr, &state),
+                KSR_BAD_MEMORY);
+  expect_status(ksr_state_init(stream.cell(), static_cast<char*>(memory.get()) + 4, 4000, nullptr,
+                               nullptr, &state),
+                KSR_BAD_MEMORY);
+  expect_status(ksr_state_init(stream.cell(), memory.get(), 4096, nullptr, y, &state),
+                KSR_BAD_CHOICE);
   expect_status(ksr_step(stream.cell(), another.state(), x, y), KSR_BAD_STATE);
   expect_status(ksr_step(stream.cell(), nullptr, x, y), KSR_BAD_STATE);
   expect_status(ksr_step(nullptr, stream.state(), x, y), KSR_BAD_CELL);
@@ -148,7 +185,8 @@ void test_streams() {
 
 void test_texts() {
   for (int status = KSR_OK; status <= KSR_NO_MEMORY; ++status)
-    expect(std::strcmp(ksr_status_text(status), "unknown status") != 0, "text of a status", status, status);
+    expect(std::strcmp(ksr_status_text(status), "unknown status") != 0, "text of a status", status,
+           status);
   expect(!std::strcmp(ksr_status_text(99), "unknown status"), "text of no status", 99, 99);
   expect(ksr_version() == KSR_VERSION, "version", ksr_version(), KSR_VERSION);
 }

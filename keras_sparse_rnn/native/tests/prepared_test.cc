@@ -13,8 +13,10 @@ void test_floats() {
         const double density = i % 4 == 0 ? 1.0 : i % 4 == 1 ? 0.0 : 0.3;
         const int inputs = static_cast<int>(pick(1, 70)), units = static_cast<int>(pick(1, 70));
         const int* other = kShapes[(i + 3) % kShapeCount];
-        about = "cell " + std::to_string(static_cast<int>(cell)) + " shape " + std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]) +
-                " type " + std::to_string(type) + " inputs " + std::to_string(inputs) + " units " + std::to_string(units);
+        about = "cell " + std::to_string(static_cast<int>(cell)) + " shape " +
+                std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]) + " type " +
+                std::to_string(type) + " inputs " + std::to_string(inputs) + " units " +
+                std::to_string(units);
         Described d(cell, 4, inputs, units, kShapes[i], other, density, i % 2 == 0, type);
         const reference::Outputs wanted = reference::run(d.one.problem, inputs_of(d.one));
         Stream stream(d.description, d.one.h0.data(), d.c0());
@@ -25,8 +27,10 @@ void test_floats() {
         // One step at a time is the same as all at once.
         stream.start(d.one.h0.data(), d.c0());
         for (int64_t t = 0; t < 4; ++t) {
-          const Floats step = stream.run(Floats(d.one.x.begin() + t * inputs, d.one.x.begin() + (t + 1) * inputs));
-          expect(!std::memcmp(step.data(), &y[t * units], units * sizeof(float)), "step by step", step[0], y[t * units]);
+          const Floats step =
+              stream.run(Floats(d.one.x.begin() + t * inputs, d.one.x.begin() + (t + 1) * inputs));
+          expect(!std::memcmp(step.data(), &y[t * units], units * sizeof(float)), "step by step",
+                 step[0], y[t * units]);
         }
       }
     }
@@ -44,9 +48,11 @@ void test_integers() {
   for (const ksr::Cell cell : kRecurrentCells) {
     for (int i = 0; i < kShapeCount; ++i) {
       const int inputs = static_cast<int>(pick(1, 70)), units = static_cast<int>(pick(1, 70));
-      about = "int8 cell " + std::to_string(static_cast<int>(cell)) + " shape " + std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]) +
-              " inputs " + std::to_string(inputs) + " units " + std::to_string(units);
-      Described d(cell, 1, inputs, units, kShapes[i], kShapes[(i + 5) % kShapeCount], i % 3 ? 0.4 : 1.0, i % 2 == 0, KSR_INT8);
+      about = "int8 cell " + std::to_string(static_cast<int>(cell)) + " shape " +
+              std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]) + " inputs " +
+              std::to_string(inputs) + " units " + std::to_string(units);
+      Described d(cell, 1, inputs, units, kShapes[i], kShapes[(i + 5) % kShapeCount],
+                  i % 3 ? 0.4 : 1.0, i % 2 == 0, KSR_INT8);
       d.description.activations = KSR_INT8;
       d.description.input_range = i % 2 ? 2.5f : 0.0f;
       d.one.x = integers_of(inputs, 2.5f);
@@ -62,16 +68,19 @@ void test_integers() {
       const double bound = cell == ksr::Cell::kGruResetBefore ? 70 * 0.3 / 254 : 5e-4;
       for (int u = 0; u < units; ++u) {
         const double error = std::fabs(y[u] - wanted.outputs[u]);
-        expect(error <= bound * std::max(1.0, std::fabs(wanted.outputs[u])), "int8 outputs", y[u], wanted.outputs[u]);
+        expect(error <= bound * std::max(1.0, std::fabs(wanted.outputs[u])), "int8 outputs", y[u],
+               wanted.outputs[u]);
       }
     }
   }
 }
 
-// Float weights that the cell quantizes itself: each is off by half its scale at most, or a whole one where a pair gave way.
+// Float weights that the cell quantizes itself: each is off by half its scale at most, or a whole
+// one where a pair gave way.
 void test_quantized_weights() {
   for (int i = 0; i < kShapeCount; ++i) {
-    about = "quantized weights, shape " + std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]);
+    about = "quantized weights, shape " + std::to_string(kShapes[i][0]) + "x" +
+            std::to_string(kShapes[i][1]);
     Kernel kernel;
     Stored stored;
     make_kernel(37, 29, 1, kShapes[i], 0.6, &kernel);
@@ -88,20 +97,29 @@ void test_quantized_weights() {
     const Doubles dense = reference::dense(kernel.packed, doubles(kernel.values));
     for (int u = 0; u < 29; ++u) {
       double wanted = 0, most = 0, sizes = 0;
-      for (int k = 0; k < 37; ++k) wanted += dense[k * 29 + u] * x[k], most = std::max(most, std::fabs(dense[k * 29 + u])), sizes += std::fabs(x[k]);
-      expect(std::fabs(y[u] - wanted) <= 2 * most / 129 * sizes + 1e-6, "int8 product", y[u], wanted);
+      for (int k = 0; k < 37; ++k)
+        wanted += dense[k * 29 + u] * x[k], most = std::max(most, std::fabs(dense[k * 29 + u])),
+                                            sizes += std::fabs(x[k]);
+      expect(std::fabs(y[u] - wanted) <= 2 * most / 129 * sizes + 1e-6, "int8 product", y[u],
+             wanted);
     }
   }
 }
 
 double apply(int32_t activation, double x) {
   switch (activation) {
-    case KSR_RELU: return x < 0 ? 0 : x;
-    case KSR_TANH: return std::tanh(x);
-    case KSR_SIGMOID: return reference::sigmoid(x);
-    case KSR_HARD_SIGMOID: return std::min(std::max(x / 6 + 0.5, 0.0), 1.0);
-    case KSR_SILU: return x * reference::sigmoid(x);
-    default: return x;
+    case KSR_RELU:
+      return x < 0 ? 0 : x;
+    case KSR_TANH:
+      return std::tanh(x);
+    case KSR_SIGMOID:
+      return reference::sigmoid(x);
+    case KSR_HARD_SIGMOID:
+      return std::min(std::max(x / 6 + 0.5, 0.0), 1.0);
+    case KSR_SILU:
+      return x * reference::sigmoid(x);
+    default:
+      return x;
   }
 }
 
@@ -110,24 +128,32 @@ void test_functions() {
   Floats x;
   for (int i = -8000; i <= 8000; ++i) x.push_back(static_cast<float>(i) / 640.0f);
   for (float v = 1e-30f; v < 80.0f; v *= 1.37f) x.push_back(v), x.push_back(-v);
-  for (const int32_t activation : {KSR_LINEAR, KSR_RELU, KSR_TANH, KSR_SIGMOID, KSR_HARD_SIGMOID, KSR_SILU}) {
+  for (const int32_t activation :
+       {KSR_LINEAR, KSR_RELU, KSR_TANH, KSR_SIGMOID, KSR_HARD_SIGMOID, KSR_SILU}) {
     for (const int32_t activations : {KSR_FLOAT32, KSR_INT8}) {
-      about = "activation " + std::to_string(activation) + " activations " + std::to_string(activations);
+      about = "activation " + std::to_string(activation) + " activations " +
+              std::to_string(activations);
       Stream stream(bias_only(activation, activations, x));
       const Floats y = stream.run({0.5f});
       double most = 0;
       for (size_t i = 0; i < x.size(); ++i) {
         const double wanted = apply(activation, x[i]), size = std::max(std::fabs(wanted), 1.2e-38);
-        const double unit = std::ldexp(1.0, std::ilogb(size) - 23), error = std::fabs(y[i] - wanted);
-        const bool fast = activations == KSR_INT8 && (activation == KSR_TANH || activation == KSR_SIGMOID || activation == KSR_SILU);
+        const double unit = std::ldexp(1.0, std::ilogb(size) - 23),
+                     error = std::fabs(y[i] - wanted);
+        const bool fast =
+            activations == KSR_INT8 &&
+            (activation == KSR_TANH || activation == KSR_SIGMOID || activation == KSR_SILU);
         const double bound = activation == KSR_HARD_SIGMOID ? 1.2e-7
                              : !fast ? (activation == KSR_SILU ? 3 : 2) * unit
-                             : activation == KSR_SILU ? 1e-4 * std::max(1.0, std::fabs(double{x[i]})) : 1e-4;
+                             : activation == KSR_SILU
+                                 ? 1e-4 * std::max(1.0, std::fabs(double{x[i]}))
+                                 : 1e-4;
         expect(error <= bound, "function", y[i], wanted);
         most = std::max(most, fast ? error : error / unit);
       }
       if (activation == KSR_TANH || activation == KSR_SIGMOID)
-        std::printf("%s: at most %.3g %s\n", about.c_str(), most, activations == KSR_INT8 ? "off" : "units in the last place off");
+        std::printf("%s: at most %.3g %s\n", about.c_str(), most,
+                    activations == KSR_INT8 ? "off" : "units in the last place off");
     }
   }
 }
@@ -158,7 +184,9 @@ void test_callers() {
       threads.emplace_back([&] {
         const Memory memory = aligned(ksr_state_size(stream.cell()));
         ksr_state* state;
-        expect_status(ksr_state_init(stream.cell(), memory.get(), ksr_state_size(stream.cell()), nullptr, nullptr, &state), KSR_OK);
+        expect_status(ksr_state_init(stream.cell(), memory.get(), ksr_state_size(stream.cell()),
+                                     nullptr, nullptr, &state),
+                      KSR_OK);
         expect_status(ksr_run(stream.cell(), state, d.one.x.data(), 20, y.data()), KSR_OK);
       });
     for (std::thread& thread : threads) thread.join();

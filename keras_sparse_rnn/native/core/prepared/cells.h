@@ -10,12 +10,13 @@ namespace prepared {
 struct CellRule {
   const char* name;
   int gates;
-  int states;                        // 0: Dense, 1: h, 2: h and c
-  int slots;                         // sums of a unit
-  int recurrent_gates;               // those that are multiplied with h; the others with r * h
-  int recurrent_slots[kMostSlots];   // the slot of each gate's recurrent part; the input's part of gate g goes to slot g
+  int states;                       // 0: Dense, 1: h, 2: h and c
+  int slots;                        // sums of a unit
+  int recurrent_gates;              // those that are multiplied with h; the others with r * h
+  int recurrent_slots[kMostSlots];  // the slot of each gate's recurrent part; the input's part of
+                                    // gate g goes to slot g
   int bias_rows;
-  bool bounded;                      // whether h stays between -1 and 1
+  bool bounded;  // whether h stays between -1 and 1
 };
 
 constexpr CellRule kCells[kKinds] = {

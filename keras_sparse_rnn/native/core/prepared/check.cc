@@ -22,9 +22,10 @@ ksr_status fail(ksr_error* error, ksr_status status, const char* format, ...) {
 
 namespace {
 
-constexpr int64_t kMostInputs = int64_t{1} << 24;          // of any kernel, and units
-constexpr int64_t kMostIntegerInputs = int64_t{1} << 16;   // so that sums of products of bytes fit into 32 bits
-constexpr int64_t kMostBlocks = int64_t{1} << 31;          // numbers are int32
+constexpr int64_t kMostInputs = int64_t{1} << 24;  // of any kernel, and units
+constexpr int64_t kMostIntegerInputs = int64_t{1}
+                                       << 16;  // so that sums of products of bytes fit into 32 bits
+constexpr int64_t kMostBlocks = int64_t{1} << 31;  // numbers are int32
 
 typedef long long Long;
 
@@ -36,42 +37,63 @@ bool finite(const void* values, int32_t type, int64_t i) {
 
 ksr_status check_numbers(const char* name, const float* numbers, int64_t count, ksr_error* error) {
   for (int64_t i = 0; i < count; ++i)
-    if (!std::isfinite(numbers[i])) return fail(error, KSR_BAD_VALUE, "%s[%lld] is %g: it must be a finite number", name, Long{i}, numbers[i]);
+    if (!std::isfinite(numbers[i]))
+      return fail(error, KSR_BAD_VALUE, "%s[%lld] is %g: it must be a finite number", name, Long{i},
+                  numbers[i]);
   return KSR_OK;
 }
 
-ksr_status check_size(const char* name, const char* what, int64_t size, int64_t most, ksr_error* error) {
+ksr_status check_size(const char* name, const char* what, int64_t size, int64_t most,
+                      ksr_error* error) {
   if (size >= 1 && size <= most) return KSR_OK;
-  return fail(error, KSR_BAD_SIZE, "%s.%s is %lld: it must be from 1 to %lld", name, what, Long{size}, Long{most});
+  return fail(error, KSR_BAD_SIZE, "%s.%s is %lld: it must be from 1 to %lld", name, what,
+              Long{size}, Long{most});
 }
 
-ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool integers, ksr_error* error) {
+ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool integers,
+                        ksr_error* error) {
   if (m.type < KSR_FLOAT32 || m.type > KSR_INT8)
-    return fail(error, KSR_BAD_CHOICE, "%s.type is %d: it must be KSR_FLOAT32, KSR_BFLOAT16 or KSR_INT8", name, m.type);
+    return fail(error, KSR_BAD_CHOICE,
+                "%s.type is %d: it must be KSR_FLOAT32, KSR_BFLOAT16 or KSR_INT8", name, m.type);
   KSR_TRY(check_size(name, "inputs", m.inputs, integers ? kMostIntegerInputs : kMostInputs, error));
   KSR_TRY(check_size(name, "units", m.units, kMostInputs, error));
   KSR_TRY(check_size(name, "block_rows", m.block_rows, kMostInputs, error));
   KSR_TRY(check_size(name, "block_columns", m.block_columns, kMostInputs, error));
-  if (m.gates != gates) return fail(error, KSR_BAD_SIZE, "%s.gates is %lld: this cell has %d", name, Long{m.gates}, gates);
+  if (m.gates != gates)
+    return fail(error, KSR_BAD_SIZE, "%s.gates is %lld: this cell has %d", name, Long{m.gates},
+                gates);
   // At most 2^2 * 2^24 * 2^24.
   const int64_t count = gates * block_columns(m) * block_rows(m);
-  if (count > kMostBlocks) return fail(error, KSR_BAD_SIZE, "%s has %lld blocks: at most 2^31 can be numbered", name, Long{count});
-  if (m.live < 0 || m.live > count) return fail(error, KSR_BAD_SIZE, "%s.live is %lld: it must be from 0 to %lld", name, Long{m.live}, Long{count});
+  if (count > kMostBlocks)
+    return fail(error, KSR_BAD_SIZE, "%s has %lld blocks: at most 2^31 can be numbered", name,
+                Long{count});
+  if (m.live < 0 || m.live > count)
+    return fail(error, KSR_BAD_SIZE, "%s.live is %lld: it must be from 0 to %lld", name,
+                Long{m.live}, Long{count});
   int64_t values, bytes;
-  if (__builtin_mul_overflow(m.live, m.block_rows * m.block_columns, &values) || __builtin_mul_overflow(values, int64_t{4}, &bytes))
-    return fail(error, KSR_BAD_SIZE, "%s: %lld blocks of %lld x %lld weights are more than memory can be", name, Long{m.live}, Long{m.block_rows},
-                Long{m.block_columns});
+  if (__builtin_mul_overflow(m.live, m.block_rows * m.block_columns, &values) ||
+      __builtin_mul_overflow(values, int64_t{4}, &bytes))
+    return fail(error, KSR_BAD_SIZE,
+                "%s: %lld blocks of %lld x %lld weights are more than memory can be", name,
+                Long{m.live}, Long{m.block_rows}, Long{m.block_columns});
   if (!m.live) return KSR_OK;
   if (!m.values || !m.blocks || (m.type == KSR_INT8 && !m.scales))
-    return fail(error, KSR_NULL, "%s.%s is null: there are %lld live blocks", name, !m.values ? "values" : !m.blocks ? "blocks" : "scales", Long{m.live});
+    return fail(error, KSR_NULL, "%s.%s is null: there are %lld live blocks", name,
+                !m.values   ? "values"
+                : !m.blocks ? "blocks"
+                            : "scales",
+                Long{m.live});
   for (int64_t i = 0; i < m.live; ++i) {
     if (m.blocks[i] < 0 || m.blocks[i] >= count)
-      return fail(error, KSR_BAD_BLOCKS, "%s.blocks[%lld] is %d: it must be from 0 to %lld", name, Long{i}, m.blocks[i], Long{count - 1});
+      return fail(error, KSR_BAD_BLOCKS, "%s.blocks[%lld] is %d: it must be from 0 to %lld", name,
+                  Long{i}, m.blocks[i], Long{count - 1});
     if (i && m.blocks[i] <= m.blocks[i - 1])
-      return fail(error, KSR_BAD_BLOCKS, "%s.blocks[%lld] is %d after %d: numbers must ascend", name, Long{i}, m.blocks[i], m.blocks[i - 1]);
+      return fail(error, KSR_BAD_BLOCKS, "%s.blocks[%lld] is %d after %d: numbers must ascend",
+                  name, Long{i}, m.blocks[i], m.blocks[i - 1]);
   }
   for (int64_t i = 0; i < values; ++i)
-    if (!finite(m.values, m.type, i)) return fail(error, KSR_BAD_VALUE, "%s.values[%lld] is no finite number", name, Long{i});
+    if (!finite(m.values, m.type, i))
+      return fail(error, KSR_BAD_VALUE, "%s.values[%lld] is no finite number", name, Long{i});
   if (m.type != KSR_INT8) return KSR_OK;
   char scales[40];
   std::snprintf(scales, sizeof scales, "%s.scales", name);
@@ -82,26 +104,38 @@ ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool i
 
 ksr_status check(const ksr_description* d, ksr_error* error) {
   if (!d) return fail(error, KSR_NULL, "the description is null");
-  if (d->version != KSR_VERSION) return fail(error, KSR_BAD_VERSION, "version is %u: this library is of version %d", d->version, KSR_VERSION);
-  if (d->cell < 0 || d->cell >= kKinds) return fail(error, KSR_BAD_CHOICE, "cell is %d: it must be from 0 to %d", d->cell, kKinds - 1);
+  if (d->version != KSR_VERSION)
+    return fail(error, KSR_BAD_VERSION, "version is %u: this library is of version %d", d->version,
+                KSR_VERSION);
+  if (d->cell < 0 || d->cell >= kKinds)
+    return fail(error, KSR_BAD_CHOICE, "cell is %d: it must be from 0 to %d", d->cell, kKinds - 1);
   if (d->activations != KSR_FLOAT32 && d->activations != KSR_INT8)
-    return fail(error, KSR_BAD_CHOICE, "activations is %d: it must be KSR_FLOAT32 or KSR_INT8", d->activations);
+    return fail(error, KSR_BAD_CHOICE, "activations is %d: it must be KSR_FLOAT32 or KSR_INT8",
+                d->activations);
   if (d->cell == KSR_DENSE && (d->activation < 0 || d->activation >= kActivations))
-    return fail(error, KSR_BAD_CHOICE, "activation is %d: it must be from 0 to %d", d->activation, kActivations - 1);
+    return fail(error, KSR_BAD_CHOICE, "activation is %d: it must be from 0 to %d", d->activation,
+                kActivations - 1);
   const bool integers = d->activations == KSR_INT8;
   if (integers && !(d->input_range >= 0.0f && d->input_range <= 1e30f))
-    return fail(error, KSR_BAD_VALUE, "input_range is %g: it must be the largest input in absolute value, or 0", d->input_range);
+    return fail(error, KSR_BAD_VALUE,
+                "input_range is %g: it must be the largest input in absolute value, or 0",
+                d->input_range);
   if (integers && d->input_range != 0.0f && d->input_range < 1e-30f)
-    return fail(error, KSR_BAD_VALUE, "input_range is %g: it must be 1e-30 or more, or 0", d->input_range);
+    return fail(error, KSR_BAD_VALUE, "input_range is %g: it must be 1e-30 or more, or 0",
+                d->input_range);
   const CellRule& rule = kCells[d->cell];
   KSR_TRY(check_matrix("kernel", d->kernel, rule.gates, integers, error));
   if (rule.states) {
     KSR_TRY(check_matrix("recurrent", d->recurrent, rule.gates, integers, error));
     if (d->recurrent.inputs != d->kernel.units || d->recurrent.units != d->kernel.units)
-      return fail(error, KSR_BAD_SIZE, "recurrent is [%lld, %d * %lld]: a cell of %lld units has [units, gates * units]", Long{d->recurrent.inputs},
-                  rule.gates, Long{d->recurrent.units}, Long{d->kernel.units});
+      return fail(error, KSR_BAD_SIZE,
+                  "recurrent is [%lld, %d * %lld]: a cell of %lld units has [units, gates * units]",
+                  Long{d->recurrent.inputs}, rule.gates, Long{d->recurrent.units},
+                  Long{d->kernel.units});
   }
-  return d->bias ? check_numbers("bias", d->bias, rule.bias_rows * rule.gates * d->kernel.units, error) : KSR_OK;
+  return d->bias
+             ? check_numbers("bias", d->bias, rule.bias_rows * rule.gates * d->kernel.units, error)
+             : KSR_OK;
 }
 
 }  // namespace prepared
@@ -113,18 +147,30 @@ uint32_t ksr_version(void) noexcept { return KSR_VERSION; }
 
 const char* ksr_status_text(int32_t status) noexcept {
   switch (status) {
-    case KSR_OK: return "no error";
-    case KSR_NULL: return "a pointer is null that must not be";
-    case KSR_BAD_VERSION: return "of another version of ksr.h";
-    case KSR_BAD_CHOICE: return "a cell, activation or type of weights that does not exist";
-    case KSR_BAD_SIZE: return "a size is too small, too large, or does not fit another";
-    case KSR_BAD_BLOCKS: return "block numbers are out of range or out of order";
-    case KSR_BAD_VALUE: return "a number is not finite or out of its bounds";
-    case KSR_BAD_MEMORY: return "memory is too small or not aligned to 64 bytes";
-    case KSR_BAD_STATE: return "no state, or a state of another cell";
-    case KSR_BAD_CELL: return "no prepared cell";
-    case KSR_NO_PROCESSOR: return "the processor lacks the instruction set that was asked for";
-    case KSR_NO_MEMORY: return "no memory to prepare with";
+    case KSR_OK:
+      return "no error";
+    case KSR_NULL:
+      return "a pointer is null that must not be";
+    case KSR_BAD_VERSION:
+      return "of another version of ksr.h";
+    case KSR_BAD_CHOICE:
+      return "a cell, activation or type of weights that does not exist";
+    case KSR_BAD_SIZE:
+      return "a size is too small, too large, or does not fit another";
+    case KSR_BAD_BLOCKS:
+      return "block numbers are out of range or out of order";
+    case KSR_BAD_VALUE:
+      return "a number is not finite or out of its bounds";
+    case KSR_BAD_MEMORY:
+      return "memory is too small or not aligned to 64 bytes";
+    case KSR_BAD_STATE:
+      return "no state, or a state of another cell";
+    case KSR_BAD_CELL:
+      return "no prepared cell";
+    case KSR_NO_PROCESSOR:
+      return "the processor lacks the instruction set that was asked for";
+    case KSR_NO_MEMORY:
+      return "no memory to prepare with";
   }
   return "unknown status";
 }

@@ -7,11 +7,16 @@
 namespace ksr {
 namespace prepared {
 
-// Everything but the processor. Whatever passes can be packed with sizes in int64 and indices in int32.
+// Everything but the processor. Whatever passes can be packed with sizes in int64 and indices in
+// int32.
 ksr_status check(const ksr_description* description, ksr_error* error);
 
-inline int64_t block_rows(const ksr_matrix& m) { return (m.inputs + m.block_rows - 1) / m.block_rows; }
-inline int64_t block_columns(const ksr_matrix& m) { return (m.units + m.block_columns - 1) / m.block_columns; }
+inline int64_t block_rows(const ksr_matrix& m) {
+  return (m.inputs + m.block_rows - 1) / m.block_rows;
+}
+inline int64_t block_columns(const ksr_matrix& m) {
+  return (m.units + m.block_columns - 1) / m.block_columns;
+}
 
 }  // namespace prepared
 }  // namespace ksr

@@ -11,7 +11,8 @@
 namespace ksr {
 namespace prepared {
 
-// Those of this machine's kind. Weak, because a compiler may not know an instruction set's flags: then its address is null.
+// Those of this machine's kind. Weak, because a compiler may not know an instruction set's flags:
+// then its address is null.
 #if defined(__x86_64__)
 #define KSR_ON_x86_64(...) __VA_ARGS__
 #define KSR_ON_aarch64(...)
@@ -34,8 +35,8 @@ namespace {
 #if defined(__x86_64__)
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl");
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
 bool has_avx512vnni() { return __builtin_cpu_supports("avx512vnni"); }
 // Not every compiler that has the instructions knows how to ask for them.
@@ -60,7 +61,8 @@ struct InstructionSet {
 };
 
 const InstructionSet kSets[] = {
-#define KSR_INSTRUCTION_SET(name, machine, flags, supported) KSR_ON_##machine({&name::kKernels, [] { return static_cast<bool>(supported); }}, )
+#define KSR_INSTRUCTION_SET(name, machine, flags, supported) \
+  KSR_ON_##machine({&name::kKernels, [] { return static_cast<bool>(supported); }}, )
 #include "instruction_sets.inc"
 #undef KSR_INSTRUCTION_SET
 };
@@ -79,13 +81,17 @@ int find_instruction_set(const char* name) {
   return -1;
 }
 
-const Kernels* kernels_of(int place) { return place >= 0 && place < kSetCount ? kSets[place].kernels : nullptr; }
+const Kernels* kernels_of(int place) {
+  return place >= 0 && place < kSetCount ? kSets[place].kernels : nullptr;
+}
 
 void list_instruction_sets(char* text, int size) {
   text[0] = 0;
   int used = 0;
   for (int i = 0; i < kSetCount && used < size; ++i)
-    if (usable(i)) used += std::snprintf(text + used, size - used, "%s%s", used ? ", " : "", kSets[i].kernels->name);
+    if (usable(i))
+      used +=
+          std::snprintf(text + used, size - used, "%s%s", used ? ", " : "", kSets[i].kernels->name);
 }
 
 }  // namespace prepared

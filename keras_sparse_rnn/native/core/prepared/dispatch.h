@@ -7,7 +7,8 @@
 namespace ksr {
 namespace prepared {
 
-// The place in instruction_sets.inc of the one with this name, or with null of the best one; -1 where the processor lacks it, or nobody knows it.
+// The place in instruction_sets.inc of the one with this name, or with null of the best one; -1
+// where the processor lacks it, or nobody knows it.
 int find_instruction_set(const char* name);
 
 // The kernels of a place that `find_instruction_set` gave; null for any other number.

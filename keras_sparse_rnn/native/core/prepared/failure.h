@@ -10,16 +10,19 @@ namespace ksr {
 namespace prepared {
 
 // Writes the text, as printf does, if `error` is not null. Returns the status.
-ksr_status fail(ksr_error* error, ksr_status status, const char* format, ...) __attribute__((format(printf, 3, 4)));
+ksr_status fail(ksr_error* error, ksr_status status, const char* format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #define KSR_TRY(expression) \
   if (const ksr_status status_ = (expression); status_ != KSR_OK) return status_
 
-// An array that is freed with its owner. Null where there is no memory; the library neither throws nor needs C++'s own library when it is linked.
+// An array that is freed with its owner. Null where there is no memory; the library neither throws
+// nor needs C++'s own library when it is linked.
 template <typename T>
 class Array {
  public:
-  explicit Array(int64_t count) : data_(static_cast<T*>(std::calloc(count > 0 ? count : 1, sizeof(T)))) {}
+  explicit Array(int64_t count)
+      : data_(static_cast<T*>(std::calloc(count > 0 ? count : 1, sizeof(T)))) {}
   ~Array() { std::free(data_); }
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;

@@ -1,4 +1,5 @@
-// Round to nearest and numbers below the normal range as zeros, for as long as one of these lives; then the caller's settings again.
+// Round to nearest and numbers below the normal range as zeros, for as long as one of these lives;
+// then the caller's settings again.
 #ifndef KERAS_SPARSE_RNN_CORE_PREPARED_FLOAT_MODE_H_
 #define KERAS_SPARSE_RNN_CORE_PREPARED_FLOAT_MODE_H_
 
@@ -13,7 +14,9 @@ namespace prepared {
 class FloatMode {
  public:
 #if defined(__SSE2__)
-  FloatMode() : before_(_mm_getcsr()) { _mm_setcsr(0x9FC0); }  // all exceptions masked, flush to zero, denormals are zeros
+  FloatMode() : before_(_mm_getcsr()) {
+    _mm_setcsr(0x9FC0);
+  }  // all exceptions masked, flush to zero, denormals are zeros
   ~FloatMode() { _mm_setcsr(before_); }
 
  private:

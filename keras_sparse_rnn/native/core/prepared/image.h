@@ -1,5 +1,6 @@
-// How a prepared cell and a state lie in memory, and what one instruction set offers. Plain structs only: this header is compiled into all of them,
-// and an inline function could be emitted with AVX-512 and then be linked for everyone.
+// How a prepared cell and a state lie in memory, and what one instruction set offers. Plain structs
+// only: this header is compiled into all of them, and an inline function could be emitted with
+// AVX-512 and then be linked for everyone.
 #ifndef KERAS_SPARSE_RNN_CORE_PREPARED_IMAGE_H_
 #define KERAS_SPARSE_RNN_CORE_PREPARED_IMAGE_H_
 
@@ -10,10 +11,11 @@
 namespace ksr {
 namespace prepared {
 
-constexpr int kMostLanes = 16;   // floats of the longest vector; units and inputs are padded to a multiple
-constexpr int kMostJoined = 4;   // columns of tiles that share a vector
-constexpr int kGroup = 4;        // int8 x int8: inputs that one instruction sums up
-constexpr int kKinds = 6;        // of cells
+constexpr int kMostLanes =
+    16;  // floats of the longest vector; units and inputs are padded to a multiple
+constexpr int kMostJoined = 4;  // columns of tiles that share a vector
+constexpr int kGroup = 4;       // int8 x int8: inputs that one instruction sums up
+constexpr int kKinds = 6;       // of cells
 constexpr int kActivations = 7;
 constexpr int kMostSlots = 4;
 
@@ -27,7 +29,8 @@ enum Tile {
   kTiles
 };
 
-// Some columns of tiles that are multiplied together, as many as a vector has room for. Shorter ones are filled up with weights of zero.
+// Some columns of tiles that are multiplied together, as many as a vector has room for. Shorter
+// ones are filled up with weights of zero.
 struct Strip {
   int32_t steps;               // tiles of each column
   int32_t place[kMostJoined];  // the first of the sums that each column adds to
@@ -39,19 +42,23 @@ struct Product {
   int32_t strips;
   int32_t unused;
   int64_t table;    // [strips] Strip, longest first
-  int64_t numbers;  // int32, the first input that each tile meets: [strip][step][column], tiles of one input in int8 x int8: [strip][step][4]
-  int64_t values;   // [strip][step][rows / 4][vector][lane][4] in int8 x int8, else [strip][step][rows][vector][lane]
+  int64_t numbers;  // int32, the first input that each tile meets: [strip][step][column], tiles of
+                    // one input in int8 x int8: [strip][step][4]
+  int64_t values;   // [strip][step][rows / 4][vector][lane][4] in int8 x int8, else
+                    // [strip][step][rows][vector][lane]
   int64_t scales;   // [strip][vector][lane], what sums are multiplied by
-  int64_t starts;   // int8 x int8: [strip][vector][lane], what sums begin with: takes back that bytes have no sign
+  int64_t starts;   // int8 x int8: [strip][vector][lane], what sums begin with: takes back that
+                    // bytes have no sign
 };
 
-// Where the arrays of a state lie, in bytes from its begin. Inputs of products end with a row of zeros, which fills strips up.
+// Where the arrays of a state lie, in bytes from its begin. Inputs of products end with a row of
+// zeros, which fills strips up.
 struct StatePlaces {
-  int64_t h, c;            // [units], as all below padded with zeros
-  int64_t reset;           // GRU with the reset gate before the product: r * h
-  int64_t x;               // [inputs]
+  int64_t h, c;   // [units], as all below padded with zeros
+  int64_t reset;  // GRU with the reset gate before the product: r * h
+  int64_t x;      // [inputs]
   int64_t h_bytes, x_bytes, reset_bytes;
-  int64_t sums;            // [slots, units]
+  int64_t sums;  // [slots, units]
   int64_t size;
 };
 
@@ -63,8 +70,9 @@ struct Cell {
   float input_range;
   int32_t slots;
   int64_t stored;
-  Product kernel, recurrent, candidate;  // candidate: of a GRU with the reset gate before the product
-  int64_t bias;                          // [slots, units]
+  Product kernel, recurrent,
+      candidate;  // candidate: of a GRU with the reset gate before the product
+  int64_t bias;   // [slots, units]
   StatePlaces state;
 };
 
@@ -87,26 +95,28 @@ struct Multiply {
 
 // One step of a cell, element by element, once its sums are there.
 struct Elements {
-  float* sums;     // slot s at sums + s * count; overwritten
-  int64_t count;   // units, padded
-  float *h, *c;    // in: before; out: after
-  float* reset;    // reset before: out of the first half
+  float* sums;                     // slot s at sums + s * count; overwritten
+  int64_t count;                   // units, padded
+  float *h, *c;                    // in: before; out: after
+  float* reset;                    // reset before: out of the first half
   uint8_t *h_bytes, *reset_bytes;  // out: as integers, in int8 x int8
 };
 
 struct Activate {
   float* values;
-  int64_t count;   // padded
+  int64_t count;  // padded
   int64_t true_count;
 };
 
-// One instruction set. [..][0]: exact to 2 units in the last place; [..][1]: fast, within 1e-4, with the same bits everywhere.
+// One instruction set. [..][0]: exact to 2 units in the last place; [..][1]: fast, within 1e-4,
+// with the same bits everywhere.
 struct Kernels {
   const char* name;
   int32_t lanes;      // floats of a vector
   int32_t byte_zero;  // the byte of the integer 0: 127 where instructions take bytes without a sign
   void (*multiply[kArithmetics][kTiles])(const Multiply*);
-  // Rounds n floats to integers; `range`: what 127 stands for, or 0 for the largest of them. Returns what 1 stands for.
+  // Rounds n floats to integers; `range`: what 127 stands for, or 0 for the largest of them.
+  // Returns what 1 stands for.
   float (*quantize)(const float* x, int64_t n, float range, uint8_t* bytes);
   void (*reset[2])(const Elements*);  // GRU with the reset gate before the product, first half
   void (*elements[kKinds][2])(const Elements*);

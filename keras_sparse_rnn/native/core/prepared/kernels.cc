@@ -1,4 +1,5 @@
-// The part that is compiled once for each line of instruction_sets.inc, with its flags and its name as KSR_NAME. Nothing but its table leaves this file.
+// The part that is compiled once for each line of instruction_sets.inc, with its flags and its name
+// as KSR_NAME. Nothing but its table leaves this file.
 #if defined(__AVX2__)
 // GCC 12 takes what its own header leaves undefined on purpose for a mistake.
 #pragma GCC diagnostic push

@@ -23,7 +23,8 @@ struct Format {
   // Of a column with so many tiles.
   int64_t steps(int64_t tiles) const { return scattered ? (tiles + kGroup - 1) / kGroup : tiles; }
   int64_t step_weights() const { return int64_t{scattered ? kGroup : height} * size; }
-  // Where in its strip the weight of row `row` of the column's list of rows goes, and lane `lane` of the strip.
+  // Where in its strip the weight of row `row` of the column's list of rows goes, and lane `lane`
+  // of the strip.
   int64_t place(int64_t row, int64_t lane) const {
     return integers ? (row / kGroup * size + lane) * kGroup + row % kGroup : row * size + lane;
   }
@@ -61,17 +62,23 @@ class Packer {
   bool has_memory() const { return rows_.get() && weights_.get() && integers_.get(); }
 
   // Column `i` of the order of multiplying, as column `j` of a strip whose arrays these are.
-  ksr_status write(int64_t i, int64_t j, int32_t* numbers, char* values, float* scales, int32_t* starts, ksr_error* error) {
+  ksr_status write(int64_t i, int64_t j, int32_t* numbers, char* values, float* scales,
+                   int32_t* starts, ksr_error* error) {
     tiling_.read(i, rows_.get(), weights_.get());
     const int64_t tiles = tiling_.tiles(i), count = tiles * format_.height;
-    for (int64_t t = 0; t < tiles; ++t) numbers[format_.scattered ? t : t * format_.joined + j] = static_cast<int32_t>(rows_[t] * format_.height);
+    for (int64_t t = 0; t < tiles; ++t)
+      numbers[format_.scattered ? t : t * format_.joined + j] =
+          static_cast<int32_t>(rows_[t] * format_.height);
     for (int64_t c = 0; c < format_.width; ++c) {
       const int64_t lane = j * format_.width + c;
       float* weights = weights_.get() + c;
       const int64_t unit = tiling_.number(i) * format_.width + c;
       scales[lane] = scale_of(tiling_.gate(i), unit);
-      if (part_.integers) KSR_TRY(to_integers(i, unit, count, weights, &scales[lane], &starts[lane], error));
-      for (int64_t r = 0; r < count; ++r) store_weight(part_.arithmetic(), weights[r * format_.width], values, format_.place(r, lane));
+      if (part_.integers)
+        KSR_TRY(to_integers(i, unit, count, weights, &scales[lane], &starts[lane], error));
+      for (int64_t r = 0; r < count; ++r)
+        store_weight(part_.arithmetic(), weights[r * format_.width], values,
+                     format_.place(r, lane));
     }
     return KSR_OK;
   }
@@ -85,15 +92,24 @@ class Packer {
   }
 
   // The weights of one output, integers from here on.
-  ksr_status to_integers(int64_t i, int64_t unit, int64_t count, float* weights, float* scale, int32_t* start, ksr_error* error) {
+  ksr_status to_integers(int64_t i, int64_t unit, int64_t count, float* weights, float* scale,
+                         int32_t* start, ksr_error* error) {
     const int64_t stride = format_.width;
     if (part_.matrix->type == KSR_INT8) {
       const int64_t pair = first_wide_pair(weights, count, stride);
       if (pair >= 0) {
-        const auto input = [&](int64_t r) { return static_cast<long long>(rows_[r / format_.height] * format_.height + r % format_.height); };
-        return fail(error, KSR_BAD_VALUE, "%s: the int8 weights of inputs %lld and %lld to unit %lld of gate %lld are %d and %d: with int8 activations "
-                    "their sum must be from -129 to 129", name_, input(2 * pair), input(2 * pair + 1), static_cast<long long>(unit),
-                    static_cast<long long>(tiling_.gate(i)), static_cast<int>(weights[2 * pair * stride]), static_cast<int>(weights[(2 * pair + 1) * stride]));
+        const auto input = [&](int64_t r) {
+          return static_cast<long long>(rows_[r / format_.height] * format_.height +
+                                        r % format_.height);
+        };
+        return fail(error, KSR_BAD_VALUE,
+                    "%s: the int8 weights of inputs %lld and %lld to unit %lld of gate %lld are %d "
+                    "and %d: with int8 activations "
+                    "their sum must be from -129 to 129",
+                    name_, input(2 * pair), input(2 * pair + 1), static_cast<long long>(unit),
+                    static_cast<long long>(tiling_.gate(i)),
+                    static_cast<int>(weights[2 * pair * stride]),
+                    static_cast<int>(weights[(2 * pair + 1) * stride]));
       }
     } else {
       *scale = quantize_weights(weights, count, stride, integers_.get());
@@ -124,7 +140,8 @@ int64_t Space::take(int64_t bytes) {
   return place;
 }
 
-ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Space* space, Product* product, int64_t* stored, ksr_error* error) {
+ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Space* space,
+                Product* product, int64_t* stored, ksr_error* error) {
   Tiling tiling(part);
   KSR_TRY(tiling.plan(error));
   Packer packer(name, part, kernels, tiling);
@@ -132,10 +149,17 @@ ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Spac
   const Format& format = packer.format();
   const int64_t joined = format.joined;
   int64_t strips = 0, steps = 0;
-  for (int64_t i = 0; i < tiling.columns() && tiling.tiles(i); i += joined) ++strips, steps += format.steps(tiling.tiles(i));
-  *product = {tiling.tile(), part.arithmetic(), static_cast<int32_t>(strips), 0, space->take(strips * sizeof(Strip)),
-              space->take(steps * format.numbers * sizeof(int32_t)), space->take(steps * format.step_weights() * part.weight_bytes()),
-              space->take(strips * format.size * sizeof(float)), space->take(part.integers ? strips * format.size * sizeof(int32_t) : 0)};
+  for (int64_t i = 0; i < tiling.columns() && tiling.tiles(i); i += joined)
+    ++strips, steps += format.steps(tiling.tiles(i));
+  *product = {tiling.tile(),
+              part.arithmetic(),
+              static_cast<int32_t>(strips),
+              0,
+              space->take(strips * sizeof(Strip)),
+              space->take(steps * format.numbers * sizeof(int32_t)),
+              space->take(steps * format.step_weights() * part.weight_bytes()),
+              space->take(strips * format.size * sizeof(float)),
+              space->take(part.integers ? strips * format.size * sizeof(int32_t) : 0)};
   *stored += steps * format.step_weights();
   if (space->counts_only()) return KSR_OK;
   int32_t* numbers = space->at<int32_t>(product->numbers);
@@ -143,12 +167,15 @@ ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Spac
   for (int64_t s = 0; s < strips; ++s) {
     Strip& strip = space->at<Strip>(product->table)[s];
     strip.steps = static_cast<int32_t>(format.steps(tiling.tiles(s * joined)));
-    for (int64_t n = 0; n < strip.steps * format.numbers; ++n) numbers[n] = static_cast<int32_t>(part.zero);
+    for (int64_t n = 0; n < strip.steps * format.numbers; ++n)
+      numbers[n] = static_cast<int32_t>(part.zero);
     for (int64_t j = 0; j < joined && s * joined + j < tiling.columns(); ++j) {
       const int64_t i = s * joined + j, gate = tiling.gate(i);
-      strip.place[j] = static_cast<int32_t>((part.slots ? part.slots[gate] : gate) * part.stride + tiling.number(i) * format.width);
-      KSR_TRY(packer.write(i, j, numbers, values, space->at<float>(product->scales) + s * format.size,
-                           space->at<int32_t>(product->starts) + (part.integers ? s * format.size : 0), error));
+      strip.place[j] = static_cast<int32_t>((part.slots ? part.slots[gate] : gate) * part.stride +
+                                            tiling.number(i) * format.width);
+      KSR_TRY(packer.write(
+          i, j, numbers, values, space->at<float>(product->scales) + s * format.size,
+          space->at<int32_t>(product->starts) + (part.integers ? s * format.size : 0), error));
     }
     numbers += strip.steps * format.numbers;
     values += strip.steps * format.step_weights() * part.weight_bytes();

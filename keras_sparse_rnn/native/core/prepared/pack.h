@@ -28,10 +28,12 @@ class Space {
 };
 
 // `name`: of the matrix, for messages. Adds the weights that a step will multiply to *stored.
-ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Space* space, Product* product, int64_t* stored, ksr_error* error);
+ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Space* space,
+                Product* product, int64_t* stored, ksr_error* error);
 
-// The weights of one output [count], `stride` apart, as integers, so that neither one nor two that are summed in 16 bits are too large for any
-// processor: |w| <= 127 and |w[2k] + w[2k + 1]| <= 129, since 254 * 129 < 2^15. Returns what 1 stands for.
+// The weights of one output [count], `stride` apart, as integers, so that neither one nor two that
+// are summed in 16 bits are too large for any processor: |w| <= 127 and |w[2k] + w[2k + 1]| <= 129,
+// since 254 * 129 < 2^15. Returns what 1 stands for.
 float quantize_weights(const float* weights, int64_t count, int64_t stride, int8_t* integers);
 
 // The first k with w[2k] + w[2k + 1] beyond that bound; -1 if there is none.

@@ -29,7 +29,8 @@ StatePlaces state_places(const Cell& cell, const CellRule& rule) {
   places.x = space.take(cell.integers ? 0 : (cell.padded_inputs + kZeros) * size);
   places.h_bytes = space.take(cell.integers ? units + kZeros : 0);
   places.x_bytes = space.take(cell.integers ? cell.padded_inputs + kZeros : 0);
-  places.reset_bytes = space.take(cell.integers && cell.kind == KSR_GRU_RESET_BEFORE ? units + kZeros : 0);
+  places.reset_bytes =
+      space.take(cell.integers && cell.kind == KSR_GRU_RESET_BEFORE ? units + kZeros : 0);
   places.sums = space.take(cell.slots * units * size);
   places.size = space.used();
   return places;
@@ -41,7 +42,8 @@ void write_bias(const ksr_description& d, const CellRule& rule, int64_t stride, 
   for (int g = 0; g < rule.gates; ++g)
     for (int64_t u = 0; u < units; ++u) {
       bias[g * stride + u] += d.bias[g * units + u];
-      if (rule.bias_rows == 2) bias[rule.recurrent_slots[g] * stride + u] += d.bias[(rule.gates + g) * units + u];
+      if (rule.bias_rows == 2)
+        bias[rule.recurrent_slots[g] * stride + u] += d.bias[(rule.gates + g) * units + u];
     }
 }
 
@@ -51,7 +53,8 @@ ksr_status choose(const ksr_description& d, int* place, ksr_error* error) {
   if (*place >= 0) return KSR_OK;
   char names[120];
   list_instruction_sets(names, sizeof names);
-  return fail(error, KSR_NO_PROCESSOR, "processor is \"%.60s\": this machine has %s", d.processor, names);
+  return fail(error, KSR_NO_PROCESSOR, "processor is \"%.60s\": this machine has %s", d.processor,
+              names);
 }
 
 // Into memory, or with null only counts.
@@ -80,13 +83,18 @@ ksr_status lay_out(const ksr_description* d, char* memory, Cell* cell, ksr_error
   space.take(sizeof(Cell));
   cell->bias = space.take(rule.slots * units * sizeof(float));
   if (memory) write_bias(*d, rule, units, space.at<float>(cell->bias));
-  KSR_TRY(pack("kernel", {&d->kernel, 0, rule.gates, nullptr, units, inputs, integers}, kernels, &space, &cell->kernel, &cell->stored, error));
+  KSR_TRY(pack("kernel", {&d->kernel, 0, rule.gates, nullptr, units, inputs, integers}, kernels,
+               &space, &cell->kernel, &cell->stored, error));
   if (rule.states) {
-    const Part recurrent = {&d->recurrent, 0, rule.recurrent_gates, rule.recurrent_slots, units, units, integers};
+    const Part recurrent = {
+        &d->recurrent, 0, rule.recurrent_gates, rule.recurrent_slots, units, units, integers};
     KSR_TRY(pack("recurrent", recurrent, kernels, &space, &cell->recurrent, &cell->stored, error));
     if (rule.recurrent_gates < rule.gates) {
-      const Part candidate = {&d->recurrent, rule.recurrent_gates, rule.gates, rule.recurrent_slots, units, units, integers};
-      KSR_TRY(pack("recurrent", candidate, kernels, &space, &cell->candidate, &cell->stored, error));
+      const Part candidate = {
+          &d->recurrent, rule.recurrent_gates, rule.gates, rule.recurrent_slots, units, units,
+          integers};
+      KSR_TRY(
+          pack("recurrent", candidate, kernels, &space, &cell->candidate, &cell->stored, error));
     }
   }
   cell->size = space.used();
@@ -111,7 +119,8 @@ using namespace ksr::prepared;
 
 extern "C" {
 
-ksr_status ksr_cell_size(const ksr_description* description, size_t* size, ksr_error* error) noexcept {
+ksr_status ksr_cell_size(const ksr_description* description, size_t* size,
+                         ksr_error* error) noexcept {
   if (!size) return fail(error, KSR_NULL, "size is null");
   Cell cell;
   KSR_TRY(lay_out(description, nullptr, &cell, error));
@@ -119,15 +128,18 @@ ksr_status ksr_cell_size(const ksr_description* description, size_t* size, ksr_e
   return KSR_OK;
 }
 
-ksr_status ksr_cell_prepare(const ksr_description* description, void* memory, size_t size, const ksr_cell** out, ksr_error* error) noexcept {
+ksr_status ksr_cell_prepare(const ksr_description* description, void* memory, size_t size,
+                            const ksr_cell** out, ksr_error* error) noexcept {
   if (!memory || !out) return fail(error, KSR_NULL, "%s is null", memory ? "cell" : "memory");
   *out = nullptr;
   if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
-    return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory, KSR_ALIGNMENT);
+    return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
+                KSR_ALIGNMENT);
   Cell cell;
   KSR_TRY(lay_out(description, nullptr, &cell, error));
   if (size < static_cast<size_t>(cell.size))
-    return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the cell takes %lld", size, static_cast<long long>(cell.size));
+    return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the cell takes %lld", size,
+                static_cast<long long>(cell.size));
   char* bytes = static_cast<char*>(memory);
   KSR_TRY(lay_out(description, bytes, &cell, error));
   cell.tag = 0;
@@ -142,8 +154,16 @@ ksr_status ksr_cell_describe(const ksr_cell* handle, ksr_cell_facts* facts) noex
   const Cell* cell = reinterpret_cast<const Cell*>(handle);
   if (!facts) return KSR_NULL;
   if (!cell || cell->magic != kCellMagic) return KSR_BAD_CELL;
-  *facts = {cell->inputs, cell->units, kCells[cell->kind].states, cell->stored, cell->size, cell->state.size, cell->integers ? KSR_INT8 : KSR_FLOAT32, {}};
-  std::snprintf(facts->processor, sizeof facts->processor, "%s", kernels_of(cell->instruction_set)->name);
+  *facts = {cell->inputs,
+            cell->units,
+            kCells[cell->kind].states,
+            cell->stored,
+            cell->size,
+            cell->state.size,
+            cell->integers ? KSR_INT8 : KSR_FLOAT32,
+            {}};
+  std::snprintf(facts->processor, sizeof facts->processor, "%s",
+                kernels_of(cell->instruction_set)->name);
   return KSR_OK;
 }
 

@@ -7,7 +7,7 @@
 namespace ksr {
 namespace prepared {
 
-constexpr uint64_t kCellMagic = 0x6C6C65632D72736B;   // "ksr-cell"
+constexpr uint64_t kCellMagic = 0x6C6C65632D72736B;    // "ksr-cell"
 constexpr uint64_t kStateMagic = 0x74617473'2D72736B;  // "ksr-stat"
 
 }  // namespace prepared

@@ -30,10 +30,14 @@ const T* at(const Cell* cell, int64_t place) {
 class Stepper {
  public:
   Stepper(const Cell* cell, State* state)
-      : cell_(*cell), kernels_(*kernels_of(cell->instruction_set)), state_(state), sums_(at<float>(state, cell->state.sums)) {}
+      : cell_(*cell),
+        kernels_(*kernels_of(cell->instruction_set)),
+        state_(state),
+        sums_(at<float>(state, cell->state.sums)) {}
 
   void step(const float* x, float* y) const {
-    std::memcpy(sums_, at<float>(&cell_, cell_.bias), cell_.slots * int64_t{cell_.padded_units} * sizeof(float));
+    std::memcpy(sums_, at<float>(&cell_, cell_.bias),
+                cell_.slots * int64_t{cell_.padded_units} * sizeof(float));
     if (cell_.integers) {
       uint8_t* bytes = at<uint8_t>(state_, cell_.state.x_bytes);
       multiply(cell_.kernel, bytes, kernels_.quantize(x, cell_.inputs, cell_.input_range, bytes));
@@ -60,28 +64,45 @@ class Stepper {
 
   const float* recur() const {
     const StatePlaces& places = cell_.state;
-    const Elements e = {sums_, cell_.padded_units, at<float>(state_, places.h), at<float>(state_, places.c), at<float>(state_, places.reset),
-                        at<uint8_t>(state_, places.h_bytes), at<uint8_t>(state_, places.reset_bytes)};
+    const Elements e = {sums_,
+                        cell_.padded_units,
+                        at<float>(state_, places.h),
+                        at<float>(state_, places.c),
+                        at<float>(state_, places.reset),
+                        at<uint8_t>(state_, places.h_bytes),
+                        at<uint8_t>(state_, places.reset_bytes)};
     constexpr float kUnit = 1.0f / 127.0f;
-    if (!cell_.integers) multiply(cell_.recurrent, e.h, 1.0f);
-    else multiply(cell_.recurrent, e.h_bytes, kCells[cell_.kind].bounded ? kUnit : h_factor());
+    if (!cell_.integers)
+      multiply(cell_.recurrent, e.h, 1.0f);
+    else
+      multiply(cell_.recurrent, e.h_bytes, kCells[cell_.kind].bounded ? kUnit : h_factor());
     if (cell_.kind == KSR_GRU_RESET_BEFORE) {
       kernels_.reset[cell_.integers](&e);
-      if (cell_.integers) multiply(cell_.candidate, e.reset_bytes, kUnit);
-      else multiply(cell_.candidate, e.reset, 1.0f);
+      if (cell_.integers)
+        multiply(cell_.candidate, e.reset_bytes, kUnit);
+      else
+        multiply(cell_.candidate, e.reset, 1.0f);
     }
     kernels_.elements[cell_.kind][cell_.integers](&e);
     return e.h;
   }
 
   float h_factor() const {
-    return kernels_.quantize(at<float>(state_, cell_.state.h), cell_.padded_units, kCells[cell_.kind].bounded ? 1.0f : 0.0f,
+    return kernels_.quantize(at<float>(state_, cell_.state.h), cell_.padded_units,
+                             kCells[cell_.kind].bounded ? 1.0f : 0.0f,
                              at<uint8_t>(state_, cell_.state.h_bytes));
   }
 
   void multiply(const Product& product, const void* in, float factor) const {
-    const Multiply m = {at<Strip>(&cell_, product.table), product.strips, at<int32_t>(&cell_, product.numbers), at<char>(&cell_, product.values),
-                        at<float>(&cell_, product.scales), at<int32_t>(&cell_, product.starts), in, factor, sums_};
+    const Multiply m = {at<Strip>(&cell_, product.table),
+                        product.strips,
+                        at<int32_t>(&cell_, product.numbers),
+                        at<char>(&cell_, product.values),
+                        at<float>(&cell_, product.scales),
+                        at<int32_t>(&cell_, product.starts),
+                        in,
+                        factor,
+                        sums_};
     kernels_.multiply[product.arithmetic][product.tile](&m);
   }
 
@@ -110,12 +131,15 @@ size_t ksr_state_size(const ksr_cell* handle) noexcept {
   return cell ? static_cast<size_t>(cell->state.size) : 0;
 }
 
-ksr_status ksr_state_init(const ksr_cell* handle, void* memory, size_t size, const float* h, const float* c, ksr_state** out) noexcept {
+ksr_status ksr_state_init(const ksr_cell* handle, void* memory, size_t size, const float* h,
+                          const float* c, ksr_state** out) noexcept {
   const Cell* cell = cell_of(handle);
   if (!cell) return KSR_BAD_CELL;
   if (!memory || !out) return KSR_NULL;
   *out = nullptr;
-  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT || size < static_cast<size_t>(cell->state.size)) return KSR_BAD_MEMORY;
+  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT ||
+      size < static_cast<size_t>(cell->state.size))
+    return KSR_BAD_MEMORY;
   const int states = kCells[cell->kind].states;
   if ((h && states < 1) || (c && states < 2)) return KSR_BAD_CHOICE;
   std::memset(memory, 0, cell->state.size);
@@ -130,7 +154,8 @@ ksr_status ksr_state_init(const ksr_cell* handle, void* memory, size_t size, con
   return KSR_OK;
 }
 
-ksr_status ksr_state_read(const ksr_cell* handle, const ksr_state* state, float* h, float* c) noexcept {
+ksr_status ksr_state_read(const ksr_cell* handle, const ksr_state* state, float* h,
+                          float* c) noexcept {
   const Cell* cell = cell_of(handle);
   const ksr_status status = check_stream(cell, state);
   if (status != KSR_OK) return status;
@@ -142,9 +167,12 @@ ksr_status ksr_state_read(const ksr_cell* handle, const ksr_state* state, float*
   return KSR_OK;
 }
 
-ksr_status ksr_step(const ksr_cell* handle, ksr_state* state, const float* x, float* y) noexcept { return ksr_run(handle, state, x, 1, y); }
+ksr_status ksr_step(const ksr_cell* handle, ksr_state* state, const float* x, float* y) noexcept {
+  return ksr_run(handle, state, x, 1, y);
+}
 
-ksr_status ksr_run(const ksr_cell* handle, ksr_state* state, const float* x, int64_t steps, float* y) noexcept {
+ksr_status ksr_run(const ksr_cell* handle, ksr_state* state, const float* x, int64_t steps,
+                   float* y) noexcept {
   const Cell* cell = cell_of(handle);
   const ksr_status status = check_stream(cell, state);
   if (status != KSR_OK) return status;
@@ -152,7 +180,8 @@ ksr_status ksr_run(const ksr_cell* handle, ksr_state* state, const float* x, int
   if (steps && (!x || !y)) return KSR_NULL;
   const FloatMode mode;
   const Stepper stepper(cell, reinterpret_cast<State*>(state));
-  for (int64_t t = 0; t < steps; ++t) stepper.step(x + t * cell->inputs, y + t * int64_t{cell->units});
+  for (int64_t t = 0; t < steps; ++t)
+    stepper.step(x + t * cell->inputs, y + t * int64_t{cell->units});
   return KSR_OK;
 }
 

@@ -9,8 +9,9 @@ namespace ksr {
 namespace prepared {
 namespace {
 
-constexpr int kNarrowest = 4;     // width of a tile
-constexpr int kTileBytes = 16;    // what a tile costs beyond its weights: its number, and the time to read it
+constexpr int kNarrowest = 4;  // width of a tile
+constexpr int kTileBytes =
+    16;  // what a tile costs beyond its weights: its number, and the time to read it
 
 float weight(const ksr_matrix& m, int64_t i) {
   if (m.type == KSR_FLOAT32) return static_cast<const float*>(m.values)[i];
@@ -25,10 +26,14 @@ float weight(const ksr_matrix& m, int64_t i) {
 
 Arithmetic Part::arithmetic() const {
   if (integers) return kIntegers;
-  return matrix->type == KSR_FLOAT32 ? kFloatWeights : matrix->type == KSR_BFLOAT16 ? kBfloatWeights : kByteWeights;
+  return matrix->type == KSR_FLOAT32    ? kFloatWeights
+         : matrix->type == KSR_BFLOAT16 ? kBfloatWeights
+                                        : kByteWeights;
 }
 
-int Part::weight_bytes() const { return arithmetic() == kFloatWeights ? 4 : arithmetic() == kBfloatWeights ? 2 : 1; }
+int Part::weight_bytes() const {
+  return arithmetic() == kFloatWeights ? 4 : arithmetic() == kBfloatWeights ? 2 : 1;
+}
 
 Tiling::Tiling(const Part& part)
     : part_(part),
@@ -43,7 +48,8 @@ void Tiling::for_blocks(int64_t gate, int64_t column, int width, Visit visit) co
   const int64_t last = std::min(column * width + width, m.units) - 1;
   for (int64_t c = column * width / m.block_columns; c <= last / m.block_columns; ++c) {
     const int64_t place = gate * block_columns(m) + c;
-    for (int64_t b = first_[place]; b < first_[place + 1]; ++b) visit(b, m.blocks[b] % block_rows(m), c);
+    for (int64_t b = first_[place]; b < first_[place + 1]; ++b)
+      visit(b, m.blocks[b] % block_rows(m), c);
   }
 }
 
@@ -53,7 +59,8 @@ int64_t Tiling::mark(int64_t gate, int64_t column, TileShape shape) const {
   std::memset(marks_.get(), 0, rows * sizeof(int32_t));
   for_blocks(gate, column, shape.width, [&](int64_t, int64_t row, int64_t) {
     const int64_t last = std::min((row + 1) * m.block_rows, m.inputs) - 1;
-    for (int64_t t = row * m.block_rows / shape.height; t <= last / shape.height; ++t) marks_[t] = 1;
+    for (int64_t t = row * m.block_rows / shape.height; t <= last / shape.height; ++t)
+      marks_[t] = 1;
   });
   int64_t count = 0;
   for (int64_t t = 0; t < rows; ++t) count += marks_[t];
@@ -61,26 +68,30 @@ int64_t Tiling::mark(int64_t gate, int64_t column, TileShape shape) const {
 }
 
 ksr_status Tiling::plan(ksr_error* error) {
-  if (!first_.get() || !marks_.get() || !counts_.get() || !order_.get()) return fail(error, KSR_NO_MEMORY, "%s", ksr_status_text(KSR_NO_MEMORY));
+  if (!first_.get() || !marks_.get() || !counts_.get() || !order_.get())
+    return fail(error, KSR_NO_MEMORY, "%s", ksr_status_text(KSR_NO_MEMORY));
   const ksr_matrix& m = *part_.matrix;
   for (int64_t b = 0; b < m.live; ++b) ++first_[m.blocks[b] / block_rows(m) + 1];
   for (int64_t c = 0; c < m.gates * block_columns(m); ++c) first_[c + 1] += first_[c];
   const auto count_all = [&](TileShape shape) {
     int64_t sum = 0;
     for (int64_t c = 0; c < gates() * columns_of(shape.width); ++c)
-      sum += counts_[c] = mark(part_.gate_begin + c / columns_of(shape.width), c % columns_of(shape.width), shape);
+      sum += counts_[c] =
+          mark(part_.gate_begin + c / columns_of(shape.width), c % columns_of(shape.width), shape);
     return sum;
   };
   int64_t best = INT64_MAX;
   for (int i = 0; i < kTiles; ++i) {
     const TileShape shape = kTileShapes[i];
-    const int64_t cost = count_all(shape) * (shape.height * shape.width * part_.weight_bytes() + kTileBytes);
+    const int64_t cost =
+        count_all(shape) * (shape.height * shape.width * part_.weight_bytes() + kTileBytes);
     if (cost < best) best = cost, tile_ = i;
   }
   count_all(kTileShapes[tile_]);
   for (int64_t i = 0; i < columns(); ++i) order_[i] = i;
-  std::sort(order_.get(), order_.get() + columns(),
-            [this](int64_t a, int64_t b) { return counts_[a] != counts_[b] ? counts_[a] > counts_[b] : a < b; });
+  std::sort(order_.get(), order_.get() + columns(), [this](int64_t a, int64_t b) {
+    return counts_[a] != counts_[b] ? counts_[a] > counts_[b] : a < b;
+  });
   return KSR_OK;
 }
 
@@ -96,10 +107,15 @@ void Tiling::read(int64_t i, int32_t* rows, float* weights) const {
   std::memset(weights, 0, count * shape.height * shape.width * sizeof(float));
   for_blocks(gate(i), number(i), shape.width, [&](int64_t block, int64_t row, int64_t column) {
     const int64_t top = row * m.block_rows, left = column * m.block_columns;
-    const int64_t from = std::max(left, begin), to = std::min({left + m.block_columns, begin + shape.width, m.units});
+    const int64_t from = std::max(left, begin),
+                  to = std::min({left + m.block_columns, begin + shape.width, m.units});
     for (int64_t in = top; in < std::min(top + m.block_rows, m.inputs); ++in) {
-      float* out = weights + (int64_t{marks_[in / shape.height]} * shape.height + in % shape.height) * shape.width;
-      for (int64_t unit = from; unit < to; ++unit) out[unit - begin] = weight(m, (block * m.block_rows + in - top) * m.block_columns + unit - left);
+      float* out =
+          weights +
+          (int64_t{marks_[in / shape.height]} * shape.height + in % shape.height) * shape.width;
+      for (int64_t unit = from; unit < to; ++unit)
+        out[unit - begin] =
+            weight(m, (block * m.block_rows + in - top) * m.block_columns + unit - left);
     }
   });
 }

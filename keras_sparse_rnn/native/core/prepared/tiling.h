@@ -21,16 +21,17 @@ constexpr TileShape kTileShapes[kTiles] = {
 struct Part {
   const ksr_matrix* matrix;
   int gate_begin, gate_end;
-  const int* slots;   // where each gate's sums go, or null: each to the slot of its number
-  int64_t stride;     // units of a slot, padded
-  int64_t zero;       // the first of a few inputs that are always zero
-  bool integers;      // int8 x int8
+  const int* slots;  // where each gate's sums go, or null: each to the slot of its number
+  int64_t stride;    // units of a slot, padded
+  int64_t zero;      // the first of a few inputs that are always zero
+  bool integers;     // int8 x int8
 
   Arithmetic arithmetic() const;
   int weight_bytes() const;  // as stored
 };
 
-// A part's columns of tiles, those with the most tiles first, so that columns of one strip are about as long and a loop's end can be foreseen.
+// A part's columns of tiles, those with the most tiles first, so that columns of one strip are
+// about as long and a loop's end can be foreseen.
 class Tiling {
  public:
   explicit Tiling(const Part& part);
@@ -43,15 +44,17 @@ class Tiling {
   int tile() const { return tile_; }
   int height() const { return kTileShapes[tile_].height; }
   int width() const { return kTileShapes[tile_].width; }
-  // Column `i` in the order of multiplying: its gate, its number within the gate, how many tiles it has.
+  // Column `i` in the order of multiplying: its gate, its number within the gate, how many tiles it
+  // has.
   int64_t columns() const { return columns_of(width()) * gates(); }
   int64_t gate(int64_t i) const { return part_.gate_begin + order_[i] / columns_of(width()); }
   int64_t number(int64_t i) const { return order_[i] % columns_of(width()); }
   int64_t tiles(int64_t i) const { return counts_[order_[i]]; }
   int64_t most_tiles() const { return columns() ? tiles(0) : 0; }
 
-  // The rows of tiles of column `i`, ascending, into rows [tiles(i)]; and its weights, as floats, those of int8 without their scales, zero where no live
-  // block is, into weights [tiles(i), height, width].
+  // The rows of tiles of column `i`, ascending, into rows [tiles(i)]; and its weights, as floats,
+  // those of int8 without their scales, zero where no live block is, into weights [tiles(i),
+  // height, width].
   void read(int64_t i, int32_t* rows, float* weights) const;
 
  private:
@@ -59,14 +62,15 @@ class Tiling {
   int64_t columns_of(int width) const { return (part_.matrix->units + width - 1) / width; }
   // Marks the live rows of tiles of a column; returns how many they are.
   int64_t mark(int64_t gate, int64_t column, TileShape shape) const;
-  // Calls visit(block, its block row, its block column) for the live blocks that a column of tiles meets.
+  // Calls visit(block, its block row, its block column) for the live blocks that a column of tiles
+  // meets.
   template <typename Visit>
   void for_blocks(int64_t gate, int64_t column, int width, Visit visit) const;
 
   const Part part_;
   int tile_ = 0;
-  Array<int64_t> first_;    // [gates * block columns + 1], where the blocks of each begin
-  Array<int32_t> marks_;    // [inputs], of rows of tiles
+  Array<int64_t> first_;  // [gates * block columns + 1], where the blocks of each begin
+  Array<int32_t> marks_;  // [inputs], of rows of tiles
   Array<int64_t> counts_, order_;
 };
 
