@@ -1,5 +1,5 @@
 // Microseconds per step of a cell through ksr.h, one thread:
-//   steps CELL UNITS INPUTS BLOCK_ROWS BLOCK_COLUMNS WEIGHTS ACTIVATIONS DENSITY STEPS
+//   ours CELL UNITS INPUTS BLOCK_ROWS BLOCK_COLUMNS WEIGHTS ACTIVATIONS DENSITY STEPS
 // prints the median and the least of several hundred repetitions, then what the cell stores.
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -71,7 +71,7 @@ int main(int count, char** arguments) {
                                        "rnn",  "rnn_relu", "dense"};
   static const int64_t kGates[] = {4, 3, 3, 1, 1, 1};
   static const char* const kTypes[] = {"float32", "bfloat16", "int8"};
-  if (count != 10) return fprintf(stderr, "see the head of steps.c\n"), 2;
+  if (count != 10) return fprintf(stderr, "see the head of ours.c\n"), 2;
   const int cell_kind = choice(arguments[1], kCells, 6);
   const int64_t units = atoll(arguments[2]), inputs = atoll(arguments[3]);
   const int64_t rows = atoll(arguments[4]), columns = atoll(arguments[5]);
