@@ -17,7 +17,7 @@ void test_floats() {
                 std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]) + " type " +
                 std::to_string(type) + " inputs " + std::to_string(inputs) + " units " +
                 std::to_string(units);
-        Described d(cell, 4, inputs, units, kShapes[i], other, density, i % 2 == 0, type);
+        Described d(cell, 7, inputs, units, kShapes[i], other, density, i % 2 == 0, type);
         const reference::Outputs wanted = reference::run(d.one.problem, inputs_of(d.one));
         Stream stream(d.description, d.one.h0.data(), d.c0());
         const Floats y = stream.run(d.one.x);
@@ -26,7 +26,7 @@ void test_floats() {
         if (d.c0()) compare(stream.read(true), wanted.c, "c");
         // One step at a time is the same as all at once.
         stream.start(d.one.h0.data(), d.c0());
-        for (int64_t t = 0; t < 4; ++t) {
+        for (int64_t t = 0; t < 7; ++t) {
           const Floats step =
               stream.run(Floats(d.one.x.begin() + t * inputs, d.one.x.begin() + (t + 1) * inputs));
           expect(!std::memcmp(step.data(), &y[t * units], units * sizeof(float)), "step by step",
@@ -158,6 +158,22 @@ void test_functions() {
   }
 }
 
+// With float32 activations, NaN in an input reaches the outputs that it has weights to.
+void test_nan() {
+  const float weights[] = {1.0f, 0.0f, 1.0f}, bias[] = {0.5f, 0.5f, 0.5f};
+  const int32_t block = 0;
+  for (const int32_t activation : {KSR_LINEAR, KSR_RELU, KSR_TANH, KSR_SIGMOID, KSR_SILU}) {
+    about = "NaN, activation " + std::to_string(activation);
+    ksr_description d = {};
+    d.version = KSR_VERSION;
+    d.cell = KSR_DENSE;
+    d.activation = activation;
+    d.kernel = {KSR_FLOAT32, 1, 3, 1, 1, 3, 1, weights, &block, nullptr};
+    d.bias = bias;
+    for (const float v : Stream(d).run({std::nanf("")})) expect(std::isnan(v), "NaN", v, 0);
+  }
+}
+
 void test_softmax() {
   about = "softmax";
   const Floats x = random_floats(37);
@@ -208,6 +224,7 @@ int main() {
   test_integers();
   test_quantized_weights();
   test_functions();
+  test_nan();
   test_softmax();
   test_callers();
   std::printf("%s: %s\n", std::getenv("KERAS_SPARSE_RNN_CPU"), failures ? "FAILED" : "all passed");

@@ -18,6 +18,7 @@ constexpr int kGroup = 4;       // int8 x int8: inputs that one instruction sums
 constexpr int kKinds = 6;       // of cells
 constexpr int kActivations = 7;
 constexpr int kMostSlots = 4;
+constexpr int kMostTogether = 4;  // steps whose inputs are multiplied together
 
 // How a product computes: the type of its weights, and int8 x int8.
 enum Arithmetic { kFloatWeights, kBfloatWeights, kByteWeights, kIntegers, kArithmetics };
@@ -44,8 +45,8 @@ struct Product {
   int64_t table;    // [strips] Strip, longest first
   int64_t numbers;  // int32, the first input that each tile meets: [strip][step][column], tiles of
                     // one input in int8 x int8: [strip][step][4]
-  int64_t values;   // [strip][step][rows / 4][vector][lane][4] in int8 x int8, else
-                    // [strip][step][rows][vector][lane]
+  int64_t values;   // [strip][step][rows / n][vector][lane][n]: n is 4 in int8 x int8, for two rows
+                    // or more of bfloat16 2, else 1
   int64_t scales;   // [strip][vector][lane], what sums are multiplied by
   int64_t starts;   // int8 x int8: [strip][vector][lane], what sums begin with: takes back that
                     // bytes have no sign
@@ -56,9 +57,10 @@ struct Product {
 struct StatePlaces {
   int64_t h, c;   // [units], as all below padded with zeros
   int64_t reset;  // GRU with the reset gate before the product: r * h
-  int64_t x;      // [inputs]
+  int64_t x;      // [steps together, inputs]
   int64_t h_bytes, x_bytes, reset_bytes;
-  int64_t sums;  // [slots, units]
+  int64_t sums;                  // [steps together, slots, units]
+  int64_t x_stride, sum_stride;  // from step to step, in bytes of x or of x_bytes, and in floats
   int64_t size;
 };
 
@@ -80,7 +82,7 @@ struct State {
   uint64_t magic, tag;
 };
 
-// out += kernel^T in.
+// out += kernel^T in, of one step or of kStepsTogether.
 struct Multiply {
   const Strip* strips;
   int64_t count;
@@ -88,9 +90,11 @@ struct Multiply {
   const void* values;
   const float* scales;
   const int32_t* starts;
-  const void* in;  // floats, or bytes in int8 x int8
-  float factor;    // what an integer of `in` is worth; 1 for floats
+  const void* in;        // floats, or bytes in int8 x int8
+  int64_t in_stride;     // from step to step, in bytes
+  const float* factors;  // [steps], what an integer of `in` is worth; int8 x int8 only
   float* out;
+  int64_t out_stride;  // from step to step, in floats
 };
 
 // One step of a cell, element by element, once its sums are there.
@@ -114,7 +118,8 @@ struct Kernels {
   const char* name;
   int32_t lanes;      // floats of a vector
   int32_t byte_zero;  // the byte of the integer 0: 127 where instructions take bytes without a sign
-  void (*multiply[kArithmetics][kTiles])(const Multiply*);
+  int32_t steps_together;                                      // at most kMostTogether
+  void (*multiply[kArithmetics][kTiles][2])(const Multiply*);  // of one step, of steps_together
   // Rounds n floats to integers; `range`: what 127 stands for, or 0 for the largest of them.
   // Returns what 1 stands for.
   float (*quantize)(const float* x, int64_t n, float range, uint8_t* bytes);

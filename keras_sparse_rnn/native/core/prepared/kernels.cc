@@ -41,23 +41,28 @@ const Kernels kKernels = {
     KSR_QUOTED(KSR_NAME),
     kVector,
     kByteZero,
+    kStepsTogether,
     {
-#define KSR_TILE(height, width) multiply<height, width, float>,
+#define KSR_TILE(height, width) \
+  {multiply<height, width, float, 1>, multiply<height, width, float, kStepsTogether>},
         {
 #include "tiles.inc"
         },
 #undef KSR_TILE
-#define KSR_TILE(height, width) multiply<height, width, Bfloat16>,
+#define KSR_TILE(height, width) \
+  {multiply<height, width, Bfloat16, 1>, multiply<height, width, Bfloat16, kStepsTogether>},
         {
 #include "tiles.inc"
         },
 #undef KSR_TILE
-#define KSR_TILE(height, width) multiply<height, width, int8_t>,
+#define KSR_TILE(height, width) \
+  {multiply<height, width, int8_t, 1>, multiply<height, width, int8_t, kStepsTogether>},
         {
 #include "tiles.inc"
         },
 #undef KSR_TILE
-#define KSR_TILE(height, width) multiply_integers<height, width>,
+#define KSR_TILE(height, width) \
+  {multiply_integers<height, width, 1>, multiply_integers<height, width, kStepsTogether>},
         {
 #include "tiles.inc"
         },

@@ -14,6 +14,7 @@ struct Format {
   Format(const Part& part, const Tiling& tiling, int lanes)
       : integers(part.integers),
         scattered(integers && tiling.height() < kGroup),
+        paired(part.arithmetic() == kBfloatWeights && tiling.height() % 2 == 0),
         height(tiling.height()),
         width(tiling.width()),
         size(std::max<int64_t>(width, lanes)),
@@ -26,10 +27,11 @@ struct Format {
   // Where in its strip the weight of row `row` of the column's list of rows goes, and lane `lane`
   // of the strip.
   int64_t place(int64_t row, int64_t lane) const {
-    return integers ? (row / kGroup * size + lane) * kGroup + row % kGroup : row * size + lane;
+    const int64_t group = integers ? kGroup : paired ? 2 : 1;
+    return (row / group * size + lane) * group + row % group;
   }
 
-  bool integers, scattered;
+  bool integers, scattered, paired;
   int64_t height, width, size, joined, numbers;
 };
 

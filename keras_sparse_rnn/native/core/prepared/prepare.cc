@@ -18,20 +18,22 @@ constexpr int64_t kZeros = 16;
 int64_t padded(int64_t n) { return (n + kMostLanes - 1) / kMostLanes * kMostLanes; }
 
 // Zero is a place like any other for a state.
-StatePlaces state_places(const Cell& cell, const CellRule& rule) {
+StatePlaces state_places(const Cell& cell, const CellRule& rule, int64_t together) {
   Space space(nullptr, 0);
   StatePlaces places = {};
-  const int64_t units = cell.padded_units, size = sizeof(float);
+  const int64_t inputs = cell.padded_inputs, units = cell.padded_units, size = sizeof(float);
   space.take(sizeof(State));
+  places.x_stride = (inputs + kZeros) * (cell.integers ? 1 : size);
+  places.sum_stride = cell.slots * units;
   places.h = space.take((units + kZeros) * size);
   places.c = space.take(rule.states == 2 ? units * size : 0);
   places.reset = space.take(cell.kind == KSR_GRU_RESET_BEFORE ? (units + kZeros) * size : 0);
-  places.x = space.take(cell.integers ? 0 : (cell.padded_inputs + kZeros) * size);
+  places.x = space.take(cell.integers ? 0 : together * places.x_stride);
   places.h_bytes = space.take(cell.integers ? units + kZeros : 0);
-  places.x_bytes = space.take(cell.integers ? cell.padded_inputs + kZeros : 0);
+  places.x_bytes = space.take(cell.integers ? together * places.x_stride : 0);
   places.reset_bytes =
       space.take(cell.integers && cell.kind == KSR_GRU_RESET_BEFORE ? units + kZeros : 0);
-  places.sums = space.take(cell.slots * units * size);
+  places.sums = space.take(together * places.sum_stride * size);
   places.size = space.used();
   return places;
 }
@@ -78,7 +80,7 @@ ksr_status lay_out(const ksr_description* d, char* memory, Cell* cell, ksr_error
   cell->padded_units = static_cast<int32_t>(units);
   cell->input_range = integers ? d->input_range : 0;
   cell->slots = rule.slots;
-  cell->state = state_places(*cell, rule);
+  cell->state = state_places(*cell, rule, kernels.steps_together);
   Space space(memory, 0);
   space.take(sizeof(Cell));
   cell->bias = space.take(rule.slots * units * sizeof(float));
