@@ -366,3 +366,13 @@ def test_what_comes_out_of_a_config_must_be_of_the_kind_too():
         f"`schedule` in a config must stand for a Schedule. Received: {written!r}, of which a "
         "Torus was made"
     )
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [[["rnn"]], [[["rnn", "gru"], 0.5]], ["rnn"], [[{"type": {"module": "evil"}}, 0.5]]],
+)
+def test_a_mapping_of_schedules_that_is_none_is_refused_in_words(schedule):
+    config = {**ksr.callbacks.BlockPruning(0.5).get_config(), "schedule": schedule}
+    with pytest.raises(ValueError, match="in a config must be"):
+        ksr.callbacks.BlockPruning.from_config(config)

@@ -28,9 +28,13 @@ def deserialize_schedule(config):
         ValueError: it names a schedule or a layer type that is not known.
     """
     if isinstance(config, list):
-        return {
-            deserialize_selector(selector): deserialize_schedule(one) for selector, one in config
-        }
+        pairs = [one for one in config if isinstance(one, list) and len(one) == 2]
+        if len(pairs) != len(config) or any(isinstance(one, list) for one, _ in pairs):
+            raise ValueError(
+                "A mapping of schedules in a config must be a list of pairs [selector, schedule]. "
+                f"Received: {config!r}"
+            )
+        return {deserialize_selector(one): deserialize_schedule(other) for one, other in pairs}
     if isinstance(config, numbers.Real):
         return config
     return configs.deserialize(config, schedules.Schedule, "schedule")
@@ -94,4 +98,6 @@ def _layer_type(name):
 
 def _of_keras(name):
     """What Keras calls `name` among its layers and models, or `None`."""
+    if not isinstance(name, str):
+        return None
     return vars(keras.layers).get(name) or vars(keras.models).get(name)
