@@ -15,7 +15,7 @@
 PYTHON ?= python3
 SOURCES := $(shell find keras_sparse_rnn -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
-.PHONY: demo announcement test test-versions test-oldest libksr test-native sanitize sanitize-address \
+.PHONY: demo announcement test test-processes test-versions test-oldest libksr test-native sanitize sanitize-address \
 	sanitize-ops test-aarch64 clean
 
 demo: announcement .venv/installed
@@ -31,6 +31,10 @@ test: .venv/installed
 	.venv/bin/pytest -n auto --dist worksteal
 
 VENVS := $(patsubst tests/versions/%.txt,.venv-%,$(wildcard tests/versions/*.txt)) .venv
+
+# Tests that start several processes, and the examples: a minute or two. Slow tests of the quick suite, so it can be quick.
+test-processes: .venv/installed
+	.venv/bin/pytest -m slow tests/multi_worker tests/examples
 
 test-versions: $(VENVS:%=%/installed)
 	set -e; for venv in $(VENVS); do $$venv/bin/pytest -n auto --dist worksteal; done

@@ -64,6 +64,7 @@ def test_quickstart_learns_prunes_and_exports(run, tmp_path):
     np.testing.assert_allclose(exported, plain.predict(x, verbose=0), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_char_lm_prints_its_table_and_a_sample(run, tmp_path):
     text = tmp_path / "story.txt"
     words = np.random.default_rng(0).choice(["sun", "moon", "rises", "The", "and"], 2000)
@@ -106,6 +107,7 @@ def test_char_lm_refuses_before_it_trains(arguments, message, tmp_path, monkeypa
     assert capsys.readouterr().err.splitlines()[-1] == f"char_lm.py: error: {message}"
 
 
+@pytest.mark.slow
 def test_every_model_of_your_model_goes_through(run):
     printed = run("your_model.py")
     rows = re.findall(r"^(\w.*):\n    (\d+) % zero, largest difference (.*)$", printed, re.M)

@@ -87,6 +87,8 @@ def test_what_tensorflow_logs_in_another_thread_is_not_lost():
         thread.start()
         thread.join()
 
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # another test, or TF_CPP_MIN_LOG_LEVEL, may have raised it
     logger.addHandler(handler)
     try:
         with quiet():
@@ -94,6 +96,7 @@ def test_what_tensorflow_logs_in_another_thread_is_not_lost():
             say("of another thread")
         logger.warning("afterwards")
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
     assert said == ["of another thread", "afterwards"]
 

@@ -13,6 +13,7 @@ from starting import results, several_workers, start
 
 # Keras itself calls NumPy in this way when it saves a model.
 pytestmark = [
+    pytest.mark.slow,  # three processes at a time: `make test-processes` runs them
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     several_workers,
 ]

@@ -44,6 +44,7 @@ def blocks():
     return re.findall("```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_fit_with_the_recipe_and_then_with_live_blocks_alone(blocks, tmp_path):
     fit, _, packed = blocks
     path = program(tmp_path, [fit, packed], FIT, "packed.history.history['loss']")
@@ -56,6 +57,7 @@ def test_fit_with_the_recipe_and_then_with_live_blocks_alone(blocks, tmp_path):
     assert zeros.mean() == pytest.approx(0.9, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_loop_of_ones_own_trains_what_one_process_trains(blocks, tmp_path):
     """Without the remedy."""
     _, loop, _ = blocks

@@ -169,6 +169,7 @@ def test_a_source_tree_without_a_library_says_so(tree):
     )
 
 
+@pytest.mark.slow
 @needs_sources
 @pytest.mark.skipif(ops.loader.problem() is not None, reason="the native library was not built")
 def test_a_source_tree_takes_the_library_of_the_installed_package(tree, tmp_path):
