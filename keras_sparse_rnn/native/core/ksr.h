@@ -93,8 +93,9 @@ typedef struct ksr_matrix {
  * exact in integers, and every processor gives the same bits. The state is rounded to 127ths, for
  * tanh keeps it between -1 and 1 (that of SIMPLE_RNN_RELU by its largest number, step by step).
  * Weights of other types are quantised while preparing, with one scale for each output. int8
- * weights must keep a bound: the sum of two that meet inputs 2k and 2k + 1 is at most 129 in
- * absolute value, where blocks have an even number of rows; else see docs/c_library.md. */
+ * weights must keep a bound, which ksr_quantize keeps: the sum of two that meet inputs 2k and 2k +
+ * 1 is at most 129 in absolute value, where blocks have an even number of rows; else see
+ * docs/c_library.md. */
 typedef struct ksr_description {
   uint32_t version;      /* KSR_VERSION */
   int32_t cell;          /* ksr_cell_kind */
@@ -129,6 +130,12 @@ typedef struct ksr_cell_facts {
 
 KSR_API uint32_t ksr_version(void) KSR_NOEXCEPT;
 KSR_API const char* ksr_status_text(int32_t status) KSR_NOEXCEPT;
+
+/* Weights of another type as int8 that keep the bound for int8 activations: `values` [live,
+ * block_rows, block_columns] and `scales` [gates, columns, block_columns] of a matrix that is the
+ * same in all else. A cell prepared from it gives the bits of one prepared from `matrix`. */
+KSR_API ksr_status ksr_quantize(const ksr_matrix* matrix, int8_t* values, float* scales,
+                                ksr_error* error) KSR_NOEXCEPT;
 
 /* How many bytes the cell will take. Checks the whole description, as preparing does. */
 KSR_API ksr_status ksr_cell_size(const ksr_description* description, size_t* size,

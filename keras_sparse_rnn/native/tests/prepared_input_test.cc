@@ -120,6 +120,24 @@ void test_wide_pair() {
   expect_status(ksr_cell_prepare(&small.d, memory.get(), size, &cell, &error), KSR_OK);
 }
 
+void test_quantize() {
+  about = "ksr_quantize";
+  Small small;
+  int8_t values[24];
+  float scales[24];
+  ksr_error error = {};
+  expect_status(ksr_quantize(nullptr, values, scales, &error), KSR_NULL);
+  expect_status(ksr_quantize(&small.d.kernel, nullptr, scales, &error), KSR_NULL);
+  expect_status(ksr_quantize(&small.d.kernel, values, nullptr, &error), KSR_NULL);
+  expect_status(ksr_quantize(&small.d.recurrent, values, scales, &error), KSR_BAD_CHOICE);
+  small.d.kernel.gates = 5;
+  expect_status(ksr_quantize(&small.d.kernel, values, scales, &error), KSR_BAD_SIZE);
+  expect(std::string("matrix.gates is 5: it must be from 1 to 4") == error.text, error.text, 0, 0);
+  small.d.kernel.gates = 3;
+  small.values[23] = std::nanf("");
+  expect_status(ksr_quantize(&small.d.kernel, values, scales, &error), KSR_BAD_VALUE);
+}
+
 void test_memory() {
   Small small;
   ksr_error error = {};
@@ -197,6 +215,7 @@ int main() {
   if (processor_is_missing()) return kSkipped;
   test_descriptions();
   test_wide_pair();
+  test_quantize();
   test_memory();
   test_streams();
   test_texts();

@@ -106,6 +106,35 @@ void test_quantized_weights() {
   }
 }
 
+// Weights that ksr_quantize has made are those that a cell makes of floats by itself.
+void test_quantize() {
+  for (const ksr::Cell cell : kRecurrentCells) {
+    for (int i = 0; i < kShapeCount; ++i) {
+      about = "ksr_quantize, cell " + std::to_string(static_cast<int>(cell)) + " shape " +
+              std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]);
+      Described d(cell, 3, 43, 37, kShapes[i], kShapes[(i + 1) % kShapeCount], 0.4, true,
+                  i % 2 ? KSR_FLOAT32 : KSR_BFLOAT16);
+      d.description.activations = KSR_INT8;
+      const Floats wanted = Stream(d.description).run(d.one.x);
+      std::vector<int8_t> values[2];
+      Floats scales[2];
+      ksr_matrix* matrices[] = {&d.description.kernel, &d.description.recurrent};
+      for (int k = 0; k < 2; ++k) {
+        ksr_matrix& m = *matrices[k];
+        ksr_error error = {};
+        values[k].resize(m.live * m.block_rows * m.block_columns);
+        scales[k].resize(m.gates * ((m.units + m.block_columns - 1) / m.block_columns) *
+                         m.block_columns);
+        expect_status(ksr_quantize(&m, values[k].data(), scales[k].data(), &error), KSR_OK, &error);
+        m.type = KSR_INT8;
+        m.values = values[k].data();
+        m.scales = scales[k].data();
+      }
+      expect(Stream(d.description).run(d.one.x) == wanted, "outputs", 0, wanted[0]);
+    }
+  }
+}
+
 double apply(int32_t activation, double x) {
   switch (activation) {
     case KSR_RELU:
@@ -223,6 +252,7 @@ int main() {
   test_floats();
   test_integers();
   test_quantized_weights();
+  test_quantize();
   test_functions();
   test_nan();
   test_softmax();

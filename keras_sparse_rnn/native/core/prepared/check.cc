@@ -50,6 +50,8 @@ ksr_status check_size(const char* name, const char* what, int64_t size, int64_t 
               Long{size}, Long{most});
 }
 
+}  // namespace
+
 ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool integers,
                         ksr_error* error) {
   if (m.type < KSR_FLOAT32 || m.type > KSR_INT8)
@@ -99,8 +101,6 @@ ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool i
   std::snprintf(scales, sizeof scales, "%s.scales", name);
   return check_numbers(scales, m.scales, gates * block_columns(m) * m.block_columns, error);
 }
-
-}  // namespace
 
 ksr_status check(const ksr_description* d, ksr_error* error) {
   if (!d) return fail(error, KSR_NULL, "the description is null");

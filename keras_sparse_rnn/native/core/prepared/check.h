@@ -11,6 +11,10 @@ namespace prepared {
 // int32.
 ksr_status check(const ksr_description* description, ksr_error* error);
 
+// The same for one matrix, of a cell with so many gates, for float32 or int8 activations.
+ksr_status check_matrix(const char* name, const ksr_matrix& matrix, int gates, bool integers,
+                        ksr_error* error);
+
 inline int64_t block_rows(const ksr_matrix& m) {
   return (m.inputs + m.block_rows - 1) / m.block_rows;
 }

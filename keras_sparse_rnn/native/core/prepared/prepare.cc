@@ -5,6 +5,7 @@
 #include "cells.h"
 #include "check.h"
 #include "dispatch.h"
+#include "float_mode.h"
 #include "pack.h"
 #include "prepare.h"
 
@@ -143,6 +144,7 @@ ksr_status ksr_cell_prepare(const ksr_description* description, void* memory, si
     return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the cell takes %lld", size,
                 static_cast<long long>(cell.size));
   char* bytes = static_cast<char*>(memory);
+  const FloatMode mode;
   KSR_TRY(lay_out(description, bytes, &cell, error));
   cell.tag = 0;
   std::memcpy(memory, &cell, sizeof cell);

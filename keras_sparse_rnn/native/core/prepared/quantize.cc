@@ -1,7 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
+#include "check.h"
+#include "float_mode.h"
 #include "pack.h"
+#include "tiling.h"
 
 namespace ksr {
 namespace prepared {
@@ -46,3 +50,43 @@ int64_t first_wide_pair(const float* weights, int64_t count, int64_t stride) {
 
 }  // namespace prepared
 }  // namespace ksr
+
+using namespace ksr::prepared;
+
+extern "C" ksr_status ksr_quantize(const ksr_matrix* matrix, int8_t* values, float* scales,
+                                   ksr_error* error) noexcept {
+  if (!matrix || !values || !scales)
+    return fail(error, KSR_NULL, "%s is null", !matrix ? "matrix" : !values ? "values" : "scales");
+  const ksr_matrix& m = *matrix;
+  if (m.type == KSR_INT8)
+    return fail(error, KSR_BAD_CHOICE, "matrix.type is KSR_INT8: there is nothing to quantize");
+  if (m.gates < 1 || m.gates > kMostSlots)
+    return fail(error, KSR_BAD_SIZE, "matrix.gates is %lld: it must be from 1 to %d",
+                static_cast<long long>(m.gates), kMostSlots);
+  KSR_TRY(check_matrix("matrix", m, static_cast<int>(m.gates), true, error));
+  const FloatMode mode;
+  const int gates = static_cast<int>(m.gates);
+  Tiling tiling({matrix, 0, gates, nullptr, 0, 0, true});
+  KSR_TRY(tiling.plan(error));
+  const int64_t most = tiling.most_tiles() * tiling.height(), width = tiling.width();
+  const Array<int32_t> rows(tiling.most_tiles());
+  const Array<float> weights(most * width);
+  const Array<int8_t> integers(most);
+  if (!rows.get() || !weights.get() || !integers.get())
+    return fail(error, KSR_NO_MEMORY, "%s", ksr_status_text(KSR_NO_MEMORY));
+  const int64_t outputs = block_columns(m) * m.block_columns;  // of a gate
+  std::memset(values, 0, m.live * m.block_rows * m.block_columns);
+  std::memset(scales, 0, m.gates * outputs * sizeof(float));
+  for (int64_t i = 0; i < tiling.columns(); ++i) {
+    tiling.read(i, rows.get(), weights.get());
+    const int64_t count = tiling.tiles(i) * tiling.height(), first = tiling.number(i) * width;
+    for (int64_t c = 0; c < width && first + c < m.units; ++c) {
+      float* column = weights.get() + c;
+      scales[tiling.gate(i) * outputs + first + c] =
+          quantize_weights(column, count, width, integers.get());
+      for (int64_t r = 0; r < count; ++r) column[r * width] = integers[r];
+    }
+    tiling.write(i, weights.get(), values);
+  }
+  return KSR_OK;
+}

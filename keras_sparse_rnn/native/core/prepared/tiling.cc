@@ -73,51 +73,59 @@ ksr_status Tiling::plan(ksr_error* error) {
   const ksr_matrix& m = *part_.matrix;
   for (int64_t b = 0; b < m.live; ++b) ++first_[m.blocks[b] / block_rows(m) + 1];
   for (int64_t c = 0; c < m.gates * block_columns(m); ++c) first_[c + 1] += first_[c];
-  const auto count_all = [&](TileShape shape) {
-    int64_t sum = 0;
-    for (int64_t c = 0; c < gates() * columns_of(shape.width); ++c)
-      sum += counts_[c] =
-          mark(part_.gate_begin + c / columns_of(shape.width), c % columns_of(shape.width), shape);
-    return sum;
-  };
   int64_t best = INT64_MAX;
   for (int i = 0; i < kTiles; ++i) {
     const TileShape shape = kTileShapes[i];
-    const int64_t cost =
-        count_all(shape) * (shape.height * shape.width * part_.weight_bytes() + kTileBytes);
+    int64_t tiles = 0;
+    for (int64_t c = 0; c < m.gates * columns_of(shape.width); ++c)
+      tiles += mark(c / columns_of(shape.width), c % columns_of(shape.width), shape);
+    const int64_t cost = tiles * (shape.height * shape.width * part_.weight_bytes() + kTileBytes);
     if (cost < best) best = cost, tile_ = i;
   }
-  count_all(kTileShapes[tile_]);
-  for (int64_t i = 0; i < columns(); ++i) order_[i] = i;
+  for (int64_t i = 0; i < columns(); ++i) {
+    order_[i] = i;
+    counts_[i] = mark(gate(i), number(i), kTileShapes[tile_]);
+  }
   std::sort(order_.get(), order_.get() + columns(), [this](int64_t a, int64_t b) {
     return counts_[a] != counts_[b] ? counts_[a] > counts_[b] : a < b;
   });
   return KSR_OK;
 }
 
-void Tiling::read(int64_t i, int32_t* rows, float* weights) const {
+template <typename Visit>
+void Tiling::for_weights(int64_t i, Visit visit) const {
   const ksr_matrix& m = *part_.matrix;
   const TileShape shape = kTileShapes[tile_];
-  const int64_t count = mark(gate(i), number(i), shape), begin = number(i) * shape.width;
-  for (int64_t t = 0, place = 0; place < count; ++t) {
-    if (!marks_[t]) continue;
-    rows[place] = static_cast<int32_t>(t);
-    marks_[t] = static_cast<int32_t>(place++);
-  }
-  std::memset(weights, 0, count * shape.height * shape.width * sizeof(float));
+  const int64_t begin = number(i) * shape.width;
   for_blocks(gate(i), number(i), shape.width, [&](int64_t block, int64_t row, int64_t column) {
     const int64_t top = row * m.block_rows, left = column * m.block_columns;
     const int64_t from = std::max(left, begin),
                   to = std::min({left + m.block_columns, begin + shape.width, m.units});
     for (int64_t in = top; in < std::min(top + m.block_rows, m.inputs); ++in) {
-      float* out =
-          weights +
-          (int64_t{marks_[in / shape.height]} * shape.height + in % shape.height) * shape.width;
+      const int64_t tile_row =
+          int64_t{marks_[in / shape.height]} * shape.height + in % shape.height;
       for (int64_t unit = from; unit < to; ++unit)
-        out[unit - begin] =
-            weight(m, (block * m.block_rows + in - top) * m.block_columns + unit - left);
+        visit((block * m.block_rows + in - top) * m.block_columns + unit - left,
+              tile_row * shape.width + unit - begin);
     }
   });
+}
+
+void Tiling::read(int64_t i, int32_t* rows, float* weights) const {
+  const int64_t count = mark(gate(i), number(i), kTileShapes[tile_]);
+  for (int64_t t = 0, place = 0; place < count; ++t) {
+    if (!marks_[t]) continue;
+    rows[place] = static_cast<int32_t>(t);
+    marks_[t] = static_cast<int32_t>(place++);
+  }
+  std::memset(weights, 0, count * height() * width() * sizeof(float));
+  for_weights(i,
+              [&](int64_t value, int64_t tile) { weights[tile] = weight(*part_.matrix, value); });
+}
+
+void Tiling::write(int64_t i, const float* weights, int8_t* values) const {
+  for_weights(
+      i, [&](int64_t value, int64_t tile) { values[value] = static_cast<int8_t>(weights[tile]); });
 }
 
 }  // namespace prepared

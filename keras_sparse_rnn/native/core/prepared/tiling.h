@@ -38,7 +38,7 @@ class Tiling {
   Tiling(const Tiling&) = delete;
   Tiling& operator=(const Tiling&) = delete;
 
-  // Chooses the tiles. Fails where there is no memory.
+  // Chooses the tiles: the same for all parts of a matrix. Fails where there is no memory.
   ksr_status plan(ksr_error* error);
 
   int tile() const { return tile_; }
@@ -57,6 +57,9 @@ class Tiling {
   // height, width].
   void read(int64_t i, int32_t* rows, float* weights) const;
 
+  // After `read` of the same column: the weights, integers by now, back to their blocks.
+  void write(int64_t i, const float* weights, int8_t* values) const;
+
  private:
   int64_t gates() const { return part_.gate_end - part_.gate_begin; }
   int64_t columns_of(int width) const { return (part_.matrix->units + width - 1) / width; }
@@ -66,6 +69,9 @@ class Tiling {
   // meets.
   template <typename Visit>
   void for_blocks(int64_t gate, int64_t column, int width, Visit visit) const;
+  // Calls visit(place in the matrix's values, place in the column's tiles), after `read`'s marks.
+  template <typename Visit>
+  void for_weights(int64_t i, Visit visit) const;
 
   const Part part_;
   int tile_ = 0;
