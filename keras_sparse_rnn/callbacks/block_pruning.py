@@ -23,7 +23,6 @@ from keras_sparse_rnn.patterns import (
 from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import Options, find_groups
 from keras_sparse_rnn.pruning.mask_holder import MaskHolder
-from keras_sparse_rnn.pruning.participant import State
 from keras_sparse_rnn.pruning.train_function import figures
 from keras_sparse_rnn.schedules.schedule import check_step
 
@@ -177,14 +176,6 @@ class BlockPruning(MaskHolder):
         step = self._steps.count()
         return all(group.unfinished(step) is None for group in self._groups)
 
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, logs)
-        self._log(logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        self._log(logs)
-
     def find(self):
         criterion = criteria.get(self.criterion)
         options = Options(
@@ -264,8 +255,8 @@ class BlockPruning(MaskHolder):
     def _shortfalls(self):
         return [text for group in self._groups for text in group.shortfalls()]
 
-    def _log(self, logs):
-        if logs is not None and "sparsity" not in logs and self.state is State.RUNNING:
+    def write_logs(self, logs):
+        if "sparsity" not in logs:
             logs.update(figures([self]))
 
     def get_config(self):

@@ -14,7 +14,7 @@ from keras_sparse_rnn.callbacks.configs import (
 from keras_sparse_rnn.callbacks.schedule_arguments import bound
 from keras_sparse_rnn.pruning import strengths
 from keras_sparse_rnn.pruning.groups import trainable_kernels
-from keras_sparse_rnn.pruning.participant import Participant, State
+from keras_sparse_rnn.pruning.participant import Participant
 from keras_sparse_rnn.pruning.placed_regularizer import PlacedRegularizer, former_of
 from keras_sparse_rnn.pruning.train_function import TrainFunction
 from keras_sparse_rnn.regularizers import Moduli, Regularizer
@@ -111,14 +111,6 @@ class StrengthSchedule(Participant):
         self._bound = schedule
         self._scaled, self._followers, self._placed = [], [], None
 
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, logs)
-        self._log(logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        self._log(logs)
-
     def find(self):
         if any(isinstance(one, StrengthSchedule) for one in TrainFunction.others(self)):
             raise ValueError("Only one StrengthSchedule may take part in a training. Received: two")
@@ -184,9 +176,8 @@ class StrengthSchedule(Participant):
             return 1.0 if step < self._end else 0.0
         return 1.0 if self._bound is None else float(schedules.get(self._bound)(step))
 
-    def _log(self, logs):
-        if logs is not None and self.state is State.RUNNING:
-            logs["strength_factor"] = self.factor
+    def write_logs(self, logs):
+        logs["strength_factor"] = self.factor
 
     def _set(self, factor):
         for one in self._scaled:

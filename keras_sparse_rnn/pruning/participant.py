@@ -44,6 +44,7 @@ class Participant(keras.callbacks.Callback):
         remove()          takes away what it has put in place
         finish()          when all callbacks have had their `on_train_end`
         figures()         what it adds to the logs, a dict
+        write_logs(logs)  adds it to the logs of a step or an epoch that Keras hands over
 
     and `traced()`, a tuple of the objects that a training step must be traced with.
 
@@ -98,10 +99,12 @@ class Participant(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.update()
+        self._log(logs)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._state is State.RUNNING:
             self._steps.check_epoch()
+        self._log(logs)
 
     def on_train_end(self, logs=None):
         """Takes everything off, and has `finish` called after the `on_train_end` of all
@@ -210,6 +213,9 @@ class Participant(keras.callbacks.Callback):
         """What it adds to the logs of each step."""
         return {}
 
+    def write_logs(self, logs):
+        """Nothing, unless a subclass has something to do."""
+
     def traced(self):
         """The objects that a step must be traced with, none by default."""
         return ()
@@ -223,6 +229,10 @@ class Participant(keras.callbacks.Callback):
         self._state = State.JOINED
         if self.model.compiled:
             TrainFunction.join(self)
+
+    def _log(self, logs):
+        if logs is not None and self._state is State.RUNNING:
+            self.write_logs(logs)
 
     def _or_leave(self, act):
         try:
