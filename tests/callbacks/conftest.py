@@ -5,6 +5,7 @@ tests are quick.
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_sparse_rnn.patterns import BlockGrid
 
@@ -63,6 +64,25 @@ def make_model():
             **compile_arguments,
         )
         return model
+
+    return make
+
+
+@pytest.fixture
+def own_step():
+    """own_step(model, optimizer): a `tf.function` of (x, y), the step of a user's own loop."""
+
+    def make(model, optimizer):
+        model.compile(optimizer)
+
+        @tf.function
+        def step(x, y):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+            variables = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, variables), variables)
+
+        return step
 
     return make
 

@@ -7,7 +7,6 @@ import warnings
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from fitting import HALF, fit, kernels
 
 from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, StrengthSchedule
@@ -129,16 +128,11 @@ def test_one_of_two_callbacks_may_leave(make_model, data, assert_sparse):
     assert all(variable.regularizer is None for variable in kernels(model))
 
 
-def test_a_step_of_ones_own_may_be_used_in_a_second_training(make_model, data, assert_sparse):
+def test_a_step_of_ones_own_may_be_used_in_a_second_training(
+    make_model, own_step, data, assert_sparse
+):
     model, pruning = make_model("gru"), BlockPruning(PolynomialDecay(0.2, 0.6, 2, 12), (3, 2))
-    optimizer = keras.optimizers.Adam(0.05)
-    model.compile(optimizer)
-
-    @tf.function
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
-        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+    step = own_step(model, keras.optimizers.Adam(0.05))
 
     pruning.set_model(model)
     for training in range(2):
@@ -157,16 +151,11 @@ def test_a_step_of_ones_own_may_be_used_in_a_second_training(make_model, data, a
     assert_sparse(kernels(model)[1], (3, 2), 3, 0.6)
 
 
-def test_a_step_that_was_traced_before_the_masks_were_there_ends_in_an_error(make_model, data):
+def test_a_step_that_was_traced_before_the_masks_were_there_ends_in_an_error(
+    make_model, own_step, data
+):
     model, pruning = make_model("gru"), BlockPruning(HALF, (3, 2))
-    optimizer = keras.optimizers.SGD(0.05)
-    model.compile(optimizer)
-
-    @tf.function
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
-        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+    step = own_step(model, keras.optimizers.SGD(0.05))
 
     step(data[0][:8], data[1][:8])
     pruning.set_model(model)
