@@ -7,10 +7,10 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import keras_sparse_rnn as ksr
 from experiments.common.files import keep, record_of
+from experiments.common.progress import progress_bar
 from experiments.common.untuned import untuned
 from experiments.navigation.navigation_network import Recipe, build, kernels
 from experiments.navigation.navigation_regularizers import regularizer
@@ -209,15 +209,7 @@ class _Curve(keras.callbacks.Callback):
         super().__init__()
         self.loss, self.sparsity = [], []
         self._total = 0.0
-        self.progress = Progress(
-            TextColumn("{task.description:<34}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[state]}"),
-            console=console,
-        )
-        self.task = self.progress.add_task(recipe.name(), total=recipe.steps, state="")
+        self.progress, self.task = progress_bar(recipe.name(), recipe.steps, console)
 
     def on_train_begin(self, logs=None):
         self.progress.start()

@@ -10,10 +10,10 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import keras_sparse_rnn as ksr
 from experiments.common.files import keep, record_of
+from experiments.common.progress import progress_bar
 from experiments.speech.speech_data import FEATURES
 from experiments.speech.speech_network import (
     Recipe,
@@ -219,14 +219,7 @@ class _Curve(keras.callbacks.Callback):
         self.loss, self.sparsity = [], []
         self.letters = letters
         self._total = 0.0
-        columns = (
-            TextColumn("{task.description:<34}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=console)
-        self._task = self.progress.add_task(title, total=steps, state="")
+        self.progress, self._task = progress_bar(title, steps, console)
 
     def on_train_batch_end(self, batch, logs=None):
         # Keras reports the mean since the beginning of the epoch; its difference is the loss of

@@ -7,10 +7,10 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import keras_sparse_rnn as ksr
 from experiments.common.files import keep, record_of
+from experiments.common.progress import progress_bar
 from experiments.text.char_network import (
     bits_per_character,
     build,
@@ -204,15 +204,7 @@ class _Bar(keras.callbacks.Callback):
 
     def __init__(self, title, steps, console):
         super().__init__()
-        self.progress = Progress(
-            TextColumn("{task.description:<34}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[state]}"),
-            console=console,
-        )
-        self.task = self.progress.add_task(title, total=steps, state="")
+        self.progress, self.task = progress_bar(title, steps, console)
 
     def on_train_begin(self, logs=None):
         self.progress.start()
