@@ -97,13 +97,15 @@ def deserialize(config):
 
 
 def scores_of(criterion, kernel, grid, model):
-    """The scores that `criterion` gives to the blocks of `kernel`, float64 `[gates, columns,
-    rows]`.
+    """The scores that `criterion` gives to the blocks of `kernel`, float32 or float64 `[gates,
+    columns, rows]`.
 
     Raises:
         ValueError: they are of another shape, or some are NaN.
     """
-    scores = np.asarray(criterion.block_scores(kernel, grid, model), np.float64)
+    scores = np.asarray(criterion.block_scores(kernel, grid, model))
+    if scores.dtype != np.float32:
+        scores = scores.astype(np.float64)
     who = f"{type(criterion).__name__}.block_scores"
     if scores.shape != grid.shape:
         raise ValueError(

@@ -77,7 +77,7 @@ class BlockGrid:
 
     def split(self, kernel):
         """Cuts `kernel` `[inputs, gates * units]` into `[gates, columns, rows, block rows, block
-        columns]`, padded with zeros.
+        columns]`, padded with zeros; a view of it where nothing has to be padded.
         """
         kernel = self._checked(kernel)
         height, width = self.block_shape
@@ -86,8 +86,10 @@ class BlockGrid:
             (0, 0),
             (0, self.columns * width - self.units),
         )
-        padded = np.pad(kernel.reshape(self.inputs, self.gates, self.units), padding)
-        cut = padded.reshape(self.rows, height, self.gates, self.columns, width)
+        cut = kernel.reshape(self.inputs, self.gates, self.units)
+        if np.any(padding):
+            cut = np.pad(cut, padding)
+        cut = cut.reshape(self.rows, height, self.gates, self.columns, width)
         return cut.transpose(2, 3, 0, 1, 4)
 
     def join(self, blocks):

@@ -192,7 +192,17 @@ class KernelMask:
             self.constraint.mask.assign(keep)
         for variable in [self.kernel.variable, *self._averages()]:
             if has_weights_outside(keep, weights := to_numpy(variable)):
-                variable.assign(np.where(keep, weights, np.zeros((), weights.dtype)))
+                variable.assign(zero_outside(keep, weights))
+
+
+def zero_outside(keep, weights):
+    """The array `weights` with zeros where the mask `keep` is False.
+
+    Bit by bit: where single weights are pruned, `np.where` takes twenty times as long, for no
+    processor can foresee which way each goes.
+    """
+    bits = np.dtype(f"int{8 * weights.itemsize}")
+    return (weights.view(bits) & -keep.astype(bits)).view(weights.dtype)
 
 
 def has_weights_outside(keep, weights):

@@ -30,11 +30,14 @@ def test_every_block_shape_is_measured(tmp_path, capsys, monkeypatch):
 
 
 def test_a_mask_counts_by_a_hundredth():
-    rounds = [(999, 999, True, 1)] * 2  # which trace
-    rounds += [(103.0, 0.1, False, 100.0), (102.0, 0.1, False, 100.0), (150.0, 40.0, True, 100.0)]
-    assert callback_overhead.summary(rounds) == {
+    tracing = [(999, 999, True, 1)] * 2
+    small = [(103.0, 0.1, False, 100.0), (102.0, 0.1, False, 100.0), (150.0, 40.0, True, 100.0)]
+    single = [(105.0, 0.1, False, 100.0), (150.0, 80.0, True, 100.0)]
+    summaries = callback_overhead.summaries_of({(4, 4): tracing + small, (1, 1): tracing + single})
+    assert summaries["4 x 4"] == {
         "step": 100.0,
-        "ordinary": 2.5,
+        "ordinary": 3.0,  # of 2, 3 and 5: the same work, whatever the blocks
         "mask": 40.0,
-        "share": pytest.approx((2.5 + 0.4) / 100),
+        "share": pytest.approx((3.0 + 0.4) / 100),
     }
+    assert summaries["1 x 1"]["share"] == pytest.approx((3.0 + 0.8) / 100)
