@@ -1,6 +1,8 @@
 import keras
 import pytest
-from pruned_models import randomised
+from pruned_models import prune, randomised
+
+from keras_sparse_rnn import export
 
 
 @pytest.fixture
@@ -22,3 +24,22 @@ def language_model():
         )
 
     return build
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A file with sparse weights of every kind: blocks, gathered and densified."""
+    recurrent = [
+        keras.layers.LSTM(16, return_sequences=True),
+        keras.layers.GRU(16, return_sequences=True),
+        keras.layers.SimpleRNN(20),
+    ]
+    model = randomised(
+        keras.Sequential([keras.Input((3, 12), name="x"), *recurrent, keras.layers.Dense(2)])
+    )
+    for layer, block_shape, sparsity in zip(recurrent, [(4, 1), (1, 8), (1, 1)], [0.85, 0.85, 0.7]):
+        prune(layer, block_shape, sparsity)
+    path = tmp_path_factory.mktemp("exported") / "model.tflite"
+    summary = export.export_litert(model, path)
+    assert 0 < summary.computed_sparse < summary.sparse_tensors
+    return path
