@@ -77,7 +77,7 @@ sanitize-ops: .venv/installed
 	@rm -rf build/asan && mkdir -p build
 	@CXX="g++ -fsanitize=address -g1" .venv/bin/python -m pip install --quiet --no-deps --target build/asan . > build/asan.log 2>&1 || { cat build/asan.log; exit 1; }
 	@cd build/asan && LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-	../../.venv/bin/python -m pytest -q -p no:cacheprovider -c ../../setup.cfg --rootdir ../.. ../../tests/ops/test_fuzz.py > ../asan.log 2>&1 || \
+	../../.venv/bin/python -m pytest -q -p no:cacheprovider -c ../../setup.cfg --rootdir ../.. ../../tests/ops/test_fuzz*.py > ../asan.log 2>&1 || \
 	{ cat ../asan.log; exit 1; }
 	@echo "$@: all tests passed"
 
