@@ -1,4 +1,4 @@
-"""Models with random weights of which whole blocks are zero."""
+"""Small models, and random weights for them of which whole blocks are zero."""
 
 import keras
 import numpy as np
@@ -65,3 +65,38 @@ def targets(model, x, seed=1):
 def largest_difference(one, other):
     pairs = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
     return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs)
+
+
+def parts(units=9):
+    """The layers of a small Sequential model."""
+    return [keras.Input((5, 6)), keras.layers.LSTM(units), keras.layers.Dense(2)]
+
+
+def graph(units=9):
+    """The inputs and outputs of a small functional model."""
+    x = keras.Input((5, 6))
+    return x, keras.layers.Dense(2)(keras.layers.LSTM(units)(x))
+
+
+def nested(inner):
+    """A functional model that holds one of these."""
+    x = keras.Input((5, 6))
+    return keras.Model(x, keras.layers.Dense(3)(inner(x)))
+
+
+def lstm_model(units=32, inputs=32):
+    return keras.Sequential(
+        [
+            keras.Input((4, inputs)),
+            keras.layers.LSTM(units, name="it"),
+            keras.layers.Dense(3, name="head"),
+        ]
+    )
+
+
+def model_and_data(recurrent=None):
+    """A pruned model that is quick to train, inputs and targets."""
+    x = keras.Input((2, 6))
+    h = keras.layers.SimpleRNN(9, return_sequences=True)(x) if recurrent is None else recurrent(x)
+    model = prune(keras.Model(x, keras.layers.Dense(2)(keras.layers.SimpleRNN(7)(h))))
+    return model, data(model, 12), targets(model, data(model, 12))
