@@ -6,16 +6,12 @@ import zipfile
 
 import keras
 import pytest
+from written_configs import HALF, Mine, ours
 
 import keras_sparse_rnn as ksr
-from keras_sparse_rnn.callbacks import BlockPruning, Regrowth, StrengthSchedule
+from keras_sparse_rnn.callbacks import BlockPruning, StrengthSchedule
 from keras_sparse_rnn.callbacks.configs import deserialize_selector, serialize_selector
-from keras_sparse_rnn.regularizers import Moduli
-from keras_sparse_rnn.schedules import Constant, TfmotSchedule
-
-HALF = keras.saving.serialize_keras_object(Constant(0.5, 1))
-TORUS = keras.saving.serialize_keras_object(ksr.manifolds.Torus())
-FUNCTION = {"class_name": "function", "registered_name": "function"}
+from keras_sparse_rnn.schedules import TfmotSchedule
 
 
 @pytest.fixture
@@ -30,18 +26,6 @@ def evil(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     yield marker
     sys.modules.pop("evil", None)
-
-
-def ours(name, config, **more):
-    """What Keras writes for an object of ours."""
-    registered = f"keras_sparse_rnn>{name}"
-    return {
-        "module": None,
-        "class_name": name,
-        "registered_name": registered,
-        "config": config,
-        **more,
-    }
 
 
 def command(marker):
@@ -128,11 +112,6 @@ def test_a_selector_is_nothing_but_a_layer_class(name):
         deserialize_selector({"type": name})
 
 
-@keras.saving.register_keras_serializable(package="tests_of_configs")
-class Mine(keras.layers.LSTM):
-    """A layer of a user's."""
-
-
 @pytest.mark.parametrize(
     "kind, name",
     [
@@ -163,159 +142,11 @@ def test_a_layer_type_that_is_not_registered_cannot_be_written():
     )
 
 
-LAYER = {
-    "module": "keras.layers",
-    "class_name": "Dense",
-    "config": {"units": 3},
-    "registered_name": None,
-}
-
-
-@pytest.mark.parametrize(
-    "make, what, received",
-    [
-        (
-            lambda: BlockPruning.from_config({"schedule": HALF, "regrowth": HALF}),
-            "`regrowth` in a config must be a Regrowth",
-            "registered_name='keras_sparse_rnn>Constant'",
-        ),
-        (
-            lambda: BlockPruning.from_config({"schedule": HALF, "criterion": TORUS}),
-            "`criterion` in a config must be a Criterion",
-            "registered_name='keras_sparse_rnn>Torus'",
-        ),
-        (
-            lambda: BlockPruning.from_config({"schedule": LAYER}),
-            "`schedule` in a config must be a Schedule",
-            "registered_name='Dense'",
-        ),
-        (
-            lambda: StrengthSchedule.from_config(
-                {"schedule": None, "until": None, "regularizer": HALF, "layers": None}
-            ),
-            "`regularizer` in a config must be a Regularizer",
-            "registered_name='keras_sparse_rnn>Constant'",
-        ),
-        (
-            lambda: Moduli.from_config({"manifold": HALF, "inhibitor": "gauss"}),
-            "`manifold` in a config must be a Manifold",
-            "registered_name='keras_sparse_rnn>Constant'",
-        ),
-        (
-            lambda: ksr.criteria.LAMP.from_config(
-                {"criterion": ours("LAMP", {}, registered_name="no>X")}
-            ),
-            "`criterion` in a config must be a Criterion",
-            "registered_name='no>X'",
-        ),
-    ],
-    ids=["regrowth", "criterion", "schedule", "regularizer", "manifold", "lamp"],
-)
-def test_an_object_of_another_class_is_refused_before_it_is_made(make, what, received):
-    with pytest.raises(ValueError) as error:
-        make()
-    assert str(error.value) == (
-        f"{what} of keras_sparse_rnn, or one of your own that is registered with "
-        f"keras.saving.register_keras_serializable. Received: {received}"
-    )
-
-
-@keras.saving.register_keras_serializable(package="tests_of_configs")
-def beyond_three(distance):
-    """An inhibitor of a user's."""
-    return distance - distance.min()
-
-
-@keras.saving.register_keras_serializable(package="tests_of_configs")
-class Called:
-    """An inhibitor that is an object."""
-
-    def __call__(self, distance):
-        return distance
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
-
-def test_an_inhibitor_may_be_an_object_of_a_registered_class():
-    moduli = Moduli(ksr.manifolds.Torus(), inhibitor=Called())
-    assert type(Moduli.from_config(moduli.get_config()).inhibitor) is Called
-
-
-@pytest.mark.parametrize(
-    "written, function",
-    [
-        ("gauss", "gauss"),
-        ({**FUNCTION, "module": "builtins", "config": "relu"}, keras.activations.relu),
-        ({**FUNCTION, "config": "tests_of_configs>beyond_three"}, beyond_three),
-    ],
-    ids=["name", "activation", "own"],
-)
-def test_an_inhibitor_in_a_config_is_a_function_that_is_known(written, function):
-    moduli = Moduli.from_config({"manifold": TORUS, "inhibitor": written})
-    assert moduli.inhibitor == function
-    if function is beyond_three:
-        assert Moduli.from_config(moduli.get_config()).inhibitor is function
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        {**FUNCTION, "module": "keras.utils", "config": "get_file"},
-        {**FUNCTION, "module": "keras.config", "config": "enable_unsafe_deserialization"},
-        {**FUNCTION, "module": "os", "config": "system"},
-        {**FUNCTION, "module": "builtins", "config": "deserialize"},
-        {**FUNCTION, "module": "builtins", "config": ["relu"]},
-        {**FUNCTION, "module": "builtins", "config": "__loader__"},
-        {**FUNCTION, "module": "builtins", "config": "__builtins__"},
-        {**FUNCTION, "config": "tests_of_configs>Mine"},
-        {
-            **FUNCTION,
-            "class_name": "Mine",
-            "registered_name": "keras_sparse_rnn>Torus",
-            "config": {},
-        },
-        {
-            "class_name": "Called",
-            "registered_name": "tests_of_configs>Called",
-            "config": {"wrong": 1},
-            "module": None,
-        },
-        {"class_name": "__typespec__", "registered_name": "tests_of_configs>Called", "config": {}},
-        {"class_name": "Dense", "config": {"units": 3}, "module": "keras.layers"},
-    ],
-    ids=lambda written: str(written["config"]),
-)
-def test_an_inhibitor_in_a_config_is_no_other_function(written):
-    with pytest.raises(ValueError) as error:
-        Moduli.from_config({"manifold": TORUS, "inhibitor": written})
-    assert str(error.value) == (
-        "`inhibitor` in a config must be the name of an inhibitor, a function of "
-        "keras.activations, or one of your own that is registered with "
-        f"keras.saving.register_keras_serializable. Received: {written!r}"
-    )
-
-
-def test_an_inhibitor_in_a_config_is_no_lambda_in_safe_mode():
-    written = {"class_name": "__lambda__", "config": {"value": "4wEAAAA="}}
-    with pytest.raises(ValueError, match="Requested the deserialization of a .*lambda"):
-        Moduli.from_config({"manifold": TORUS, "inhibitor": written})
-
-
 @pytest.mark.parametrize("name", ["tests_of_configs>Mine", "tests_of_configs>beyond_three"])
 def test_what_is_registered_and_no_tfmot_schedule_is_refused(name):
     with pytest.raises(ValueError) as error:
         TfmotSchedule.from_config({"type": name, "config": {}})
     assert str(error.value) == UNKNOWN_SCHEDULE.replace("'system'", repr(name))
-
-
-def test_regrowth_of_a_callback_is_loaded():
-    config = {"schedule": HALF, "regrowth": keras.saving.serialize_keras_object(Regrowth(0.2))}
-    assert BlockPruning.from_config(config).regrowth.fraction == 0.2
 
 
 @pytest.mark.parametrize("name", [{"class_name": "X"}, ["PolynomialDecay"], 3, None])
@@ -335,44 +166,3 @@ def test_a_class_name_that_has_a_meaning_of_its_own_to_keras_imports_no_module(e
         f"registered with keras.saving.register_keras_serializable. Received: {written!r}"
     )
     assert not evil.exists()
-
-
-@pytest.mark.parametrize("name", ["Geometric", "Fisher", "LAMP"])
-@pytest.mark.parametrize("config", [{"wrong": 1}, []])
-def test_a_config_with_other_keys_is_refused_in_words(name, config):
-    written = ours(name, config)
-    with pytest.raises(ValueError) as error:
-        ksr.criteria.LAMP.from_config({"criterion": written})
-    assert str(error.value) == (
-        f"`criterion` in a config must have what {name}.get_config writes. Received: {written!r}, "
-        f"of which no {name} can be made"
-    )
-
-
-@keras.saving.register_keras_serializable(package="tests_of_configs")
-class Changing(ksr.schedules.Schedule):
-    """Gives something else than a schedule."""
-
-    @classmethod
-    def from_config(cls, config):
-        return ksr.manifolds.Torus()
-
-
-def test_what_comes_out_of_a_config_must_be_of_the_kind_too():
-    written = ours("Changing", {}, registered_name="tests_of_configs>Changing")
-    with pytest.raises(ValueError) as error:
-        BlockPruning.from_config({"schedule": written})
-    assert str(error.value) == (
-        f"`schedule` in a config must stand for a Schedule. Received: {written!r}, of which a "
-        "Torus was made"
-    )
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [[["rnn"]], [[["rnn", "gru"], 0.5]], ["rnn"], [[{"type": {"module": "evil"}}, 0.5]]],
-)
-def test_a_mapping_of_schedules_that_is_none_is_refused_in_words(schedule):
-    config = {**ksr.callbacks.BlockPruning(0.5).get_config(), "schedule": schedule}
-    with pytest.raises(ValueError, match="in a config must be"):
-        ksr.callbacks.BlockPruning.from_config(config)
