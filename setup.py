@@ -10,6 +10,7 @@ For development, `python setup.py build_ext --inplace` puts the library into the
 import os
 import pathlib
 import platform
+import re
 import runpy
 import shlex
 import shutil
@@ -30,14 +31,10 @@ except (
         bdist_wheel = None
 
 NATIVE = pathlib.Path("keras_sparse_rnn", "native")
-SOURCES = sorted(
-    str(path) for folder in ("core", "tensorflow") for path in NATIVE.joinpath(folder).glob("*.cc")
-)
-HEADERS = sorted(
-    str(path)
-    for folder in ("core", "tensorflow")
-    for path in NATIVE.joinpath(folder).glob("*.[hi]*")
-)
+PREPARED = NATIVE / "core" / "prepared"  # the library behind ksr.h
+FOLDERS = NATIVE / "core", PREPARED, NATIVE / "tensorflow"
+SOURCES = sorted(str(path) for folder in FOLDERS for path in folder.glob("*.cc"))
+HEADERS = sorted(str(path) for folder in FOLDERS for path in folder.glob("*.[hi]*"))
 # Read before anything is compiled: its code says by what hash a source tree knows a library.
 SOURCES_HASH = runpy.run_path(str(NATIVE.parent / "ops" / "stamp.py"))["hash_of_sources"](NATIVE)
 FLAGS = [
@@ -53,10 +50,24 @@ FLAGS = [
 ]
 # Each instruction set's kernels are compiled with its flags, whatever machine this is: which of
 # them run is decided when they run.
-X86_FLAGS = {
-    "kernels_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
-    "kernels_avx2.cc": ["-mavx2", "-mfma"],
-}
+INSTRUCTION_SETS = re.findall(
+    r'^KSR_INSTRUCTION_SET\((\w+), (\w+), "(.*?)"',
+    (PREPARED / "instruction_sets.inc").read_text(),
+    re.MULTILINE,
+)
+# The library behind ksr.h gives the same bits everywhere, and nothing of C++ leaves it.
+PREPARED_FLAGS = ["-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-fno-math-errno"]
+
+
+def instruction_sets():
+    """Those for this machine's kind, name to flags, from the table that CMake and the dispatch read
+    too.
+    """
+    machine = platform.machine().lower()
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    return {
+        name: flags.split() for name, kind, flags in INSTRUCTION_SETS if kind in ("any", machine)
+    }
 
 
 def find_compiler():
@@ -77,6 +88,30 @@ def find_compiler():
         if test.returncode == 0:
             return command
     return None
+
+
+def knows(compiler, flags):
+    """Whether the compiler takes these flags."""
+    command = [*compiler, *flags, "-x", "c++", "-fsyntax-only", "-"]
+    return subprocess.run(command, input="", text=True, capture_output=True).returncode == 0
+
+
+def compilations(sources, compiler):
+    """What is to be compiled: `(source, name of the object, flags)`. The kernels of prepared cells
+    once for each instruction set whose flags the compiler knows.
+    """
+    sets = instruction_sets()
+    for source in map(pathlib.Path, sources):
+        name = f"{source.parent.name}_{source.stem}"
+        if source.parent != PREPARED:  # kernels_avx2.cc is for avx2
+            yield str(source), name, sets.get(source.stem.removeprefix("kernels_"), [])
+        elif source.name != "kernels.cc":
+            yield str(source), name, PREPARED_FLAGS
+        else:
+            for cpu, flags in sets.items():
+                if knows(compiler, flags):
+                    own = [*PREPARED_FLAGS, *flags, f"-DKSR_NAME={cpu}"]
+                    yield str(source), f"{name}_{cpu}", own
 
 
 class BuildNative(build_ext):
@@ -103,25 +138,14 @@ class BuildNative(build_ext):
         build = pathlib.Path(self.build_temp)
         build.mkdir(parents=True, exist_ok=True)
 
-        def compile_one(source):
-            path = pathlib.Path(source)
-            result = build / f"{path.parent.name}_{path.stem}.o"
-            x86 = platform.machine().lower() in ("x86_64", "amd64")
-            self.spawn(
-                [
-                    *compiler,
-                    *FLAGS,
-                    *(X86_FLAGS.get(path.name, ()) if x86 else ()),
-                    "-c",
-                    source,
-                    "-o",
-                    str(result),
-                ]
-            )
+        def compile_one(job):
+            source, name, flags = job
+            result = build / f"{name}.o"
+            self.spawn([*compiler, *FLAGS, *flags, "-c", source, "-o", str(result)])
             return str(result)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(compile_one, ext.sources))
+            objects = list(pool.map(compile_one, compilations(ext.sources, compiler)))
         target.parent.mkdir(parents=True, exist_ok=True)
         # TensorFlow's symbols stay open until the library is loaded into a process that has them.
         open_symbols = ["-Wl,-undefined,dynamic_lookup"] if platform.system() == "Darwin" else []

@@ -185,6 +185,7 @@ class BlockSparseRNN:
             "go_backwards": self.go_backwards,
             "kernel": self.kernel_choice,
             "training": bool(training),  # whether to keep what the gradient needs
+            "prepare": self._keeps_its_tensors(),
         }
         outputs, *states = self._run(tf.cast(sequences, dtype), states, *kernels, bias, options)
         if mask is None:
@@ -235,6 +236,12 @@ class BlockSparseRNN:
         """
         separate_masks = getattr(self.cell, "implementation", 2) == 1
         return self.recurrent_dropout > 0 or (self.dropout > 0 and separate_masks)
+
+    def _keeps_its_tensors(self):
+        """Whether the op sees the variables' own values, the same tensors until they are assigned.
+        Masked kernels are packed anew in each call, and another dtype of computing casts.
+        """
+        return self.storage == "packed" and self.compute_dtype == "float32"
 
     def _check_native(self):
         if self.kernel_choice != "native":

@@ -56,6 +56,7 @@ def block_sparse_simple_rnn(
     go_backwards=False,
     kernel="auto",
     training=True,
+    prepare=False,
 ):
     """A whole sequence through a simple recurrent cell, `h = activation(x W + h U + b)`.
 
@@ -76,6 +77,9 @@ def block_sparse_simple_rnn(
         kernel: as in `block_sparse_matmul`.
         training: False says that no gradient is likely to be asked for, so that the native op keeps
             nothing for it: faster and smaller. Gradients are right all the same, only slower.
+        prepare: True says that the weights stay the same tensors from call to call, as those of
+            variables do until they are assigned: without `training` the native op then lays them
+            out for this processor once, and keeps that as long as the weights are there.
 
     Returns:
         `outputs` `[batch, time, units]` and the last `h` `[batch, units]`. Both are differentiable
@@ -94,10 +98,11 @@ def block_sparse_simple_rnn(
         mask,
         bias_shape=(packed.grid.units,),
     )
-    if native:
-        results = _native().simple_rnn(
-            *inputs, activation_name(activation), go_backwards, _keep(training, packed, x)
-        )
+    keep, name = _keep(training, packed, x), activation_name(activation)
+    if native and prepare and not keep:
+        results = _prepared(f"simple_rnn_{name}", 1, inputs, go_backwards)
+    elif native:
+        results = _native().simple_rnn(*inputs, name, go_backwards, keep)
     else:
         results = reference.simple_rnn(*inputs, activation, go_backwards)
     return _finished(results, x, packed)
@@ -117,6 +122,7 @@ def block_sparse_lstm(
     recurrent_activation="sigmoid",
     kernel="auto",
     training=True,
+    prepare=False,
 ):
     """A whole sequence through an LSTM, gates in Keras's order `i, f, c, o`.
 
@@ -126,7 +132,7 @@ def block_sparse_lstm(
         packed: `PackedKernel` of the kernel `[inputs, 4 * units]`.
         recurrent_packed: `PackedKernel` of the recurrent kernel `[units, 4 * units]`.
         bias: `[4 * units]` or None.
-        mask, go_backwards, kernel, training: as in `block_sparse_simple_rnn`.
+        mask, go_backwards, kernel, training, prepare: as in `block_sparse_simple_rnn`.
         activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference
             anything that Keras knows.
 
@@ -144,8 +150,11 @@ def block_sparse_lstm(
     )
     states, bias_shape = {"h0": h0, "c0": c0}, (4 * packed.grid.units,)
     inputs = _checked("lstm", native, x, states, packed, recurrent_packed, bias, mask, bias_shape)
-    if native:
-        results = _native().lstm(*inputs, go_backwards, _keep(training, packed, x))
+    keep = _keep(training, packed, x)
+    if native and prepare and not keep:
+        results = _prepared("lstm", 2, inputs, go_backwards)
+    elif native:
+        results = _native().lstm(*inputs, go_backwards, keep)
     else:
         results = reference.lstm(*inputs, activation, recurrent_activation, go_backwards)
     return _finished(results, x, packed)
@@ -165,6 +174,7 @@ def block_sparse_gru(
     recurrent_activation="sigmoid",
     kernel="auto",
     training=True,
+    prepare=False,
 ):
     """A whole sequence through a GRU, gates in Keras's order `z, r, h`.
 
@@ -176,7 +186,7 @@ def block_sparse_gru(
         bias: `[2, 3 * units]` with `reset_after`, else `[3 * units]`, or None.
         reset_after: whether the reset gate acts after the recurrent product (Keras's default) or on
             the state before it.
-        mask, go_backwards, kernel, training: as in `block_sparse_simple_rnn`.
+        mask, go_backwards, kernel, training, prepare: as in `block_sparse_simple_rnn`.
         activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference
             anything that Keras knows.
 
@@ -196,8 +206,12 @@ def block_sparse_gru(
     inputs = _checked(
         "gru", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape
     )
-    if native:
-        results = _native().gru(*inputs, reset_after, go_backwards, _keep(training, packed, x))
+    keep = _keep(training, packed, x)
+    if native and prepare and not keep:
+        cell = "gru" if reset_after else "gru_reset_before"
+        results = _prepared(cell, 1, inputs, go_backwards)
+    elif native:
+        results = _native().gru(*inputs, reset_after, go_backwards, keep)
     else:
         results = reference.gru(
             *inputs, reset_after, activation, recurrent_activation, go_backwards
@@ -209,6 +223,11 @@ def _native():
     from keras_sparse_rnn.ops import native  # registers gradients: only where the library is used
 
     return native
+
+
+def _prepared(cell, states, inputs, go_backwards):
+    x, *rest = inputs
+    return _native().prepared(cell, x, rest[:states], *rest[states:], go_backwards)
 
 
 def _keep(training, packed, x):

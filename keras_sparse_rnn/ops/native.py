@@ -12,6 +12,14 @@ from keras_sparse_rnn.ops import loader
 
 _ops = loader.library()
 
+# Their numbers in ksr.h.
+PREPARED_CELLS = {
+    name: number
+    for number, name in enumerate(
+        ("lstm", "gru", "gru_reset_before", "simple_rnn_tanh", "simple_rnn_relu")
+    )
+}
+
 
 def matmul(x, packed):
     """`x` `[..., inputs]` times a packed kernel."""
@@ -78,6 +86,31 @@ def gru(x, h0, packed, recurrent_packed, bias, mask, reset_after, go_backwards, 
     return outputs, h
 
 
+def prepared(cell, x, states, packed, recurrent_packed, bias, mask, go_backwards):
+    """A sequence through a cell that is prepared from its weights when they first come, and found
+    again as long as they are the same tensors: a variable gives another one once it has changed.
+
+    Args:
+        cell: a key of `PREPARED_CELLS`.
+        x, packed, recurrent_packed, bias, mask, go_backwards: as of the cells' own functions.
+        states: `[h0]`, or of an LSTM `[h0, c0]`.
+
+    Returns:
+        `outputs, h`, and of an LSTM `c`.
+    """
+    results = _ops.keras_sparse_rnn_prepared(
+        x,
+        states[0],
+        states[1] if len(states) > 1 else tf.zeros((0, 0)),
+        *_tensors(packed, recurrent_packed, bias, mask),
+        cell=PREPARED_CELLS[cell],
+        integers=False,
+        go_backwards=go_backwards,
+        input_range=0.0,
+    )
+    return results[: 1 + len(states)]
+
+
 def _tensors(packed, recurrent_packed, bias, mask):
     return (
         packed.values,
@@ -138,6 +171,31 @@ tf.RegisterGradient("KerasSparseRnnLstm")(_recurrent_gradient(_ops.keras_sparse_
 tf.RegisterGradient("KerasSparseRnnGru")(
     _recurrent_gradient(_ops.keras_sparse_rnn_gru_grad, 1, "reset_after")
 )
+
+
+@tf.RegisterGradient("KerasSparseRnnPrepared")
+def _prepared_gradient(op, d_outputs, d_h, d_c):
+    """That of the cell's own op, which computes again what it needs."""
+    x, h0, c0, *weights, _, _ = op.inputs
+    cell, attributes = op.get_attr("cell"), {"go_backwards": op.get_attr("go_backwards")}
+    states, d_states = [h0], [d_h]
+    if cell == PREPARED_CELLS["lstm"]:
+        grad_op = _ops.keras_sparse_rnn_lstm_grad
+        states, d_states = [h0, c0], [d_h, d_c]
+    elif cell in (PREPARED_CELLS["gru"], PREPARED_CELLS["gru_reset_before"]):
+        grad_op = _ops.keras_sparse_rnn_gru_grad
+        attributes["reset_after"] = cell == PREPARED_CELLS["gru"]
+    else:
+        grad_op = _ops.keras_sparse_rnn_simple_rnn_grad
+        attributes["relu"] = cell == PREPARED_CELLS["simple_rnn_relu"]
+    dx, *rest = grad_op(
+        x, *states, *weights, tf.zeros((0,)), d_outputs, *d_states, keep=False, **attributes
+    )
+    *d_states, d_values, d_recurrent_values, d_bias = rest
+    d_c0 = d_states[1] if len(d_states) > 1 else None
+    d_bias = tf.reshape(d_bias, tf.shape(weights[4]))
+    d_weights = d_values, None, d_recurrent_values, None, d_bias
+    return dx, d_states[0], d_c0, *d_weights, None, None, None
 
 
 def _second(op, *_):

@@ -14,7 +14,8 @@ def hash_of_sources(folder):
     other ops, or the same ones with other signatures.
     """
     folder, whole = pathlib.Path(folder), hashlib.sha256()
-    for path in sorted(folder.glob("core/*")) + sorted(folder.glob("tensorflow/*")):
+    parts = "core", "core/prepared", "tensorflow"
+    for path in (path for part in parts for path in sorted(folder.glob(f"{part}/*"))):
         if path.suffix in (".cc", ".h", ".inc"):
             name = path.relative_to(folder).as_posix().encode()
             content = path.read_bytes()

@@ -38,6 +38,7 @@ class Problem:
     mask: bool = False
     go_backwards: bool = False
     training: bool = True
+    prepare: bool = False
     options: dict = dataclasses.field(default_factory=dict)
     seed: int = 0
 
@@ -83,6 +84,7 @@ class Problem:
             go_backwards=self.go_backwards,
             kernel=kernel,
             training=self.training,
+            prepare=self.prepare,
             **self.options,
         )
 

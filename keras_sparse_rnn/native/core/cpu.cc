@@ -25,6 +25,7 @@ extern const Kernels kKernels;
 namespace {
 
 std::atomic<const Kernels*> chosen{nullptr};
+std::atomic<bool> by_name{false};
 
 // The instruction set of this name, or with an empty name the best one, if the processor has it.
 const Kernels* find(const char* name) {
@@ -55,8 +56,14 @@ const Kernels& kernels() {
 
 bool choose_cpu(const char* name) {
   const Kernels* table = find(name);
-  if (table) chosen.store(table, std::memory_order_release);
-  return table != nullptr;
+  if (!table) return false;
+  chosen.store(table, std::memory_order_release);
+  by_name.store(name && *name, std::memory_order_release);
+  return true;
+}
+
+const char* chosen_cpu() {
+  return by_name.load(std::memory_order_acquire) ? kernels().name : nullptr;
 }
 
 const ShapeKernels& shape_kernels(const Kernels& kernels, int height, int width) {

@@ -13,6 +13,9 @@ const Kernels& kernels();
 // Chooses by name from now on; null or "" for the best. Returns false, changing nothing, where the processor lacks it or the name is unknown.
 bool choose_cpu(const char* name);
 
+// The name that was chosen so; null while it is the best, or what the environment variable says.
+const char* chosen_cpu();
+
 // The kernels for blocks of this shape, the generic ones if it has none of its own.
 const ShapeKernels& shape_kernels(const Kernels& kernels, int height, int width);
 

@@ -59,6 +59,15 @@ void check_sizes(const char* name, int64_t inputs, int64_t units, int64_t gates,
                         std::to_string(width)};
 }
 
+void check_blocks(const std::string& name, const Packed& packed) {
+  const int64_t bad = first_bad_block(packed);
+  if (bad < 0) return;
+  const std::string blocks = name + "_blocks";
+  throw InvalidArgument{"`" + blocks + "` must be ascending block numbers without repetition, from 0 to " + std::to_string(packed.count() - 1) +
+                        ". Received: " + blocks + "[" + std::to_string(bad) + "] = " + std::to_string(packed.blocks[bad]) +
+                        (bad ? " after " + std::to_string(packed.blocks[bad - 1]) : std::string())};
+}
+
 void Context::check() {
   if (TF_GetCode(status_) != TF_OK) throw InvalidArgument{"keras_sparse_rnn: TensorFlow gave no tensor"};
 }
@@ -91,12 +100,7 @@ Packed Context::packed(int index, const char* name, int64_t inputs, int64_t unit
   check_sizes(name, inputs, units, gates, height, width);
   Packed packed = {static_cast<int>(inputs), static_cast<int>(units), gates,        static_cast<int>(height), static_cast<int>(width),
                    values.data<void>(),      blocks.data<int32_t>(),  values.dim(0)};
-  const int64_t bad = first_bad_block(packed);
-  if (bad >= 0)
-    throw InvalidArgument{"`" + blocks_name + "` must be ascending block numbers without repetition, from 0 to " +
-                          std::to_string(packed.count() - 1) + ". Received: " + blocks_name + "[" + std::to_string(bad) +
-                          "] = " + std::to_string(packed.blocks[bad]) +
-                          (bad ? " after " + std::to_string(packed.blocks[bad - 1]) : std::string())};
+  check_blocks(name, packed);
   if (type == TF_BFLOAT16) packed.weights = Weights::kBfloat16;
   if (type == TF_INT8) {
     packed.weights = Weights::kInt8;
@@ -115,6 +119,15 @@ int32_t int_attribute(TF_OpKernelConstruction* construction, const char* name) {
   TF_Status* status = TF_NewStatus();
   int32_t value = 0;
   TF_OpKernelConstruction_GetAttrInt32(construction, name, &value, status);
+  if (TF_GetCode(status) != TF_OK) TF_OpKernelConstruction_Failure(construction, status);
+  TF_DeleteStatus(status);
+  return value;
+}
+
+float float_attribute(TF_OpKernelConstruction* construction, const char* name) {
+  TF_Status* status = TF_NewStatus();
+  float value = 0;
+  TF_OpKernelConstruction_GetAttrFloat(construction, name, &value, status);
   if (TF_GetCode(status) != TF_OK) TF_OpKernelConstruction_Failure(construction, status);
   TF_DeleteStatus(status);
   return value;

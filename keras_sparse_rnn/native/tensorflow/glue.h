@@ -28,12 +28,15 @@ class Tensor {
   }
 
   TF_DataType type() const { return TF_TensorType(tensor_); }
+  int rank() const { return TF_NumDims(tensor_); }
   int64_t dim(int i) const { return TF_Dim(tensor_, i); }
   int64_t elements() const;
   template <typename T>
   T* data() const { return static_cast<T*>(TF_TensorData(tensor_)); }
   // Throws InvalidArgument unless the tensor has this type and shape; -1 stands for any size.
   const Tensor& expect(TF_DataType type, std::initializer_list<int64_t> shape) const;
+  // Whether nobody else holds the data by now. Not of an empty tensor.
+  bool is_last() const { return TF_TensorMaybeMove(tensor_) != nullptr; }
 
  private:
   TF_Tensor* tensor_;
@@ -43,6 +46,9 @@ class Tensor {
 // Throws InvalidArgument unless a kernel of these sizes, cut into these blocks, can be computed with: all sizes, their sums and the number of blocks
 // fit ints, with what partial blocks are padded by. Attributes and shapes may be anything.
 void check_sizes(const char* name, int64_t inputs, int64_t units, int64_t gates, int64_t height, int64_t width);
+
+// Throws InvalidArgument unless the block numbers of the kernel `name` ascend and are in range.
+void check_blocks(const std::string& name, const Packed& packed);
 
 class Context {
  public:
@@ -66,6 +72,7 @@ class Context {
 
 // Attributes of an op under construction.
 int32_t int_attribute(TF_OpKernelConstruction* construction, const char* name);
+float float_attribute(TF_OpKernelConstruction* construction, const char* name);
 bool bool_attribute(TF_OpKernelConstruction* construction, const char* name);
 
 // How the shape of one output follows from the inputs: dimension `dim[i]` of input `input[i]` for each pair.

@@ -26,6 +26,7 @@ void TF_SetStatus(TF_Status* s, TF_Code code, const char* msg);
 TF_Code TF_GetCode(const TF_Status* s);
 
 void TF_DeleteTensor(TF_Tensor*);
+TF_Tensor* TF_TensorMaybeMove(TF_Tensor* tensor);
 TF_DataType TF_TensorType(const TF_Tensor*);
 int TF_NumDims(const TF_Tensor*);
 int64_t TF_Dim(const TF_Tensor* tensor, int dim_index);
@@ -40,6 +41,7 @@ TF_Tensor* TF_AllocateOutput(TF_OpKernelContext* context, int index, TF_DataType
 void TF_OpKernelConstruction_Failure(TF_OpKernelConstruction* ctx, TF_Status* status);
 void TF_OpKernelContext_Failure(TF_OpKernelContext* ctx, TF_Status* status);
 void TF_OpKernelConstruction_GetAttrInt32(TF_OpKernelConstruction* ctx, const char* attr_name, int32_t* val, TF_Status* status);
+void TF_OpKernelConstruction_GetAttrFloat(TF_OpKernelConstruction* ctx, const char* attr_name, float* val, TF_Status* status);
 void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction* ctx, const char* attr_name, unsigned char* val, TF_Status* status);
 
 TF_OpDefinitionBuilder* TF_NewOpDefinitionBuilder(const char* op_name);

@@ -29,7 +29,7 @@ constexpr int64_t kMostBlocks = int64_t{1} << 31;  // numbers are int32
 
 typedef long long Long;
 
-bool finite(const void* values, int32_t type, int64_t i) {
+bool is_finite(const void* values, int32_t type, int64_t i) {
   if (type == KSR_INT8) return true;
   if (type == KSR_FLOAT32) return std::isfinite(static_cast<const float*>(values)[i]);
   return (static_cast<const uint16_t*>(values)[i] & 0x7F80) != 0x7F80;
@@ -53,7 +53,7 @@ ksr_status check_size(const char* name, const char* what, int64_t size, int64_t 
 }  // namespace
 
 ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool integers,
-                        ksr_error* error) {
+                        bool finite, ksr_error* error) {
   if (m.type < KSR_FLOAT32 || m.type > KSR_INT8)
     return fail(error, KSR_BAD_CHOICE,
                 "%s.type is %d: it must be KSR_FLOAT32, KSR_BFLOAT16 or KSR_INT8", name, m.type);
@@ -93,16 +93,16 @@ ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool i
       return fail(error, KSR_BAD_BLOCKS, "%s.blocks[%lld] is %d after %d: numbers must ascend",
                   name, Long{i}, m.blocks[i], m.blocks[i - 1]);
   }
-  for (int64_t i = 0; i < values; ++i)
-    if (!finite(m.values, m.type, i))
+  for (int64_t i = 0; finite && i < values; ++i)
+    if (!is_finite(m.values, m.type, i))
       return fail(error, KSR_BAD_VALUE, "%s.values[%lld] is no finite number", name, Long{i});
-  if (m.type != KSR_INT8) return KSR_OK;
+  if (m.type != KSR_INT8 || !finite) return KSR_OK;
   char scales[40];
   std::snprintf(scales, sizeof scales, "%s.scales", name);
   return check_numbers(scales, m.scales, gates * block_columns(m) * m.block_columns, error);
 }
 
-ksr_status check(const ksr_description* d, ksr_error* error) {
+ksr_status check(const ksr_description* d, bool finite, ksr_error* error) {
   if (!d) return fail(error, KSR_NULL, "the description is null");
   if (d->version != KSR_VERSION)
     return fail(error, KSR_BAD_VERSION, "version is %u: this library is of version %d", d->version,
@@ -116,6 +116,7 @@ ksr_status check(const ksr_description* d, ksr_error* error) {
     return fail(error, KSR_BAD_CHOICE, "activation is %d: it must be from 0 to %d", d->activation,
                 kActivations - 1);
   const bool integers = d->activations == KSR_INT8;
+  finite = finite || integers;
   if (integers && !(d->input_range >= 0.0f && d->input_range <= 1e30f))
     return fail(error, KSR_BAD_VALUE,
                 "input_range is %g: it must be the largest input in absolute value, or 0",
@@ -124,16 +125,16 @@ ksr_status check(const ksr_description* d, ksr_error* error) {
     return fail(error, KSR_BAD_VALUE, "input_range is %g: it must be 1e-30 or more, or 0",
                 d->input_range);
   const CellRule& rule = kCells[d->cell];
-  KSR_TRY(check_matrix("kernel", d->kernel, rule.gates, integers, error));
+  KSR_TRY(check_matrix("kernel", d->kernel, rule.gates, integers, finite, error));
   if (rule.states) {
-    KSR_TRY(check_matrix("recurrent", d->recurrent, rule.gates, integers, error));
+    KSR_TRY(check_matrix("recurrent", d->recurrent, rule.gates, integers, finite, error));
     if (d->recurrent.inputs != d->kernel.units || d->recurrent.units != d->kernel.units)
       return fail(error, KSR_BAD_SIZE,
                   "recurrent is [%lld, %d * %lld]: a cell of %lld units has [units, gates * units]",
                   Long{d->recurrent.inputs}, rule.gates, Long{d->recurrent.units},
                   Long{d->kernel.units});
   }
-  return d->bias
+  return d->bias && finite
              ? check_numbers("bias", d->bias, rule.bias_rows * rule.gates * d->kernel.units, error)
              : KSR_OK;
 }

@@ -8,12 +8,12 @@ namespace ksr {
 namespace prepared {
 
 // Everything but the processor. Whatever passes can be packed with sizes in int64 and indices in
-// int32.
-ksr_status check(const ksr_description* description, ksr_error* error);
+// int32. `finite`: whether weights and biases must be, which with int8 activations they must.
+ksr_status check(const ksr_description* description, bool finite, ksr_error* error);
 
 // The same for one matrix, of a cell with so many gates, for float32 or int8 activations.
 ksr_status check_matrix(const char* name, const ksr_matrix& matrix, int gates, bool integers,
-                        ksr_error* error);
+                        bool finite, ksr_error* error);
 
 inline int64_t block_rows(const ksr_matrix& m) {
   return (m.inputs + m.block_rows - 1) / m.block_rows;

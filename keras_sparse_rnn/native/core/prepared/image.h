@@ -69,6 +69,8 @@ struct Cell {
   int64_t size;
   int32_t instruction_set, kind, activation, integers;
   int32_t inputs, units, padded_inputs, padded_units;
+  int32_t first_unit, state_units, padded_state;  // a cell of some units of a larger one: which
+                                                  // they begin with; how many the state has
   float input_range;
   int32_t slots;
   int64_t stored;

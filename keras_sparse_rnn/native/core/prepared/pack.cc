@@ -174,7 +174,7 @@ ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Spac
     for (int64_t j = 0; j < joined && s * joined + j < tiling.columns(); ++j) {
       const int64_t i = s * joined + j, gate = tiling.gate(i);
       strip.place[j] = static_cast<int32_t>((part.slots ? part.slots[gate] : gate) * part.stride +
-                                            tiling.number(i) * format.width);
+                                            tiling.number(i) * format.width - part.unit_begin);
       KSR_TRY(packer.write(
           i, j, numbers, values, space->at<float>(product->scales) + s * format.size,
           space->at<int32_t>(product->starts) + (part.integers ? s * format.size : 0), error));

@@ -22,10 +22,10 @@ int64_t padded(int64_t n) { return (n + kMostLanes - 1) / kMostLanes * kMostLane
 StatePlaces state_places(const Cell& cell, const CellRule& rule, int64_t together) {
   Space space(nullptr, 0);
   StatePlaces places = {};
-  const int64_t inputs = cell.padded_inputs, units = cell.padded_units, size = sizeof(float);
+  const int64_t inputs = cell.padded_inputs, units = cell.padded_state, size = sizeof(float);
   space.take(sizeof(State));
   places.x_stride = (inputs + kZeros) * (cell.integers ? 1 : size);
-  places.sum_stride = cell.slots * units;
+  places.sum_stride = int64_t{cell.slots} * cell.padded_units;
   places.h = space.take((units + kZeros) * size);
   places.c = space.take(rule.states == 2 ? units * size : 0);
   places.reset = space.take(cell.kind == KSR_GRU_RESET_BEFORE ? (units + kZeros) * size : 0);
@@ -39,14 +39,16 @@ StatePlaces state_places(const Cell& cell, const CellRule& rule, int64_t togethe
   return places;
 }
 
-void write_bias(const ksr_description& d, const CellRule& rule, int64_t stride, float* bias) {
+void write_bias(const ksr_description& d, const CellRule& rule, Units own, int64_t stride,
+                float* bias) {
   const int64_t units = d.kernel.units;
   if (!d.bias) return;
   for (int g = 0; g < rule.gates; ++g)
-    for (int64_t u = 0; u < units; ++u) {
-      bias[g * stride + u] += d.bias[g * units + u];
+    for (int64_t u = own.begin; u < own.end; ++u) {
+      float* to = bias + u - own.begin;
+      to[g * stride] += d.bias[g * units + u];
       if (rule.bias_rows == 2)
-        bias[rule.recurrent_slots[g] * stride + u] += d.bias[(rule.gates + g) * units + u];
+        to[rule.recurrent_slots[g] * stride] += d.bias[(rule.gates + g) * units + u];
     }
 }
 
@@ -60,15 +62,16 @@ ksr_status choose(const ksr_description& d, int* place, ksr_error* error) {
               names);
 }
 
-// Into memory, or with null only counts.
-ksr_status lay_out(const ksr_description* d, char* memory, Cell* cell, ksr_error* error) {
-  KSR_TRY(check(d, error));
+// Into memory, or with null only counts. The description has been checked.
+ksr_status lay_out(const ksr_description* d, Units own, char* memory, Cell* cell,
+                   ksr_error* error) {
   int place;
   KSR_TRY(choose(*d, &place, error));
   const CellRule& rule = kCells[d->cell];
   const Kernels& kernels = *kernels_of(place);
   const bool integers = d->activations == KSR_INT8;
-  const int64_t inputs = padded(d->kernel.inputs), units = padded(d->kernel.units);
+  const int64_t inputs = padded(d->kernel.inputs), state = padded(d->kernel.units);
+  const int64_t units = padded(own.end - own.begin);
   std::memset(cell, 0, sizeof *cell);
   cell->magic = kCellMagic;
   cell->instruction_set = place;
@@ -76,28 +79,31 @@ ksr_status lay_out(const ksr_description* d, char* memory, Cell* cell, ksr_error
   cell->activation = d->cell == KSR_DENSE ? d->activation : 0;
   cell->integers = integers;
   cell->inputs = static_cast<int32_t>(d->kernel.inputs);
-  cell->units = static_cast<int32_t>(d->kernel.units);
+  cell->units = static_cast<int32_t>(own.end - own.begin);
   cell->padded_inputs = static_cast<int32_t>(inputs);
   cell->padded_units = static_cast<int32_t>(units);
+  cell->first_unit = static_cast<int32_t>(own.begin);
+  cell->state_units = static_cast<int32_t>(d->kernel.units);
+  cell->padded_state = static_cast<int32_t>(state);
   cell->input_range = integers ? d->input_range : 0;
   cell->slots = rule.slots;
   cell->state = state_places(*cell, rule, kernels.steps_together);
   Space space(memory, 0);
   space.take(sizeof(Cell));
   cell->bias = space.take(rule.slots * units * sizeof(float));
-  if (memory) write_bias(*d, rule, units, space.at<float>(cell->bias));
-  KSR_TRY(pack("kernel", {&d->kernel, 0, rule.gates, nullptr, units, inputs, integers}, kernels,
-               &space, &cell->kernel, &cell->stored, error));
+  if (memory) write_bias(*d, rule, own, units, space.at<float>(cell->bias));
+  Part part = {&d->kernel, 0, rule.gates, own.begin, own.end, nullptr, units, inputs, integers};
+  KSR_TRY(pack("kernel", part, kernels, &space, &cell->kernel, &cell->stored, error));
   if (rule.states) {
-    const Part recurrent = {
-        &d->recurrent, 0, rule.recurrent_gates, rule.recurrent_slots, units, units, integers};
-    KSR_TRY(pack("recurrent", recurrent, kernels, &space, &cell->recurrent, &cell->stored, error));
+    part.matrix = &d->recurrent;
+    part.slots = rule.recurrent_slots;
+    part.zero = state;
+    part.gate_end = rule.recurrent_gates;
+    KSR_TRY(pack("recurrent", part, kernels, &space, &cell->recurrent, &cell->stored, error));
     if (rule.recurrent_gates < rule.gates) {
-      const Part candidate = {
-          &d->recurrent, rule.recurrent_gates, rule.gates, rule.recurrent_slots, units, units,
-          integers};
-      KSR_TRY(
-          pack("recurrent", candidate, kernels, &space, &cell->candidate, &cell->stored, error));
+      part.gate_begin = rule.recurrent_gates;
+      part.gate_end = rule.gates;
+      KSR_TRY(pack("recurrent", part, kernels, &space, &cell->candidate, &cell->stored, error));
     }
   }
   cell->size = space.used();
@@ -115,6 +121,33 @@ uint64_t checksum(const char* from, const char* to) {
 }
 
 }  // namespace
+
+ksr_status part_size(const ksr_description& description, Units own, size_t* size,
+                     ksr_error* error) {
+  Cell cell;
+  KSR_TRY(lay_out(&description, own, nullptr, &cell, error));
+  *size = static_cast<size_t>(cell.size);
+  return KSR_OK;
+}
+
+ksr_status prepare_part(const ksr_description& description, Units own, void* memory, size_t size,
+                        const ksr_cell** out, ksr_error* error) {
+  Cell cell;
+  KSR_TRY(lay_out(&description, own, nullptr, &cell, error));
+  if (size < static_cast<size_t>(cell.size))
+    return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the cell takes %lld", size,
+                static_cast<long long>(cell.size));
+  char* bytes = static_cast<char*>(memory);
+  const FloatMode mode;
+  KSR_TRY(lay_out(&description, own, bytes, &cell, error));
+  cell.tag = 0;
+  std::memcpy(memory, &cell, sizeof cell);
+  cell.tag = checksum(bytes + 2 * sizeof(uint64_t), bytes + cell.size);
+  std::memcpy(memory, &cell, sizeof cell);
+  *out = static_cast<const ksr_cell*>(memory);
+  return KSR_OK;
+}
+
 }  // namespace prepared
 }  // namespace ksr
 
@@ -125,10 +158,8 @@ extern "C" {
 ksr_status ksr_cell_size(const ksr_description* description, size_t* size,
                          ksr_error* error) noexcept {
   if (!size) return fail(error, KSR_NULL, "size is null");
-  Cell cell;
-  KSR_TRY(lay_out(description, nullptr, &cell, error));
-  *size = static_cast<size_t>(cell.size);
-  return KSR_OK;
+  KSR_TRY(check(description, true, error));
+  return part_size(*description, {0, description->kernel.units}, size, error);
 }
 
 ksr_status ksr_cell_prepare(const ksr_description* description, void* memory, size_t size,
@@ -138,20 +169,8 @@ ksr_status ksr_cell_prepare(const ksr_description* description, void* memory, si
   if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
     return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
                 KSR_ALIGNMENT);
-  Cell cell;
-  KSR_TRY(lay_out(description, nullptr, &cell, error));
-  if (size < static_cast<size_t>(cell.size))
-    return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the cell takes %lld", size,
-                static_cast<long long>(cell.size));
-  char* bytes = static_cast<char*>(memory);
-  const FloatMode mode;
-  KSR_TRY(lay_out(description, bytes, &cell, error));
-  cell.tag = 0;
-  std::memcpy(memory, &cell, sizeof cell);
-  cell.tag = checksum(bytes + 2 * sizeof(uint64_t), bytes + cell.size);
-  std::memcpy(memory, &cell, sizeof cell);
-  *out = static_cast<const ksr_cell*>(memory);
-  return KSR_OK;
+  KSR_TRY(check(description, true, error));
+  return prepare_part(*description, {0, description->kernel.units}, memory, size, out, error);
 }
 
 ksr_status ksr_cell_describe(const ksr_cell* handle, ksr_cell_facts* facts) noexcept {

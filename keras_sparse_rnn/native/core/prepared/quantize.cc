@@ -63,10 +63,10 @@ extern "C" ksr_status ksr_quantize(const ksr_matrix* matrix, int8_t* values, flo
   if (m.gates < 1 || m.gates > kMostSlots)
     return fail(error, KSR_BAD_SIZE, "matrix.gates is %lld: it must be from 1 to %d",
                 static_cast<long long>(m.gates), kMostSlots);
-  KSR_TRY(check_matrix("matrix", m, static_cast<int>(m.gates), true, error));
+  KSR_TRY(check_matrix("matrix", m, static_cast<int>(m.gates), true, true, error));
   const FloatMode mode;
   const int gates = static_cast<int>(m.gates);
-  Tiling tiling({matrix, 0, gates, nullptr, 0, 0, true});
+  Tiling tiling({matrix, 0, gates, 0, m.units, nullptr, 0, 0, true});
   KSR_TRY(tiling.plan(error));
   const int64_t most = tiling.most_tiles() * tiling.height(), width = tiling.width();
   const Array<int32_t> rows(tiling.most_tiles());

@@ -20,6 +20,26 @@ const T* at(const Cell* cell, int64_t place) {
   return reinterpret_cast<const T*>(reinterpret_cast<const char*>(cell) + place);
 }
 
+// Adds the product of one step, or with `together` of as many as the kernels take together, to
+// `sums`. `in`: floats or bytes; strides from step to step, in bytes and in floats; `factors`: what
+// an integer of each step is worth.
+inline void multiply(const Cell& cell, const Kernels& kernels, const Product& product,
+                     const void* in, int64_t in_stride, const float* factors, float* sums,
+                     int64_t sum_stride, bool together) {
+  const Multiply m = {at<Strip>(&cell, product.table),
+                      product.strips,
+                      at<int32_t>(&cell, product.numbers),
+                      at<char>(&cell, product.values),
+                      at<float>(&cell, product.scales),
+                      at<int32_t>(&cell, product.starts),
+                      in,
+                      in_stride,
+                      factors,
+                      sums,
+                      sum_stride};
+  kernels.multiply[product.arithmetic][product.tile][together](&m);
+}
+
 // A cell and the state that it works on.
 class Stepper {
  public:
@@ -106,18 +126,8 @@ class Stepper {
 
   void multiply(const Product& product, const void* in, const float* factors, float* sums,
                 int count) const {
-    const Multiply m = {at<Strip>(&cell_, product.table),
-                        product.strips,
-                        at<int32_t>(&cell_, product.numbers),
-                        at<char>(&cell_, product.values),
-                        at<float>(&cell_, product.scales),
-                        at<int32_t>(&cell_, product.starts),
-                        in,
-                        places_.x_stride,
-                        factors,
-                        sums,
-                        places_.sum_stride};
-    kernels_.multiply[product.arithmetic][product.tile][count > 1](&m);
+    prepared::multiply(cell_, kernels_, product, in, places_.x_stride, factors, sums,
+                       places_.sum_stride, count > 1);
   }
 
   const Cell& cell_;

@@ -76,9 +76,9 @@ ksr_status Tiling::plan(ksr_error* error) {
   int64_t best = INT64_MAX;
   for (int i = 0; i < kTiles; ++i) {
     const TileShape shape = kTileShapes[i];
+    const int64_t columns = (m.units + shape.width - 1) / shape.width;
     int64_t tiles = 0;
-    for (int64_t c = 0; c < m.gates * columns_of(shape.width); ++c)
-      tiles += mark(c / columns_of(shape.width), c % columns_of(shape.width), shape);
+    for (int64_t c = 0; c < m.gates * columns; ++c) tiles += mark(c / columns, c % columns, shape);
     const int64_t cost = tiles * (shape.height * shape.width * part_.weight_bytes() + kTileBytes);
     if (cost < best) best = cost, tile_ = i;
   }

@@ -17,10 +17,11 @@ constexpr TileShape kTileShapes[kTiles] = {
 #undef KSR_TILE
 };
 
-// The gates [gate_begin, gate_end) of a matrix.
+// The units [unit_begin, unit_end) of the gates [gate_begin, gate_end) of a matrix.
 struct Part {
   const ksr_matrix* matrix;
   int gate_begin, gate_end;
+  int64_t unit_begin, unit_end;  // unit_begin is a multiple of every tile's width
   const int* slots;  // where each gate's sums go, or null: each to the slot of its number
   int64_t stride;    // units of a slot, padded
   int64_t zero;      // the first of a few inputs that are always zero
@@ -48,7 +49,9 @@ class Tiling {
   // has.
   int64_t columns() const { return columns_of(width()) * gates(); }
   int64_t gate(int64_t i) const { return part_.gate_begin + order_[i] / columns_of(width()); }
-  int64_t number(int64_t i) const { return order_[i] % columns_of(width()); }
+  int64_t number(int64_t i) const {
+    return part_.unit_begin / width() + order_[i] % columns_of(width());
+  }
   int64_t tiles(int64_t i) const { return counts_[order_[i]]; }
   int64_t most_tiles() const { return columns() ? tiles(0) : 0; }
 
@@ -62,7 +65,9 @@ class Tiling {
 
  private:
   int64_t gates() const { return part_.gate_end - part_.gate_begin; }
-  int64_t columns_of(int width) const { return (part_.matrix->units + width - 1) / width; }
+  int64_t columns_of(int width) const {
+    return (part_.unit_end - part_.unit_begin + width - 1) / width;
+  }
   // Marks the live rows of tiles of a column; returns how many they are.
   int64_t mark(int64_t gate, int64_t column, TileShape shape) const;
   // Calls visit(block, its block row, its block column) for the live blocks that a column of tiles

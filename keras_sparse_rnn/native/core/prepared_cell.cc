@@ -1,0 +1,121 @@
+#include "prepared_cell.h"
+
+#include <algorithm>
+#include <new>
+
+#include "cpu.h"
+#include "pool.h"
+#include "prepared/check.h"
+#include "prepared/prepare.h"
+#include "prepared_run.h"
+#include "scratch.h"
+
+namespace ksr {
+namespace {
+
+using prepared::Cell;
+using prepared::Units;
+
+constexpr int64_t kPartWeights = 32 * 1024;    // recurrent ones that make a part worth its barrier
+constexpr int64_t kCallWeights = 2048 * 1024;  // of all steps, for a team to be worth waking
+
+// How many recurrent weights live in every group of kMostLanes units.
+std::vector<int64_t> weights_of_groups(const ksr_matrix& m) {
+  constexpr int64_t kGroup = prepared::kMostLanes;
+  std::vector<int64_t> found((m.units + kGroup - 1) / kGroup);
+  const int64_t rows = prepared::block_rows(m), columns = prepared::block_columns(m);
+  for (int64_t i = 0; i < m.live; ++i) {
+    const int64_t begin = m.blocks[i] / rows % columns * m.block_columns;
+    const int64_t end = std::min(begin + m.block_columns, m.units);
+    for (int64_t u = begin; u < end; u = (u / kGroup + 1) * kGroup)
+      found[u / kGroup] += (std::min((u / kGroup + 1) * kGroup, end) - u) * m.block_rows;
+  }
+  return found;
+}
+
+// Cuts the units into at most `count` parts of about the same work.
+std::vector<Units> cut(const ksr_matrix& m, const std::vector<int64_t>& weights, int count) {
+  constexpr int64_t kGroup = prepared::kMostLanes;
+  const int64_t own = 64 * kGroup;  // what the units of a group cost without any weight
+  int64_t all = 0, done = 0, begin = 0;
+  for (int64_t one : weights) all += one + own;
+  std::vector<Units> parts;
+  for (size_t g = 0; g < weights.size(); ++g) {
+    done += weights[g] + own;
+    const int64_t end = std::min<int64_t>((g + 1) * kGroup, m.units);
+    if (done * count < all * static_cast<int64_t>(parts.size() + 1) && end < m.units) continue;
+    parts.push_back({begin, end});
+    begin = end;
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::shared_ptr<const PreparedCell> PreparedCell::make(const ksr_description& description,
+                                                       int parts, ksr_error* error) {
+  ksr_description d = description;
+  if (!d.processor) d.processor = chosen_cpu();
+  if (prepared::check(&d, false, error) != KSR_OK) return nullptr;
+  std::shared_ptr<PreparedCell> made(new PreparedCell);
+  const std::vector<int64_t> weights = weights_of_groups(d.recurrent);
+  for (int64_t one : weights) made->recurrent_weights_ += one;
+  made->weights_ = made->recurrent_weights_ + d.kernel.live * d.kernel.block_rows *
+                                                  d.kernel.block_columns;
+  if (!parts)
+    parts = static_cast<int>(std::max<int64_t>(
+        1, std::min<int64_t>(num_threads(), made->recurrent_weights_ / kPartWeights)));
+  for (const Units& own : cut(d.recurrent, weights, parts)) {
+    size_t size;
+    if (prepared::part_size(d, own, &size, error) != KSR_OK) return nullptr;
+    // Threads read no line of one another's, nor any that is fetched ahead behind it.
+    constexpr size_t kPage = 4096;
+    size = (size + kPage - 1) / kPage * kPage + kPage;
+    char* memory = static_cast<char*>(std::aligned_alloc(kPage, size));
+    if (!memory) throw std::bad_alloc();
+    made->memory_.emplace_back(memory);
+    want_large_pages(memory, size);
+    const ksr_cell* cell;
+    if (prepared::prepare_part(d, own, memory, size, &cell, error) != KSR_OK) return nullptr;
+    made->parts_.push_back(reinterpret_cast<const Cell*>(cell));
+  }
+  return made;
+}
+
+int PreparedCell::threads_for(const Sequences& s) const {
+  return weights_ * s.batch * s.time >= kCallWeights ? num_threads() : 1;
+}
+
+void PreparedCell::run(const Sequences& s, int threads) const {
+  if (s.batch == 0) return;
+  const int64_t together = prepared::kernels_of(part(0).instruction_set)->steps_together;
+  const int64_t groups = (s.batch + together - 1) / together;
+  if (!threads) threads = threads_for(s);
+  const auto samples = [&](int64_t group) {
+    return std::min(together, s.batch - group * together);
+  };
+  // With samples enough each thread has its own, and they need not meet.
+  if (threads > 1 && groups >= threads) {
+    const PreparedRun run(*this, s, together, 1);
+    Scratch scratch(threads * run.floats());
+    float* memory = scratch.take(threads * run.floats());
+    parallel(threads, false, [&](int id, Team& team) {
+      Team alone(1);
+      for (int64_t g = id; g < groups; g += team.size())
+        run.work(g * together, samples(g), 0, alone, memory + id * run.floats());
+    });
+    return;
+  }
+  const int team_size = std::min(threads, parts());
+  const PreparedRun run(*this, s, together, team_size);
+  Scratch scratch(run.floats());
+  float* memory = scratch.take(run.floats());
+  parallel(team_size, true, [&](int id, Team& team) {
+    for (int64_t g = 0; g < groups; ++g) {
+      if (g) team.barrier(id);
+      run.work(g * together, samples(g), id, team, memory);
+    }
+  });
+}
+
+}  // namespace ksr

@@ -1,0 +1,152 @@
+#include "prepared_cache.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <list>
+#include <mutex>
+
+#include "../core/cpu.h"
+
+namespace ksr {
+namespace {
+
+constexpr size_t kMost = 256;  // cells kept
+
+struct Kept {
+  PreparedKey key;
+  const char* cpu;
+  std::shared_ptr<const PreparedCell> cell;
+
+  // Whether its weights have gone but for what is held here. Values that are empty tell nothing.
+  bool is_left() const {
+    for (const int values : {0, 2})
+      if (key.weights[values].elements() && key.weights[values].is_last()) return true;
+    return false;
+  }
+};
+
+struct Cache {
+  std::mutex mutex;
+  std::list<Kept> kept;  // the one used last comes first
+};
+
+std::atomic<int64_t> so_far{0};
+
+// A child of a fork begins with an empty one: the old one's lock may be held by a thread that is
+// gone. Never destroyed, because TensorFlow's threads may outlive main().
+std::atomic<Cache*> cache{nullptr};
+
+Cache& the_cache() {
+  Cache* current = cache.load(std::memory_order_acquire);
+  if (!current) {
+    static const int registered = pthread_atfork(
+        nullptr, nullptr, [] { cache.store(nullptr, std::memory_order_release); });
+    (void)registered;
+    Cache* fresh = new Cache;
+    if (cache.compare_exchange_strong(current, fresh)) return *fresh;
+    delete fresh;
+  }
+  return *current;
+}
+
+ksr_matrix matrix(const PreparedKey& key, const char* name, int values, int scales,
+                  int64_t inputs, int gates) {
+  const Tensor &weights = key.weights[values], &blocks = key.weights[values + 1];
+  // Here and not in the core, for the words in which all ops say it.
+  check_blocks(name, {static_cast<int>(inputs), static_cast<int>(key.units), gates,
+                      static_cast<int>(weights.dim(1)), static_cast<int>(weights.dim(2)),
+                      weights.data<void>(), blocks.data<int32_t>(), weights.dim(0)});
+  const bool bytes = weights.type() == TF_INT8;
+  return {bytes ? KSR_INT8 : weights.type() == TF_BFLOAT16 ? KSR_BFLOAT16 : KSR_FLOAT32,
+          inputs,
+          key.units,
+          gates,
+          weights.dim(1),
+          weights.dim(2),
+          weights.dim(0),
+          weights.data<void>(),
+          blocks.data<int32_t>(),
+          bytes ? key.weights[scales].data<float>() : nullptr};
+}
+
+std::shared_ptr<const PreparedCell> prepare(const PreparedKey& key) {
+  const int gates = key.cell == KSR_LSTM ? 4
+                    : key.cell == KSR_GRU || key.cell == KSR_GRU_RESET_BEFORE ? 3
+                                                                              : 1;
+  ksr_description d = {};
+  d.version = KSR_VERSION;
+  d.cell = key.cell;
+  d.activations = key.integers ? KSR_INT8 : KSR_FLOAT32;
+  d.input_range = key.input_range;
+  d.kernel = matrix(key, "kernel", 0, 5, key.inputs, gates);
+  d.recurrent = matrix(key, "recurrent_kernel", 2, 6, key.units, gates);
+  d.bias = key.weights[4].elements() ? key.weights[4].data<float>() : nullptr;
+  ksr_error error = {};
+  auto cell = PreparedCell::make(d, 0, &error);
+  if (cell) {
+    so_far.fetch_add(1, std::memory_order_relaxed);
+    return cell;
+  }
+  if (error.status == KSR_NO_MEMORY) throw std::bad_alloc();
+  throw InvalidArgument{error.text};
+}
+
+}  // namespace
+
+bool PreparedKey::operator==(const PreparedKey& other) const {
+  if (cell != other.cell || integers != other.integers || input_range != other.input_range ||
+      inputs != other.inputs || units != other.units)
+    return false;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Tensor &one = weights[i], &two = other.weights[i];
+    if (one.type() != two.type() || one.rank() != two.rank()) return false;
+    if (one.elements() && one.data<void>() != two.data<void>()) return false;
+    for (int d = 0; d < one.rank(); ++d)
+      if (one.dim(d) != two.dim(d)) return false;
+  }
+  return true;
+}
+
+int64_t prepared_so_far() { return so_far.load(std::memory_order_relaxed); }
+
+int64_t prepared_now() {
+  std::lock_guard<std::mutex> lock(the_cache().mutex);
+  return static_cast<int64_t>(the_cache().kept.size());
+}
+
+std::shared_ptr<const PreparedCell> prepared_cell(PreparedKey key) {
+  Cache& cache = the_cache();
+  const char* cpu = chosen_cpu();
+  const auto find = [&] {
+    return std::find_if(cache.kept.begin(), cache.kept.end(), [&](const Kept& one) {
+      return one.cpu == cpu && one.key == key;
+    });
+  };
+  {
+    std::lock_guard<std::mutex> lock(cache.mutex);
+    const auto found = find();
+    if (found != cache.kept.end()) {
+      cache.kept.splice(cache.kept.begin(), cache.kept, found);
+      return found->cell;
+    }
+  }
+  // Not under the lock: others need not wait. Two may prepare the same cell; one is let go.
+  std::shared_ptr<const PreparedCell> cell = prepare(key);
+  std::list<Kept> gone;  // freed without the lock
+  {
+    std::lock_guard<std::mutex> lock(cache.mutex);
+    for (auto one = cache.kept.begin(); one != cache.kept.end();) {
+      const auto next = std::next(one);
+      if (one->is_left()) gone.splice(gone.end(), cache.kept, one);
+      one = next;
+    }
+    if (find() == cache.kept.end()) cache.kept.push_front({std::move(key), cpu, cell});
+    if (cache.kept.size() > kMost)
+      gone.splice(gone.end(), cache.kept, std::prev(cache.kept.end()));
+  }
+  return cell;
+}
+
+}  // namespace ksr

@@ -1,0 +1,128 @@
+// KerasSparseRnnPrepared: whole sequences through a recurrent cell whose weights stay the same from
+// call to call, for inference.
+
+#include "../core/recurrent.h"
+
+#include "prepared_cache.h"
+
+namespace ksr {
+namespace {
+
+// Samples from which panels are faster than prepared cells of float weights.
+constexpr int64_t kPanelSamples = 8;
+
+struct Attributes {
+  int32_t cell;  // ksr_cell_kind
+  bool integers, go_backwards;
+  float input_range;
+};
+
+void* create(TF_OpKernelConstruction* construction) {
+  return new Attributes{int_attribute(construction, "cell"), bool_attribute(construction, "integers"),
+                        bool_attribute(construction, "go_backwards"),
+                        float_attribute(construction, "input_range")};
+}
+
+void destroy(void* attributes) { delete static_cast<Attributes*>(attributes); }
+
+Cell cell_of(int32_t kind) {
+  switch (kind) {
+    case KSR_LSTM:
+      return Cell::kLstm;
+    case KSR_GRU:
+      return Cell::kGruResetAfter;
+    case KSR_GRU_RESET_BEFORE:
+      return Cell::kGruResetBefore;
+    case KSR_SIMPLE_RNN_TANH:
+      return Cell::kSimpleRnnTanh;
+    case KSR_SIMPLE_RNN_RELU:
+      return Cell::kSimpleRnnRelu;
+    default:
+      throw InvalidArgument{"`cell` must be from 0 to 4. Received: " + std::to_string(kind)};
+  }
+}
+
+enum Input { kX, kH0, kC0, kKernel, kRecurrent = 5, kBias = 7, kMask, kScales };
+
+void forward(void* op, TF_OpKernelContext* tf_context) {
+  const Attributes& attributes = *static_cast<Attributes*>(op);
+  guarded(tf_context, [&](Context& context) {
+    const Cell cell = cell_of(attributes.cell);
+    const bool lstm = cell == Cell::kLstm;
+    const int64_t gates = cell_gates(cell);
+    const Tensor x = context.input(kX, "x"), h0 = context.input(kH0, "h0"),
+                 c0 = context.input(kC0, "c0"), mask = context.input(kMask, "mask");
+    x.expect(TF_FLOAT, {-1, -1, -1});
+    h0.expect(TF_FLOAT, {x.dim(0), -1});
+    const int64_t batch = x.dim(0), time = x.dim(1), units = h0.dim(1);
+    if (lstm) c0.expect(TF_FLOAT, {batch, units});
+    if (mask.elements()) mask.expect(TF_BOOL, {batch, time});
+
+    PreparedKey key = {attributes.cell, attributes.integers, attributes.input_range, x.dim(2), units,
+                       {}};
+    const char* const names[] = {"kernel_values",           "kernel_blocks", "recurrent_kernel_values",
+                                 "recurrent_kernel_blocks", "bias",          "kernel_scales",
+                                 "recurrent_kernel_scales"};
+    const int indices[] = {kKernel, kKernel + 1, kRecurrent, kRecurrent + 1, kBias, kScales, kScales + 1};
+    for (int i = 0; i < 7; ++i) key.weights.push_back(context.input(indices[i], names[i]));
+    const Tensor& bias = key.weights[4];
+    if (bias.elements() && cell == Cell::kGruResetAfter) bias.expect(TF_FLOAT, {2, gates * units});
+    else if (bias.elements()) bias.expect(TF_FLOAT, {gates * units});
+    for (const int values : {0, 2}) {
+      const Tensor& weights = key.weights[values];
+      weights.expect(weights.type(), {-1, -1, -1});
+      key.weights[values + 1].expect(TF_INT32, {weights.dim(0)});
+      const int64_t inputs = values ? units : x.dim(2);
+      check_sizes(values ? "recurrent_kernel" : "kernel", inputs, units, gates, weights.dim(1),
+                  weights.dim(2));
+      const int64_t columns = (units + weights.dim(2) - 1) / weights.dim(2);
+      if (weights.type() == TF_INT8)
+        key.weights[values ? 6 : 5].expect(TF_FLOAT, {gates, columns, weights.dim(2)});
+    }
+
+    const Tensor outputs = context.output(0, {batch, time, units}), h = context.output(1, {batch, units}),
+                 c = context.output(2, {lstm ? batch : 0, units});
+    const float* c_before = lstm ? c0.data<float>() : nullptr;
+    float* c_after = lstm ? c.data<float>() : nullptr;
+    const uint8_t* counts = mask.elements() ? mask.data<uint8_t>() : nullptr;
+    if (!attributes.integers && batch >= kPanelSamples) {
+      const Packed kernel = context.packed(kKernel, "kernel", x.dim(2), units, gates, kScales);
+      const Packed recurrent =
+          context.packed(kRecurrent, "recurrent_kernel", units, units, gates, kScales + 1);
+      recurrent_forward({cell, batch, time, attributes.go_backwards, kernel, recurrent,
+                         x.data<float>(), h0.data<float>(), c_before,
+                         bias.elements() ? bias.data<float>() : nullptr, counts},
+                        {outputs.data<float>(), h.data<float>(), c_after, nullptr});
+      return;
+    }
+    prepared_cell(std::move(key))
+        ->run({batch, time, attributes.go_backwards, x.data<float>(), h0.data<float>(), c_before,
+               counts, outputs.data<float>(), h.data<float>(), c_after});
+  });
+}
+
+// Outputs [batch, time, units] and the states [batch, units]; c is empty where there is none.
+void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
+  TF_ShapeInferenceContextSetUnknownShape(context, status);
+  if (TF_GetCode(status) == TF_OK)
+    set_output_shape(context, 0, {{kX, 3, 0}, {kX, 3, 1}, {kH0, 2, 1}}, status);
+  if (TF_GetCode(status) == TF_OK) set_output_shape(context, 1, {{kX, 3, 0}, {kH0, 2, 1}}, status);
+}
+
+const bool registered = [] {
+  register_op({"KerasSparseRnnPrepared",
+               {"x: float", "h0: float", "c0: float", "kernel_values: W", "kernel_blocks: int32",
+                "recurrent_values: W", "recurrent_blocks: int32", "bias: float", "mask: bool",
+                "kernel_scales: float", "recurrent_scales: float"},
+               {"outputs: float", "h: float", "c: float"},
+               {"cell: int", "integers: bool", "go_backwards: bool", "input_range: float",
+                kWeightsAttribute},
+               shapes,
+               create,
+               forward,
+               destroy});
+  return true;
+}();
+
+}  // namespace
+}  // namespace ksr

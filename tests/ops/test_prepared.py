@@ -1,0 +1,184 @@
+"""Cells that are prepared once: they compute what the other ops do, and follow weights that change."""
+
+import ctypes
+import gc
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from problems import SHAPES, Problem, assert_native_is_right
+from test_native_cells import cpu, every_cpu, variants
+
+import keras_sparse_rnn as ksr
+from keras_sparse_rnn import ops
+
+pytestmark = pytest.mark.skipif(
+    ops.loader.problem() is not None, reason="the native library was not built"
+)
+
+
+def count(name):
+    function = getattr(ctypes.CDLL(str(ops.loader._path())), f"keras_sparse_rnn_prepared_{name}")
+    function.restype = ctypes.c_int64
+    return function()
+
+
+@variants
+@pytest.mark.parametrize("block_shape", SHAPES, ids=str)
+@every_cpu
+def test_every_block_shape(cell, options, block_shape):
+    other = SHAPES[(SHAPES.index(block_shape) + 3) % len(SHAPES)]
+    how = {"mask": True, "training": False, "prepare": True, "options": options}
+    assert_native_is_right(Problem(cell, 2, 6, 37, 41, block_shape, other, **how))
+
+
+@variants
+@pytest.mark.parametrize("batch", [1, 2, 4, 7, 9])
+@pytest.mark.parametrize("go_backwards", [False, True])
+@cpu
+def test_every_size(cell, options, batch, go_backwards):
+    how = {"mask": True, "training": False, "prepare": True, "options": options}
+    how["go_backwards"] = go_backwards
+    for time in (1, 9):
+        assert_native_is_right(Problem(cell, batch, time, 5, 19, (8, 8), (4, 4), **how))
+
+
+def lstm(units=24, **options):
+    layer = ksr.layers.BlockSparseLSTM(units, (4, 4), sparsity=0.5, seed=1, **options)
+    layer.build((None, None, 8))
+    return layer
+
+
+X = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+
+
+@pytest.mark.parametrize("call", ["eagerly", "in a graph"])
+def test_a_layer_prepares_once_and_not_once_a_call(call):
+    layer = lstm()
+    function = layer if call == "eagerly" else tf.function(lambda x: layer(x))
+    before = count("so_far")
+    for _ in range(5):
+        function(X)
+        function(X[:1])
+    assert count("so_far") == before + 1
+
+
+CHANGES = {
+    "assign": lambda v: v.assign(2 * v.numpy()),
+    "assign_sub": lambda v: v.value.assign_sub(0.5 * v.numpy()),
+    "scatter": lambda v: v.value.scatter_nd_add([[0, 0, 0]], [3.0]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("what", ["kernel_values", "recurrent_kernel_values"])
+def test_weights_that_change_are_seen_at_once(what, change):
+    layer = lstm()
+    function = tf.function(lambda x: layer(x))
+    for _ in range(3):
+        before = function(X).numpy()
+        CHANGES[change](getattr(layer, what))
+        after = function(X).numpy()
+        assert np.abs(after - before).max() > 1e-4
+        reference = ksr.layers.BlockSparseLSTM.from_config(
+            {**layer.get_config(), "kernel": "reference"}
+        )
+        reference.build((None, None, 8))
+        reference.set_weights(layer.get_weights())
+        np.testing.assert_allclose(after, reference(X).numpy(), atol=1e-6)
+
+
+def test_training_and_predicting_in_turns_follow_the_weights():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5, 8)), lstm()])
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    x, y = np.repeat(X, 4, axis=0), np.ones((8, 24), "float32")
+    before = model.predict(X, verbose=0)
+    for _ in range(3):
+        model.fit(x, y, verbose=0)
+        after, trained = model.predict(X, verbose=0), model(X, training=True).numpy()
+        np.testing.assert_allclose(after, trained, atol=1e-6)
+        assert np.abs(after - before).max() > 1e-4
+        before = after
+
+
+def test_what_is_gone_is_let_go():
+    kept = lstm()
+    kept(X)
+    before = count("now")
+    for _ in range(4):
+        lstm()(X)
+        gc.collect()
+    assert count("now") <= before + 1
+    kept.kernel_values.assign(kept.kernel_values.numpy())
+    kept(X)
+    assert count("now") <= before + 1
+
+
+def test_weights_that_are_not_finite_are_computed_with():
+    """A training that has diverged shows NaN, as with dense layers, and does not stop."""
+    layer = lstm()
+    values = layer.kernel_values.numpy()
+    values[:] = np.nan
+    layer.kernel_values.assign(values)
+    assert np.isnan(layer(X).numpy()).all()
+
+
+@pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
+def test_results_do_not_depend_on_the_number_of_threads(weights, threads):
+    grid = ksr.patterns.BlockGrid(64, 320, 4, (16, 16))
+    own = ksr.patterns.BlockGrid(320, 320, 4, (16, 16))
+    rng = np.random.default_rng(1)
+
+    def packed(grid):
+        blocks = np.flatnonzero(rng.random(grid.count) < 0.8).astype(np.int32)
+        values = rng.normal(size=(len(blocks), 16, 16)).astype("float32") / 18
+        return ops.quantize(ops.PackedKernel(values, blocks, grid), weights)
+
+    kernel, recurrent = packed(grid), packed(own)
+    x = rng.normal(size=(3, 40, 64)).astype("float32")
+    found = []
+    for number in (1, 2, 3, 5, 16):
+        threads(number)
+        fresh = [
+            one._replace(values=tf.identity(one.values) + tf.zeros((), one.values.dtype))
+            for one in (kernel, recurrent)
+        ]
+        zeros = tf.zeros((3, 320))
+        found.append(
+            ops.block_sparse_lstm(x, zeros, zeros, *fresh, None, training=False, prepare=True)
+        )
+    for other in found[1:]:
+        for one, two in zip(found[0], other):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_threads_of_python_share_a_cell():
+    layer, results = lstm(200), {}
+    function = tf.function(lambda x: layer(x))
+    xs = [np.float32(number + 1) * X for number in range(6)]
+    expected = [function(x).numpy() for x in xs]
+    layer.kernel_values.assign(layer.kernel_values.numpy())  # prepared anew, by whoever comes first
+
+    def work(number):
+        results[number] = [function(xs[number]).numpy() for _ in range(20)]
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(len(xs))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for number, wanted in enumerate(expected):
+        for found in results[number]:
+            np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float32"])
+def test_weights_that_are_cast_in_each_call_are_not_prepared(policy):
+    layer = lstm(dtype=policy)
+    before = count("so_far")
+    layer(X)
+    layer(X)
+    assert count("so_far") == before + (policy == "float32")
