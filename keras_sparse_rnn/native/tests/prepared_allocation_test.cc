@@ -1,5 +1,5 @@
-// Stepping, reading a file and opening a cell allocate nothing: the linker hands every call of malloc and its kin in the library to
-// the counters below.
+// Stepping, reading a file and opening a cell allocate nothing: the linker hands every call of malloc
+// and its kin in the library to the counters below.
 #include <atomic>
 
 #include "saved.h"

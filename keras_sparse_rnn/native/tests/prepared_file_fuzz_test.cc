@@ -32,9 +32,13 @@ Described random_cell() {
 // tried. `numbers`: how many bytes at the begin are mostly numbers.
 template <typename Sum>
 Saved damaged(const Saved& whole, size_t numbers, Sum sum) {
-  const int64_t values[] = {0, -1, 1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 255, 256, 320, 1 << 16,
-                            (1 << 16) + 1, 1 << 24, (1 << 24) + 1, INT32_MAX, INT32_MIN,
-                            int64_t{1} << 32, INT64_MAX, INT64_MIN, INT64_MAX - 63};
+  const int64_t values[] = {0,         -1,        1,         2,
+                            3,         15,        16,        17,
+                            63,        64,        65,        127,
+                            128,       255,       256,       320,
+                            1 << 16,   65537,     1 << 24,   (1 << 24) + 1,
+                            INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN,
+                            1ll << 32, INT64_MAX - 63};
   constexpr int64_t kValues = sizeof values / sizeof *values;
   if (!pick(0, 9)) return whole.copy(pick(0, whole.size()));
   Saved saved = whole.copy(whole.size());
@@ -82,7 +86,7 @@ struct Counts {
   void print(const char* what) const {
     std::printf("%s: %d used, %d refused by the checksum, %d by what they say\n", what, used,
                 checksums, refused);
-    expect(used > 100 && checksums > 100 && refused > 1000, "mutations of all kinds", used, refused);
+    expect(used > checksums / 9 && refused > checksums, "mutations of all kinds", used, refused);
   }
 };
 
@@ -92,8 +96,8 @@ void step(const ksr_cell* cell) {
   expect_status(ksr_cell_describe(cell, &facts), KSR_OK);
   const Saved memory(nullptr, ksr_state_size(cell));
   ksr_state* state = nullptr;
-  expect_status(
-      ksr_state_init(cell, memory.data(), memory.size(), nullptr, nullptr, &state), KSR_OK);
+  expect_status(ksr_state_init(cell, memory.data(), memory.size(), nullptr, nullptr, &state),
+                KSR_OK);
   const Floats x(5 * facts.inputs, 0.5f);
   Floats y(5 * facts.units);
   expect_status(ksr_run(cell, state, x.data(), 5, y.data()), KSR_OK);

@@ -142,8 +142,8 @@ void test_memory() {
   small.d.processor = "abacus";
   expect_status(ksr_cell_prepare(&small.d, bytes, size, &cell, &error), KSR_NO_PROCESSOR);
   const std::string text =
-      "processor is \"abacus\": it must be one of avx512vnni, avx512, avxvnni, avx2, neondot, neon, "
-      "plain";
+      "processor is \"abacus\": it must be one of avx512vnni, avx512, avxvnni, avx2, neondot, "
+      "neon, plain";
   expect(text == error.text, error.text, 0, 0);
 }
 

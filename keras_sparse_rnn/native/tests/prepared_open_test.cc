@@ -120,8 +120,8 @@ ksr_description plain_cell(Small* small) {
   return small->d;
 }
 
-// A number of a cell for plain C++, which every machine runs, is another, and the checksum is right.
-// SIZE in the text is that of the cell, TABLE the place of the kernel's table.
+// A number of a cell for plain C++, which every machine runs, is another, and the checksum is
+// right. SIZE in the text is that of the cell, TABLE the place of the kernel's table.
 template <typename Change>
 void refused(ksr_status status, std::string text, Change change) {
   Small small;
@@ -162,7 +162,8 @@ void test_damage() {
   refused(KSR_BAD_CELL, "kind is 6: it must be from 0 to 5", KSR_CHANGE(c.kind = 6));
   refused(KSR_BAD_CELL, "activation is 1: it must be from 0 to 0", KSR_CHANGE(c.activation = 1));
   refused(KSR_BAD_CELL, "integers is 2: it must be from 0 to 1", KSR_CHANGE(c.integers = 2));
-  refused(KSR_BAD_CELL, "inputs is 65537: it must be from 1 to 65536", KSR_CHANGE(c.inputs = 65537));
+  refused(KSR_BAD_CELL, "inputs is 65537: it must be from 1 to 65536",
+          KSR_CHANGE(c.inputs = 65537));
   refused(KSR_BAD_CELL, "units is -5: it must be from 1 to 16777216", KSR_CHANGE(c.units = -5));
   refused(KSR_BAD_CELL, "padded_inputs is 32: it must be 16", KSR_CHANGE(c.padded_inputs = 32));
   refused(KSR_BAD_CELL, "padded_units is 0: it must be 16", KSR_CHANGE(c.padded_units = 0));
@@ -173,7 +174,8 @@ void test_damage() {
           KSR_CHANGE(c.state.size += 64));
   refused(KSR_BAD_CELL, "bias has 64 times 4 bytes from byte 8 on: the cell has SIZE bytes",
           KSR_CHANGE(c.bias = 8));
-  refused(KSR_BAD_CELL, "kernel.tile[0] is 7: it must be from 0 to 6", KSR_CHANGE(c.kernel.tile = 7));
+  refused(KSR_BAD_CELL, "kernel.tile[0] is 7: it must be from 0 to 6",
+          KSR_CHANGE(c.kernel.tile = 7));
   refused(KSR_BAD_CELL, "recurrent.arithmetic[0] is 0: it must be from 3 to 3",
           KSR_CHANGE(c.recurrent.arithmetic = 0));
   refused(KSR_BAD_CELL, "kernel.strips[0] is -1: it must be from 0 to 2147483647",

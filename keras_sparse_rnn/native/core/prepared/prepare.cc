@@ -97,13 +97,14 @@ ksr_status lay_out(const ksr_description* d, char* memory, Cell* cell, ksr_error
   if (rule.states) {
     const Part recurrent = {
         &d->recurrent, 0, rule.recurrent_gates, rule.recurrent_slots, units, units, integers};
-    KSR_TRY(pack("recurrent", recurrent, *processor, &space, &cell->recurrent, &cell->stored, error));
+    KSR_TRY(
+        pack("recurrent", recurrent, *processor, &space, &cell->recurrent, &cell->stored, error));
     if (rule.recurrent_gates < rule.gates) {
       const Part candidate = {
           &d->recurrent, rule.recurrent_gates, rule.gates, rule.recurrent_slots, units, units,
           integers};
-      KSR_TRY(
-          pack("recurrent", candidate, *processor, &space, &cell->candidate, &cell->stored, error));
+      KSR_TRY(pack("recurrent", candidate, *processor, &space, &cell->candidate, &cell->stored,
+                   error));
     }
   }
   cell->size = space.used();
