@@ -163,7 +163,7 @@ ksr_status ksr_cell_describe(const ksr_cell* handle, ksr_cell_facts* facts) noex
             cell->state.size,
             cell->integers ? KSR_INT8 : KSR_FLOAT32,
             {}};
-  std::snprintf(facts->processor, sizeof facts->processor, "%s", cell->processor);
+  std::snprintf(facts->processor, sizeof facts->processor, "%.*s", kNameBytes, cell->processor);
   return KSR_OK;
 }
 
