@@ -12,8 +12,19 @@
  *   ksr_step(cell, state, x, y);
  *
  * The description and all that it points to may go once the cell is prepared. Nothing needs to be
- * closed: whoever gave the memory frees it. Memory of a cell may not be moved by copying to
- * another kind of processor: weights are laid out for the one that prepared them. */
+ * closed: whoever gave the memory frees it.
+ *
+ * Two things can be kept in read-only memory, flash or a file that is mapped, and used from there:
+ *
+ *   a file, the same for all processors, from which a cell is prepared:
+ *     ksr_file_size(&description, &size, &error);
+ *     ksr_file_write(&description, memory, size, &error);    then save `size` bytes of `memory`
+ *     ksr_file_read(mapped, size, &description, &error);     then ksr_cell_prepare as above
+ *   a cell, for one kind of processor, with which steps are made where it lies:
+ *     ksr_cell_prepare(&description, memory, size, &cell, &error);    then save it as it is
+ *     ksr_cell_open(mapped, size, &cell, &error);                     then ksr_state_init as above
+ *
+ * Both are checked once, when they are read or opened, and docs/format.md describes them. */
 #ifndef KSR_H_
 #define KSR_H_
 
@@ -37,20 +48,25 @@ extern "C" {
 #define KSR_VERSION 1
 /* What the memory of cells and states must be aligned to, in bytes; sizes are multiples of it. */
 #define KSR_ALIGNMENT 64
+/* Of the files that ksr_file_write writes and ksr_file_read reads. */
+#define KSR_FILE_VERSION 1
 
 typedef enum ksr_status {
   KSR_OK = 0,
   KSR_NULL,         /* a pointer is null that must not be */
-  KSR_BAD_VERSION,  /* the description is of another version of this interface */
+  KSR_BAD_VERSION,  /* the description is of another version of this interface, or a file or a saved
+                       cell is of another version or byte order than this library's */
   KSR_BAD_CHOICE,   /* a cell, activation or type of weights that does not exist, or not together */
   KSR_BAD_SIZE,     /* a size is below one, too large, or does not fit another */
   KSR_BAD_BLOCKS,   /* block numbers are out of range or out of order */
   KSR_BAD_VALUE,    /* a weight, scale, bias or range is no finite number, or out of its bounds */
   KSR_BAD_MEMORY,   /* memory is too small or not aligned */
   KSR_BAD_STATE,    /* no state, or one of another cell */
-  KSR_BAD_CELL,     /* no prepared cell */
+  KSR_BAD_CELL,     /* no prepared cell, or a saved one that is cut short or damaged */
   KSR_NO_PROCESSOR, /* the processor lacks the instruction set that was asked for */
-  KSR_NO_MEMORY     /* malloc failed while preparing */
+  KSR_NO_MEMORY,    /* malloc failed while preparing */
+  KSR_BAD_FILE,     /* no file of a cell, or one that is cut short or damaged */
+  KSR_BAD_CHECKSUM  /* a file's or a saved cell's checksum is not that of its bytes */
 } ksr_status;
 
 typedef enum ksr_cell_kind {
@@ -106,8 +122,10 @@ typedef struct ksr_description {
   ksr_matrix kernel;     /* [inputs, gates * units] */
   ksr_matrix recurrent;  /* [units, gates * units]; ignored by Dense */
   const float* bias;     /* [gates * units], KSR_GRU: [2, gates * units]; or null */
-  const char* processor; /* an instruction set, for tests; null: the best that there is, or the one
-                            that the environment variable KERAS_SPARSE_RNN_CPU names */
+  const char* processor; /* an instruction set, one of another machine too: such a cell can be saved
+                            and used there, here ksr_state_init refuses it. null: the best that
+                            this processor has, or what the environment variable
+                            KERAS_SPARSE_RNN_CPU names of it */
 } ksr_description;
 
 /* What is wrong, in words, with the numbers. May be left out everywhere (null). */
@@ -143,7 +161,27 @@ KSR_API ksr_status ksr_cell_size(const ksr_description* description, size_t* siz
 /* Writes the cell into `memory`, of `size` bytes or more; *cell then is `memory`. */
 KSR_API ksr_status ksr_cell_prepare(const ksr_description* description, void* memory, size_t size,
                                     const ksr_cell** cell, ksr_error* error) KSR_NOEXCEPT;
+/* A cell that was prepared before, saved as it is, and lies in read-only memory now: `size` bytes
+ * or more, of which the cell is the first. Nothing is copied; the memory must stay. Everything is
+ * checked, so that a step can read nothing beyond the cell, whatever its bytes are.
+ * KSR_NO_PROCESSOR: it was prepared for instructions that this machine lacks. */
+KSR_API ksr_status ksr_cell_open(const void* memory, size_t size, const ksr_cell** cell,
+                                 ksr_error* error) KSR_NOEXCEPT;
 KSR_API ksr_status ksr_cell_describe(const ksr_cell* cell, ksr_cell_facts* facts) KSR_NOEXCEPT;
+
+/* How many bytes the file of a description will have, a multiple of KSR_ALIGNMENT. Checks the whole
+ * description. */
+KSR_API ksr_status ksr_file_size(const ksr_description* description, size_t* size,
+                                 ksr_error* error) KSR_NOEXCEPT;
+/* Writes the file into `memory`, of `size` bytes or more, aligned or not. The same description
+ * always gives the same bytes. `processor` is not kept. */
+KSR_API ksr_status ksr_file_write(const ksr_description* description, void* memory, size_t size,
+                                  ksr_error* error) KSR_NOEXCEPT;
+/* The description of a file that lies in memory, aligned and read-only: `size` bytes or more, of
+ * which the file is the first; ksr_file_size of the description says how many are the file's.
+ * Everything is checked, and the description points into the memory. */
+KSR_API ksr_status ksr_file_read(const void* memory, size_t size, ksr_description* description,
+                                 ksr_error* error) KSR_NOEXCEPT;
 
 /* How many bytes a state of this cell takes; 0 for what is no cell. */
 KSR_API size_t ksr_state_size(const ksr_cell* cell) KSR_NOEXCEPT;

@@ -88,7 +88,7 @@ int PreparedCell::threads_for(const Sequences& s) const {
 
 void PreparedCell::run(const Sequences& s, int threads) const {
   if (s.batch == 0) return;
-  const int64_t together = prepared::kernels_of(part(0).instruction_set)->steps_together;
+  const int64_t together = prepared::kernels_of(part(0).processor)->steps_together;
   const int64_t groups = (s.batch + together - 1) / together;
   if (!threads) threads = threads_for(s);
   const auto samples = [&](int64_t group) {

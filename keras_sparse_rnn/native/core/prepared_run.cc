@@ -18,23 +18,13 @@ constexpr float kUnit = 1.0f / 127.0f;
 
 }  // namespace
 
-// A part of the cell, and what belongs to its units; samples one after another.
-struct PreparedRun::Own {
-  const Cell* cell;
-  float *sums, *h, *c, *reset;     // sums: [samples, steps together, slots, units]
-  uint8_t *h_bytes, *reset_bytes;  // h and r * h, rounded
-
-  int64_t units() const { return cell->padded_units; }
-  int64_t sum_stride() const { return int64_t{cell->slots} * cell->padded_units; }
-};
-
 PreparedRun::PreparedRun(const PreparedCell& cell, const Sequences& sequences, int64_t samples,
                          int threads)
     : cell_(cell),
       sequences_(sequences),
       first_(cell.part(0)),
       rule_(prepared::kCells[first_.kind]),
-      kernels_(*prepared::kernels_of(first_.instruction_set)),
+      kernels_(*prepared::kernels_of(first_.processor)),
       threads_(threads),
       x_stride_(round_up(first_.padded_inputs + kZeros, 16)),
       h_stride_(round_up(first_.padded_state + kZeros, 16)) {
@@ -105,6 +95,8 @@ class PreparedRun::Thread {
   bool counts(int64_t b, int64_t t) const {
     return !s_.mask || s_.mask[(sample_ + b) * s_.time + source(t)];
   }
+  // Of what is multiplied.
+  int64_t number_bytes() const { return integers_ ? 1 : sizeof(float); }
   // Whether each unit's state is rounded by itself, for the range of all is known.
   bool rounds_units() const { return integers_ && run_.rule_.bounded; }
 
@@ -192,12 +184,9 @@ class PreparedRun::Thread {
       float* sums = own->sums + b * steps_together_ * stride;
       for (int64_t row = 0; row < rows; ++row)
         copy(prepared::at<float>(&cell, cell.bias), stride, sums + row * stride);
-      if (integers_)
-        prepared::multiply(cell, run_.kernels_, cell.kernel, x_bytes_, run_.x_stride_, factors,
-                           sums, stride, rows > 1);
-      else
-        prepared::multiply(cell, run_.kernels_, cell.kernel, x_, run_.x_stride_ * sizeof(float),
-                           factors, sums, stride, rows > 1);
+      const void* in = integers_ ? static_cast<void*>(x_bytes_) : x_;
+      prepared::multiply(cell, run_.kernels_, cell.kernel, in, run_.x_stride_ * number_bytes(),
+                         factors, sums, stride, rows > 1);
     }
   }
 
@@ -206,7 +195,7 @@ class PreparedRun::Thread {
                        const uint8_t* bytes, int64_t k) {
     const char* in =
         integers_ ? reinterpret_cast<const char*>(bytes) : reinterpret_cast<const char*>(floats);
-    const int64_t in_stride = run_.h_stride_ * (integers_ ? 1 : sizeof(float));
+    const int64_t in_stride = run_.h_stride_ * number_bytes();
     for (const Own* own = own_; own != own_end_; ++own) {
       const int64_t stride = own->sum_stride();
       if (all_together_) {

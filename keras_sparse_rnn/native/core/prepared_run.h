@@ -27,7 +27,15 @@ class PreparedRun {
   void work(int64_t sample, int64_t count, int id, Team& team, float* memory) const;
 
  private:
-  struct Own;
+  // A part of the cell, and what belongs to its units; samples one after another.
+  struct Own {
+    const prepared::Cell* cell;
+    float *sums, *h, *c, *reset;     // sums: [samples, steps together, slots, units]
+    uint8_t *h_bytes, *reset_bytes;  // h and r * h, rounded
+
+    int64_t units() const { return cell->padded_units; }
+    int64_t sum_stride() const { return int64_t{cell->slots} * cell->padded_units; }
+  };
   class Thread;
   static constexpr int64_t kPage = 1024;  // floats of a page of memory, which parts two threads
 

@@ -6,7 +6,7 @@ if(failed)
 endif()
 file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../core/ksr.h declarations REGEX "^KSR_API")
 string(REGEX MATCHALL "[ \n][A-Z] [A-Za-z_0-9]+" symbols "${symbols}")
-set(allowed calloc free getauxval getenv memcpy memmove memset snprintf strcmp vsnprintf _GLOBAL_OFFSET_TABLE_ __cpu_features2 __cpu_indicator_init
+set(allowed calloc free getauxval getenv memcmp memcpy memmove memset snprintf strcmp vsnprintf _GLOBAL_OFFSET_TABLE_ __cpu_features2 __cpu_indicator_init
     __cpu_model lrint __stack_chk_fail)
 foreach(symbol ${symbols})
   string(REGEX REPLACE "^.([A-Z]) (.*)$" "\\1;\\2" parts "${symbol}")

@@ -22,6 +22,17 @@ int main(void) {
   void* more = aligned_alloc(KSR_ALIGNMENT, ksr_state_size(cell));
   if (ksr_state_init(cell, more, ksr_state_size(cell), NULL, NULL, &state)) return 1;
   if (ksr_step(cell, state, &x, &y)) return 1;
+  /* The same cell from a file, and opened where it lies. */
+  ksr_description again;
+  if (ksr_file_size(&description, &size, &error)) return puts(error.text), 1;
+  void* file = aligned_alloc(KSR_ALIGNMENT, size);
+  if (ksr_file_write(&description, file, size, &error)) return puts(error.text), 1;
+  if (ksr_file_read(file, size, &again, &error)) return puts(error.text), 1;
+  if (again.kernel.inputs != 1 || *again.bias != bias) return 1;
+  free(file);
+  ksr_cell_facts facts;
+  if (ksr_cell_describe(cell, &facts)) return 1;
+  if (ksr_cell_open(memory, (size_t)facts.size, &cell, &error)) return puts(error.text), 1;
   printf("tanh(%g * %g + %g) = %.9g\n", weight, x, bias, y);
   free(memory);
   free(more);

@@ -41,10 +41,14 @@ class Stream {
     cell_memory_ = aligned(size);
     expect_status(ksr_cell_prepare(&description, cell_memory_.get(), size, &cell_, &error), KSR_OK,
                   &error);
-    expect_status(ksr_cell_describe(cell_, &facts_), KSR_OK);
+    begin(h, c);
     expect(static_cast<size_t>(facts_.size) == size, "size of the cell", facts_.size, size);
-    state_memory_ = aligned(ksr_state_size(cell_));
-    start(h, c);
+  }
+
+  // Of a cell that lies elsewhere.
+  explicit Stream(const ksr_cell* cell, const float* h = nullptr, const float* c = nullptr)
+      : cell_(cell) {
+    begin(h, c);
   }
 
   void start(const float* h = nullptr, const float* c = nullptr) {
@@ -72,6 +76,12 @@ class Stream {
   const ksr_cell_facts& facts() const { return facts_; }
 
  private:
+  void begin(const float* h, const float* c) {
+    expect_status(ksr_cell_describe(cell_, &facts_), KSR_OK);
+    state_memory_ = aligned(ksr_state_size(cell_));
+    start(h, c);
+  }
+
   Memory cell_memory_, state_memory_;
   const ksr_cell* cell_ = nullptr;
   ksr_state* state_ = nullptr;

@@ -27,10 +27,14 @@ inline bool processor_is_missing() {
   d.kernel = {KSR_FLOAT32, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr};
   d.bias = &bias;
   d.processor = std::getenv("KERAS_SPARSE_RNN_CPU");
-  size_t size;
+  alignas(KSR_ALIGNMENT) char cell_memory[4096], state_memory[4096];
+  const ksr_cell* cell;
+  ksr_state* state;
   ksr_error error;
-  if (ksr_cell_size(&d, &size, &error) != KSR_NO_PROCESSOR) return false;
-  std::printf("skipped: %s\n", error.text);
+  if (ksr_cell_prepare(&d, cell_memory, sizeof cell_memory, &cell, &error) == KSR_OK &&
+      ksr_state_init(cell, state_memory, sizeof state_memory, nullptr, nullptr, &state) == KSR_OK)
+    return false;
+  std::printf("skipped: this machine lacks %s\n", d.processor);
   return true;
 }
 

@@ -16,16 +16,17 @@ struct CellRule {
   int recurrent_slots[kMostSlots];  // the slot of each gate's recurrent part; the input's part of
                                     // gate g goes to slot g
   int bias_rows;
-  bool bounded;  // whether h stays between -1 and 1
+  bool bounded;   // whether h stays between -1 and 1
+  char order[5];  // of the gates, a letter each
 };
 
 constexpr CellRule kCells[kKinds] = {
-    {"LSTM", 4, 2, 4, 4, {0, 1, 2, 3}, 1, true},
-    {"GRU", 3, 1, 4, 3, {0, 1, 3}, 2, true},
-    {"GRU with reset_after=False", 3, 1, 3, 2, {0, 1, 2}, 1, true},
-    {"SimpleRNN with tanh", 1, 1, 1, 1, {0}, 1, true},
-    {"SimpleRNN with relu", 1, 1, 1, 1, {0}, 1, false},
-    {"Dense", 1, 0, 1, 0, {}, 1, false},
+    {"LSTM", 4, 2, 4, 4, {0, 1, 2, 3}, 1, true, "ifco"},
+    {"GRU", 3, 1, 4, 3, {0, 1, 3}, 2, true, "zrh"},
+    {"GRU with reset_after=False", 3, 1, 3, 2, {0, 1, 2}, 1, true, "zrh"},
+    {"SimpleRNN with tanh", 1, 1, 1, 1, {0}, 1, true, "h"},
+    {"SimpleRNN with relu", 1, 1, 1, 1, {0}, 1, false, "h"},
+    {"Dense", 1, 0, 1, 0, {}, 1, false, "y"},
 };
 
 }  // namespace prepared

@@ -22,9 +22,6 @@ ksr_status fail(ksr_error* error, ksr_status status, const char* format, ...) {
 
 namespace {
 
-constexpr int64_t kMostInputs = int64_t{1} << 24;  // of any kernel, and units
-constexpr int64_t kMostIntegerInputs = int64_t{1}
-                                       << 16;  // so that sums of products of bytes fit into 32 bits
 constexpr int64_t kMostBlocks = int64_t{1} << 31;  // numbers are int32
 
 typedef long long Long;
@@ -52,8 +49,11 @@ ksr_status check_size(const char* name, const char* what, int64_t size, int64_t 
 
 }  // namespace
 
-ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool integers,
-                        bool finite, ksr_error* error) {
+namespace {
+
+// What stands in the matrix itself.
+ksr_status check_grid(const char* name, const ksr_matrix& m, int gates, bool integers,
+                      ksr_error* error) {
   if (m.type < KSR_FLOAT32 || m.type > KSR_INT8)
     return fail(error, KSR_BAD_CHOICE,
                 "%s.type is %d: it must be KSR_FLOAT32, KSR_BFLOAT16 or KSR_INT8", name, m.type);
@@ -78,6 +78,11 @@ ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool i
     return fail(error, KSR_BAD_SIZE,
                 "%s: %lld blocks of %lld x %lld weights are more than memory can be", name,
                 Long{m.live}, Long{m.block_rows}, Long{m.block_columns});
+  return KSR_OK;
+}
+
+// What it points to.
+ksr_status check_contents(const char* name, const ksr_matrix& m, bool finite, ksr_error* error) {
   if (!m.live) return KSR_OK;
   if (!m.values || !m.blocks || (m.type == KSR_INT8 && !m.scales))
     return fail(error, KSR_NULL, "%s.%s is null: there are %lld live blocks", name,
@@ -85,6 +90,7 @@ ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool i
                 : !m.blocks ? "blocks"
                             : "scales",
                 Long{m.live});
+  const int64_t count = m.gates * block_columns(m) * block_rows(m);
   for (int64_t i = 0; i < m.live; ++i) {
     if (m.blocks[i] < 0 || m.blocks[i] >= count)
       return fail(error, KSR_BAD_BLOCKS, "%s.blocks[%lld] is %d: it must be from 0 to %lld", name,
@@ -93,16 +99,33 @@ ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool i
       return fail(error, KSR_BAD_BLOCKS, "%s.blocks[%lld] is %d after %d: numbers must ascend",
                   name, Long{i}, m.blocks[i], m.blocks[i - 1]);
   }
-  for (int64_t i = 0; finite && i < values; ++i)
+  for (int64_t i = 0; finite && i < m.live * m.block_rows * m.block_columns; ++i)
     if (!is_finite(m.values, m.type, i))
       return fail(error, KSR_BAD_VALUE, "%s.values[%lld] is no finite number", name, Long{i});
   if (m.type != KSR_INT8 || !finite) return KSR_OK;
   char scales[40];
   std::snprintf(scales, sizeof scales, "%s.scales", name);
-  return check_numbers(scales, m.scales, gates * block_columns(m) * m.block_columns, error);
+  return check_numbers(scales, m.scales, m.gates * block_columns(m) * m.block_columns, error);
 }
 
-ksr_status check(const ksr_description* d, bool finite, ksr_error* error) {
+}  // namespace
+
+ksr_status check_matrix(const char* name, const ksr_matrix& m, int gates, bool integers,
+                        bool finite, ksr_error* error) {
+  KSR_TRY(check_grid(name, m, gates, integers, error));
+  return check_contents(name, m, finite, error);
+}
+
+ksr_status check_input_range(float range, ksr_error* error) {
+  if (!(range >= 0.0f && range <= 1e30f))
+    return fail(error, KSR_BAD_VALUE,
+                "input_range is %g: it must be the largest input in absolute value, or 0", range);
+  if (range != 0.0f && range < 1e-30f)
+    return fail(error, KSR_BAD_VALUE, "input_range is %g: it must be 1e-30 or more, or 0", range);
+  return KSR_OK;
+}
+
+ksr_status check_itself(const ksr_description* d, ksr_error* error) {
   if (!d) return fail(error, KSR_NULL, "the description is null");
   if (d->version != KSR_VERSION)
     return fail(error, KSR_BAD_VERSION, "version is %u: this library is of version %d", d->version,
@@ -116,24 +139,26 @@ ksr_status check(const ksr_description* d, bool finite, ksr_error* error) {
     return fail(error, KSR_BAD_CHOICE, "activation is %d: it must be from 0 to %d", d->activation,
                 kActivations - 1);
   const bool integers = d->activations == KSR_INT8;
-  finite = finite || integers;
-  if (integers && !(d->input_range >= 0.0f && d->input_range <= 1e30f))
-    return fail(error, KSR_BAD_VALUE,
-                "input_range is %g: it must be the largest input in absolute value, or 0",
-                d->input_range);
-  if (integers && d->input_range != 0.0f && d->input_range < 1e-30f)
-    return fail(error, KSR_BAD_VALUE, "input_range is %g: it must be 1e-30 or more, or 0",
-                d->input_range);
+  if (integers) KSR_TRY(check_input_range(d->input_range, error));
   const CellRule& rule = kCells[d->cell];
-  KSR_TRY(check_matrix("kernel", d->kernel, rule.gates, integers, finite, error));
+  KSR_TRY(check_grid("kernel", d->kernel, rule.gates, integers, error));
   if (rule.states) {
-    KSR_TRY(check_matrix("recurrent", d->recurrent, rule.gates, integers, finite, error));
+    KSR_TRY(check_grid("recurrent", d->recurrent, rule.gates, integers, error));
     if (d->recurrent.inputs != d->kernel.units || d->recurrent.units != d->kernel.units)
       return fail(error, KSR_BAD_SIZE,
                   "recurrent is [%lld, %d * %lld]: a cell of %lld units has [units, gates * units]",
                   Long{d->recurrent.inputs}, rule.gates, Long{d->recurrent.units},
                   Long{d->kernel.units});
   }
+  return KSR_OK;
+}
+
+ksr_status check(const ksr_description* d, bool finite, ksr_error* error) {
+  KSR_TRY(check_itself(d, error));
+  const CellRule& rule = kCells[d->cell];
+  finite = finite || d->activations == KSR_INT8;
+  KSR_TRY(check_contents("kernel", d->kernel, finite, error));
+  if (rule.states) KSR_TRY(check_contents("recurrent", d->recurrent, finite, error));
   return d->bias && finite
              ? check_numbers("bias", d->bias, rule.bias_rows * rule.gates * d->kernel.units, error)
              : KSR_OK;
@@ -153,7 +178,7 @@ const char* ksr_status_text(int32_t status) noexcept {
     case KSR_NULL:
       return "a pointer is null that must not be";
     case KSR_BAD_VERSION:
-      return "of another version of ksr.h";
+      return "of another version of ksr.h, of the file or of the library, or of another byte order";
     case KSR_BAD_CHOICE:
       return "a cell, activation or type of weights that does not exist";
     case KSR_BAD_SIZE:
@@ -172,6 +197,10 @@ const char* ksr_status_text(int32_t status) noexcept {
       return "the processor lacks the instruction set that was asked for";
     case KSR_NO_MEMORY:
       return "no memory to prepare with";
+    case KSR_BAD_FILE:
+      return "no file of a cell, or one that is cut short or damaged";
+    case KSR_BAD_CHECKSUM:
+      return "the checksum is not that of the bytes";
   }
   return "unknown status";
 }

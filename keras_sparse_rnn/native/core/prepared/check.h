@@ -7,6 +7,14 @@
 namespace ksr {
 namespace prepared {
 
+constexpr int64_t kMostInputs = int64_t{1} << 24;  // of any kernel, and units
+constexpr int64_t kMostIntegerInputs = int64_t{1}
+                                       << 16;  // so that sums of products of bytes fit into 32 bits
+
+// What stands in the description itself: reads nothing that it points to.
+ksr_status check_itself(const ksr_description* description, ksr_error* error);
+ksr_status check_input_range(float range, ksr_error* error);
+
 // Everything but the processor. Whatever passes can be packed with sizes in int64 and indices in
 // int32. `finite`: whether weights and biases must be, which with int8 activations they must.
 ksr_status check(const ksr_description* description, bool finite, ksr_error* error);

@@ -25,7 +25,7 @@ namespace prepared {
 #endif
 #define KSR_ON_any(...) __VA_ARGS__
 
-#define KSR_INSTRUCTION_SET(name, machine, flags, supported) \
+#define KSR_INSTRUCTION_SET(name, machine, flags, supported, ...) \
   KSR_ON_##machine(namespace name { extern const Kernels kKernels __attribute__((weak)); })
 #include "instruction_sets.inc"
 #undef KSR_INSTRUCTION_SET
@@ -55,43 +55,66 @@ bool has_neondot() {
 }
 #endif
 
+// Those of other machines have no kernels.
 struct InstructionSet {
-  const Kernels* kernels;
-  bool (*supported)();
+  Processor processor;
+  const Kernels* kernels = nullptr;
+  bool (*supported)() = nullptr;
 };
 
 const InstructionSet kSets[] = {
-#define KSR_INSTRUCTION_SET(name, machine, flags, supported) \
-  KSR_ON_##machine({&name::kKernels, [] { return static_cast<bool>(supported); }}, )
+#define KSR_INSTRUCTION_SET(name, machine, flags, supported, ...) \
+  {table::name KSR_ON_##machine(, &name::kKernels, [] { return static_cast<bool>(supported); })},
 #include "instruction_sets.inc"
 #undef KSR_INSTRUCTION_SET
 };
-constexpr int kSetCount = sizeof kSets / sizeof kSets[0];
 
-bool usable(int place) { return kSets[place].kernels && kSets[place].supported(); }
-
-}  // namespace
-
-int find_instruction_set(const char* name) {
+bool usable(const InstructionSet& set) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
 #endif
-  for (int i = 0; i < kSetCount; ++i)
-    if (usable(i) && (!name || !std::strcmp(name, kSets[i].kernels->name))) return i;
-  return -1;
+  return set.kernels && set.supported();
 }
 
-const Kernels* kernels_of(int place) {
-  return place >= 0 && place < kSetCount ? kSets[place].kernels : nullptr;
+bool is(const InstructionSet& set, const char* name) {
+  return !std::strcmp(set.processor.name, name);
 }
 
-void list_instruction_sets(char* text, int size) {
+}  // namespace
+
+const Processor* find_processor(const char* name) {
+  for (const InstructionSet& set : kSets)
+    if (is(set, name)) return &set.processor;
+  return nullptr;
+}
+
+const Processor* choose_processor(const char* name) {
+  for (const InstructionSet& set : kSets)
+    if (name && is(set, name) && usable(set)) return &set.processor;
+  for (const InstructionSet& set : kSets)
+    if (usable(set)) return &set.processor;
+  return nullptr;
+}
+
+bool has_processor(const char* name) {
+  for (const InstructionSet& set : kSets)
+    if (is(set, name)) return usable(set);
+  return false;
+}
+
+const Kernels* kernels_of(const char (&name)[kNameBytes]) {
+  for (const InstructionSet& set : kSets)
+    if (!std::memcmp(set.processor.name, name, kNameBytes)) return set.kernels;
+  return nullptr;
+}
+
+void list_processors(bool all, char* text, int size) {
   text[0] = 0;
   int used = 0;
-  for (int i = 0; i < kSetCount && used < size; ++i)
-    if (usable(i))
+  for (const InstructionSet& set : kSets)
+    if (used < size && (all || usable(set)))
       used +=
-          std::snprintf(text + used, size - used, "%s%s", used ? ", " : "", kSets[i].kernels->name);
+          std::snprintf(text + used, size - used, "%s%s", used ? ", " : "", set.processor.name);
 }
 
 }  // namespace prepared

@@ -7,15 +7,21 @@
 namespace ksr {
 namespace prepared {
 
-// The place in instruction_sets.inc of the one with this name, or with null of the best one; -1
-// where the processor lacks it, or nobody knows it.
-int find_instruction_set(const char* name);
+// The instruction set of this name, whether this processor has it or not; null where there is none.
+const Processor* find_processor(const char* name);
 
-// The kernels of a place that `find_instruction_set` gave; null for any other number.
-const Kernels* kernels_of(int place);
+// The one of this name that this processor has; else, and with null, the best that it has.
+const Processor* choose_processor(const char* name);
 
-// The names of those that this processor has, with commas between.
-void list_instruction_sets(char* text, int size);
+// Whether this processor can run what was prepared for the one of this name.
+bool has_processor(const char* name);
+
+// The kernels of a name as a cell has it, filled up with zeros; null where the library has none.
+// Whether this processor can run them, it does not ask.
+const Kernels* kernels_of(const char (&name)[kNameBytes]);
+
+// The names of those that this processor has, or of all, with commas between.
+void list_processors(bool all, char* text, int size);
 
 }  // namespace prepared
 }  // namespace ksr

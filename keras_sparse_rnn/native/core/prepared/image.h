@@ -19,6 +19,7 @@ constexpr int kKinds = 6;       // of cells
 constexpr int kActivations = 7;
 constexpr int kMostSlots = 4;
 constexpr int kMostTogether = 4;  // steps whose inputs are multiplied together
+constexpr int kNameBytes = 16;    // of an instruction set's name, filled up with zeros
 
 // How a product computes: the type of its weights, and int8 x int8.
 enum Arithmetic { kFloatWeights, kBfloatWeights, kByteWeights, kIntegers, kArithmetics };
@@ -67,7 +68,9 @@ struct StatePlaces {
 struct Cell {
   uint64_t magic, tag;  // tag: a checksum of all that follows, which states carry too
   int64_t size;
-  int32_t instruction_set, kind, activation, integers;
+  uint32_t byte_order, layout;  // kByteOrder and kLayout, of whoever wrote the cell
+  char processor[kNameBytes];   // by name: its place in the table is another build's affair
+  int32_t kind, activation, integers;
   int32_t inputs, units, padded_inputs, padded_units;
   int32_t first_unit, state_units, padded_state;  // a cell of some units of a larger one: which
                                                   // they begin with; how many the state has
@@ -114,13 +117,24 @@ struct Activate {
   int64_t true_count;
 };
 
-// One instruction set. [..][0]: exact to 2 units in the last place; [..][1]: fast, within 1e-4,
-// with the same bits everywhere.
-struct Kernels {
-  const char* name;
+// What a cell is laid out by.
+struct Processor {
+  char name[kNameBytes];
   int32_t lanes;      // floats of a vector
   int32_t byte_zero;  // the byte of the integer 0: 127 where instructions take bytes without a sign
-  int32_t steps_together;                                      // at most kMostTogether
+  int32_t steps_together;  // at most kMostTogether
+};
+
+namespace table {
+#define KSR_INSTRUCTION_SET(name, machine, flags, supported, lanes, byte_zero, together) \
+  constexpr Processor name = {#name, lanes, byte_zero, together};
+#include "instruction_sets.inc"
+#undef KSR_INSTRUCTION_SET
+}  // namespace table
+
+// One instruction set. [..][0]: exact to 2 units in the last place; [..][1]: fast, within 1e-4,
+// with the same bits everywhere.
+struct Kernels : Processor {
   void (*multiply[kArithmetics][kTiles][2])(const Multiply*);  // of one step, of steps_together
   // Rounds n floats to integers; `range`: what 127 stands for, or 0 for the largest of them.
   // Returns what 1 stands for.

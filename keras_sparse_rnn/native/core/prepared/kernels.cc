@@ -34,14 +34,12 @@ namespace {
 #include "elements.inc"
 }  // namespace
 
-#define KSR_STRING(x) #x
-#define KSR_QUOTED(x) KSR_STRING(x)
+static_assert(kVector == table::KSR_NAME.lanes && kByteZero == table::KSR_NAME.byte_zero &&
+                  kStepsTogether == table::KSR_NAME.steps_together,
+              "instruction_sets.inc says otherwise");
 extern const Kernels kKernels;
 const Kernels kKernels = {
-    KSR_QUOTED(KSR_NAME),
-    kVector,
-    kByteZero,
-    kStepsTogether,
+    table::KSR_NAME,
     {
 #define KSR_TILE(height, width) \
   {multiply<height, width, float, 1>, multiply<height, width, float, kStepsTogether>},

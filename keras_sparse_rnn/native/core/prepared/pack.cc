@@ -4,36 +4,11 @@
 #include <cstring>
 
 #include "check.h"
+#include "strip_format.h"
 
 namespace ksr {
 namespace prepared {
 namespace {
-
-// How a tile fills vectors; what `Fit` in lanes.inc is to the kernels.
-struct Format {
-  Format(const Part& part, const Tiling& tiling, int lanes)
-      : integers(part.integers),
-        scattered(integers && tiling.height() < kGroup),
-        paired(part.arithmetic() == kBfloatWeights && tiling.height() % 2 == 0),
-        height(tiling.height()),
-        width(tiling.width()),
-        size(std::max<int64_t>(width, lanes)),
-        joined(size / width),
-        numbers(scattered ? kGroup : joined) {}
-
-  // Of a column with so many tiles.
-  int64_t steps(int64_t tiles) const { return scattered ? (tiles + kGroup - 1) / kGroup : tiles; }
-  int64_t step_weights() const { return int64_t{scattered ? kGroup : height} * size; }
-  // Where in its strip the weight of row `row` of the column's list of rows goes, and lane `lane`
-  // of the strip.
-  int64_t place(int64_t row, int64_t lane) const {
-    const int64_t group = integers ? kGroup : paired ? 2 : 1;
-    return (row / group * size + lane) * group + row % group;
-  }
-
-  bool integers, scattered, paired;
-  int64_t height, width, size, joined, numbers;
-};
 
 void store_weight(Arithmetic arithmetic, float value, char* values, int64_t i) {
   if (arithmetic == kFloatWeights) {
@@ -50,12 +25,12 @@ void store_weight(Arithmetic arithmetic, float value, char* values, int64_t i) {
 // Writes columns one after the other.
 class Packer {
  public:
-  Packer(const char* name, const Part& part, const Kernels& kernels, const Tiling& tiling)
+  Packer(const char* name, const Part& part, const Processor& processor, const Tiling& tiling)
       : name_(name),
         part_(part),
-        byte_zero_(kernels.byte_zero),
+        byte_zero_(processor.byte_zero),
         tiling_(tiling),
-        format_(part, tiling, kernels.lanes),
+        format_(part.arithmetic(), kTileShapes[tiling.tile()], processor.lanes),
         rows_(tiling.most_tiles()),
         weights_(tiling.most_tiles() * format_.height * format_.width),
         integers_(tiling.most_tiles() * format_.height) {}
@@ -142,11 +117,11 @@ int64_t Space::take(int64_t bytes) {
   return place;
 }
 
-ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Space* space,
+ksr_status pack(const char* name, const Part& part, const Processor& processor, Space* space,
                 Product* product, int64_t* stored, ksr_error* error) {
   Tiling tiling(part);
   KSR_TRY(tiling.plan(error));
-  Packer packer(name, part, kernels, tiling);
+  Packer packer(name, part, processor, tiling);
   if (!packer.has_memory()) return fail(error, KSR_NO_MEMORY, "%s", ksr_status_text(KSR_NO_MEMORY));
   const Format& format = packer.format();
   const int64_t joined = format.joined;

@@ -28,7 +28,7 @@ class Space {
 };
 
 // `name`: of the matrix, for messages. Adds the weights that a step will multiply to *stored.
-ksr_status pack(const char* name, const Part& part, const Kernels& kernels, Space* space,
+ksr_status pack(const char* name, const Part& part, const Processor& processor, Space* space,
                 Product* product, int64_t* stored, ksr_error* error);
 
 // The weights of one output [count], `stride` apart, as integers, so that neither one nor two that

@@ -4,6 +4,7 @@
 
 #include "cells.h"
 #include "check.h"
+#include "checksum.h"
 #include "dispatch.h"
 #include "float_mode.h"
 #include "pack.h"
@@ -15,6 +16,8 @@ namespace {
 
 // Products may fetch this much of zeros at the end of their inputs.
 constexpr int64_t kZeros = 16;
+
+}  // namespace
 
 int64_t padded(int64_t n) { return (n + kMostLanes - 1) / kMostLanes * kMostLanes; }
 
@@ -39,6 +42,8 @@ StatePlaces state_places(const Cell& cell, const CellRule& rule, int64_t togethe
   return places;
 }
 
+namespace {
+
 void write_bias(const ksr_description& d, const CellRule& rule, Units own, int64_t stride,
                 float* bias) {
   const int64_t units = d.kernel.units;
@@ -52,29 +57,30 @@ void write_bias(const ksr_description& d, const CellRule& rule, Units own, int64
     }
 }
 
-ksr_status choose(const ksr_description& d, int* place, ksr_error* error) {
-  *place = find_instruction_set(d.processor ? d.processor : std::getenv("KERAS_SPARSE_RNN_CPU"));
-  if (*place < 0 && !d.processor) *place = find_instruction_set(nullptr);
-  if (*place >= 0) return KSR_OK;
+ksr_status choose(const ksr_description& d, const Processor** processor, ksr_error* error) {
+  *processor = d.processor ? find_processor(d.processor)
+                           : choose_processor(std::getenv("KERAS_SPARSE_RNN_CPU"));
+  if (*processor) return KSR_OK;
   char names[120];
-  list_instruction_sets(names, sizeof names);
-  return fail(error, KSR_NO_PROCESSOR, "processor is \"%.60s\": this machine has %s", d.processor,
-              names);
+  list_processors(true, names, sizeof names);
+  return fail(error, KSR_NO_PROCESSOR, "processor is \"%.60s\": it must be one of %s",
+              d.processor, names);
 }
 
-// Into memory, or with null only counts. The description has been checked.
+// Into memory, or with null only counts.
 ksr_status lay_out(const ksr_description* d, Units own, char* memory, Cell* cell,
                    ksr_error* error) {
-  int place;
-  KSR_TRY(choose(*d, &place, error));
+  const Processor* processor;
+  KSR_TRY(choose(*d, &processor, error));
   const CellRule& rule = kCells[d->cell];
-  const Kernels& kernels = *kernels_of(place);
   const bool integers = d->activations == KSR_INT8;
   const int64_t inputs = padded(d->kernel.inputs), state = padded(d->kernel.units);
   const int64_t units = padded(own.end - own.begin);
   std::memset(cell, 0, sizeof *cell);
   cell->magic = kCellMagic;
-  cell->instruction_set = place;
+  cell->byte_order = kByteOrder;
+  cell->layout = kLayout;
+  std::memcpy(cell->processor, processor->name, kNameBytes);
   cell->kind = d->cell;
   cell->activation = d->cell == KSR_DENSE ? d->activation : 0;
   cell->integers = integers;
@@ -87,37 +93,27 @@ ksr_status lay_out(const ksr_description* d, Units own, char* memory, Cell* cell
   cell->padded_state = static_cast<int32_t>(state);
   cell->input_range = integers ? d->input_range : 0;
   cell->slots = rule.slots;
-  cell->state = state_places(*cell, rule, kernels.steps_together);
+  cell->state = state_places(*cell, rule, processor->steps_together);
   Space space(memory, 0);
   space.take(sizeof(Cell));
   cell->bias = space.take(rule.slots * units * sizeof(float));
   if (memory) write_bias(*d, rule, own, units, space.at<float>(cell->bias));
   Part part = {&d->kernel, 0, rule.gates, own.begin, own.end, nullptr, units, inputs, integers};
-  KSR_TRY(pack("kernel", part, kernels, &space, &cell->kernel, &cell->stored, error));
+  KSR_TRY(pack("kernel", part, *processor, &space, &cell->kernel, &cell->stored, error));
   if (rule.states) {
     part.matrix = &d->recurrent;
     part.slots = rule.recurrent_slots;
     part.zero = state;
     part.gate_end = rule.recurrent_gates;
-    KSR_TRY(pack("recurrent", part, kernels, &space, &cell->recurrent, &cell->stored, error));
+    KSR_TRY(pack("recurrent", part, *processor, &space, &cell->recurrent, &cell->stored, error));
     if (rule.recurrent_gates < rule.gates) {
       part.gate_begin = rule.recurrent_gates;
       part.gate_end = rule.gates;
-      KSR_TRY(pack("recurrent", part, kernels, &space, &cell->candidate, &cell->stored, error));
+      KSR_TRY(pack("recurrent", part, *processor, &space, &cell->candidate, &cell->stored, error));
     }
   }
   cell->size = space.used();
   return KSR_OK;
-}
-
-// FNV-1a over words of eight bytes.
-uint64_t checksum(const char* from, const char* to) {
-  uint64_t sum = 14695981039346656037u, word;
-  for (; from + sizeof word <= to; from += sizeof word) {
-    std::memcpy(&word, from, sizeof word);
-    sum = (sum ^ word) * 1099511628211u;
-  }
-  return sum;
 }
 
 }  // namespace
@@ -132,17 +128,17 @@ ksr_status part_size(const ksr_description& description, Units own, size_t* size
 
 ksr_status prepare_part(const ksr_description& description, Units own, void* memory, size_t size,
                         const ksr_cell** out, ksr_error* error) {
+  size_t wanted;
+  KSR_TRY(part_size(description, own, &wanted, error));
+  if (size < wanted)
+    return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the cell takes %zu", size, wanted);
   Cell cell;
-  KSR_TRY(lay_out(&description, own, nullptr, &cell, error));
-  if (size < static_cast<size_t>(cell.size))
-    return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the cell takes %lld", size,
-                static_cast<long long>(cell.size));
   char* bytes = static_cast<char*>(memory);
   const FloatMode mode;
   KSR_TRY(lay_out(&description, own, bytes, &cell, error));
   cell.tag = 0;
   std::memcpy(memory, &cell, sizeof cell);
-  cell.tag = checksum(bytes + 2 * sizeof(uint64_t), bytes + cell.size);
+  cell.tag = checksum(bytes + kTagged, bytes + cell.size);
   std::memcpy(memory, &cell, sizeof cell);
   *out = static_cast<const ksr_cell*>(memory);
   return KSR_OK;
@@ -185,8 +181,7 @@ ksr_status ksr_cell_describe(const ksr_cell* handle, ksr_cell_facts* facts) noex
             cell->state.size,
             cell->integers ? KSR_INT8 : KSR_FLOAT32,
             {}};
-  std::snprintf(facts->processor, sizeof facts->processor, "%s",
-                kernels_of(cell->instruction_set)->name);
+  std::snprintf(facts->processor, sizeof facts->processor, "%.*s", kNameBytes, cell->processor);
   return KSR_OK;
 }
 

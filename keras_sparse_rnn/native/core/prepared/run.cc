@@ -43,6 +43,7 @@ ksr_status ksr_state_init(const ksr_cell* handle, void* memory, size_t size, con
   if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT ||
       size < static_cast<size_t>(cell->state.size))
     return KSR_BAD_MEMORY;
+  if (!has_processor(cell->processor)) return KSR_NO_PROCESSOR;
   const int states = kCells[cell->kind].states;
   if ((h && states < 1) || (c && states < 2)) return KSR_BAD_CHOICE;
   std::memset(memory, 0, cell->state.size);

@@ -46,7 +46,7 @@ class Stepper {
   Stepper(const Cell* cell, State* state)
       : cell_(*cell),
         places_(cell->state),
-        kernels_(*kernels_of(cell->instruction_set)),
+        kernels_(*kernels_of(cell->processor)),
         state_(state) {}
 
   // x [steps, inputs] and y [steps, units]. The input's products of a few steps are made together.

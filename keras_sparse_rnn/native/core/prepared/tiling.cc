@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "check.h"
+#include "strip_format.h"
 
 namespace ksr {
 namespace prepared {
@@ -31,9 +32,7 @@ Arithmetic Part::arithmetic() const {
                                         : kByteWeights;
 }
 
-int Part::weight_bytes() const {
-  return arithmetic() == kFloatWeights ? 4 : arithmetic() == kBfloatWeights ? 2 : 1;
-}
+int Part::weight_bytes() const { return prepared::weight_bytes(arithmetic()); }
 
 Tiling::Tiling(const Part& part)
     : part_(part),

@@ -1,0 +1,75 @@
+// Files and prepared cells as bytes, for the tests that save, read and damage them. Included once
+// by each test.
+#ifndef KERAS_SPARSE_RNN_TESTS_SAVED_H_
+#define KERAS_SPARSE_RNN_TESTS_SAVED_H_
+
+#include "prepared.h"
+
+namespace {
+
+// Bytes in aligned memory that ends where they end, so that AddressSanitizer sees the end.
+class Saved {
+ public:
+  Saved(const void* from, size_t size) : size_(size) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, KSR_ALIGNMENT, size ? size : 1)) std::exit(1);
+    memory_.reset(memory);
+    if (from) std::memcpy(memory, from, size);
+  }
+  char* data() const { return static_cast<char*>(memory_.get()); }
+  size_t size() const { return size_; }
+  Saved copy(size_t size) const { return Saved(data(), size); }
+
+  template <typename T>
+  void put(int64_t place, T value) const {
+    std::memcpy(data() + place, &value, sizeof value);
+  }
+  template <typename T>
+  T get(int64_t place) const {
+    T value;
+    std::memcpy(&value, data() + place, sizeof value);
+    return value;
+  }
+
+  // As docs/format.md has it, from byte `from` to byte `to`.
+  uint64_t sum(size_t from, size_t to) const {
+    uint64_t sum = 0xCBF29CE484222325u;
+    for (; from + 8 <= to; from += 8) {
+      sum = (sum ^ get<uint64_t>(from)) * 0x100000001B3u;
+      sum ^= sum >> 32;
+    }
+    return sum;
+  }
+  // What the checksum of a file, or of a cell, should be.
+  void sum_file() const { put(16, sum(24, size_)); }
+  void sum_cell() const { put(8, sum(16, size_)); }
+
+ private:
+  Memory memory_;
+  size_t size_;
+};
+
+inline Saved file_of(const ksr_description& d) {
+  size_t size = 0;
+  ksr_error error = {};
+  expect_status(ksr_file_size(&d, &size, &error), KSR_OK, &error);
+  Saved file(nullptr, size);
+  std::memset(file.data(), 0xA5, size);
+  expect_status(ksr_file_write(&d, file.data(), size, &error), KSR_OK, &error);
+  return file;
+}
+
+inline Saved cell_of(const ksr_description& d) {
+  size_t size = 0;
+  const ksr_cell* cell;
+  ksr_error error = {};
+  expect_status(ksr_cell_size(&d, &size, &error), KSR_OK, &error);
+  Saved saved(nullptr, size);
+  std::memset(saved.data(), 0xA5, size);
+  expect_status(ksr_cell_prepare(&d, saved.data(), size, &cell, &error), KSR_OK, &error);
+  return saved;
+}
+
+}  // namespace
+
+#endif  // KERAS_SPARSE_RNN_TESTS_SAVED_H_
