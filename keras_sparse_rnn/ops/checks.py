@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_sparse_rnn.ops import quantization
+from keras_sparse_rnn.ops.integer_reference import IntegerKernel
 
 NAMES = {"packed": "kernel", "recurrent_packed": "recurrent_kernel"}  # of layers, and native ops
 
@@ -17,8 +18,19 @@ def weights_type(packed, x_dtype):
     )
 
 
-def checked_kernels(native, dtype, **kernels):
-    """The kernels, checked: packed ones for `native`, else dense ones of `dtype`."""
+def computing_dtype(native, x_dtype, activations):
+    """What an op computes in: the dtype of x where the reference runs, which rounds to int8 in
+    float32 at least.
+    """
+    halves = activations == "int8" and x_dtype != tf.float64
+    return tf.float32 if native or halves else x_dtype
+
+
+def checked_kernels(native, dtype, largest=None, **kernels):
+    """The kernels, checked: packed ones for `native`, else dense ones of `dtype`.
+
+    `largest`: with int8 activations, what 127 stands for in what each kernel is multiplied with.
+    """
     types = {name: weights_type(packed, dtype) for name, packed in kernels.items()}
     if len(set(types.values())) > 1:
         raise ValueError(f"The weights of both kernels must be of one type. Received: {types}")
@@ -46,8 +58,11 @@ def checked_kernels(native, dtype, **kernels):
         if packed.scales is not None:
             packed = packed._replace(scales=as_tensor(packed.scales, tf.float32))
             check_shape(f"{name}.scales", packed.scales, quantization.scales_shape(packed.grid))
-        if not native:
-            result.append(quantization.dense(packed, dtype, f"{NAMES.get(name, name)}_blocks"))
+        label = NAMES.get(name, name)
+        if largest is not None and not native:
+            result.append(IntegerKernel.of(packed, largest[name], dtype, label))
+        elif not native:
+            result.append(quantization.dense(packed, dtype, f"{label}_blocks"))
         else:
             result.append(packed._replace(values=as_tensor(values, types[name])))
     return result
