@@ -112,11 +112,16 @@ def _listening(layer, largest):
 
     def inner_loop(sequences, initial_state, mask, training=False):
         hear(sequences, mask)
-        return type(layer).inner_loop(layer, sequences, initial_state, mask, training=training)
+        return over_time(sequences, initial_state, mask)
 
     def call(inputs, *args, **kwargs):
         hear(inputs)
         return type(layer).call(layer, inputs, *args, **kwargs)
+
+    # Keras's loop takes several times as long outside of a graph.
+    @tf.function(reduce_retracing=True, autograph=False)
+    def over_time(sequences, initial_state, mask):
+        return type(layer).inner_loop(layer, sequences, initial_state, mask, training=False)
 
     listen = inner_loop if isinstance(layer, keras.layers.RNN) else call
     # An instance attribute over the method, past Keras's tracking.
