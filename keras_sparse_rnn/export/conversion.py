@@ -28,17 +28,26 @@ def recurrent_layers(model):
 
 @contextlib.contextmanager
 def full_precision(model):
-    """Lets a model of another precision, or of mixed precision, compute in float32, as the file
-    does, and sets its policies back at the end.
+    """Lets a model of another precision, of mixed precision or of int8 activations, compute in
+    float32, as the file does, and sets its policies back at the end.
     """
+    rounding = {
+        layer: (layer.activations_choice, layer.input_range)
+        for layer in layers_of(model)
+        if getattr(layer, "activations_choice", "float32") != "float32"
+    }
     changed = [layer for layer in layers_of(model) if layer.compute_dtype not in (None, "float32")]
     floatx = keras.config.floatx()
     try:
+        for layer in rounding:
+            layer.activations_choice, layer.input_range = "float32", 0.0
         keras.config.set_floatx("float32")  # what Keras makes of a Python number
         with private_keras.computing_in_float32(changed):
             yield
     finally:
         keras.config.set_floatx(floatx)
+        for layer, (activations, input_range) in rounding.items():
+            layer.activations_choice, layer.input_range = activations, input_range
 
 
 @contextlib.contextmanager

@@ -47,9 +47,11 @@ def export_litert(
     compared with Keras.
 
     The model is left as it is: weights, states, dtype policy and compile state. Block-sparse layers
-    are exported as the Keras layers that they stand for. A model of mixed precision or of float64
-    is exported, and compared, in float32, and a float64 input becomes float32. A stateful layer
-    keeps its states in the file's variables; they are zero when an interpreter is made.
+    are exported as the Keras layers that they stand for: bfloat16 and int8 weights become the
+    float32 ones that they stand for, and int8 activations are not rounded. A model of mixed
+    precision, of float64 or of int8 activations is exported, and compared, in float32, and a
+    float64 input becomes float32. A stateful layer keeps its states in the file's variables; they
+    are zero when an interpreter is made.
 
     Args:
         model: a built Keras model with an LSTM, GRU, SimpleRNN or RNN somewhere.

@@ -6,7 +6,7 @@ import numbers
 import warnings
 
 from keras_sparse_rnn.ops.choice import KERNELS
-from keras_sparse_rnn.ops.quantization import WEIGHTS
+from keras_sparse_rnn.ops.quantization import WEIGHTS, check_activations, check_input_range
 from keras_sparse_rnn.patterns import check_block_shape, check_choice, fitted_block_shape
 
 STORAGES = ("packed", "masked")
@@ -60,6 +60,28 @@ def check_weights(weights, storage):
             f"trained. Received: weights={weights!r}, storage={storage!r}"
         )
     return weights
+
+
+def check_rounding(activations, input_range, weights):
+    """Returns `(activations, input_range)`, how a layer of `weights` rounds what they are
+    multiplied with, or raises a `ValueError`.
+    """
+    activations = check_activations(activations, weights)
+    return activations, check_input_range(input_range, activations)
+
+
+def check_native(layer, reason=None):
+    """Raises a `ValueError` if `layer` insists on the native op, which cannot be had: for a
+    `reason`, in words, or for what the layer's `why_not_native` says.
+    """
+    if layer.kernel_choice != "native":
+        return
+    reason = reason or layer.why_not_native()
+    if reason:
+        raise ValueError(
+            f'`kernel="native"` cannot be had for the layer {layer.name!r}: {reason}. '
+            '`kernel="auto"` would take the reference.'
+        )
 
 
 def check_live_blocks(live_blocks, count, storage):

@@ -10,12 +10,20 @@ from keras_sparse_rnn.layers import storage as storages
 from keras_sparse_rnn.layers.arguments import (
     check_kernel,
     check_live_blocks,
+    check_native,
+    check_rounding,
     check_storage,
     check_weights,
     fitted_blocks,
     forgotten_arguments,
 )
-from keras_sparse_rnn.layers.cells import WEIGHTS, cudnn_chosen, kernels_lent_to, weights_made_by
+from keras_sparse_rnn.layers.cells import (
+    WEIGHTS,
+    cudnn_chosen,
+    kernels_lent_to,
+    of_cell,
+    weights_made_by,
+)
 from keras_sparse_rnn.patterns import BlockGrid, check_sparsity
 
 
@@ -51,6 +59,9 @@ class BlockSparseRNN:
         weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed kernels of a half or
             a quarter of the bytes, not trainable. Train a float32 layer, then
             `ksr.substitute(model, weights="int8")`.
+        activations: `"int8"`, with int8 weights only, rounds inputs and states to integers, too.
+        input_range: of int8 activations, the largest input in absolute value; larger ones count as
+            it. 0: that of each step of each sample.
         kwargs: every argument of the Keras layer. `use_cudnn` is heeded where a masked layer of
             `kernel="auto"` on a machine with a GPU runs the path of its Keras parent.
 
@@ -72,6 +83,8 @@ class BlockSparseRNN:
         kernel="auto",
         live_blocks=None,
         weights="float32",
+        activations="float32",
+        input_range=0.0,
         **kwargs,
     ):
         super().__init__(units, **kwargs)
@@ -83,6 +96,9 @@ class BlockSparseRNN:
         self.kernel_choice = check_kernel(kernel)
         self.live_blocks = check_live_blocks(live_blocks, len(WEIGHTS), storage)
         self.weights_choice = check_weights(weights, storage)
+        self.activations_choice, self.input_range = check_rounding(
+            activations, input_range, weights
+        )
         # The native ops have no XLA kernel. Keras then compiles the model without XLA.
         self.supports_jit = kernel == "reference"
         if hasattr(self, "use_cudnn"):
@@ -96,39 +112,26 @@ class BlockSparseRNN:
         """
         return self._grids
 
-    @property
-    def kernel_values(self):
-        """Live blocks of the kernel, float32 `[live, block rows, block columns]`. Packed storage
-        only.
-        """
-        return self.cell.kernel_values
-
-    @property
-    def kernel_blocks(self):
-        """Numbers of the live blocks of the kernel, int32 `[live]`. Packed storage only."""
-        return self.cell.kernel_blocks
-
-    @property
-    def recurrent_kernel_values(self):
-        """Live blocks of the recurrent kernel, float32 `[live, block rows, block columns]`. Packed
-        storage only.
-        """
-        return self.cell.recurrent_kernel_values
-
-    @property
-    def recurrent_kernel_blocks(self):
-        """Numbers of the live blocks of the recurrent kernel, int32 `[live]`. Packed storage
-        only.
-        """
-        return self.cell.recurrent_kernel_blocks
-
-    @property
-    def bias(self):
-        """The bias of the Keras layer, or None."""
-        return self.cell.bias
+    kernel_values = of_cell(
+        "kernel_values",
+        "Live blocks of the kernel `[live, block rows, block columns]`. Packed storage only.",
+    )
+    kernel_blocks = of_cell(
+        "kernel_blocks",
+        "Numbers of the live blocks of the kernel, int32 `[live]`. Packed storage only.",
+    )
+    recurrent_kernel_values = of_cell(
+        "recurrent_kernel_values", "As `kernel_values`, of the recurrent kernel."
+    )
+    recurrent_kernel_blocks = of_cell(
+        "recurrent_kernel_blocks", "As `kernel_blocks`, of the recurrent kernel."
+    )
+    bias = of_cell("bias", "The bias of the Keras layer, or None.")
 
     def build(self, sequences_shape, initial_state_shape=None):
-        self._check_native()
+        dropout = "they have no dropout between time steps (`recurrent_dropout`, or `dropout` with "
+        dropout += "`implementation=1`)"
+        check_native(self, dropout if self.trains_step_by_step else None)
         self._grids = (
             BlockGrid(sequences_shape[-1], self.units, self.gates, self.block_shape),
             BlockGrid(
@@ -151,7 +154,12 @@ class BlockSparseRNN:
 
     def why_not_native(self):
         """Why the native op cannot run this layer, in words; None if it can."""
-        return ops.why_not_native(self.op, dtype=self._op_dtype(), **self._op_options())
+        return ops.why_not_native(
+            self.op,
+            dtype=self._op_dtype(),
+            activations=self.activations_choice,
+            **self._op_options(),
+        )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs all steps. Called by Keras, which prepares the states before and stores them
@@ -185,7 +193,9 @@ class BlockSparseRNN:
             "go_backwards": self.go_backwards,
             "kernel": self.kernel_choice,
             "training": bool(training),  # whether to keep what the gradient needs
-            "prepare": self._keeps_its_tensors(),
+            "prepare": storages.keeps_its_tensors(self.storage, self.compute_dtype),
+            "activations": self.activations_choice,
+            "input_range": self.input_range,
         }
         outputs, *states = self._run(tf.cast(sequences, dtype), states, *kernels, bias, options)
         if mask is None:
@@ -205,6 +215,8 @@ class BlockSparseRNN:
             kernel=self.kernel_choice,
             live_blocks=self.live_blocks,
             weights=self.weights_choice,
+            activations=self.activations_choice,
+            input_range=self.input_range,
         )
         config.update(forgotten_arguments(self))
         return config
@@ -237,27 +249,6 @@ class BlockSparseRNN:
         separate_masks = getattr(self.cell, "implementation", 2) == 1
         return self.recurrent_dropout > 0 or (self.dropout > 0 and separate_masks)
 
-    def _keeps_its_tensors(self):
-        """Whether the op sees the variables' own values, the same tensors until they are assigned.
-        Masked kernels are packed anew in each call, and another dtype of computing casts.
-        """
-        return self.storage == "packed" and self.compute_dtype == "float32"
-
-    def _check_native(self):
-        if self.kernel_choice != "native":
-            return
-        reason = self.why_not_native()
-        if self.trains_step_by_step:
-            reason = (
-                "they have no dropout between time steps (`recurrent_dropout`, or `dropout` "
-                "with `implementation=1`)"
-            )
-        if reason:
-            raise ValueError(
-                f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. '
-                '`kernel="auto"` would take the reference.'
-            )
-
     def _make_weight(self, add_weight, *, name, shape, initializer, **kept):
         """Stands in for `add_weight` of the cell while it is built: makes the kernels, leaves the
         bias alone.
@@ -282,7 +273,12 @@ class BlockSparseRNN:
             return storages.add_masked_weight(
                 add_weight, name, grid, blocks, shape=shape, initializer=initializer, **kept
             )
-        options = {"initializer": initializer, "weights": self.weights_choice, **kept}
+        options = {
+            "initializer": initializer,
+            "weights": self.weights_choice,
+            "activations": self.activations_choice,
+            **kept,
+        }
         storages.add_packed_weights(self.cell, add_weight, name, grid, blocks, **options)
         return None
 

@@ -8,6 +8,8 @@ from keras_sparse_rnn.layers import storage as storages
 from keras_sparse_rnn.layers.arguments import (
     check_kernel,
     check_live_blocks,
+    check_native,
+    check_rounding,
     check_storage,
     check_weights,
     takes_arguments_of,
@@ -41,6 +43,9 @@ class BlockSparseDense(keras.layers.Dense):
         kernel: `"auto"`, `"native"` or `"reference"`.
         live_blocks: `(n,)`, how many blocks live, instead of `sparsity`.
         weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable.
+        activations: `"int8"`, with int8 weights only, rounds inputs to integers, too.
+        input_range: of int8 activations, the largest input in absolute value; larger ones count as
+            it. 0: that of each row of inputs.
         kwargs: every argument of `keras.layers.Dense`. The regularizer and the constraint of the
             kernel see it dense. `lora_rank` and `quantization_config` must be None: both work on a
             dense kernel.
@@ -63,6 +68,8 @@ class BlockSparseDense(keras.layers.Dense):
         kernel="auto",
         live_blocks=None,
         weights="float32",
+        activations="float32",
+        input_range=0.0,
         **kwargs,
     ):
         super().__init__(units, **kwargs)
@@ -83,6 +90,9 @@ class BlockSparseDense(keras.layers.Dense):
         self.kernel_choice = check_kernel(kernel)
         self.live_blocks = check_live_blocks(live_blocks, 1, storage)
         self.weights_choice = check_weights(weights, storage)
+        self.activations_choice, self.input_range = check_rounding(
+            activations, input_range, weights
+        )
         self.supports_jit = kernel == "reference"
 
     @property
@@ -98,12 +108,7 @@ class BlockSparseDense(keras.layers.Dense):
                 self, self.block_shape, f"a kernel of {size[0]} x {size[1]}", str(fitted)
             )
             self.block_shape = fitted
-        reason = self.kernel_choice == "native" and self.why_not_native()
-        if reason:
-            raise ValueError(
-                f'`kernel="native"` cannot be had for the layer {self.name!r}: {reason}. '
-                '`kernel="auto"` would take the reference.'
-            )
+        check_native(self)
         self._grids = (BlockGrid(input_shape[-1], self.units, 1, self.block_shape),)
         super().build(input_shape)
 
@@ -128,7 +133,11 @@ class BlockSparseDense(keras.layers.Dense):
                 super().add_weight, name, grid, blocks, initializer=initializer, **options
             )
         options.pop("shape")
-        options.update(initializer=initializer, weights=self.weights_choice)
+        options.update(
+            initializer=initializer,
+            weights=self.weights_choice,
+            activations=self.activations_choice,
+        )
         storages.add_packed_weights(self, super().add_weight, name, grid, blocks, **options)
         return None
 
@@ -140,7 +149,9 @@ class BlockSparseDense(keras.layers.Dense):
 
     def why_not_native(self):
         """Why the native op cannot run this layer, in words; None if it can."""
-        return ops.why_not_native(self.op, dtype=self._op_dtype())
+        return ops.why_not_native(
+            self.op, dtype=self._op_dtype(), activations=self.activations_choice
+        )
 
     def call(self, inputs, training=None):
         dtype = self._op_dtype()
@@ -151,7 +162,11 @@ class BlockSparseDense(keras.layers.Dense):
             outputs = keras.ops.matmul(inputs, kernel)
         else:
             outputs = ops.block_sparse_matmul(
-                tf.cast(inputs, dtype), packed, kernel=self.kernel_choice
+                tf.cast(inputs, dtype),
+                packed,
+                kernel=self.kernel_choice,
+                activations=self.activations_choice,
+                input_range=self.input_range,
             )
         if self.bias is not None:
             outputs += tf.cast(self.bias, dtype)
@@ -190,6 +205,8 @@ class BlockSparseDense(keras.layers.Dense):
             kernel=self.kernel_choice,
             live_blocks=self.live_blocks,
             weights=self.weights_choice,
+            activations=self.activations_choice,
+            input_range=self.input_range,
         )
         return config
 

@@ -41,6 +41,9 @@ class BlockSparseGRU(BlockSparseRNN, keras.layers.GRU):
         live_blocks: how many blocks of the two kernels live, instead of `sparsity`.
         weights: `"float32"`, or for inference `"bfloat16"` or `"int8"`: packed, not trainable. See
             `ksr.substitute`.
+        activations: `"int8"`, with int8 weights only, rounds inputs and states to integers, too.
+        input_range: of int8 activations, the largest input in absolute value; larger ones count as
+            it. 0: that of each step of each sample.
         kwargs: every argument of `keras.layers.GRU`. Regularizers and constraints see the dense
             kernels.
     """

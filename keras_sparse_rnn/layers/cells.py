@@ -10,6 +10,11 @@ from keras_sparse_rnn import ops
 WEIGHTS = ("kernel", "recurrent_kernel")
 
 
+def of_cell(name, doc):
+    """A property of a layer: the attribute `name` of its cell, with the docstring `doc`."""
+    return property(lambda layer: getattr(layer.cell, name), doc=doc)
+
+
 @contextlib.contextmanager
 def weights_made_by(cell, make_weight):
     """While it lasts, `cell.add_weight(...)` is `make_weight(add_weight, ...)`: so a Keras cell

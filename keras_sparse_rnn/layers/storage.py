@@ -63,6 +63,7 @@ def add_packed_weights(
     *,
     initializer,
     weights="float32",
+    activations="float32",
     regularizer=None,
     constraint=None,
     **options,
@@ -80,6 +81,7 @@ def add_packed_weights(
         blocks: int32 `[live]`, the numbers of the live blocks.
         initializer, regularizer, constraint: of the dense kernel.
         weights: `"float32"`, `"bfloat16"` or `"int8"`.
+        activations: what the weights are quantised for, see `ops.quantize`.
         options: passed on to `add_weight`.
     """
     quantized = weights != "float32"
@@ -87,7 +89,7 @@ def add_packed_weights(
     @functools.lru_cache(maxsize=1)
     def initial():
         values = ops.pack(initializer(grid.kernel_shape, dtype="float32"), blocks, grid)
-        return ops.quantize(ops.PackedKernel(values, blocks, grid), weights)
+        return ops.quantize(ops.PackedKernel(values, blocks, grid), weights, activations)
 
     def initial_values(shape, dtype=None):
         return (
@@ -152,6 +154,13 @@ def packed_kernel(owner, name, grid, dtype, weights):
     return ops.PackedKernel(
         values, blocks, grid, None if scales is None else tf.convert_to_tensor(scales)
     )
+
+
+def keeps_its_tensors(storage, compute_dtype):
+    """Whether the op sees the variables' own values, the same tensors until they are assigned.
+    Masked kernels are packed anew in each call, and other dtypes are cast.
+    """
+    return storage == "packed" and compute_dtype == "float32"
 
 
 def packed_variables(owner, name):

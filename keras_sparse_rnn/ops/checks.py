@@ -3,7 +3,9 @@
 import tensorflow as tf
 
 from keras_sparse_rnn.ops import quantization
+from keras_sparse_rnn.ops.integer_reference import IntegerKernel
 
+GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
 NAMES = {"packed": "kernel", "recurrent_packed": "recurrent_kernel"}  # of layers, and native ops
 
 
@@ -17,8 +19,19 @@ def weights_type(packed, x_dtype):
     )
 
 
-def checked_kernels(native, dtype, **kernels):
-    """The kernels, checked: packed ones for `native`, else dense ones of `dtype`."""
+def computing_dtype(native, x_dtype, activations):
+    """What an op computes in: the dtype of x where the reference runs, which rounds to int8 in
+    float32 at least.
+    """
+    halves = activations == "int8" and x_dtype != tf.float64
+    return tf.float32 if native or halves else x_dtype
+
+
+def checked_kernels(native, dtype, largest=None, **kernels):
+    """The kernels, checked: packed ones for `native`, else dense ones of `dtype`.
+
+    `largest`: with int8 activations, what 127 stands for in what each kernel is multiplied with.
+    """
     types = {name: weights_type(packed, dtype) for name, packed in kernels.items()}
     if len(set(types.values())) > 1:
         raise ValueError(f"The weights of both kernels must be of one type. Received: {types}")
@@ -46,11 +59,44 @@ def checked_kernels(native, dtype, **kernels):
         if packed.scales is not None:
             packed = packed._replace(scales=as_tensor(packed.scales, tf.float32))
             check_shape(f"{name}.scales", packed.scales, quantization.scales_shape(packed.grid))
-        if not native:
-            result.append(quantization.dense(packed, dtype, f"{NAMES.get(name, name)}_blocks"))
+        label = NAMES.get(name, name)
+        if largest is not None and not native:
+            result.append(IntegerKernel.of(packed, largest[name], dtype, label))
+        elif not native:
+            result.append(quantization.dense(packed, dtype, f"{label}_blocks"))
         else:
             result.append(packed._replace(values=as_tensor(values, types[name])))
     return result
+
+
+def checked_sequence(cell, native, x, states, kernels, largest, bias, mask, bias_shape):
+    """Checks the static shapes; returns `x, *states, kernel, recurrent kernel, bias, mask`: kernels
+    packed for `native`, else dense, or, where `largest` says what 127 stands for, of integers.
+    """
+    packed, recurrent_packed = kernels.values()
+    grid, gates = packed.grid, GATES[cell]
+    if grid.gates != gates or recurrent_packed.grid.kernel_shape != (
+        grid.units,
+        gates * grid.units,
+    ):
+        raise ValueError(
+            f"`packed` and `recurrent_packed` of a {cell} must have grids of {gates} gates of "
+            "equal units, the recurrent one with as many inputs as units. Received: "
+            f"packed.grid={grid}, recurrent_packed.grid={recurrent_packed.grid}"
+        )
+    dtype = computing_dtype(native, x.dtype, "int8" if largest else "float32")
+    x = with_inputs(x, (None, None, grid.inputs))
+    states = {name: as_tensor(state, dtype) for name, state in states.items()}
+    for name, state in states.items():
+        check_shape(name, state, (x.shape[0], grid.units))
+    if bias is not None:
+        bias = as_tensor(bias, dtype)
+        check_shape("bias", bias, bias_shape)
+    if mask is not None:
+        mask = as_tensor(mask, tf.bool)
+        check_shape("mask", mask, x.shape[:2])
+    kernels = checked_kernels(native, x.dtype if native else dtype, largest, **kernels)
+    return tf.cast(x, dtype), *states.values(), *kernels, bias, mask
 
 
 def as_tensor(value, dtype):

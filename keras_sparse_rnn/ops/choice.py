@@ -23,15 +23,20 @@ _RECURRENT_ACTIVATIONS = {
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
-def why_not_native(cell, *, activation=None, recurrent_activation=None, dtype="float32"):
+def why_not_native(
+    cell, *, activation=None, recurrent_activation=None, dtype="float32", activations="float32"
+):
     """Why the native op of `cell` cannot be used here, in a sentence, or None if it can.
 
     Args:
         cell: `"matmul"`, `"simple_rnn"`, `"lstm"` or `"gru"`.
         activation, recurrent_activation: names or callables; None for the cell's default.
         dtype: of the inputs. float16 and bfloat16 are computed in float32.
+        activations: `"int8"` if inputs and states are rounded to int8.
     """
     check_choice(cell, CELLS, "cell")
+    if activations == "int8" and cell == "matmul":
+        return "the native matmul op has no int8 activations"
     for name, given, known in (
         ("activation", activation, _ACTIVATIONS[cell]),
         ("recurrent_activation", recurrent_activation, _RECURRENT_ACTIVATIONS[cell]),

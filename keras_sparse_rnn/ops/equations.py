@@ -8,6 +8,9 @@ likes it. A cell is made of the weights as Keras lays them out and holds them as
 - `recurrent`, the list of matrices that a state is multiplied by, and `recurrent_bias`, which is
   added to such a product (None for all but one kind of GRU).
 
+In place of a matrix a cell takes an object that multiplies in its own way (`times(x)`), such as an
+`integer_reference.IntegerKernel`.
+
 `step(projected, states)` takes a projected input `[batch, gates * units]` (input times `kernel`,
 plus `bias`) and the list of states `[batch, units]` to the new states, of which the first is the
 output."""
@@ -16,6 +19,11 @@ import copy
 
 import keras
 import tensorflow as tf
+
+
+def product(x, kernel):
+    """`x` `[batch, numbers]` times a matrix, or what has `times` in its place."""
+    return kernel.times(x) if hasattr(kernel, "times") else tf.matmul(x, kernel)
 
 
 class Cell:
@@ -45,7 +53,7 @@ class SimpleRNN(Cell):
         super().__init__(kernel, [recurrent_kernel], bias, activation)
 
     def step(self, projected, states):
-        return [self.activation(projected + tf.matmul(states[0], self.recurrent[0]))]
+        return [self.activation(projected + product(states[0], self.recurrent[0]))]
 
 
 class LSTM(Cell):
@@ -58,7 +66,7 @@ class LSTM(Cell):
 
     def step(self, projected, states):
         h, c = states
-        i, f, g, o = tf.split(projected + tf.matmul(h, self.recurrent[0]), 4, axis=-1)
+        i, f, g, o = tf.split(projected + product(h, self.recurrent[0]), 4, axis=-1)
         c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(g)
         return [self.recurrent_activation(o) * self.activation(c), c]
 
@@ -86,7 +94,7 @@ class GRU(Cell):
     def step(self, projected, states):
         (h,) = states
         z, r, candidate = tf.split(projected, 3, axis=-1)
-        inner = tf.matmul(h, self.recurrent[0])
+        inner = product(h, self.recurrent[0])
         if self.reset_after:
             if self.recurrent_bias is not None:
                 inner += self.recurrent_bias
@@ -94,6 +102,6 @@ class GRU(Cell):
             inner_h = self.recurrent_activation(r + inner_r) * inner_h
         else:
             inner_z, inner_r = tf.split(inner, 2, axis=-1)
-            inner_h = tf.matmul(self.recurrent_activation(r + inner_r) * h, self.recurrent[1])
+            inner_h = product(self.recurrent_activation(r + inner_r) * h, self.recurrent[1])
         z = self.recurrent_activation(z + inner_z)
         return [z * h + (1 - z) * self.activation(candidate + inner_h)]

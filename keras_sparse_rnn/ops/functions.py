@@ -2,22 +2,22 @@
 reference.
 """
 
+import functools
+
 import tensorflow as tf
 
-from keras_sparse_rnn.ops import quantization, reference
+from keras_sparse_rnn.ops import integer_reference, quantization, reference
 from keras_sparse_rnn.ops.checks import (
-    as_tensor,
-    check_shape,
     checked_kernels,
+    checked_sequence,
+    computing_dtype,
     weights_type,
     with_inputs,
 )
 from keras_sparse_rnn.ops.choice import activation_name, use_native
 
-_GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
 
-
-def block_sparse_matmul(x, packed, *, kernel="auto"):
+def block_sparse_matmul(x, packed, *, kernel="auto", activations="float32", input_range=0.0):
     """Multiplies `x` by a packed kernel, touching its live blocks only.
 
     Args:
@@ -26,6 +26,11 @@ def block_sparse_matmul(x, packed, *, kernel="auto"):
         kernel: `"auto"` takes the native kernel where it applies and the reference elsewhere,
             `"native"` raises where it does not apply, `"reference"` is plain TensorFlow on the
             unpacked kernel.
+        activations: `"float32"`; or with int8 weights `"int8"`: inputs are rounded to integers from
+            -127 to 127, products are exact in integers. The weights must come from
+            `ops.quantize(packed, "int8", activations="int8")`.
+        input_range: of int8 activations, the largest input in absolute value, for which 127 stands;
+            larger inputs count as it. 0: that of each row of `x`.
 
     Returns:
         Tensor `[..., gates * units]`.
@@ -35,12 +40,14 @@ def block_sparse_matmul(x, packed, *, kernel="auto"):
     """
     x = tf.convert_to_tensor(x)
     x = with_inputs(x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
-    native = use_native(kernel, "matmul", dtype=x.dtype)
-    weights = checked_kernels(native, x.dtype, packed=packed)[0]
+    largest = _ranges(x, activations, input_range, packed=packed)
+    native = use_native(kernel, "matmul", dtype=x.dtype, activations=activations)
+    dtype = computing_dtype(native, x.dtype, activations)
+    weights = checked_kernels(native, x.dtype if native else dtype, largest, packed=packed)[0]
     if native:
-        product = _native().matmul(tf.cast(x, tf.float32), weights)
+        product = _native().matmul(tf.cast(x, dtype), weights)
     else:
-        product = reference.matmul(x, weights)
+        product = reference.matmul(tf.cast(x, dtype), weights)
     return _finished([product], x, packed)[0]
 
 
@@ -57,6 +64,8 @@ def block_sparse_simple_rnn(
     kernel="auto",
     training=True,
     prepare=False,
+    activations="float32",
+    input_range=0.0,
 ):
     """A whole sequence through a simple recurrent cell, `h = activation(x W + h U + b)`.
 
@@ -80,29 +89,28 @@ def block_sparse_simple_rnn(
         prepare: True says that the weights stay the same tensors from call to call, as those of
             variables do until they are assigned: without `training` the native op then lays them
             out for this processor once, and keeps that as long as the weights are there.
+        activations, input_range: as in `block_sparse_matmul`; with 0 the range is that of each step
+            of each sample. The state is rounded to 127ths; with relu, which leaves it without
+            bound, by its largest number.
 
     Returns:
         `outputs` `[batch, time, units]` and the last `h` `[batch, units]`. Both are differentiable
         in `x`, `h0`, `bias` and the values.
     """
     x = tf.convert_to_tensor(x)
-    native = use_native(kernel, "simple_rnn", activation=activation, dtype=x.dtype)
-    inputs = _checked(
-        "simple_rnn",
-        native,
-        x,
-        {"h0": h0},
-        packed,
-        recurrent_packed,
-        bias,
-        mask,
-        bias_shape=(packed.grid.units,),
+    kernels = {"packed": packed, "recurrent_packed": recurrent_packed}
+    largest = _ranges(x, activations, input_range, activation, **kernels)
+    options = {"activation": activation, "dtype": x.dtype, "activations": activations}
+    native = use_native(kernel, "simple_rnn", **options)
+    bias_shape = (packed.grid.units,)
+    inputs = checked_sequence(
+        "simple_rnn", native, x, {"h0": h0}, kernels, largest, bias, mask, bias_shape
     )
-    keep, name = _keep(training, packed, x), activation_name(activation)
-    if native and prepare and not keep:
-        results = _prepared(f"simple_rnn_{name}", 1, inputs, go_backwards)
-    elif native:
-        results = _native().simple_rnn(*inputs, name, go_backwards, keep)
+    if native:
+        name, keep = activation_name(activation), _keep(training, packed, x)
+        run = _prepared(f"simple_rnn_{name}", prepare and not keep, largest)
+        run = run or functools.partial(_native().simple_rnn, activation=name, keep=keep)
+        results = run(*inputs, go_backwards=go_backwards)
     else:
         results = reference.simple_rnn(*inputs, activation, go_backwards)
     return _finished(results, x, packed)
@@ -123,6 +131,8 @@ def block_sparse_lstm(
     kernel="auto",
     training=True,
     prepare=False,
+    activations="float32",
+    input_range=0.0,
 ):
     """A whole sequence through an LSTM, gates in Keras's order `i, f, c, o`.
 
@@ -132,7 +142,8 @@ def block_sparse_lstm(
         packed: `PackedKernel` of the kernel `[inputs, 4 * units]`.
         recurrent_packed: `PackedKernel` of the recurrent kernel `[units, 4 * units]`.
         bias: `[4 * units]` or None.
-        mask, go_backwards, kernel, training, prepare: as in `block_sparse_simple_rnn`.
+        mask, go_backwards, kernel, training, prepare, activations, input_range: as in
+            `block_sparse_simple_rnn`.
         activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference
             anything that Keras knows.
 
@@ -141,20 +152,23 @@ def block_sparse_lstm(
         in every float input.
     """
     x = tf.convert_to_tensor(x)
+    kernels = {"packed": packed, "recurrent_packed": recurrent_packed}
+    largest = _ranges(x, activations, input_range, activation, recurrent_activation, **kernels)
     native = use_native(
         kernel,
         "lstm",
         activation=activation,
         recurrent_activation=recurrent_activation,
         dtype=x.dtype,
+        activations=activations,
     )
     states, bias_shape = {"h0": h0, "c0": c0}, (4 * packed.grid.units,)
-    inputs = _checked("lstm", native, x, states, packed, recurrent_packed, bias, mask, bias_shape)
-    keep = _keep(training, packed, x)
-    if native and prepare and not keep:
-        results = _prepared("lstm", 2, inputs, go_backwards)
-    elif native:
-        results = _native().lstm(*inputs, go_backwards, keep)
+    inputs = checked_sequence("lstm", native, x, states, kernels, largest, bias, mask, bias_shape)
+    if native:
+        keep = _keep(training, packed, x)
+        run = _prepared("lstm", prepare and not keep, largest)
+        run = run or functools.partial(_native().lstm, keep=keep)
+        results = run(*inputs, go_backwards=go_backwards)
     else:
         results = reference.lstm(*inputs, activation, recurrent_activation, go_backwards)
     return _finished(results, x, packed)
@@ -175,6 +189,8 @@ def block_sparse_gru(
     kernel="auto",
     training=True,
     prepare=False,
+    activations="float32",
+    input_range=0.0,
 ):
     """A whole sequence through a GRU, gates in Keras's order `z, r, h`.
 
@@ -186,7 +202,8 @@ def block_sparse_gru(
         bias: `[2, 3 * units]` with `reset_after`, else `[3 * units]`, or None.
         reset_after: whether the reset gate acts after the recurrent product (Keras's default) or on
             the state before it.
-        mask, go_backwards, kernel, training, prepare: as in `block_sparse_simple_rnn`.
+        mask, go_backwards, kernel, training, prepare, activations, input_range: as in
+            `block_sparse_simple_rnn`.
         activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference
             anything that Keras knows.
 
@@ -195,23 +212,25 @@ def block_sparse_gru(
         float input.
     """
     x = tf.convert_to_tensor(x)
+    kernels = {"packed": packed, "recurrent_packed": recurrent_packed}
+    largest = _ranges(x, activations, input_range, activation, recurrent_activation, **kernels)
     native = use_native(
         kernel,
         "gru",
         activation=activation,
         recurrent_activation=recurrent_activation,
         dtype=x.dtype,
+        activations=activations,
     )
     bias_shape = (2, 3 * packed.grid.units) if reset_after else (3 * packed.grid.units,)
-    inputs = _checked(
-        "gru", native, x, {"h0": h0}, packed, recurrent_packed, bias, mask, bias_shape
+    inputs = checked_sequence(
+        "gru", native, x, {"h0": h0}, kernels, largest, bias, mask, bias_shape
     )
-    keep = _keep(training, packed, x)
-    if native and prepare and not keep:
-        cell = "gru" if reset_after else "gru_reset_before"
-        results = _prepared(cell, 1, inputs, go_backwards)
-    elif native:
-        results = _native().gru(*inputs, reset_after, go_backwards, keep)
+    if native:
+        keep = _keep(training, packed, x)
+        run = _prepared("gru" if reset_after else "gru_reset_before", prepare and not keep, largest)
+        run = run or functools.partial(_native().gru, reset_after=reset_after, keep=keep)
+        results = run(*inputs, go_backwards=go_backwards)
     else:
         results = reference.gru(
             *inputs, reset_after, activation, recurrent_activation, go_backwards
@@ -225,9 +244,12 @@ def _native():
     return native
 
 
-def _prepared(cell, states, inputs, go_backwards):
-    x, *rest = inputs
-    return _native().prepared(cell, x, rest[:states], *rest[states:], go_backwards)
+def _prepared(cell, wanted, largest):
+    """The native op of prepared cells, for int8 activations or where it is `wanted`; else None."""
+    if not (wanted or largest):
+        return None
+    input_range = largest["packed"] if largest else None
+    return functools.partial(_native().prepared, cell, input_range=input_range)
 
 
 def _keep(training, packed, x):
@@ -242,30 +264,13 @@ def _finished(results, x, packed):
     return tuple(results)
 
 
-def _checked(cell, native, x, states, packed, recurrent_packed, bias, mask, bias_shape):
-    """Checks the static shapes; returns `x, *states, kernel, recurrent kernel, bias, mask`: kernels
-    packed for `native`, else dense.
+def _ranges(x, activations, input_range, *functions, **kernels):
+    """What 127 stands for in what each of the `kernels` is multiplied with, the input and a state
+    that comes out of the activation `functions`: a dict. None of float activations.
     """
-    grid, gates = packed.grid, _GATES[cell]
-    if grid.gates != gates or recurrent_packed.grid.kernel_shape != (
-        grid.units,
-        gates * grid.units,
-    ):
-        raise ValueError(
-            f"`packed` and `recurrent_packed` of a {cell} must have grids of {gates} gates of "
-            "equal units, the recurrent one with as many inputs as units. Received: "
-            f"packed.grid={grid}, recurrent_packed.grid={recurrent_packed.grid}"
-        )
-    dtype = tf.float32 if native else x.dtype
-    x = with_inputs(x, (None, None, grid.inputs))
-    states = {name: as_tensor(state, dtype) for name, state in states.items()}
-    for name, state in states.items():
-        check_shape(name, state, (x.shape[0], grid.units))
-    if bias is not None:
-        bias = as_tensor(bias, dtype)
-        check_shape("bias", bias, bias_shape)
-    if mask is not None:
-        mask = as_tensor(mask, tf.bool)
-        check_shape("mask", mask, x.shape[:2])
-    kernels = checked_kernels(native, x.dtype, packed=packed, recurrent_packed=recurrent_packed)
-    return tf.cast(x, dtype), *states.values(), *kernels, bias, mask
+    quantization.check_activations(activations, weights_type(kernels["packed"], x.dtype))
+    input_range = quantization.check_input_range(input_range, activations)
+    if activations != "int8":
+        return None
+    ranges = (input_range, integer_reference.state_range(*functions) if functions else None)
+    return dict(zip(kernels, ranges))

@@ -86,27 +86,30 @@ def gru(x, h0, packed, recurrent_packed, bias, mask, reset_after, go_backwards, 
     return outputs, h
 
 
-def prepared(cell, x, states, packed, recurrent_packed, bias, mask, go_backwards):
+def prepared(cell, x, *arguments, go_backwards, input_range=None):
     """A sequence through a cell that is prepared from its weights when they first come, and found
     again as long as they are the same tensors: a variable gives another one once it has changed.
 
     Args:
         cell: a key of `PREPARED_CELLS`.
-        x, packed, recurrent_packed, bias, mask, go_backwards: as of the cells' own functions.
-        states: `[h0]`, or of an LSTM `[h0, c0]`.
+        x, arguments, go_backwards: as of the cells' own functions: states, packed kernels, bias and
+            mask.
+        input_range: None for float32 activations; for int8 ones the input that 127 stands for, or 0
+            for the largest of each step.
 
     Returns:
         `outputs, h`, and of an LSTM `c`.
     """
+    *states, packed, recurrent_packed, bias, mask = arguments
     results = _ops.keras_sparse_rnn_prepared(
         x,
         states[0],
         states[1] if len(states) > 1 else tf.zeros((0, 0)),
         *_tensors(packed, recurrent_packed, bias, mask),
         cell=PREPARED_CELLS[cell],
-        integers=False,
+        integers=input_range is not None,
         go_backwards=go_backwards,
-        input_range=0.0,
+        input_range=input_range or 0.0,
     )
     return results[: 1 + len(states)]
 

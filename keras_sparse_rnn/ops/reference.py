@@ -14,8 +14,8 @@ from keras_sparse_rnn.ops import equations
 
 
 def matmul(x, kernel):
-    """`x` `[..., inputs]` times `kernel` `[inputs, outputs]`."""
-    return tf.tensordot(x, kernel, 1)
+    """`x` `[..., inputs]` times `kernel` `[inputs, outputs]`, a tensor or an `IntegerKernel`."""
+    return kernel.times(x) if hasattr(kernel, "times") else tf.tensordot(x, kernel, 1)
 
 
 def simple_rnn(x, h0, kernel, recurrent_kernel, bias, mask, activation, go_backwards):

@@ -33,6 +33,7 @@ class Row:
         gate_names: of the gates of a recurrent layer, `("i", "f", "c", "o")`; empty for `Dense`.
         live_blocks: how many blocks live in each gate; empty if `block_shape` is None.
         blocks: how many blocks each gate has, live or not.
+        weights, activations, input_range: of a block-sparse layer, its arguments.
     """
 
     layer: str
@@ -47,6 +48,9 @@ class Row:
     gate_names: tuple = ()
     live_blocks: tuple = ()
     blocks: int = 0
+    weights: str = "float32"
+    activations: str = "float32"
+    input_range: float = 0.0
 
 
 def rows_of(model):
@@ -105,6 +109,9 @@ def _of_layer(path, layer, counted):
             kernel.size,
             block_sparse=True,
             gate_names=gate_names,
+            weights=layer.weights_choice,
+            activations=layer.activations_choice,
+            input_range=layer.input_range,
             **_blocks(grid, live),
         )
 

@@ -66,8 +66,8 @@ class Report:
     @property
     def notes(self):
         """Sentences on block shapes that cannot be fast, with what to use instead, on layers too
-        full to gain everywhere, on gates that nothing recurrent reaches, and on recurrent layers
-        that cannot be cut into blocks. A tuple, often empty.
+        full to gain everywhere, on gates that nothing recurrent reaches, on what is quantised, and
+        on recurrent layers that cannot be cut into blocks. A tuple, often empty.
         """
         notes = []
         for shape in dict.fromkeys(row.block_shape for row in self.rows if row.block_shape):
@@ -92,6 +92,7 @@ class Report:
                 "to 15 too). Larger batches gain at any sparsity."
             )
         notes += [_cut_off(row) for row in self.rows if row.kernel == "recurrent_kernel"]
+        notes += _quantised(self.rows)
         if self.uncut:
             notes.append(
                 f"{', '.join(self.uncut)}: kernels that are not matrices [inputs, gates * units] "
@@ -206,6 +207,23 @@ def _cut_off(row):
         'keep a block in every gate, prune with scope="gate"; to keep more, with a '
         "minimum_density, in smaller blocks or to a lower sparsity."
     )
+
+
+def _quantised(rows):
+    """A sentence on the layers of each kind of quantised weights and activations."""
+    layers = {}
+    for row in rows:
+        if row.weights != "float32":
+            what = f"{row.weights} weights"
+            if row.activations != "float32":
+                by = (
+                    "a range that was calibrated"
+                    if row.input_range
+                    else "the largest one of each step"
+                )
+                what += f" times {row.activations} activations, inputs rounded by {by}"
+            layers.setdefault(what, {})[row.layer] = None
+    return [f"{', '.join(names)}: {what}." for what, names in layers.items()]
 
 
 def _speed(block_shape):

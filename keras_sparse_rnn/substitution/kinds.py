@@ -30,6 +30,8 @@ OWN_ARGUMENTS = (
     "kernel",
     "live_blocks",
     "weights",
+    "activations",
+    "input_range",
 )
 # Arguments that a config would carry as text: passed as the objects that they are, so that
 # unregistered ones survive.

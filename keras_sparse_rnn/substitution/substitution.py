@@ -5,17 +5,20 @@ import warnings
 import keras
 import tensorflow as tf
 
-from keras_sparse_rnn import private_keras
-from keras_sparse_rnn.checks import check_keras_model
-from keras_sparse_rnn.layers.arguments import check_kernel, check_storage, check_weights
+from keras_sparse_rnn.layers.arguments import (
+    check_kernel,
+    check_rounding,
+    check_storage,
+    check_weights,
+)
 from keras_sparse_rnn.patterns import check_block_shape
-from keras_sparse_rnn.selection import is_built
+from keras_sparse_rnn.substitution.calibration import check_calibration, input_ranges
 from keras_sparse_rnn.substitution.classes import is_rebuildable
 from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
-from keras_sparse_rnn.substitution.outside import idle, warn_of_lacking
+from keras_sparse_rnn.substitution.models import check_model, unreachable_layers
+from keras_sparse_rnn.substitution.outside import warn_of_lacking
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
 from keras_sparse_rnn.substitution.recompiling import is_a, recompile
-from keras_sparse_rnn.substitution.references import traced_methods
 from keras_sparse_rnn.substitution.saving import not_loadable
 from keras_sparse_rnn.substitution.twins import block_sparse_twin, keras_twin, why_slow
 
@@ -28,6 +31,8 @@ def substitute(
     *,
     dense=False,
     weights="float32",
+    activations="float32",
+    calibration=None,
     in_place=False,
 ):
     """A model in which the recurrent layers of `model` are block-sparse: same predictions, only
@@ -112,38 +117,52 @@ def substitute(
             `"int8"`: packed kernels of a half or a quarter of the bytes, faster in small batches,
             with predictions that differ by the rounding (see `keras_sparse_rnn.ops.quantize`). They
             cannot be trained, and the optimiser starts without the old one's state.
+        activations: `"int8"`, with int8 weights only, rounds inputs and states to integers from
+            -127 to 127, too, so that the products are those of integers.
+        calibration: inputs of the model for `activations="int8"`: an array, a list or dict of
+            arrays as the model takes them, or a `tf.data.Dataset` of batches (labels are left
+            out). The model predicts on them once, and 127 stands for the largest input in absolute
+            value that a layer gets then; what is larger later counts as it. None: 127 stands for
+            the largest input of each step of each sample.
         in_place: change `model` itself, which must be a subclassed one.
 
     Returns:
         A new `keras.Model`; `model` if `in_place`.
 
     Raises:
-        ValueError: `model` is no such model, is not built or has no recurrent layer; or a layer or
-            a class in it cannot be copied, see above. `model` is as it was then.
+        ValueError: `model` is no such model, is not built or has no recurrent layer; a layer or a
+            class in it cannot be copied, see above; or an argument is not as described. `model` is
+            as it was then.
     """
-    _check_model(model, "substitute", in_place)
+    check_model(model, "substitute", in_place)
     block_shape = None if block_shape is None else check_block_shape(block_shape)
     check_storage(storage)
     check_kernel(kernel)
     check_weights(weights, storage)
+    check_rounding(activations, 0.0, weights)
+    check_calibration(calibration, activations)
     layers = list(walk(model))
     wanted = [
         layer
         for layer in layers
         if has_twin(layer) and layer.built and (dense or isinstance(layer, keras.layers.RNN))
     ]
-    unreachable = _unreachable(model, layers)
+    unreachable = unreachable_layers(model, layers)
     if not wanted and not unreachable:
         raise ValueError(
             "`model` must have a recurrent layer (LSTM, GRU or SimpleRNN) to substitute. "
             f"Received: the model {model.name!r} with layers of "
             f"{sorted({type(layer).__name__ for layer in model.layers})}"
         )
+    ranges = {} if calibration is None else input_ranges(model, wanted, calibration)
     replacements, dense_ones, small, slow, looping = {}, [], [], [], []
     speeds_up = storage == "packed" and kernel == "auto" and weights == "float32"
     for layer in wanted:
         try:
-            twin, sparse = block_sparse_twin(layer, block_shape, storage, kernel, weights)
+            rounding = {"activations": activations, "input_range": ranges.get(id(layer), 0.0)}
+            twin, sparse = block_sparse_twin(
+                layer, block_shape, storage, kernel, weights=weights, **rounding
+            )
         except ValueError as error:
             raise ValueError(f"The layer {layer.name!r} cannot be substituted: {error}") from error
         reason = why_slow(twin) if speeds_up and not is_block_sparse(layer) else None
@@ -180,6 +199,12 @@ def substitute(
         _warn(
             f"blocks of {block_shape} are larger than {', '.join(map(repr, small))}: cut to the "
             "size of the kernels there"
+        )
+    unheard = [one.name for one in wanted if id(one) in replacements and id(one) not in ranges]
+    if calibration is not None and unheard:
+        _warn(
+            f"the model does not call {', '.join(map(repr, unheard))} when it runs over "
+            "`calibration`: the inputs are rounded by the largest one of each step"
         )
     if unreachable:
         names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in unreachable)
@@ -231,7 +256,7 @@ def to_dense(model, *, in_place=False):
         ValueError: `model` is no such model or is not built, or cannot be copied, see
             `substitute`.
     """
-    _check_model(model, "to_dense", in_place)
+    check_model(model, "to_dense", in_place)
     replacements = {id(layer): keras_twin(layer) for layer in walk(model) if is_block_sparse(layer)}
     return _with(replacements, model, in_place)
 
@@ -247,48 +272,6 @@ def _with(replacements, model, in_place):
         if is_rebuildable(old):
             warn_of_lacking(old, copy, stacklevel=3)
     return new
-
-
-def _check_model(model, function, in_place):
-    check_keras_model(model)
-    if is_rebuildable(model):
-        if in_place:
-            raise ValueError(
-                "`in_place` must be False for a Sequential or functional model, which is copied "
-                f"and stays as it is: new = ksr.{function}(model). Received: in_place=True, the "
-                f"model {model.name!r} of class {type(model).__name__}"
-            )
-    elif not in_place:
-        raise ValueError(
-            "`model` must be a Sequential or functional model to be copied: what a subclassed "
-            "model computes stands in its code, which cannot be rebuilt. Convert it as it stands: "
-            f"ksr.{function}(model, in_place=True). Received: the model {model.name!r} of class "
-            f"{type(model).__name__}"
-        )
-    elif traced := traced_methods(model):
-        raise ValueError(
-            f"{model.name!r} of class {type(model).__name__} cannot be converted in place: its "
-            f"`{traced[0]}` is a tf.function, which may go on with the old layers. Take the "
-            "decorator off: Keras compiles by itself"
-        )
-    if not (is_built(model) if in_place else model.built):
-        raise ValueError(
-            "`model` must be built, for its weights decide which blocks live: give it an Input, "
-            f"or call it once. Received: the model {model.name!r}, which is not built"
-        )
-
-
-def _unreachable(model, layers):
-    """The recurrent layers of `model` that cannot be replaced: of another class, not built, or
-    where they cannot be reached. What a model only holds, and does not predict with, is left out.
-    """
-    held_only = {id(one) for layer in layers if is_rebuildable(layer) for one in idle(layer)}
-    reachable = {id(layer) for layer in layers if has_twin(layer) and layer.built}
-    return [
-        layer
-        for layer in private_keras.inner_layers(model)
-        if isinstance(layer, keras.layers.RNN) and id(layer) not in reachable | held_only
-    ]
 
 
 def _warn(message):

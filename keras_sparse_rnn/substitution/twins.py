@@ -71,7 +71,7 @@ def patterns(layer):
     return found
 
 
-def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
+def block_sparse_twin(layer, block_shape, storage, kernel, **quantization):
     """The block-sparse layer that computes what `layer` computes, not built yet, and whether any of
     its blocks is zero.
 
@@ -79,7 +79,8 @@ def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
         layer: a built layer for which `has_twin` holds.
         block_shape: `(rows, columns)`, or None: that of a layer that is block-sparse already, else
             the best one for each kernel.
-        storage, kernel, weights: of the new layer.
+        storage, kernel, quantization: arguments of the new layer, the last one `weights`,
+            `activations` and `input_range`.
 
     Returns:
         `(twin, sparse)`.
@@ -94,7 +95,7 @@ def block_sparse_twin(layer, block_shape, storage, kernel, weights="float32"):
     ]
     live = [int(grid.live(dense).sum()) for grid, dense in zip(grids, kernels)]
     config = parent_arguments(layer)
-    config.update(block_shape=shapes[0], storage=storage, kernel=kernel, weights=weights)
+    config.update(block_shape=shapes[0], storage=storage, kernel=kernel, **quantization)
     if len(shapes) > 1 and shapes[1] != shapes[0]:
         config["recurrent_block_shape"] = shapes[1]
     if storage == "packed":
@@ -171,7 +172,7 @@ def _kernel_transfers(old, new, index, pattern):
             )
         ]
     quantize = lambda values: ops.quantize(
-        ops.PackedKernel(values, blocks, grid), new.weights_choice
+        ops.PackedKernel(values, blocks, grid), new.weights_choice, new.activations_choice
     )
     pairs = [
         Transfer(

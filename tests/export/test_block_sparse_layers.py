@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pruned_models import randomised, snapshot
 
+import keras_sparse_rnn as ksr
 from keras_sparse_rnn import export, layers
 
 
@@ -93,6 +94,30 @@ def test_in_a_subclassed_model(case, tmp_path):
     for old, new in zip(before, snapshot(model)):
         np.testing.assert_array_equal(old, new)
     assert attributes == [set(vars(layer)) for layer in model._flatten_layers()]
+
+
+def test_int8_weights_and_activations_are_exported_in_float32(tmp_path):
+    """The file has the weights that the bytes stand for, and rounds nothing."""
+    keras.utils.set_random_seed(0)
+    int8 = {"weights": "int8", "activations": "int8"}
+    model = keras.Sequential(
+        [
+            keras.Input((9, 12), batch_size=2, name="x"),
+            layers.BlockSparseSimpleRNN(
+                20, (4, 4), sparsity=0.4, return_sequences=True, input_range=3.0, **int8
+            ),
+            layers.BlockSparseDense(8, (4, 4), sparsity=0.4, **int8),
+        ]
+    )
+    config, path = model.get_config(), tmp_path / "model.tflite"
+    summary = export.export_litert(model, path)
+    assert summary.largest_error < 1e-5
+    assert model.get_config() == config
+    x = np.random.default_rng(0).normal(size=(2, 9, 12)).astype("float32")
+    (received,) = export.Interpreter(path)(x=x).values()
+    plain = ksr.to_dense(model)
+    np.testing.assert_allclose(received, plain(x), atol=1e-5)
+    assert 1e-5 < np.abs(received - model(x)).max() < 0.05
 
 
 def test_dead_blocks_are_not_in_the_file(tmp_path):

@@ -29,6 +29,8 @@ def test_takes_every_argument_of_its_parent_with_the_same_default(layer, parent)
         "kernel": "auto",
         "live_blocks": None,
         "weights": "float32",
+        "activations": "float32",
+        "input_range": 0.0,
     }
     if parent is not keras.layers.Dense:
         extra["recurrent_block_shape"] = None

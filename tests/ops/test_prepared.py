@@ -1,4 +1,4 @@
-"""Cells that are prepared once: they compute what the other ops do, and follow weights that change."""
+"""Cells that are prepared once compute what the other ops do, and follow weights that change."""
 
 import ctypes
 import gc
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from problems import SHAPES, Problem, assert_native_is_right
+from test_integer_activations import call, quantized
 from test_native_cells import cpu, every_cpu, variants
 
 import keras_sparse_rnn as ksr
@@ -43,6 +44,36 @@ def test_every_size(cell, options, batch, go_backwards):
     how["go_backwards"] = go_backwards
     for time in (1, 9):
         assert_native_is_right(Problem(cell, batch, time, 5, 19, (8, 8), (4, 4), **how))
+
+
+@variants
+@pytest.mark.parametrize("block_shape", SHAPES, ids=str)
+@pytest.mark.parametrize("input_range", [0.0, 1.5])
+@cpu
+def test_int8_activations_are_those_of_the_reference(cell, options, block_shape, input_range):
+    """But for tanh and sigmoid, which are fast ones, and where a number that is off by so little is
+    rounded to another integer.
+    """
+    other = SHAPES[(SHAPES.index(block_shape) + 3) % len(SHAPES)]
+    first = 0.02 if options.get("reset_after") is False else 3e-4  # it rounds r * h
+    for time, bound in ((1, first), (6, 0.05)):
+        problem = Problem(cell, 5, time, 37, 41, block_shape, other, mask=True, options=options)
+        kernels = [quantized(packed) for packed in problem.packed]
+        native = call(problem, kernels, input_range, tf.float32, "native")
+        reference = call(problem, kernels, input_range, tf.float32, "reference")
+        relu = options.get("activation") == "relu"
+        for one, wanted in zip(native, reference):
+            size = np.abs(wanted).max() if relu else 1.0
+            assert np.abs(one - wanted).max() <= (1e-5 if relu else bound) * size
+        for batch in (1, 4):  # each sample by itself, whatever runs beside it
+            few = Problem(cell, 5, time, 37, 41, block_shape, other, mask=True, options=options)
+            few.arrays = {
+                name: array[:batch] if name in ("x", "h0", "c0") else array
+                for name, array in few.arrays.items()
+            }
+            few.mask_array = few.mask_array[:batch]
+            for one, all_of_them in zip(call(few, kernels, input_range, tf.float32), native):
+                np.testing.assert_array_equal(one, all_of_them[:batch])
 
 
 def lstm(units=24, **options):

@@ -28,6 +28,10 @@ struct Sequences {
   float* outputs;       // [batch, time, units]
   float* h;             // [batch, units]
   float* c;             // [batch, units], LSTM only, else null
+
+  // The place in time that step t reads, and whether it counts.
+  int64_t source(int64_t t) const { return go_backwards ? time - 1 - t : t; }
+  bool counts(int64_t sample, int64_t t) const { return !mask || mask[sample * time + source(t)]; }
 };
 
 // The units are cut into parts, each with its own weights and about the same work, so that each

@@ -11,10 +11,8 @@ namespace {
 
 using prepared::Cell;
 using prepared::Elements;
-
 constexpr int64_t kRows = prepared::kMostTogether;  // that are multiplied together
 constexpr int64_t kZeros = 16;      // of zeros behind a row, which products may read
-constexpr float kUnit = 1.0f / 127.0f;
 
 }  // namespace
 
@@ -54,7 +52,7 @@ class PreparedRun::Thread {
         steps_together_(all_together_ ? 1 : run.kernels_.steps_together) {
     const auto parts = share(run.cell_.parts(), id, team.size());
     const bool reset = run.first_.kind == KSR_GRU_RESET_BEFORE;
-    next_ = memory_of(id);
+    next_ = run.memory_of(memory, id);
     x_ = take<float>(integers_ ? 0 : kRows * run.x_stride_);
     x_bytes_ = take<uint8_t>(integers_ ? kRows * run.x_stride_ : 0);
     h_ = take<float>(rounds_units() ? 0 : count * run.h_stride_);
@@ -91,25 +89,17 @@ class PreparedRun::Thread {
 
  private:
   int64_t units() const { return run_.first_.state_units; }
-  int64_t source(int64_t t) const { return s_.go_backwards ? s_.time - 1 - t : t; }
-  bool counts(int64_t b, int64_t t) const {
-    return !s_.mask || s_.mask[(sample_ + b) * s_.time + source(t)];
-  }
   // Of what is multiplied.
   int64_t number_bytes() const { return integers_ ? 1 : sizeof(float); }
   // Whether each unit's state is rounded by itself, for the range of all is known.
   bool rounds_units() const { return integers_ && run_.rule_.bounded; }
-
-  float* memory_of(int id) const {
-    return memory_ + id * (run_.own_floats_ + run_.published_floats_ + kPage);
-  }
 
   // Zeros: what lies behind the true sizes stays so.
   template <typename T>
   T* take(int64_t count) {
     float* piece = next_;
     next_ += round_up(count * static_cast<int64_t>(sizeof(T)), 64) / sizeof(float);
-    if (next_ - memory_of(id_) > run_.own_floats_) std::abort();  // a defect: the sum is wrong
+    if (next_ - run_.memory_of(memory_, id_) > run_.own_floats_) std::abort();  // a defect: the sum is wrong
     zero(piece, next_ - piece);
     return reinterpret_cast<T*>(piece);
   }
@@ -140,7 +130,7 @@ class PreparedRun::Thread {
         std::memcpy(own->h_bytes + b * own->units(), bytes + own->cell->first_unit,
                     own->cell->units);
     }
-    std::fill(factors_, factors_ + kRows, kUnit);
+    std::fill(factors_, factors_ + kRows, 1.0f / 127.0f);
     round_state();
   }
 
@@ -169,7 +159,7 @@ class PreparedRun::Thread {
   // Writes one input to row `row`; returns what an integer of it is worth.
   float input(int64_t b, int64_t t, int64_t row) {
     const Cell& cell = run_.first_;
-    const float* x = s_.x + ((sample_ + b) * s_.time + source(t)) * cell.inputs;
+    const float* x = s_.x + ((sample_ + b) * s_.time + s_.source(t)) * cell.inputs;
     const int64_t at = row * run_.x_stride_;
     if (integers_) return run_.kernels_.quantize(x, cell.inputs, cell.input_range, x_bytes_ + at);
     copy(x, cell.inputs, x_ + at);
@@ -211,6 +201,8 @@ class PreparedRun::Thread {
 
   void step(int64_t t, int64_t k) {
     const int kind = run_.first_.kind;
+    bool counted[kRows];
+    for (int64_t b = 0; b < count_; ++b) started_[b] |= counted[b] = s_.counts(sample_ + b, t);
     multiply_states(&Cell::recurrent, h_, h_bytes_, k);
     if (kind == KSR_GRU_RESET_BEFORE) {
       for_elements(k, [&](const Own&, int64_t, const Elements& e) {
@@ -223,15 +215,10 @@ class PreparedRun::Thread {
       multiply_states(&Cell::candidate, reset_, reset_bytes_, k);
     }
     for_elements(k, [&](const Own& own, int64_t b, const Elements& e) {
-      const bool counted = counts(b, t);
-      if (counted) run_.kernels_.elements[kind][integers_](&e);
+      if (counted[b]) run_.kernels_.elements[kind][integers_](&e);
       float* to = s_.outputs + ((sample_ + b) * s_.time + t) * units() + own.cell->first_unit;
-      if (started_[b] || counted)
-        copy(e.h, own.cell->units, to);
-      else
-        zero(to, own.cell->units);
+      started_[b] ? copy(e.h, own.cell->units, to) : zero(to, own.cell->units);
     });
-    for (int64_t b = 0; b < count_; ++b) started_[b] = started_[b] || counts(b, t);
     if (t + 1 == s_.time) return;
     const int64_t turn = kind == KSR_GRU_RESET_BEFORE ? 1 : t % 2;
     if (rounds_units())
@@ -262,7 +249,7 @@ class PreparedRun::Thread {
   template <typename T>
   void exchange(T* Own::* state, T* whole, int64_t turn) {
     const auto published = [&](int id) {
-      return reinterpret_cast<T*>(memory_of(id) + run_.own_floats_ +
+      return reinterpret_cast<T*>(run_.memory_of(memory_, id) + run_.own_floats_ +
                                   turn * run_.published_floats_ / 2);
     };
     const auto copied = [](const T* from, int64_t count, T* to) {

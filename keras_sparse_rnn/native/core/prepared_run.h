@@ -37,6 +37,9 @@ class PreparedRun {
     int64_t sum_stride() const { return int64_t{cell->slots} * cell->padded_units; }
   };
   class Thread;
+  float* memory_of(float* memory, int id) const {
+    return memory + id * (own_floats_ + published_floats_ + kPage);
+  }
   static constexpr int64_t kPage = 1024;  // floats of a page of memory, which parts two threads
 
   const PreparedCell& cell_;

@@ -90,7 +90,11 @@ std::shared_ptr<const PreparedCell> prepare(const PreparedKey& key) {
     return cell;
   }
   if (error.status == KSR_NO_MEMORY) throw std::bad_alloc();
-  throw InvalidArgument{error.text};
+  std::string text = error.text;
+  if (key.integers && error.status == KSR_BAD_VALUE)
+    text += ". Weights must be quantised for int8 activations: `ops.quantize(packed, \"int8\", "
+            "activations=\"int8\")`";
+  throw InvalidArgument{text};
 }
 
 }  // namespace
