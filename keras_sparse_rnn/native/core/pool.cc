@@ -1,9 +1,6 @@
 #include "pool.h"
 
 #include <pthread.h>
-#if defined(__linux__)
-#include <sched.h>
-#endif
 
 #include <algorithm>
 #include <chrono>
@@ -11,14 +8,25 @@
 #include <cstdlib>
 #include <mutex>
 #include <thread>
+#include <vector>
+
+#include "cores.h"
 
 namespace ksr {
 namespace {
 
-constexpr int kSpins = 4000;     // some 50 microseconds, longer than threads of equal work differ; then the processor is given up
-constexpr int kFewSpins = 40;    // after that happened once: two threads may be on one processor, where each only runs when the other gives it up
-constexpr int kMaxPause = 256;   // pieces of work that run alone after more than `kLost` of one was spent waiting, at most
-constexpr double kLost = 0.6;
+// Some 50 microseconds, longer than threads of equal work differ; then the processor is given up.
+constexpr int kSpins = 4000;
+// After that happened once: two threads may be on one processor, where each only runs when the
+// other gives it up.
+constexpr int kFewSpins = 40;
+// A thread that slept takes longer than that to wake where the processor had gone to sleep, too.
+constexpr int kStartSpins = 40000;
+constexpr int kMaxPause = 256;  // teams that are not made after one that spent more than `kLost`
+constexpr double kLost = 0.6;   // of its time waiting, at most
+constexpr int kFlat = 8;        // a larger team meets by way of a tree
+constexpr int kBranches = 4;    // of it
+constexpr int kBesides = 64;    // teams that leave room for others after two ran side by side
 
 using Clock = std::chrono::steady_clock;
 
@@ -30,89 +38,188 @@ void relax() {
 #endif
 }
 
-class Pool {
+}  // namespace
+
+// A thread of the pool, asleep until it is given a place in a team.
+class PoolThread {
  public:
-  void run(int threads, bool meets, void (*work)(void*, int, Team&), void* argument) {
-    std::unique_lock<std::mutex> owner(owner_, std::defer_lock);
-    threads = std::min({threads, num_threads(), kMaxThreads});
-    const bool mine = threads > 1 && owner.try_lock();
-    const bool paused = mine && meets && left_ > 0 && left_-- > 0;
-    if (!mine || paused || !grow(threads - 1)) {
-      Team alone(1);
-      work(argument, 0, alone);
-      return;
-    }
-    Team team(threads);
-    const Clock::time_point begin = Clock::now();
+  void start() { std::thread(&PoolThread::serve, this).detach(); }
+
+  void wake(Team* team, int id) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      work_ = work;
-      argument_ = argument;
-      team_ = &team;
-      size_ = threads;
-      running_ = threads - 1;
-      ++generation_;
+      team_ = team;
+      id_ = id;
     }
-    wake_.notify_all();
-    work(argument, 0, team);
-    for (int spin = 0; running_.load(std::memory_order_acquire) > 0; ++spin)
-      spin < kSpins ? relax() : std::this_thread::yield();
-    if (!meets) return;
-    const std::chrono::duration<double, std::nano> elapsed = Clock::now() - begin;
-    pause_ = team.lost() > kLost * threads * elapsed.count() ? std::min(kMaxPause, 2 * pause_ + 8) : 0;
-    left_ = pause_;
+    wake_.notify_one();
   }
 
  private:
-  // Starts threads until there are `count`; false if the system has none left.
-  bool grow(int count) {
-    try {
-      for (; started_ < count; ++started_) std::thread(&Pool::serve, this, started_ + 1, generation_).detach();
-    } catch (...) {
-      return false;
-    }
-    return true;
-  }
-
-  void serve(int id, unsigned seen) {
+  void serve() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [&] { return generation_ != seen; });
-      seen = generation_;
-      if (id >= size_) continue;  // the team itself may be gone by now: it did not wait for this thread
-      Team* team = team_;
-      auto* work = work_;
-      void* argument = argument_;
+      wake_.wait(lock, [&] { return team_ != nullptr; });
+      Team* team = std::exchange(team_, nullptr);
+      const int id = id_;
       lock.unlock();
-      work(argument, id, *team);
-      running_.fetch_sub(1, std::memory_order_release);
+      team->work(id);  // after which the team may be gone
       lock.lock();
     }
   }
 
-  std::mutex owner_;  // held by the caller that uses the pool
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;
   std::condition_variable wake_;
-  unsigned generation_ = 0;
-  void (*work_)(void*, int, Team&) = nullptr;
-  void* argument_ = nullptr;
   Team* team_ = nullptr;
-  int size_ = 0;
-  std::atomic<int> running_{0};
-  // Guarded by owner_.
-  int started_ = 0;
-  int pause_ = 0, left_ = 0;  // how many pieces of work that meets run alone, and how many of them are still to come
+  int id_ = 0;
 };
 
-// Threads do not survive a fork: the child gets a new pool, and the old one, whose locks may be held by threads that are gone, is left alone.
-// It is never destroyed either, because its threads outlive main().
+Team::Team(int size, Work work, void* argument)
+    : size_(size), missing_(size - 1), running_(size - 1), work_(work), argument_(argument) {
+  for (int i = 0; i < size; ++i) reached_[i].count.store(0, std::memory_order_relaxed);
+}
+
+void Team::work(int id) {
+  // Each wakes two more: one alone would take a microsecond or more for every thread.
+  for (int child : {2 * id + 1, 2 * id + 2})
+    if (child < size_) threads_[child]->wake(this, child);
+  if (id > 0) missing_.fetch_sub(1, std::memory_order_release);
+  work_(argument_, id, *this);
+  if (id > 0) running_.fetch_sub(1, std::memory_order_release);
+}
+
+void Team::finish() {
+  work(0);
+  for (int spin = 0; running_.load(std::memory_order_acquire) > 0; ++spin)
+    spin < kSpins ? relax() : std::this_thread::yield();
+}
+
+template <typename Ready>
+void Team::wait(Ready ready) {
+  const auto spin = [&](int spins) {
+    for (int i = 0; i < spins; ++i) {
+      if (ready()) return true;
+      relax();
+    }
+    return false;
+  };
+  // Who has not begun yet is no sign of a processor that is shared.
+  for (int i = 0; i < kStartSpins && missing_.load(std::memory_order_acquire) > 0; ++i) {
+    if (ready()) return;
+    relax();
+  }
+  if (spin(stalled_.load(std::memory_order_relaxed) ? kFewSpins : kSpins)) return;
+  stalled_.store(true, std::memory_order_relaxed);
+  const Clock::time_point begin = Clock::now();
+  while (!spin(kFewSpins)) std::this_thread::yield();
+  lost_.fetch_add(std::chrono::nanoseconds(Clock::now() - begin).count(),
+                  std::memory_order_relaxed);
+}
+
+bool Team::reached(int id, unsigned count) const {
+  return static_cast<int>(reached_[id].count.load(std::memory_order_acquire) - count) >= 0;
+}
+
+void Team::barrier(int id) {
+  if (size_ == 1) return;
+  std::atomic<unsigned>& own = reached_[id].count;
+  const unsigned count = own.load(std::memory_order_relaxed) + 1;
+  if (size_ <= kFlat) {
+    own.store(count, std::memory_order_release);
+    wait([&] {
+      for (int i = 0; i < size_; ++i)
+        if (!reached(i, count)) return false;
+      return true;
+    });
+    return;
+  }
+  // Up a tree, each waiting for its branches; and down by one line that all read.
+  const int first = kBranches * id + 1, last = std::min(first + kBranches, size_);
+  wait([&] {
+    for (int i = first; i < last; ++i)
+      if (!reached(i, count)) return false;
+    return true;
+  });
+  own.store(count, std::memory_order_release);
+  if (id > 0) wait([&] { return reached(0, count); });
+}
+
+namespace {
+
+class Pool {
+ public:
+  void run(int threads, bool meets, Team::Work work, void* argument) {
+    PoolThread* lent_threads[kMaxThreads];
+    const int lent = lend(std::min(threads, kMaxThreads), meets, lent_threads);
+    Team team(1 + lent, work, argument);
+    for (int i = 0; i < lent; ++i) team.set_thread(i + 1, lent_threads[i]);
+    const Clock::time_point begin = Clock::now();
+    team.finish();
+    const std::chrono::duration<double, std::nano> elapsed = Clock::now() - begin;
+    take_back(lent, lent_threads, meets, team.lost() > kLost * team.size() * elapsed.count());
+  }
+
+ private:
+  // How many threads are lent besides the caller's own: of those that the pool may use, what others
+  // have left.
+  int lend(int wanted, bool meets, PoolThread** lent_threads) {
+    const int all = num_threads();
+    std::lock_guard<std::mutex> lock(mutex_);
+    ++callers_;
+    if (meets && left_ > 0) return --left_, 0;
+    if (callers_ > 1) besides_ = kBesides;
+    if (besides_ > 0) --besides_, wanted = std::min(wanted, (all + 1) / 2);
+    int count = std::min(wanted - 1, all - callers_ - busy_);
+    for (; static_cast<int>(idle_.size()) < count; idle_.push_back(all_.back().get()))
+      if (!grow()) break;
+    count = std::max(0, std::min(count, static_cast<int>(idle_.size())));
+    std::copy(idle_.end() - count, idle_.end(), lent_threads);
+    idle_.resize(idle_.size() - count);
+    busy_ += count;
+    return count;
+  }
+
+  void take_back(int count, PoolThread** lent_threads, bool meets, bool waited) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    --callers_;
+    busy_ -= count;
+    idle_.insert(idle_.end(), lent_threads, lent_threads + count);  // there is room: they came from there
+    if (!meets || !count) return;
+    pause_ = waited ? std::min(kMaxPause, 2 * pause_ + 8) : 0;
+    left_ = pause_;
+  }
+
+  // One more thread; false if the system has none left.
+  bool grow() {
+    try {
+      idle_.reserve(all_.size() + 1);
+      all_.push_back(std::make_unique<PoolThread>());
+      all_.back()->start();
+      return true;
+    } catch (...) {
+      if (!all_.empty() && all_.size() > idle_.size() + busy_) all_.pop_back();
+      return false;
+    }
+  }
+
+  std::mutex mutex_;  // guards all that follows
+  std::vector<std::unique_ptr<PoolThread>> all_;
+  std::vector<PoolThread*> idle_;
+  int callers_ = 0, busy_ = 0;
+  int besides_ = 0;
+  int pause_ = 0, left_ = 0;  // how many teams that meet are not made, and how many still are not
+};
+
+// Threads do not survive a fork: the child gets a new pool, and the old one, whose locks may be
+// held by threads that are gone, is left alone. It is never destroyed either, because its threads
+// outlive main().
 std::atomic<Pool*> pool{nullptr};
 std::atomic<int> asked{0};
 
 Pool& the_pool() {
   Pool* current = pool.load(std::memory_order_acquire);
   if (!current) {
-    static const int registered = pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });
+    static const int registered = pthread_atfork(
+        nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });
     (void)registered;
     Pool* fresh = new Pool;
     if (pool.compare_exchange_strong(current, fresh)) return *fresh;
@@ -122,57 +229,35 @@ Pool& the_pool() {
 }
 
 int default_threads() {
-  // What is no number above 0 counts as nothing here; who called can say so in words, and Python does.
+  // What is no number above 0 counts as nothing here; who called can say so in words, and Python
+  // does.
   const char* text = std::getenv("KERAS_SPARSE_RNN_THREADS");
   char* end = nullptr;
   const long wanted = text ? std::strtol(text, &end, 10) : 0;
   if (wanted > 0 && *end == '\0') return static_cast<int>(std::min<long>(wanted, kMaxThreads));
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, std::min(CPU_COUNT(&set), kMaxThreads));
-#endif
-  return std::max(1u, std::min(std::thread::hardware_concurrency(), unsigned{kMaxThreads}));
+  static const int cores = usable_cores();
+  return std::max(1, std::min(cores, kMaxThreads));
 }
 
 }  // namespace
 
-bool Team::all_reached(unsigned count) const {
-  for (int i = 0; i < size_; ++i)
-    if (static_cast<int>(reached_[i].count.load(std::memory_order_acquire) - count) < 0) return false;
-  return true;
+std::pair<int64_t, int64_t> share(int64_t count, int id, int size) {
+  return {count * id / size, count * (id + 1) / size};
 }
-
-void Team::barrier(int id) {
-  if (size_ == 1) return;
-  const unsigned count = reached_[id].count.load(std::memory_order_relaxed) + 1;
-  reached_[id].count.store(count, std::memory_order_release);
-  const auto wait = [&](int spins) {
-    for (int spin = 0; spin < spins; ++spin) {
-      if (all_reached(count)) return true;
-      relax();
-    }
-    return false;
-  };
-  if (wait(stalled_.load(std::memory_order_relaxed) ? kFewSpins : kSpins)) return;
-  stalled_.store(true, std::memory_order_relaxed);
-  const Clock::time_point begin = Clock::now();
-  while (!wait(kFewSpins)) std::this_thread::yield();
-  lost_.fetch_add(std::chrono::nanoseconds(Clock::now() - begin).count(), std::memory_order_relaxed);
-}
-
-std::pair<int64_t, int64_t> share(int64_t count, int id, int size) { return {count * id / size, count * (id + 1) / size}; }
 
 int num_threads() {
   const int threads = asked.load(std::memory_order_relaxed);
   return threads > 0 ? threads : default_threads();
 }
 
-void set_num_threads(int threads) { asked.store(std::max(0, std::min(threads, kMaxThreads)), std::memory_order_relaxed); }
+void set_num_threads(int threads) {
+  asked.store(std::max(0, std::min(threads, kMaxThreads)), std::memory_order_relaxed);
+}
 
-void run_team(int threads, bool meets, void (*work)(void*, int, Team&), void* argument) {
+void run_team(int threads, bool meets, Team::Work work, void* argument) {
   if (threads > 1) return the_pool().run(threads, meets, work, argument);
-  Team alone(1);
-  work(argument, 0, alone);
+  Team alone(1, work, argument);
+  alone.finish();
 }
 
 }  // namespace ksr

@@ -100,7 +100,7 @@ void PreparedCell::run(const Sequences& s, int threads) const {
     Scratch scratch(threads * run.floats());
     float* memory = scratch.take(threads * run.floats());
     parallel(threads, false, [&](int id, Team& team) {
-      Team alone(1);
+      Team alone(1, nullptr, nullptr);
       for (int64_t g = id; g < groups; g += team.size())
         run.work(g * together, samples(g), 0, alone, memory + id * run.floats());
     });

@@ -1,0 +1,121 @@
+// The pool: every number of threads runs every piece of work once and meets; calls side by side; and
+// how many cores a machine has for us.
+#include "../core/pool.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "../core/cores.h"
+#include "problems.h"
+#include "skip.h"
+
+namespace {
+
+// Each thread adds its number to a cell of its own, meets the others and reads theirs.
+void meet_often(int threads, int times) {
+  std::vector<int64_t> sums(ksr::kMaxThreads * 16);
+  std::atomic<int> wrong{0}, size{0};
+  ksr::parallel(threads, true, [&](int id, ksr::Team& team) {
+    if (id == 0) size = team.size();
+    for (int i = 1; i <= times; ++i) {
+      sums[id * 16] += id + i;
+      team.barrier(id);
+      for (int other = 0; other < team.size(); ++other)
+        wrong += sums[other * 16] != int64_t{i} * other + int64_t{i} * (i + 1) / 2;
+      team.barrier(id);
+    }
+  });
+  expect(wrong == 0, "what threads see behind a barrier", wrong, 0);
+  expect(size <= std::min(threads, ksr::num_threads()), "threads of a team", size, threads);
+}
+
+void test_every_size() {
+  for (int threads : {1, 2, 3, 4, 5, 8, 9, 10, 13, 16, 21, 40}) {
+    ksr::set_num_threads(threads);
+    for (int asked : {1, 2, threads, threads + 3}) meet_often(asked, 5);
+  }
+}
+
+// Calls from several threads: all are served, and together they use no more threads than they may,
+// or one each.
+void test_side_by_side() {
+  ksr::set_num_threads(4);
+  std::atomic<int> now{0}, most{0};
+  std::vector<std::thread> callers;
+  for (int c = 0; c < 3; ++c)
+    callers.emplace_back([&] {
+      for (int i = 0; i < 10; ++i) {
+        ksr::parallel(4, true, [&](int id, ksr::Team& team) {
+          const int running = ++now;
+          for (int seen = most; seen < running && !most.compare_exchange_weak(seen, running);) {
+          }
+          team.barrier(id);
+          --now;
+        });
+        meet_often(4, 3);
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  expect(most <= 4, "threads of three calls", most, 4);
+}
+
+void write(const std::string& path, const std::string& text) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::ofstream(path) << text << "\n";
+}
+
+void test_cores() {
+  const int all = ksr::usable_cores("/nowhere");
+  const std::string root =
+      (std::filesystem::temp_directory_path() / "ksr_cores_test_XXXXXX").string();
+  std::vector<char> name(root.begin(), root.end());
+  name.push_back(0);
+  if (!mkdtemp(name.data())) return expect(false, "mkdtemp", 0, 1);
+  const std::string top(name.data());
+  const auto cores = [&](int wanted, const char* what) {
+    const int got = ksr::usable_cores(top);
+    expect(got == wanted, what, got, wanted);
+  };
+  cores(all, "cores without any file");
+  for (int cpu = 0; cpu < 1024; ++cpu)
+    write(top + "/sys/devices/system/cpu/cpu" + std::to_string(cpu) +
+              "/topology/thread_siblings_list",
+          "0-1023");
+  cores(1, "cores of processors that are all siblings");
+  for (int cpu = 0; cpu < 1024; ++cpu)
+    write(top + "/sys/devices/system/cpu/cpu" + std::to_string(cpu) +
+              "/topology/thread_siblings_list",
+          std::to_string(cpu));
+  cores(all, "cores of one processor each");
+  write(top + "/proc/self/cgroup", "0::/a/b");
+  write(top + "/sys/fs/cgroup/cpu.max", "max 100000");
+  cores(all, "cores without a limit");
+  write(top + "/sys/fs/cgroup/a/b/cpu.max", "900000 100000");
+  cores(std::min(all, 9), "cores of a limit of nine");
+  write(top + "/sys/fs/cgroup/a/cpu.max", "50000 100000");
+  cores(1, "cores of half a processor, a group above");
+  write(top + "/proc/self/cgroup", "7:memory:/m\n4:cpu,cpuacct:/c");
+  cores(all, "cores of version 1 without a limit");
+  write(top + "/sys/fs/cgroup/cpu,cpuacct/c/cpu.cfs_quota_us", "110000");
+  write(top + "/sys/fs/cgroup/cpu,cpuacct/c/cpu.cfs_period_us", "100000");
+  cores(std::min(all, 2), "cores of a little more than one processor");
+  write(top + "/sys/fs/cgroup/cpu,cpuacct/c/cpu.cfs_quota_us", "-1");
+  cores(all, "cores of a quota of -1");
+  write(top + "/sys/fs/cgroup/cpu,cpuacct/c/cpu.cfs_quota_us", "nonsense");
+  cores(all, "cores of nonsense");
+  std::filesystem::remove_all(top);
+}
+
+}  // namespace
+
+int main() {
+  if (cpu_is_missing()) return kSkipped;
+  test_every_size();
+  test_side_by_side();
+  test_cores();
+  return failures != 0;
+}
