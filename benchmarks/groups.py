@@ -5,7 +5,7 @@ hundred milliseconds at most and the whole run about half an hour; what a call c
 steps then weighs more for large layers, for every peer. The targets have the lengths that they
 name."""
 
-from benchmarks.problems import Case, Pattern, Problem
+from benchmarks.problems import IDLE, Case, Pattern, Problem
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 SHAPES = ((16, 16), (32, 32), (8, 8), (4, 4), (1, 16), (1, 8), (4, 1), (1, 1), (6, 10))
@@ -24,11 +24,23 @@ STEPS = {  # of the sweep: by units, for each batch size
     128: {256: 25, 512: 25, 1024: 20, 2048: 8, 4096: 4},
 }
 MAIN = Pattern(0.9, (16, 16))
-NARROW = ("bfloat16", "int8")
+NARROW = ("bfloat16", "int8", "int8 x int8")
+IDLING = tuple(Case(peer, Pattern(0.9, (16, 16)), IDLE) for peer in ("ours", "onnxruntime"))
 
 
 def problem(
-    group, mode, cell, units, batch, steps, patterns, *, forms=(), litert_sparse=False, **options
+    group,
+    mode,
+    cell,
+    units,
+    batch,
+    steps,
+    patterns,
+    *,
+    forms=(),
+    litert_sparse=False,
+    more_cases=(),
+    **options,
 ):
     """A problem with the dense peers of its mode, our layer with each pattern, and with the first
     sparse one also in narrower `forms`.
@@ -39,6 +51,7 @@ def problem(
         cases.append(Case("litert", sparse, "sparse"))
     cases += [Case("ours", pattern) for pattern in patterns]
     cases += [Case("ours", sparse, form) for form in forms]
+    cases += more_cases
     return Problem(group, mode, cell, units, batch, steps, tuple(cases), **options)
 
 
@@ -57,6 +70,7 @@ def targets():
             [MAIN, *others],
             forms=NARROW,
             litert_sparse=True,
+            more_cases=IDLING,
             **more,
         ),
         problem("targets", "forward", "lstm", 2048, 1, 100, [MAIN], forms=NARROW, **more),

@@ -28,7 +28,12 @@ SERIES = {
     ("ours", ""): "ours",
     ("ours", "bfloat16"): "ours, bfloat16",
     ("ours", "int8"): "ours, int8",
+    ("ours", "int8 x int8"): "ours, int8 x int8",
+    ("ours", "idle"): "ours, after idleness",
+    ("onnxruntime", "idle"): "ONNX Runtime, after idleness",
 }
+IDLE = "idle"  # the form of a case that waits before each call
+PAUSE = 0.05  # seconds that it waits
 DENSE = ("Keras graph", "Keras XLA", "TensorFlow", "torch", "ONNX Runtime", "LiteRT")
 
 

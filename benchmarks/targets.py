@@ -41,8 +41,15 @@ B1, B1_2048, B1_4096 = (f"targets/forward/lstm/{units}/1/100" for units in (1024
 B32 = "targets/forward/lstm/1024/32/50"
 STEP = "steps/step"
 FIGURES = [
-    Figure("LSTM forward, batch 1, T 100, H 1024, 90 %, 16x16", B1, 9),
+    Figure("LSTM forward, batch 1, T 100, H 1024, 90 %, 16x16", B1, 10),
     Figure("the same", B1, 40, against="Keras graph"),
+    Figure(
+        "a call after 50 ms of idleness, against one of ours back to back",
+        B1,
+        1 / 1.3,
+        form="idle",
+        against="ours",
+    ),
     Figure("the same, H 2048", B1_2048, 18),
     Figure("the same, H 2048, bfloat16 weights", B1_2048, 25, form="bfloat16"),
     Figure("the same, H 1024, (1, 16)", B1, 7, block_shape=(1, 16)),

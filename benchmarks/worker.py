@@ -14,6 +14,7 @@ An answer has `skipped` and the reason where a case cannot be had here, and `fai
 where something broke; the process then goes on. What libraries print goes to standard error."""
 
 import argparse
+import dataclasses
 import gc
 import json
 import os
@@ -26,7 +27,7 @@ import numpy as np
 from benchmarks import machine, memory, peers
 from benchmarks.data import Data, base_kernel, largest_error
 from benchmarks.peers.base import Unavailable
-from benchmarks.problems import Pattern, Problem, case_from_json
+from benchmarks.problems import IDLE, PAUSE, Pattern, Problem, case_from_json
 
 LONG = 0.3  # seconds of a call that needs no warm-up: it is its own
 
@@ -49,7 +50,11 @@ class Commands:
 
     def prepare(self, problem, case, path):
         self._take(problem)
-        prepared = self.peer.prepare(self.problem, self.data, case_from_json(case))
+        case = case_from_json(case)
+        pause = PAUSE if case.form == IDLE else 0.0
+        if pause:
+            case = dataclasses.replace(case, form="")
+        prepared = self.peer.prepare(self.problem, self.data, case)
         found = prepared.outputs()
         with np.load(path) as expected:
             error = largest_error(found, expected)
@@ -61,14 +66,14 @@ class Commands:
         start = time.perf_counter()
         prepared.call()
         number = len(self.cases)
-        self.cases[number] = prepared.call, time.perf_counter() - start
+        self.cases[number] = prepared.call, time.perf_counter() - start, pause
         return {"number": number, "error": error}
 
     def turn(self, number, seconds, calls):
         """Warm-up calls do not count: they find the caches, and the threads, as the peer before has
         left them.
         """
-        call, last = self.cases[number]
+        call, last, pause = self.cases[number]
         clock, times, end = time.perf_counter, [], time.perf_counter() + 0.2 * seconds
         while last < LONG:
             call()
@@ -81,10 +86,12 @@ class Commands:
             clock() + seconds,
         )
         while len(times) < calls and (not times or clock() < end):
+            if pause:
+                time.sleep(pause)
             start = clock()
             call()
             times.append(clock() - start)
-        self.cases[number] = call, times[-1]
+        self.cases[number] = call, times[-1], pause
         if busy is None:
             return {"times": times, "others": 0.0}
         others = machine.busy_seconds() - busy - (time.process_time() - own)

@@ -1,5 +1,5 @@
 """keras_sparse_rnn: the block-sparse layers in a `tf.function`, native, packed; weights in float32,
-bfloat16 or int8.
+bfloat16 or int8, and int8 activations.
 """
 
 import inspect
@@ -16,7 +16,7 @@ SPARSE_LAYERS = {
     "gru": ksr.layers.BlockSparseGRU,
     "simple_rnn": ksr.layers.BlockSparseSimpleRNN,
 }
-TOLERANCES = {"": 1e-4, "bfloat16": 1e-2, "int8": 3e-2}
+TOLERANCES = {"": 1e-4, "bfloat16": 1e-2, "int8": 3e-2, "int8 x int8": 6e-2}
 
 
 class Ours(KerasPeer):
@@ -51,9 +51,9 @@ class Ours(KerasPeer):
             [keras.Input(batch_shape=(problem.batch, problem.length, problem.units)), layer]
         )
         model.set_weights([*data.kernels(case.pattern), data.bias])
-        return ksr.substitute(
-            model, case.pattern.block_shape, kernel="native", weights=case.form
-        ).layers[-1]
+        weights, *integers = case.form.split(" x ")
+        types = {"weights": weights, **({"activations": integers[0]} if integers else {})}
+        return ksr.substitute(model, case.pattern.block_shape, kernel="native", **types).layers[-1]
 
     def dense_gradients(self, gradients, data, case):
         grid, found = data.grid(case.pattern), dict(zip(("kernel", "recurrent_kernel"), gradients))
