@@ -38,6 +38,8 @@ void relax() {
 #endif
 }
 
+struct Failed {};  // what a barrier throws in those that did not fail
+
 }  // namespace
 
 // A thread of the pool, asleep until it is given a place in a team.
@@ -83,7 +85,12 @@ void Team::work(int id) {
   for (int child : {2 * id + 1, 2 * id + 2})
     if (child < size_) threads_[child]->wake(this, child);
   if (id > 0) missing_.fetch_sub(1, std::memory_order_release);
-  work_(argument_, id, *this);
+  try {
+    work_(argument_, id, *this);
+  } catch (...) {
+    if (!told_.test_and_set()) failure_ = std::current_exception();
+    failed_.store(true, std::memory_order_release);
+  }
   if (id > 0) running_.fetch_sub(1, std::memory_order_release);
 }
 
@@ -91,10 +98,12 @@ void Team::finish() {
   work(0);
   for (int spin = 0; running_.load(std::memory_order_acquire) > 0; ++spin)
     spin < kSpins ? relax() : std::this_thread::yield();
+  if (failure_) std::rethrow_exception(failure_);
 }
 
 template <typename Ready>
-void Team::wait(Ready ready) {
+void Team::wait(Ready is_ready) {
+  const auto ready = [&] { return is_ready() || failed_.load(std::memory_order_acquire); };
   const auto spin = [&](int spins) {
     for (int i = 0; i < spins; ++i) {
       if (ready()) return true;
@@ -121,6 +130,11 @@ bool Team::reached(int id, unsigned count) const {
 
 void Team::barrier(int id) {
   if (size_ == 1) return;
+  meet(id);
+  if (failed_.load(std::memory_order_acquire)) throw Failed();
+}
+
+void Team::meet(int id) {
   std::atomic<unsigned>& own = reached_[id].count;
   const unsigned count = own.load(std::memory_order_relaxed) + 1;
   if (size_ <= kFlat) {
@@ -153,7 +167,12 @@ class Pool {
     Team team(1 + lent, work, argument);
     for (int i = 0; i < lent; ++i) team.set_thread(i + 1, lent_threads[i]);
     const Clock::time_point begin = Clock::now();
-    team.finish();
+    try {
+      team.finish();
+    } catch (...) {
+      take_back(lent, lent_threads, meets, false);
+      throw;
+    }
     const std::chrono::duration<double, std::nano> elapsed = Clock::now() - begin;
     take_back(lent, lent_threads, meets, team.lost() > kLost * team.size() * elapsed.count());
   }

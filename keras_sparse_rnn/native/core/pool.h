@@ -9,7 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
+#include <exception>
 #include <utility>
 
 namespace ksr {
@@ -29,11 +29,11 @@ class Team {
 
   int size() const { return size_; }
   // Returns when all threads of the team have called it, each with its own number. What they wrote
-  // before is then visible to all.
+  // before is then visible to all. Where one of them has thrown it throws, too, so that all end.
   void barrier(int id);
 
   // For the pool: who has which number, but for 0, the caller's own; what thread `id` does; what
-  // the caller does, until all have done.
+  // the caller does, until all have ended: then it throws what one of them has thrown.
   void set_thread(int id, PoolThread* thread) { threads_[id] = thread; }
   void work(int id);
   void finish();
@@ -42,6 +42,7 @@ class Team {
   int64_t lost() const { return lost_.load(std::memory_order_relaxed); }
 
  private:
+  void meet(int id);
   template <typename Ready>
   void wait(Ready ready);
   bool reached(int id, unsigned count) const;
@@ -56,7 +57,9 @@ class Team {
   std::atomic<int> missing_, running_;  // who has not begun, and not ended
   const Work work_;
   void* const argument_;
-  std::atomic<bool> stalled_{false};
+  std::atomic<bool> stalled_{false}, failed_{false};
+  std::atomic_flag told_ = ATOMIC_FLAG_INIT;  // by the first that failed
+  std::exception_ptr failure_;
   std::atomic<int64_t> lost_{0};
   Reached reached_[kMaxThreads];
   PoolThread* threads_[kMaxThreads];

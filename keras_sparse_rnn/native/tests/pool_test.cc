@@ -63,6 +63,35 @@ void test_side_by_side() {
   expect(most <= 4, "threads of three calls", most, 4);
 }
 
+// What one thread throws reaches the caller, once all have ended; and the pool goes on.
+void test_failures() {
+  ksr::set_num_threads(12);
+  for (int threads : {1, 2, 4, 12})
+    for (int who : {0, threads - 1}) {
+      std::atomic<int> ended{0};
+      bool thrown = false;
+      struct Counted {
+        std::atomic<int>& ended;
+        ~Counted() { ++ended; }
+      };
+      int size = 0;
+      try {
+        ksr::parallel(threads, true, [&](int id, ksr::Team& team) {
+          if (id == 0) size = team.size();
+          const Counted counted = {ended};
+          team.barrier(id);
+          if (id == std::min(who, team.size() - 1)) throw std::bad_alloc();
+          for (int i = 0; i < 3; ++i) team.barrier(id);
+        });
+      } catch (const std::bad_alloc&) {
+        thrown = true;
+      }
+      expect(thrown, "what a thread has thrown", thrown, true);
+      expect(ended == size, "threads that ended", ended, size);
+      meet_often(threads, 3);
+    }
+}
+
 void write(const std::string& path, const std::string& text) {
   std::filesystem::create_directories(std::filesystem::path(path).parent_path());
   std::ofstream(path) << text << "\n";
@@ -116,6 +145,7 @@ int main() {
   if (cpu_is_missing()) return kSkipped;
   test_every_size();
   test_side_by_side();
+  test_failures();
   test_cores();
   return failures != 0;
 }
