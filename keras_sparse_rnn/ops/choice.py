@@ -24,7 +24,13 @@ _DTYPES = ("float32", "float16", "bfloat16")
 
 
 def why_not_native(
-    cell, *, activation=None, recurrent_activation=None, dtype="float32", activations="float32"
+    cell,
+    *,
+    activation=None,
+    recurrent_activation=None,
+    dtype="float32",
+    activations="float32",
+    gates=1,
 ):
     """Why the native op of `cell` cannot be used here, in a sentence, or None if it can.
 
@@ -33,10 +39,11 @@ def why_not_native(
         activation, recurrent_activation: names or callables; None for the cell's default.
         dtype: of the inputs. float16 and bfloat16 are computed in float32.
         activations: `"int8"` if inputs and states are rounded to int8.
+        gates: of a matmul, how many its kernel has.
     """
     check_choice(cell, CELLS, "cell")
-    if activations == "int8" and cell == "matmul":
-        return "the native matmul op has no int8 activations"
+    if activations == "int8" and cell == "matmul" and gates != 1:
+        return f"the native matmul op has int8 activations for kernels of 1 gate, not of {gates}"
     for name, given, known in (
         ("activation", activation, _ACTIVATIONS[cell]),
         ("recurrent_activation", recurrent_activation, _RECURRENT_ACTIVATIONS[cell]),
