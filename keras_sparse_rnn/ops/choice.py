@@ -21,6 +21,7 @@ _RECURRENT_ACTIVATIONS = {
     "gru": ("sigmoid",),
 }
 _DTYPES = ("float32", "float16", "bfloat16")
+MOST_INTEGER_INPUTS = 1 << 16  # whose products fit into 32 bits: native/core/prepared/check.h
 
 
 def why_not_native(
@@ -30,7 +31,7 @@ def why_not_native(
     recurrent_activation=None,
     dtype="float32",
     activations="float32",
-    gates=1,
+    grid=None,
 ):
     """Why the native op of `cell` cannot be used here, in a sentence, or None if it can.
 
@@ -39,11 +40,17 @@ def why_not_native(
         activation, recurrent_activation: names or callables; None for the cell's default.
         dtype: of the inputs. float16 and bfloat16 are computed in float32.
         activations: `"int8"` if inputs and states are rounded to int8.
-        gates: of a matmul, how many its kernel has.
+        grid: that of the kernel of inputs, where it is known.
     """
     check_choice(cell, CELLS, "cell")
-    if activations == "int8" and cell == "matmul" and gates != 1:
-        return f"the native matmul op has int8 activations for kernels of 1 gate, not of {gates}"
+    if activations == "int8" and grid is not None:
+        if cell == "matmul" and grid.gates != 1:
+            return f"the native {cell} op has int8 activations for 1 gate, not for {grid.gates}"
+        if grid.inputs > MOST_INTEGER_INPUTS:
+            return (
+                f"the native ops have int8 activations for at most {MOST_INTEGER_INPUTS} inputs, "
+                f"not for {grid.inputs}"
+            )
     for name, given, known in (
         ("activation", activation, _ACTIVATIONS[cell]),
         ("recurrent_activation", recurrent_activation, _RECURRENT_ACTIVATIONS[cell]),

@@ -46,7 +46,7 @@ def block_sparse_matmul(
     x = tf.convert_to_tensor(x)
     x = with_inputs(x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
     largest = _ranges(x, activations, input_range, packed=packed)
-    options = {"dtype": x.dtype, "activations": activations, "gates": packed.grid.gates}
+    options = {"dtype": x.dtype, "activations": activations, "grid": packed.grid}
     native = use_native(kernel, "matmul", **options)
     dtype = computing_dtype(native, x.dtype, activations)
     weights = checked_kernels(native, x.dtype if native else dtype, largest, packed=packed)[0]
@@ -109,7 +109,7 @@ def block_sparse_simple_rnn(
     kernels = {"packed": packed, "recurrent_packed": recurrent_packed}
     largest = _ranges(x, activations, input_range, activation, **kernels)
     options = {"activation": activation, "dtype": x.dtype, "activations": activations}
-    native = use_native(kernel, "simple_rnn", **options)
+    native = use_native(kernel, "simple_rnn", grid=packed.grid, **options)
     bias_shape = (packed.grid.units,)
     inputs = checked_sequence(
         "simple_rnn", native, x, {"h0": h0}, kernels, largest, bias, mask, bias_shape
@@ -169,6 +169,7 @@ def block_sparse_lstm(
         recurrent_activation=recurrent_activation,
         dtype=x.dtype,
         activations=activations,
+        grid=packed.grid,
     )
     states, bias_shape = {"h0": h0, "c0": c0}, (4 * packed.grid.units,)
     inputs = checked_sequence("lstm", native, x, states, kernels, largest, bias, mask, bias_shape)
@@ -229,6 +230,7 @@ def block_sparse_gru(
         recurrent_activation=recurrent_activation,
         dtype=x.dtype,
         activations=activations,
+        grid=packed.grid,
     )
     bias_shape = (2, 3 * packed.grid.units) if reset_after else (3 * packed.grid.units,)
     inputs = checked_sequence(

@@ -255,8 +255,8 @@ def test_bad_arguments():
     with pytest.raises(ValueError) as error:
         ops.block_sparse_matmul(x, gates, activations="int8", kernel="native")
     assert str(error.value) == (
-        '`kernel="native"` cannot be had: the native matmul op has int8 activations for kernels of '
-        '1 gate, not of 3. `kernel="auto"` would take the reference.'
+        '`kernel="native"` cannot be had: the native matmul op has int8 activations for 1 gate, '
+        'not for 3. `kernel="auto"` would take the reference.'
     )
 
 

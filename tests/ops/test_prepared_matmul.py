@@ -118,6 +118,20 @@ def test_which_op_runs():
     assert found(quantized(three), activations="int8") == set()
 
 
+def test_more_inputs_than_32_bits_sum_take_the_reference():
+    grid = ksr.patterns.BlockGrid(2**16 + 1, 4, 1, (1, 4))
+    kernel = ops.PackedKernel(np.ones((1, 1, 4), np.float32), np.array([2**16], np.int32), grid)
+    x = np.ones((1, 2**16 + 1), "float32")
+    packed = quantized(kernel)
+    np.testing.assert_allclose(ops.block_sparse_matmul(x, packed, activations="int8"), [[1.0] * 4])
+    with pytest.raises(ValueError) as error:
+        ops.block_sparse_matmul(x, packed, activations="int8", kernel="native")
+    assert str(error.value) == (
+        '`kernel="native"` cannot be had: the native ops have int8 activations for at most 65536 '
+        'inputs, not for 65537. `kernel="auto"` would take the reference.'
+    )
+
+
 @pytest.mark.parametrize("options", [{}, INT8], ids=str)
 @pytest.mark.parametrize("call", ["eagerly", "in a graph"])
 def test_a_layer_prepares_once_and_not_once_a_call(call, options):
