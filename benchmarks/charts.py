@@ -21,6 +21,9 @@ COLOURS = {
     "ours": "#1f6fb2",
     "ours, bfloat16": "#2aa198",
     "ours, int8": "#6fb43f",
+    "ours, int8 x int8": "#2e7d32",
+    "ours, after idleness": "#9ec5e6",
+    "ONNX Runtime, after idleness": "#bba8d6",
 }
 SHADES = {
     256: "#a6cbe8",

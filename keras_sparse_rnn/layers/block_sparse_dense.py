@@ -165,6 +165,7 @@ class BlockSparseDense(keras.layers.Dense):
                 tf.cast(inputs, dtype),
                 packed,
                 kernel=self.kernel_choice,
+                prepare=self._prepares(training),
                 activations=self.activations_choice,
                 input_range=self.input_range,
             )
@@ -212,6 +213,11 @@ class BlockSparseDense(keras.layers.Dense):
 
     def _op_dtype(self):
         return "float64" if self.compute_dtype == "float64" else "float32"
+
+    def _prepares(self, training):
+        """Weights that are being trained are others in each call."""
+        trains = training and self.weights_choice == "float32"
+        return not trains and storages.keeps_its_tensors(self.storage, self.compute_dtype)
 
     def _packed_kernel(self, dtype, training):
         (grid,) = self._grids

@@ -21,10 +21,17 @@ _RECURRENT_ACTIVATIONS = {
     "gru": ("sigmoid",),
 }
 _DTYPES = ("float32", "float16", "bfloat16")
+MOST_INTEGER_INPUTS = 1 << 16  # whose products fit into 32 bits: native/core/prepared/check.h
 
 
 def why_not_native(
-    cell, *, activation=None, recurrent_activation=None, dtype="float32", activations="float32"
+    cell,
+    *,
+    activation=None,
+    recurrent_activation=None,
+    dtype="float32",
+    activations="float32",
+    grid=None,
 ):
     """Why the native op of `cell` cannot be used here, in a sentence, or None if it can.
 
@@ -33,10 +40,17 @@ def why_not_native(
         activation, recurrent_activation: names or callables; None for the cell's default.
         dtype: of the inputs. float16 and bfloat16 are computed in float32.
         activations: `"int8"` if inputs and states are rounded to int8.
+        grid: that of the kernel of inputs, where it is known.
     """
     check_choice(cell, CELLS, "cell")
-    if activations == "int8" and cell == "matmul":
-        return "the native matmul op has no int8 activations"
+    if activations == "int8" and grid is not None:
+        if cell == "matmul" and grid.gates != 1:
+            return f"the native {cell} op has int8 activations for 1 gate, not for {grid.gates}"
+        if grid.inputs > MOST_INTEGER_INPUTS:
+            return (
+                f"the native ops have int8 activations for at most {MOST_INTEGER_INPUTS} inputs, "
+                f"not for {grid.inputs}"
+            )
     for name, given, known in (
         ("activation", activation, _ACTIVATIONS[cell]),
         ("recurrent_activation", recurrent_activation, _RECURRENT_ACTIVATIONS[cell]),

@@ -17,7 +17,9 @@ from keras_sparse_rnn.ops.checks import (
 from keras_sparse_rnn.ops.choice import activation_name, use_native
 
 
-def block_sparse_matmul(x, packed, *, kernel="auto", activations="float32", input_range=0.0):
+def block_sparse_matmul(
+    x, packed, *, kernel="auto", prepare=False, activations="float32", input_range=0.0
+):
     """Multiplies `x` by a packed kernel, touching its live blocks only.
 
     Args:
@@ -26,6 +28,9 @@ def block_sparse_matmul(x, packed, *, kernel="auto", activations="float32", inpu
         kernel: `"auto"` takes the native kernel where it applies and the reference elsewhere,
             `"native"` raises where it does not apply, `"reference"` is plain TensorFlow on the
             unpacked kernel.
+        prepare: True says that the weights stay the same tensors from call to call, as those of
+            variables do until they are assigned: the native op then lays a kernel of one gate out
+            for this processor once, and keeps that as long as the weights are there.
         activations: `"float32"`; or with int8 weights `"int8"`: inputs are rounded to integers from
             -127 to 127, products are exact in integers. The weights must come from
             `ops.quantize(packed, "int8", activations="int8")`.
@@ -41,10 +46,14 @@ def block_sparse_matmul(x, packed, *, kernel="auto", activations="float32", inpu
     x = tf.convert_to_tensor(x)
     x = with_inputs(x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
     largest = _ranges(x, activations, input_range, packed=packed)
-    native = use_native(kernel, "matmul", dtype=x.dtype, activations=activations)
+    options = {"dtype": x.dtype, "activations": activations, "grid": packed.grid}
+    native = use_native(kernel, "matmul", **options)
     dtype = computing_dtype(native, x.dtype, activations)
     weights = checked_kernels(native, x.dtype if native else dtype, largest, packed=packed)[0]
-    if native:
+    if native and (largest or (prepare and packed.grid.gates == 1)):
+        input_range = largest["packed"] if largest else None
+        product = _native().prepared_matmul(tf.cast(x, dtype), weights, input_range)
+    elif native:
         product = _native().matmul(tf.cast(x, dtype), weights)
     else:
         product = reference.matmul(tf.cast(x, dtype), weights)
@@ -86,9 +95,8 @@ def block_sparse_simple_rnn(
         kernel: as in `block_sparse_matmul`.
         training: False says that no gradient is likely to be asked for, so that the native op keeps
             nothing for it: faster and smaller. Gradients are right all the same, only slower.
-        prepare: True says that the weights stay the same tensors from call to call, as those of
-            variables do until they are assigned: without `training` the native op then lays them
-            out for this processor once, and keeps that as long as the weights are there.
+        prepare: as in `block_sparse_matmul`, with kernels of any gates, and without `training`
+            only.
         activations, input_range: as in `block_sparse_matmul`; with 0 the range is that of each step
             of each sample. The state is rounded to 127ths; with relu, which leaves it without
             bound, by its largest number.
@@ -101,7 +109,7 @@ def block_sparse_simple_rnn(
     kernels = {"packed": packed, "recurrent_packed": recurrent_packed}
     largest = _ranges(x, activations, input_range, activation, **kernels)
     options = {"activation": activation, "dtype": x.dtype, "activations": activations}
-    native = use_native(kernel, "simple_rnn", **options)
+    native = use_native(kernel, "simple_rnn", grid=packed.grid, **options)
     bias_shape = (packed.grid.units,)
     inputs = checked_sequence(
         "simple_rnn", native, x, {"h0": h0}, kernels, largest, bias, mask, bias_shape
@@ -161,6 +169,7 @@ def block_sparse_lstm(
         recurrent_activation=recurrent_activation,
         dtype=x.dtype,
         activations=activations,
+        grid=packed.grid,
     )
     states, bias_shape = {"h0": h0, "c0": c0}, (4 * packed.grid.units,)
     inputs = checked_sequence("lstm", native, x, states, kernels, largest, bias, mask, bias_shape)
@@ -221,6 +230,7 @@ def block_sparse_gru(
         recurrent_activation=recurrent_activation,
         dtype=x.dtype,
         activations=activations,
+        grid=packed.grid,
     )
     bias_shape = (2, 3 * packed.grid.units) if reset_after else (3 * packed.grid.units,)
     inputs = checked_sequence(

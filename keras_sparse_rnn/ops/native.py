@@ -23,12 +23,23 @@ PREPARED_CELLS = {
 
 def matmul(x, packed):
     """`x` `[..., inputs]` times a packed kernel."""
+    return _by_rows(_ops.keras_sparse_rnn_matmul, x, packed, gates=packed.grid.gates)
+
+
+def prepared_matmul(x, packed, input_range=None):
+    """The same with a kernel of one gate, which is prepared and found again as in `prepared`;
+    `input_range` as there.
+    """
+    options = {"integers": input_range is not None, "input_range": input_range or 0.0}
+    return _by_rows(_ops.keras_sparse_rnn_prepared_matmul, x, packed, **options)
+
+
+def _by_rows(op, x, packed, **options):
+    """What `op` makes of each row of `x` `[..., inputs]`."""
     grid = packed.grid
     outputs = grid.gates * grid.units
     rows = x if x.shape.rank == 2 else tf.reshape(x, (-1, grid.inputs))
-    y = _ops.keras_sparse_rnn_matmul(
-        rows, packed.values, packed.blocks, _scales(packed), units=grid.units, gates=grid.gates
-    )
+    y = op(rows, packed.values, packed.blocks, _scales(packed), units=grid.units, **options)
     if x.shape.rank == 2:
         return tf.ensure_shape(y, (x.shape[0], outputs))
     leading = tf.shape(x)[:-1] if None in x.shape[:-1] else x.shape[:-1]
@@ -132,10 +143,12 @@ def _scales(packed):
 
 
 @tf.RegisterGradient("KerasSparseRnnMatmul")
+@tf.RegisterGradient("KerasSparseRnnPreparedMatmul")
 def _matmul_gradient(op, dy):
     x, values, blocks, _ = op.inputs
+    gates = op.get_attr("gates") if op.type == "KerasSparseRnnMatmul" else 1
     dx, d_values = _ops.keras_sparse_rnn_matmul_grad(
-        x, values, blocks, dy, units=op.get_attr("units"), gates=op.get_attr("gates")
+        x, values, blocks, dy, units=op.get_attr("units"), gates=gates
     )
     return dx, d_values, None, None
 

@@ -59,11 +59,12 @@ def test_figures_compare_with_the_fastest_or_the_named_peer(results):
             "torch": 12.0,
             targets.FASTEST: 10.0,
             "Keras graph": 10.0,
+            "ours": 1.0,
             "time": 10.0 if "/steps/" in figure.key else 1000.0,
         }
         assert value == pytest.approx(expected[figure.against]), figure.what
     main = targets.FIGURES[0]
-    assert targets.reached(main, 9.0) and not targets.reached(main, 8.9)
+    assert targets.reached(main, 10.0) and not targets.reached(main, 9.9)
     memory = targets.FIGURES[-1]
     assert targets.reached(memory, 0.2) and not targets.reached(memory, 0.21)
 
@@ -97,7 +98,7 @@ def test_troubles_name_problem_case_and_reason(results):
         "LSTM forward, H 1024, batch 1, T 100, ONNX Runtime, 90 % in 16x16: failed: ValueError: no"
         in lines
     )
-    assert len(lines) == 2
+    assert len(lines) == 3  # with ONNX Runtime after idleness, and int8
 
 
 @pytest.mark.slow

@@ -180,11 +180,14 @@ def test_bad_arguments(twin):
         assert str(error.value) == message
 
 
-def test_the_native_dense_layer_has_no_int8_activations():
-    layer = layers.BlockSparseDense(16, kernel="native", name="mine", **INT8)
-    with pytest.raises(ValueError) as error:
-        layer.build((None, TIME, 16))
-    assert str(error.value) == (
-        "`kernel=\"native\"` cannot be had for the layer 'mine': the native matmul op has no int8 "
-        'activations. `kernel="auto"` would take the reference.'
-    )
+@pytest.mark.skipif(ops.loader.problem() is not None, reason="the native library was not built")
+@pytest.mark.parametrize("input_range", [0.0, 2.0])
+def test_the_native_dense_layer_computes_what_the_reference_does(input_range):
+    how = {"sparsity": 0.5, "input_range": input_range, **INT8}
+    native = layers.BlockSparseDense(5, (3, 2), kernel="native", **how)
+    reference = layers.BlockSparseDense(5, (3, 2), kernel="reference", **how)
+    x = inputs()
+    for layer in (native, reference):
+        layer.build(x.shape)
+    reference.set_weights(native.get_weights())
+    np.testing.assert_allclose(native(x), reference(x), rtol=1e-6, atol=1e-6)

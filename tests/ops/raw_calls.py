@@ -33,6 +33,13 @@ def matmul(inputs, units, gates, shape, live=0, rows=3):
     }
 
 
+def prepared_matmul(inputs, units, shape, live=0, rows=3, integers=False):
+    """The same of a prepared one."""
+    _, arguments = matmul(inputs, units, 1, shape, live, rows)
+    del arguments["gates"]
+    return "prepared_matmul", {**arguments, "integers": integers, "input_range": 0.0}
+
+
 def matmul_grad(inputs, units, gates, shape, live=0, rows=3):
     """The same of its gradient."""
     _, arguments = matmul(inputs, units, gates, shape, live, rows)
@@ -104,6 +111,11 @@ NAMED = {
     "large blocks": matmul(5, 2, 1, (2**20, 2**20)),
     "many blocks": matmul(2**17, 2**17, 1, (1, 1), rows=0),
     "more than an int": matmul(5, 2**31, 1, (2, 2)),
+    "prepared, no units": prepared_matmul(3, 0, (2, 2)),
+    "prepared, negative units, many rows": prepared_matmul(3, -4, (2, 2), rows=40),
+    "prepared, empty blocks": prepared_matmul(3, 4, (0, 2)),
+    "prepared, many blocks": prepared_matmul(2**17, 2**17, (1, 1), rows=0),
+    "prepared, many integers": prepared_matmul(2**16 + 1, 4, (1, 1), integers=True),
     "pack, no gates": pack(3, 4, 0, (2, 2)),
     "pack, negative gates": pack(3, -4, -2, (2, 2)),
     "pack, padding": pack(1, HUGE[1], HUGE[0], HUGE[2]),
@@ -136,7 +148,7 @@ def random_call(rng):
     if live and shape[0] * shape[1] > MANY:
         live = 0
     inputs, units, gates = pick(SIZES), pick(INTS), pick(INTS)
-    kind = int(rng.integers(6))
+    kind = int(rng.integers(7))
     if kind == 0:
         return matmul(inputs, units, gates, shape, live, pick((0, 1, 7, 33)))
     if kind == 1:
@@ -145,6 +157,9 @@ def random_call(rng):
         return pack(inputs, units, gates, (pick(INTS), pick(INTS)))
     if kind == 3:
         return pack_grad(pick(INTS), units, gates, shape, live)
+    if kind == 6:
+        rows, integers = pick((0, 1, 7, 33)), bool(rng.integers(2))
+        return prepared_matmul(inputs, units, shape, live, rows, integers)
     return cell(
         list(CELLS)[rng.integers(3)],
         inputs,

@@ -202,12 +202,13 @@ def test_weights_that_do_not_keep_the_bound_are_refused():
         "`activations` of `ops.quantize` and `ksr.substitute`), so that the sum of two that are a "
         "pair is from -129 to 129. Received: a pair whose sum is, without its sign, 254"
     )
+    how = {"activations": "int8", "kernel": "reference"}
     with pytest.raises(ValueError) as error:
-        ops.block_sparse_matmul(tf.ones((1, 2)), packed, activations="int8")
+        ops.block_sparse_matmul(tf.ones((1, 2)), packed, **how)
     assert str(error.value) == message
     graph = tf.function(
         lambda values: ops.block_sparse_matmul(
-            tf.ones((1, 2)), packed._replace(values=values), activations="int8"
+            tf.ones((1, 2)), packed._replace(values=values), **how
         )
     )
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
@@ -250,11 +251,12 @@ def test_bad_arguments():
         '`input_range` must be 0 without `activations="int8"`, for inputs are not rounded then. '
         "Received: input_range=2.0, activations='float32'"
     )
+    gates = quantized(random_packed(np.random.default_rng(0), 8, 8, 3, (4, 4), 0.5))
     with pytest.raises(ValueError) as error:
-        ops.block_sparse_matmul(x, ours, activations="int8", kernel="native")
+        ops.block_sparse_matmul(x, gates, activations="int8", kernel="native")
     assert str(error.value) == (
-        '`kernel="native"` cannot be had: the native matmul op has no int8 '
-        'activations. `kernel="auto"` would take the reference.'
+        '`kernel="native"` cannot be had: the native matmul op has int8 activations for 1 gate, '
+        'not for 3. `kernel="auto"` would take the reference.'
     )
 
 

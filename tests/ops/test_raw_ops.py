@@ -62,6 +62,13 @@ def wrong(name, inputs, gates, units, blocks):
         "more than an int": (
             "InvalidArgumentError: Attr units has value 2147483648 out of range for an int32"
         ),
+        "prepared, no units": wrong("kernel", 3, 1, 0, "2 x 2"),
+        "prepared, negative units, many rows": wrong("kernel", 3, 1, -4, "2 x 2"),
+        "prepared, empty blocks": wrong("kernel", 3, 1, 4, "0 x 2"),
+        "prepared, many blocks": wrong("kernel", 131072, 1, 131072, "1 x 1"),
+        "prepared, many integers": (
+            "InvalidArgumentError: kernel.inputs is 65537: it must be from 1 to 65536"
+        ),
         "pack, no gates": wrong("kernel", 3, 0, 4, "2 x 2"),
         "pack, negative gates": wrong("kernel", 3, -2, -4, "2 x 2"),
         "pack, padding": wrong("kernel", 1, 1000, 1, "2 x 3000000"),

@@ -1,4 +1,5 @@
-// How a recurrent problem lies in memory while it runs. Private to recurrent*.cc.
+// How a recurrent problem lies in memory while it runs. Private to forward_panels.cc,
+// forward_rows.cc and backward.cc.
 //
 // In panel layout sixteen samples make a panel, and one step of one panel a slab [features, 16]:
 //   gates: `slots` times `features`, then h, then (LSTM) c, then a gap that keeps slabs from lying a multiple of 4 KB apart.

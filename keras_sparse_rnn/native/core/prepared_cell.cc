@@ -6,7 +6,9 @@
 #include "cpu.h"
 #include "pool.h"
 #include "prepared/check.h"
+#include "prepared/float_mode.h"
 #include "prepared/prepare.h"
+#include "prepared/stepper.h"
 #include "prepared_run.h"
 #include "scratch.h"
 
@@ -16,10 +18,10 @@ namespace {
 using prepared::Cell;
 using prepared::Units;
 
-constexpr int64_t kPartWeights = 32 * 1024;    // recurrent ones that make a part worth its barrier
+constexpr int64_t kPartWeights = 32 * 1024;    // that make a part worth its barrier
 constexpr int64_t kCallWeights = 2048 * 1024;  // of all steps, for a team to be worth waking
 
-// How many recurrent weights live in every group of kMostLanes units.
+// How many weights of a matrix live in every group of kMostLanes units.
 std::vector<int64_t> weights_of_groups(const ksr_matrix& m) {
   constexpr int64_t kGroup = prepared::kMostLanes;
   std::vector<int64_t> found((m.units + kGroup - 1) / kGroup);
@@ -58,14 +60,16 @@ std::shared_ptr<const PreparedCell> PreparedCell::make(const ksr_description& de
   if (!d.processor) d.processor = chosen_cpu();
   if (prepared::check(&d, false, error) != KSR_OK) return nullptr;
   std::shared_ptr<PreparedCell> made(new PreparedCell);
-  const std::vector<int64_t> weights = weights_of_groups(d.recurrent);
-  for (int64_t one : weights) made->recurrent_weights_ += one;
-  made->weights_ = made->recurrent_weights_ + d.kernel.live * d.kernel.block_rows *
-                                                  d.kernel.block_columns;
+  const bool dense = d.cell == KSR_DENSE;
+  const ksr_matrix& shared = dense ? d.kernel : d.recurrent;  // by which parts are cut
+  const std::vector<int64_t> weights = weights_of_groups(shared);
+  for (int64_t one : weights) made->weights_ += one;
   if (!parts)
     parts = static_cast<int>(std::max<int64_t>(
-        1, std::min<int64_t>(num_threads(), made->recurrent_weights_ / kPartWeights)));
-  for (const Units& own : cut(d.recurrent, weights, parts)) {
+        1, std::min<int64_t>(num_threads(), made->weights_ / kPartWeights)));
+  if (dense && d.activation == KSR_SOFTMAX) parts = 1;  // it sums over all units
+  if (!dense) made->weights_ += d.kernel.live * d.kernel.block_rows * d.kernel.block_columns;
+  for (const Units& own : cut(shared, weights, parts)) {
     size_t size;
     if (prepared::part_size(d, own, &size, error) != KSR_OK) return nullptr;
     // Threads read no line of one another's, nor any that is fetched ahead behind it.
@@ -82,15 +86,15 @@ std::shared_ptr<const PreparedCell> PreparedCell::make(const ksr_description& de
   return made;
 }
 
-int PreparedCell::threads_for(const Sequences& s) const {
-  return weights_ * s.batch * s.time >= kCallWeights ? num_threads() : 1;
+int PreparedCell::threads_for(int64_t steps) const {
+  return weights_ * steps >= kCallWeights ? num_threads() : 1;
 }
 
 void PreparedCell::run(const Sequences& s, int threads) const {
   if (s.batch == 0) return;
   const int64_t together = prepared::kernels_of(part(0).processor)->steps_together;
   const int64_t groups = (s.batch + together - 1) / together;
-  if (!threads) threads = threads_for(s);
+  if (!threads) threads = threads_for(s.batch * s.time);
   const auto samples = [&](int64_t group) {
     return std::min(together, s.batch - group * together);
   };
@@ -114,6 +118,33 @@ void PreparedCell::run(const Sequences& s, int threads) const {
     for (int64_t g = 0; g < groups; ++g) {
       if (g) team.barrier(id);
       run.work(g * together, samples(g), id, team, memory);
+    }
+  });
+}
+
+void PreparedCell::multiply(int64_t rows, const float* x, float* y, int threads) const {
+  if (rows == 0) return;
+  const int64_t together = prepared::kernels_of(part(0).processor)->steps_together;
+  const int64_t groups = (rows + together - 1) / together, pieces = groups * parts();
+  const int64_t inputs = part(0).inputs, units = part(0).state_units;
+  int64_t floats = 0;  // of a state
+  for (const Cell* one : parts_)
+    floats = std::max<int64_t>(floats, one->state.size / sizeof(float));
+  if (!threads) threads = threads_for(rows);
+  threads = static_cast<int>(std::min<int64_t>(threads, pieces));
+  Scratch scratch(threads * floats);
+  float* memory = scratch.take(threads * floats);
+  parallel(threads, false, [&](int id, Team& team) {
+    const prepared::FloatMode mode;
+    auto* state = reinterpret_cast<prepared::State*>(memory + id * floats);
+    const auto mine = share(pieces, id, team.size());
+    for (int64_t i = mine.first; i < mine.second; ++i) {
+      const Cell& own = part(static_cast<int>(i % parts()));
+      const int64_t row = i / parts() * together;
+      const prepared::Stepper stepper(&own, state);
+      stepper.clear_padding();
+      stepper.run(x + row * inputs, std::min(together, rows - row),
+                  y + row * units + own.first_unit, units);
     }
   });
 }

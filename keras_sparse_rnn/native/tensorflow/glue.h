@@ -75,7 +75,7 @@ int32_t int_attribute(TF_OpKernelConstruction* construction, const char* name);
 float float_attribute(TF_OpKernelConstruction* construction, const char* name);
 bool bool_attribute(TF_OpKernelConstruction* construction, const char* name);
 
-// How the shape of one output follows from the inputs: dimension `dim[i]` of input `input[i]` for each pair.
+// One dimension of an output's shape: dimension `dim` of input `input`, which has `rank` of them.
 struct ShapePart {
   int input, rank, dim;
 };
@@ -93,7 +93,9 @@ struct OpSpec {
 };
 
 void register_op(const OpSpec& spec);
-void set_output_shape(TF_ShapeInferenceContext* context, int output, std::initializer_list<ShapePart> parts, TF_Status* status);
+// Gives output `output` the shape that consists of these parts.
+void set_output_shape(TF_ShapeInferenceContext* context, int output,
+                      std::initializer_list<ShapePart> parts, TF_Status* status);
 
 // Runs `op`, turning what it throws into the op's status.
 template <typename Op>

@@ -8,11 +8,14 @@
 #include <mutex>
 
 #include "../core/cpu.h"
+#include "../core/prepared/cells.h"
 
 namespace ksr {
 namespace {
 
 constexpr size_t kMost = 256;  // cells kept
+// Where in the weights of a key they are.
+constexpr size_t kKernel = 0, kRecurrent = 3, kBias = 6;
 
 struct Kept {
   PreparedKey key;
@@ -21,8 +24,10 @@ struct Kept {
 
   // Whether its weights have gone but for what is held here. Values that are empty tell nothing.
   bool is_left() const {
-    for (const int values : {0, 2})
-      if (key.weights[values].elements() && key.weights[values].is_last()) return true;
+    for (const size_t values : {kKernel, kRecurrent})
+      if (values < key.weights.size() && key.weights[values].elements() &&
+          key.weights[values].is_last())
+        return true;
     return false;
   }
 };
@@ -51,9 +56,9 @@ Cache& the_cache() {
   return *current;
 }
 
-ksr_matrix matrix(const PreparedKey& key, const char* name, int values, int scales,
-                  int64_t inputs, int gates) {
-  const Tensor &weights = key.weights[values], &blocks = key.weights[values + 1];
+ksr_matrix matrix(const PreparedKey& key, const char* name, size_t first, int64_t inputs) {
+  const Tensor &weights = key.weights[first], &blocks = key.weights[first + 1];
+  const int gates = prepared::kCells[key.cell].gates;
   // Here and not in the core, for the words in which all ops say it.
   check_blocks(name, {static_cast<int>(inputs), static_cast<int>(key.units), gates,
                       static_cast<int>(weights.dim(1)), static_cast<int>(weights.dim(2)),
@@ -68,21 +73,20 @@ ksr_matrix matrix(const PreparedKey& key, const char* name, int values, int scal
           weights.dim(0),
           weights.data<void>(),
           blocks.data<int32_t>(),
-          bytes ? key.weights[scales].data<float>() : nullptr};
+          bytes ? key.weights[first + 2].data<float>() : nullptr};
 }
 
 std::shared_ptr<const PreparedCell> prepare(const PreparedKey& key) {
-  const int gates = key.cell == KSR_LSTM ? 4
-                    : key.cell == KSR_GRU || key.cell == KSR_GRU_RESET_BEFORE ? 3
-                                                                              : 1;
   ksr_description d = {};
   d.version = KSR_VERSION;
   d.cell = key.cell;
   d.activations = key.integers ? KSR_INT8 : KSR_FLOAT32;
   d.input_range = key.input_range;
-  d.kernel = matrix(key, "kernel", 0, 5, key.inputs, gates);
-  d.recurrent = matrix(key, "recurrent_kernel", 2, 6, key.units, gates);
-  d.bias = key.weights[4].elements() ? key.weights[4].data<float>() : nullptr;
+  d.kernel = matrix(key, "kernel", kKernel, key.inputs);
+  if (prepared::kCells[key.cell].states) {
+    d.recurrent = matrix(key, "recurrent_kernel", kRecurrent, key.units);
+    d.bias = key.weights[kBias].elements() ? key.weights[kBias].data<float>() : nullptr;
+  }
   ksr_error error = {};
   auto cell = PreparedCell::make(d, 0, &error);
   if (cell) {
@@ -98,6 +102,22 @@ std::shared_ptr<const PreparedCell> prepare(const PreparedKey& key) {
 }
 
 }  // namespace
+
+void PreparedKey::add_kernel(Context& context, const std::string& name, int64_t kernel_inputs,
+                             int index, int scales) {
+  Tensor values = context.input(index, (name + "_values").c_str());
+  Tensor blocks = context.input(index + 1, (name + "_blocks").c_str());
+  Tensor of_outputs = context.input(scales, (name + "_scales").c_str());
+  const int gates = prepared::kCells[cell].gates;
+  values.expect(values.type(), {-1, -1, -1});
+  blocks.expect(TF_INT32, {values.dim(0)});
+  check_sizes(name.c_str(), kernel_inputs, units, gates, values.dim(1), values.dim(2));
+  const int64_t columns = (units + values.dim(2) - 1) / values.dim(2);
+  if (values.type() == TF_INT8) of_outputs.expect(TF_FLOAT, {gates, columns, values.dim(2)});
+  weights.push_back(std::move(values));
+  weights.push_back(std::move(blocks));
+  weights.push_back(std::move(of_outputs));
+}
 
 bool PreparedKey::operator==(const PreparedKey& other) const {
   if (cell != other.cell || integers != other.integers || input_range != other.input_range ||

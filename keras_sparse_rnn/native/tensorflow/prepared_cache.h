@@ -12,11 +12,18 @@ namespace ksr {
 
 // What a cell is prepared from: its weights as the op got them, and what its attributes say.
 struct PreparedKey {
-  int32_t cell;
+  int32_t cell;  // ksr_cell_kind
   bool integers;
   float input_range;
   int64_t inputs, units;
-  std::vector<Tensor> weights;  // values, blocks, values, blocks, bias, scales, scales
+  // Values, blocks and scales of the kernel; of a recurrent cell, too, those of the recurrent
+  // kernel, and the bias.
+  std::vector<Tensor> weights;
+
+  // Adds the kernel `name`: its values and its blocks, inputs `index` and `index + 1` of the op,
+  // and its scales. Throws InvalidArgument where their shapes do not fit.
+  void add_kernel(Context& context, const std::string& name, int64_t kernel_inputs, int index,
+                  int scales);
 
   bool operator==(const PreparedKey& other) const;
 };

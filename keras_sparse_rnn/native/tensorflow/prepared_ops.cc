@@ -8,9 +8,6 @@
 namespace ksr {
 namespace {
 
-// Samples from which panels are faster than prepared cells of float weights.
-constexpr int64_t kPanelSamples = 8;
-
 struct Attributes {
   int32_t cell;  // ksr_cell_kind
   bool integers, go_backwards;
@@ -18,7 +15,8 @@ struct Attributes {
 };
 
 void* create(TF_OpKernelConstruction* construction) {
-  return new Attributes{int_attribute(construction, "cell"), bool_attribute(construction, "integers"),
+  return new Attributes{int_attribute(construction, "cell"),
+                        bool_attribute(construction, "integers"),
                         bool_attribute(construction, "go_backwards"),
                         float_attribute(construction, "input_range")};
 }
@@ -58,29 +56,17 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
     if (lstm) c0.expect(TF_FLOAT, {batch, units});
     if (mask.elements()) mask.expect(TF_BOOL, {batch, time});
 
-    PreparedKey key = {attributes.cell, attributes.integers, attributes.input_range, x.dim(2), units,
-                       {}};
-    const char* const names[] = {"kernel_values",           "kernel_blocks", "recurrent_kernel_values",
-                                 "recurrent_kernel_blocks", "bias",          "kernel_scales",
-                                 "recurrent_kernel_scales"};
-    const int indices[] = {kKernel, kKernel + 1, kRecurrent, kRecurrent + 1, kBias, kScales, kScales + 1};
-    for (int i = 0; i < 7; ++i) key.weights.push_back(context.input(indices[i], names[i]));
-    const Tensor& bias = key.weights[4];
+    PreparedKey key = {attributes.cell, attributes.integers, attributes.input_range,
+                       x.dim(2),        units,               {}};
+    key.add_kernel(context, "kernel", x.dim(2), kKernel, kScales);
+    key.add_kernel(context, "recurrent_kernel", units, kRecurrent, kScales + 1);
+    key.weights.push_back(context.input(kBias, "bias"));
+    const Tensor& bias = key.weights.back();
     if (bias.elements() && cell == Cell::kGruResetAfter) bias.expect(TF_FLOAT, {2, gates * units});
     else if (bias.elements()) bias.expect(TF_FLOAT, {gates * units});
-    for (const int values : {0, 2}) {
-      const Tensor& weights = key.weights[values];
-      weights.expect(weights.type(), {-1, -1, -1});
-      key.weights[values + 1].expect(TF_INT32, {weights.dim(0)});
-      const int64_t inputs = values ? units : x.dim(2);
-      check_sizes(values ? "recurrent_kernel" : "kernel", inputs, units, gates, weights.dim(1),
-                  weights.dim(2));
-      const int64_t columns = (units + weights.dim(2) - 1) / weights.dim(2);
-      if (weights.type() == TF_INT8)
-        key.weights[values ? 6 : 5].expect(TF_FLOAT, {gates, columns, weights.dim(2)});
-    }
 
-    const Tensor outputs = context.output(0, {batch, time, units}), h = context.output(1, {batch, units}),
+    const Tensor outputs = context.output(0, {batch, time, units}),
+                 h = context.output(1, {batch, units}),
                  c = context.output(2, {lstm ? batch : 0, units});
     const float* c_before = lstm ? c0.data<float>() : nullptr;
     float* c_after = lstm ? c.data<float>() : nullptr;

@@ -1,30 +1,74 @@
-// Stepping, reading a file and opening a cell allocate nothing: the linker hands every call of malloc
-// and its kin in the library to the counters below.
+// Stepping, reading a file and opening a cell allocate nothing, and where preparing can allocate
+// nothing it says so: the linker hands every call of malloc and its kin in the library to the
+// functions below.
 #include <atomic>
 
 #include "saved.h"
 
 namespace {
-std::atomic<int> allocations{0};
-}
+std::atomic<int> allocations{0}, failing{-1};  // which one gives nothing
+bool fails() { return allocations++ == failing; }
+}  // namespace
 
 extern "C" {
 void* __real_malloc(size_t size);
 void* __real_calloc(size_t count, size_t size);
 void* __real_realloc(void* p, size_t size);
 void* __wrap_malloc(size_t size) {
-  ++allocations;
-  return __real_malloc(size);
+  return fails() ? nullptr : __real_malloc(size);
 }
 void* __wrap_calloc(size_t count, size_t size) {
-  ++allocations;
-  return __real_calloc(count, size);
+  return fails() ? nullptr : __real_calloc(count, size);
 }
 void* __wrap_realloc(void* p, size_t size) {
-  ++allocations;
-  return __real_realloc(p, size);
+  return fails() ? nullptr : __real_realloc(p, size);
 }
 }
+
+namespace {
+
+// Calls `act(error)` until it succeeds, each time with the next one of its allocations failing.
+template <typename Act>
+void run_out_of_memory(Act act) {
+  int n = 0;
+  for (;; ++n) {
+    ksr_error error = {};
+    failing = allocations + n;
+    const ksr_status status = act(&error);
+    const bool failed = failing < allocations;
+    failing = -1;
+    if (!failed) {
+      expect_status(status, KSR_OK, &error);
+      break;
+    }
+    expect_status(status, KSR_NO_MEMORY, &error);
+    expect(error.status == KSR_NO_MEMORY, "status of the error", error.status, KSR_NO_MEMORY);
+    expect(!std::strcmp(error.text, "no memory to prepare with"), error.text, n, n);
+    failing = allocations + n;
+    expect_status(act(nullptr), KSR_NO_MEMORY);
+    failing = -1;
+  }
+  expect(n > 0, "allocations that failed", n, 1);
+}
+
+void try_to_prepare(const ksr_description& d) {
+  size_t size = 0;
+  run_out_of_memory([&](ksr_error* error) { return ksr_cell_size(&d, &size, error); });
+  const Memory memory = aligned(size);
+  const ksr_cell* cell = nullptr;
+  run_out_of_memory([&](ksr_error* error) {
+    const ksr_status status = ksr_cell_prepare(&d, memory.get(), size, &cell, error);
+    expect((cell != nullptr) == (status == KSR_OK), "a cell", cell != nullptr, status == KSR_OK);
+    return status;
+  });
+  const ksr_matrix& m = d.kernel;
+  std::vector<int8_t> values(m.live * m.block_rows * m.block_columns);
+  Floats scales(m.gates * (m.units + m.block_columns));
+  run_out_of_memory(
+      [&](ksr_error* error) { return ksr_quantize(&m, values.data(), scales.data(), error); });
+}
+
+}  // namespace
 
 int main() {
   if (processor_is_missing()) return kSkipped;
@@ -51,6 +95,7 @@ int main() {
       expect_status(ksr_run(stream.cell(), stream.state(), d.one.x.data(), 8, y.data()), KSR_OK);
       expect_status(ksr_state_read(stream.cell(), stream.state(), y.data(), nullptr), KSR_OK);
       expect(allocations == prepared, "allocations", allocations, prepared);
+      try_to_prepare(d.description);
     }
   }
   return failures != 0;

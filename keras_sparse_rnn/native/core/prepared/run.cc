@@ -83,7 +83,7 @@ ksr_status ksr_run(const ksr_cell* handle, ksr_state* state, const float* x, int
   if (steps < 0) return KSR_BAD_SIZE;
   if (steps && (!x || !y)) return KSR_NULL;
   const FloatMode mode;
-  Stepper(cell, reinterpret_cast<State*>(state)).run(x, steps, y);
+  Stepper(cell, reinterpret_cast<State*>(state)).run(x, steps, y, cell->units);
   return KSR_OK;
 }
 

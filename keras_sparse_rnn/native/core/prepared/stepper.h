@@ -49,8 +49,9 @@ class Stepper {
         kernels_(*kernels_of(cell->processor)),
         state_(state) {}
 
-  // x [steps, inputs] and y [steps, units]. The input's products of a few steps are made together.
-  void run(const float* x, int64_t steps, float* y) const {
+  // x [steps, inputs] and y [steps, units], from row to row of y `y_stride` floats. The input's
+  // products of a few steps are made together.
+  void run(const float* x, int64_t steps, float* y, int64_t y_stride) const {
     const int together = kernels_.steps_together;
     while (steps > 0) {
       const int count = steps < together ? 1 : together;
@@ -59,11 +60,18 @@ class Stepper {
         float* sums = at<float>(state_, places_.sums) + t * places_.sum_stride;
         const float* result = cell_.kind == KSR_DENSE ? activate(sums) : recur(sums);
         std::memcpy(y, result, cell_.units * sizeof(float));
-        y += cell_.units;
+        y += y_stride;
       }
       x += count * int64_t{cell_.inputs};
       steps -= count;
     }
+  }
+
+  // Zeros behind the inputs, which products may read. A Dense cell asks no more of its state.
+  void clear_padding() const {
+    const int64_t used = cell_.inputs * (cell_.integers ? 1 : int64_t{sizeof(float)});
+    for (int t = 0; t < kernels_.steps_together; ++t)
+      std::memset(inputs() + t * places_.x_stride + used, 0, places_.x_stride - used);
   }
 
   // The state as integers, where it is needed as such; after h was written from without.
@@ -72,9 +80,13 @@ class Stepper {
   }
 
  private:
+  char* inputs() const {
+    return at<char>(state_, cell_.integers ? places_.x_bytes : places_.x);
+  }
+
   // The sums of `count` steps: bias and the input's product.
   void project(const float* x, int count) const {
-    char* in = at<char>(state_, cell_.integers ? places_.x_bytes : places_.x);
+    char* in = inputs();
     float* sums = at<float>(state_, places_.sums);
     float factors[kMostTogether] = {};
     for (int t = 0; t < count; ++t, x += cell_.inputs) {
