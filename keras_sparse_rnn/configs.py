@@ -38,6 +38,8 @@ def deserialize(config, kind, name):
             )
         )
     try:
+        if not isinstance(config["config"], dict | None):  # Keras 3.13 takes [] for an empty dict
+            raise TypeError(f"a config is a dict, not {config['config']!r}")
         made = keras.saving.deserialize_keras_object(config)
     except WRONG_CONFIG as error:
         raise ValueError(

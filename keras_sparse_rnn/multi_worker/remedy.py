@@ -147,6 +147,10 @@ class _Probe(tf.distribute.MultiWorkerMirroredStrategy):
     def scope(self):
         return contextlib.nullcontext()
 
+    def experimental_distribute_dataset(self, dataset):
+        """A dataset of one batch, whatever `dataset` is."""
+        return [(_PerReplica(), _PerReplica())]
+
     def experimental_local_results(self, value):
         return (value,)
 
@@ -171,10 +175,13 @@ class _PerReplica(tf.distribute.DistributedValues):
 def _reduces_nests(trainer):
     """Whether `_maybe_symbolic_build` has a whole batch reduced."""
     build = trainer.TensorFlowTrainer._maybe_symbolic_build
-    batches = iter([(_PerReplica(), _PerReplica())])
+
+    def call():
+        epoch = trainer.TFEpochIterator(x=tf.zeros((1, 1)), distribute_strategy=_Probe())
+        build(_Model(), iterator=epoch)
 
     return not hasattr(build, "of_keras") and _asks(
-        lambda: build(_Model(), iterator=[(0, 1, batches)]),
+        call,
         lambda value, axis: isinstance(value, tuple),
         "TensorFlowTrainer._maybe_symbolic_build",
     )

@@ -71,7 +71,7 @@ def test_what_keras_has_mended_is_left_alone(monkeypatch):
         return keras.tree.map_structure(lambda v: strategy.experimental_local_results(v)[0], values)
 
     def build(self, iterator=None, data_batch=None):
-        batch = next(next(iter(iterator))[2])
+        batch = next(next(iter(iterator))[-1])
         self._symbolic_build(data_batch=batch)
 
     monkeypatch.setattr(trainer, "reduce_per_replica", reduce_per_replica)

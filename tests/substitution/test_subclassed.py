@@ -227,4 +227,5 @@ def test_a_layer_that_writes_its_layers_into_its_config_comes_back_from_a_file(t
     sparse.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded.layers[-1].inner) is BlockSparseLSTM
-    assert largest_difference(loaded(x_of()), sparse(x_of())) == 0.0
+    # What Keras 3.10 loads takes its one input in a list.
+    assert largest_difference(loaded(data(loaded)), sparse(data(sparse))) == 0.0
