@@ -149,15 +149,23 @@ def check(options):
 
 def load(options):
     """The speech that is learnt and tested."""
+    return prepared(options, *utterances(options, options.tune))
+
+
+def utterances(options, tuning):
+    """What is learnt and what is tested, or in place of the test what is set aside for tuning: two
+    lists of `Spoken` or `Recorded`.
+    """
     if options.data is not None:
-        utterances, source = recorded(options.data, options.tune), options.data
-    else:
-        utterances, source = (
-            spoken(*(QUICK_UTTERANCES if options.quick else UTTERANCES), tuning=options.tune),
-            "espeak-ng",
-        )
+        return recorded(options.data, tuning)
+    return spoken(*(QUICK_UTTERANCES if options.quick else UTTERANCES), tuning=tuning)
+
+
+def prepared(options, training, test):
+    """The `Speech` of two lists of utterances."""
+    source = "espeak-ng" if options.data is None else options.data
     options.output.mkdir(parents=True, exist_ok=True)
-    return Speech(*utterances, options.output / "features", console, source)
+    return Speech(training, test, options.output / "features", console, source)
 
 
 def tune_rates(options, speech):

@@ -77,7 +77,13 @@ def equal_sparsity(characters, units, count, cell="lstm"):
 
 def bits_per_character(model, text):
     """The mean of `-log2 p` over the held-out windows, each read from a state of zero."""
-    inputs, targets = text.evaluation()
+    return bits_of(model, *text.evaluation())
+
+
+def bits_of(model, inputs, targets):
+    """The mean of `-log2 p` over windows, int32 `[windows, time]`, each read from a state of
+    zero.
+    """
     losses = [
         keras.losses.sparse_categorical_crossentropy(
             targets[i : i + 32], model(inputs[i : i + 32]), from_logits=True
