@@ -8,10 +8,24 @@
 namespace ksr {
 namespace {
 
-// Samples that prepared cells multiply together. Of float weights, other numbers but one are faster
-// with kernels that plan in each call (on AVX-512; two threads, LSTM-1024: 2 and 3 samples by a
-// quarter, 7 by an eighth).
+// Where prepared cells are as fast as kernels that plan in each call, or faster, with float
+// activations; measured on AVX-512 with two threads.
+// - One sample, or four, which are multiplied together. Else an LSTM-1024 is slower by an eighth (7
+//   samples) to a quarter (2 and 3).
+// - Weights that second caches hold: inputs of four steps are multiplied together, there of sixteen,
+//   so larger weights are read more often (LSTM-1024 without a zero: slower by a third).
 constexpr int64_t kTogether = 4;
+constexpr int64_t kMostBytes = 4 << 20;
+
+bool is_faster(int64_t batch, const PreparedKey& key) {
+  int64_t bytes = 0;
+  for (const int values : {0, 3})
+    bytes += key.weights[values].elements() * (key.weights[values].type() == TF_FLOAT ? 4
+                                               : key.weights[values].type() == TF_BFLOAT16
+                                                   ? 2
+                                                   : 1);
+  return (batch == 1 || batch == kTogether) && bytes <= kMostBytes;
+}
 
 struct Attributes {
   int32_t cell;  // ksr_cell_kind
@@ -76,7 +90,7 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
     const float* c_before = lstm ? c0.data<float>() : nullptr;
     float* c_after = lstm ? c.data<float>() : nullptr;
     const uint8_t* counts = mask.elements() ? mask.data<uint8_t>() : nullptr;
-    if (!attributes.integers && batch != 1 && batch != kTogether) {
+    if (!attributes.integers && !is_faster(batch, key)) {
       const Packed kernel = context.packed(kKernel, "kernel", x.dim(2), units, gates, kScales);
       const Packed recurrent =
           context.packed(kRecurrent, "recurrent_kernel", units, units, gates, kScales + 1);
