@@ -12,8 +12,8 @@ they have published:
 
 - **weights**: bytes of the live recurrent weights, and a quarter of those of the kernel. The
   **bandwidth** is that of the cache that a thread's share of both kernels fits into: up to L2 a
-  thread has it for itself; up to L3 threads share what was measured for all, and more cores are
-  taken to have as much more; beyond that is memory, and all have it together.
+  thread has it for itself; up to L3, which eight have together, a thread has what one thread has
+  there; beyond that is memory, and all have together what all threads here have.
 - **barrier(n)**: up to eight threads each reads the lines of all others, which takes what two
   threads take and a quarter of a round trip for each further thread; from nine on a tree of four
   branches, up by as many round trips as it has levels, and down by one and a quarter.
@@ -42,7 +42,7 @@ from benchmarks.training_speed import write
 FOLDER = pathlib.Path(__file__).parent
 CORE = FOLDER.parent / "keras_sparse_rnn" / "native" / "core"
 CORES, UNITS, DENSITY = (1, 2, 16, 64), (1024, 2048, 4096, 8192, 16384), 0.1
-L2, L3 = 2 << 20, 32 << 20  # bytes: of a core, and of the eight that share it
+SHARING = 8  # cores that have a third cache together
 ELEMENT = 1.2e-9  # seconds of a unit's four gates and two states, measured by benchmarks.steps
 LINES, BRANCHES, FLAT = 8, 4, 8
 
@@ -78,25 +78,31 @@ def barrier(cores, found):
     return (levels + 1.25) * trip
 
 
-def bandwidth(share, cores, bandwidths):
+def bandwidth(share, cores, found):
     """Bytes per second of one of `cores` threads that reads `share` bytes over and over."""
-    one, two = (sorted(map(tuple, bandwidths[name])) for name in ("1", "all"))
+    one, all_threads = (sorted(map(tuple, found["bandwidth"][name])) for name in ("1", "all"))
+    second, third = (1024 * int(found["caches"][name].rstrip("K")) for name in ("L2", "L3"))
     at = lambda pairs, size: min(pairs, key=lambda pair: abs(math.log(pair[0] / size)))[1]  # noqa: E731
-    if share <= L2:
+    if share <= second:
         return at(one, share)
-    if share * min(cores, 8) <= L3:
-        return at(two, L3 // 2) / 2
-    return at(two, 256 << 20) / max(cores, 2)
+    if share * min(cores, SHARING) <= third:
+        return at(one, third // 4)
+    return at(one, 256 << 20) if cores == 1 else at(all_threads, 256 << 20) / cores
 
 
-def step(units, cores, found, bandwidths):
+def step(units, cores, found):
     """Seconds of a step of an LSTM on so many cores."""
     recurrent = 4 * units * units * DENSITY * 4
     share = 2 * recurrent / cores
-    read = 1.25 * recurrent / cores / bandwidth(share, cores, bandwidths)
+    read = 1.25 * recurrent / cores / bandwidth(share, cores, found)
     lines = units * 4 / 64 * (cores - 1) / cores
     fetched = lines * 1e-9 * found["round_trip"] / LINES
     return read + units * ELEMENT / cores + barrier(cores, found) + fetched
+
+
+def on_paper(found):
+    """Microseconds a step, by units and cores."""
+    return {units: {cores: 1e6 * step(units, cores, found) for cores in CORES} for units in UNITS}
 
 
 def main(arguments=None):
@@ -112,13 +118,11 @@ def main(arguments=None):
     found = measured(options.threads, 0.05 if options.quick else 1.0)
     all_threads = roofline.measure(options.threads, options.quick)["bandwidth"]
     names = sorted(all_threads, key=int)
-    bandwidths = {"1": all_threads[names[0]], "all": all_threads[names[-1]]}
-    table = {
-        units: {cores: 1e6 * step(units, cores, found, bandwidths) for cores in CORES}
-        for units in UNITS
-    }
-    results = {"machine": machine.describe(options.threads), **found, "bandwidth": bandwidths}
-    results["microseconds_on_paper"] = table
+    found["bandwidth"] = {"1": all_threads[names[0]], "all": all_threads[names[-1]]}
+    described = machine.describe(options.threads)
+    found["caches"] = described["caches"]
+    table = on_paper(found)
+    results = {"machine": described, **found, "microseconds_on_paper": table}
     write(options.output, lambda draft: draft.write_text(json.dumps(results, indent=1) + "\n"))
     printed = Table("units", *(f"{cores} cores" for cores in CORES), title="microseconds a step")
     for units, row in table.items():

@@ -13,10 +13,14 @@ sys.path.append(str(pathlib.Path(__file__).parents[2]))
 
 many_cores = importlib.import_module("benchmarks.many_cores")
 
-FOUND = {"barrier": [[2, 300.0]], "round_trip": 100.0}
-BANDWIDTHS = {
-    "1": [[1 << 20, 100e9], [256 << 20, 10e9]],
-    "all": [[1 << 20, 200e9], [16 << 20, 80e9], [256 << 20, 16e9]],
+FOUND = {
+    "barrier": [[2, 300.0]],
+    "round_trip": 100.0,
+    "caches": {"L2": "1024K", "L3": "32768K"},
+    "bandwidth": {
+        "1": [[1 << 20, 100e9], [8 << 20, 50e9], [256 << 20, 10e9]],
+        "all": [[1 << 20, 200e9], [256 << 20, 16e9]],
+    },
 }
 
 
@@ -28,16 +32,17 @@ def test_a_barrier_is_flat_up_to_eight_threads_and_a_tree_from_nine_on():
 
 def test_a_share_has_the_bandwidth_of_what_it_fits_into():
     bandwidth = many_cores.bandwidth
-    assert bandwidth(1 << 20, 16, BANDWIDTHS) == 100e9  # its own cache
-    assert bandwidth(3 << 20, 4, BANDWIDTHS) == 40e9  # the one that eight share
-    assert bandwidth(100 << 20, 4, BANDWIDTHS) == 4e9  # memory, which all have together
+    assert bandwidth(1 << 20, 16, FOUND) == 100e9  # its own cache
+    assert bandwidth(3 << 20, 4, FOUND) == 50e9  # the one that eight share
+    assert bandwidth(100 << 20, 4, FOUND) == 4e9  # memory, which all have together
+    assert bandwidth(100 << 20, 1, FOUND) == 10e9
 
 
 def test_a_step_adds_up():
     weights = 4 * 1024 * 1024 * 0.1 * 4
     expected = 1.25 * weights / 16 / 100e9 + 1024 * many_cores.ELEMENT / 16
     expected += 325e-9 + 1024 * 4 / 64 * 15 / 16 * 100e-9 / many_cores.LINES
-    assert many_cores.step(1024, 16, FOUND, BANDWIDTHS) == pytest.approx(expected)
+    assert many_cores.step(1024, 16, FOUND) == pytest.approx(expected)
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no compiler")
