@@ -23,7 +23,7 @@ SECTIONS = {part.splitlines()[0]: BLOCK.findall(part) for part in PARTS}
 MESSAGES = re.findall(r"^\| `(.*?)` \|", GUIDE, re.M)
 OF_OTHERS = (
     "could not be deserialized properly",
-    "Op type not registered 'KerasSparseRnnLstm'",
+    "Op type not registered 'KerasSparseRnnPrepared'",
     "To use the BackupAndRestore callback",
     "Could not interpret optimizer identifier",
 )

@@ -82,7 +82,8 @@ def lstm(units=24, **options):
     return layer
 
 
-X = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+# As many samples as prepared cells multiply together.
+X = np.random.default_rng(0).normal(size=(4, 5, 8)).astype("float32")
 
 
 @pytest.mark.parametrize("call", ["eagerly", "in a graph"])
@@ -125,7 +126,7 @@ def test_training_and_predicting_in_turns_follow_the_weights():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((5, 8)), lstm()])
     model.compile(keras.optimizers.Adam(0.01), "mse")
-    x, y = np.repeat(X, 4, axis=0), np.ones((8, 24), "float32")
+    x, y = np.repeat(X, 2, axis=0), np.ones((8, 24), "float32")
     before = model.predict(X, verbose=0)
     for _ in range(3):
         model.fit(x, y, verbose=0)
@@ -169,7 +170,7 @@ def test_results_do_not_depend_on_the_number_of_threads(weights, threads):
         return ops.quantize(ops.PackedKernel(values, blocks, grid), weights)
 
     kernel, recurrent = packed(grid), packed(own)
-    x = rng.normal(size=(3, 40, 64)).astype("float32")
+    x = rng.normal(size=(4, 40, 64)).astype("float32")
     found = []
     for number in (1, 2, 3, 5, 16):
         threads(number)
@@ -177,7 +178,7 @@ def test_results_do_not_depend_on_the_number_of_threads(weights, threads):
             one._replace(values=tf.identity(one.values) + tf.zeros((), one.values.dtype))
             for one in (kernel, recurrent)
         ]
-        zeros = tf.zeros((3, 320))
+        zeros = tf.zeros((4, 320))
         found.append(
             ops.block_sparse_lstm(x, zeros, zeros, *fresh, None, training=False, prepare=True)
         )
