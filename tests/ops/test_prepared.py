@@ -48,7 +48,7 @@ def test_every_size(cell, options, batch, go_backwards):
 
 @variants
 @pytest.mark.parametrize("block_shape", SHAPES, ids=str)
-@pytest.mark.parametrize("input_range", [0.0, 1.5])
+@pytest.mark.parametrize("input_range", [0.0, pytest.param(1.5, marks=pytest.mark.slow)])
 @cpu
 def test_int8_activations_are_those_of_the_reference(cell, options, block_shape, input_range):
     """But for tanh and sigmoid, which are fast ones, and where a number that is off by so little is
