@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "after_fork.h"
 #include "cores.h"
 #include "pool_thread.h"
 
@@ -169,7 +170,8 @@ class Pool {
     std::lock_guard<std::mutex> lock(mutex_);
     --callers_;
     busy_ -= count;
-    idle_.insert(idle_.end(), lent_threads, lent_threads + count);  // there is room: they came from there
+    // There is room: they came from there.
+    idle_.insert(idle_.end(), lent_threads, lent_threads + count);
     if (!meets || !count) return;
     pause_ = waited ? std::min(kMaxPause, 2 * pause_ + 8) : 0;
     left_ = pause_;
@@ -196,24 +198,7 @@ class Pool {
   int pause_ = 0, left_ = 0;  // how many teams that meet are not made, and how many still are not
 };
 
-// Threads do not survive a fork: the child gets a new pool, and the old one, whose locks may be
-// held by threads that are gone, is left alone. It is never destroyed either, because its threads
-// outlive main().
-std::atomic<Pool*> pool{nullptr};
 std::atomic<int> asked{0};
-
-Pool& the_pool() {
-  Pool* current = pool.load(std::memory_order_acquire);
-  if (!current) {
-    static const int registered = pthread_atfork(
-        nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });
-    (void)registered;
-    Pool* fresh = new Pool;
-    if (pool.compare_exchange_strong(current, fresh)) return *fresh;
-    delete fresh;
-  }
-  return *current;
-}
 
 int default_threads() {
   // What is no number above 0 counts as nothing here; who called can say so in words, and Python
@@ -242,7 +227,7 @@ void set_num_threads(int threads) {
 }
 
 void run_team(int threads, bool meets, Team::Work work, void* argument) {
-  if (threads > 1) return the_pool().run(threads, meets, work, argument);
+  if (threads > 1) return only<Pool>().run(threads, meets, work, argument);
   Team alone(1, work, argument);
   alone.finish();
 }

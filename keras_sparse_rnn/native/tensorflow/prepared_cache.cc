@@ -1,12 +1,11 @@
 #include "prepared_cache.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <list>
 #include <mutex>
 
+#include "../core/after_fork.h"
 #include "../core/cpu.h"
 #include "../core/prepared/cells.h"
 
@@ -38,23 +37,6 @@ struct Cache {
 };
 
 std::atomic<int64_t> so_far{0};
-
-// A child of a fork begins with an empty one: the old one's lock may be held by a thread that is
-// gone. Never destroyed, because TensorFlow's threads may outlive main().
-std::atomic<Cache*> cache{nullptr};
-
-Cache& the_cache() {
-  Cache* current = cache.load(std::memory_order_acquire);
-  if (!current) {
-    static const int registered = pthread_atfork(
-        nullptr, nullptr, [] { cache.store(nullptr, std::memory_order_release); });
-    (void)registered;
-    Cache* fresh = new Cache;
-    if (cache.compare_exchange_strong(current, fresh)) return *fresh;
-    delete fresh;
-  }
-  return *current;
-}
 
 ksr_matrix matrix(const PreparedKey& key, const char* name, size_t first, int64_t inputs) {
   const Tensor &weights = key.weights[first], &blocks = key.weights[first + 1];
@@ -136,12 +118,12 @@ bool PreparedKey::operator==(const PreparedKey& other) const {
 int64_t prepared_so_far() { return so_far.load(std::memory_order_relaxed); }
 
 int64_t prepared_now() {
-  std::lock_guard<std::mutex> lock(the_cache().mutex);
-  return static_cast<int64_t>(the_cache().kept.size());
+  std::lock_guard<std::mutex> lock(only<Cache>().mutex);
+  return static_cast<int64_t>(only<Cache>().kept.size());
 }
 
 std::shared_ptr<const PreparedCell> prepared_cell(PreparedKey key) {
-  Cache& cache = the_cache();
+  Cache& cache = only<Cache>();
   const char* cpu = chosen_cpu();
   const auto find = [&] {
     return std::find_if(cache.kept.begin(), cache.kept.end(), [&](const Kept& one) {

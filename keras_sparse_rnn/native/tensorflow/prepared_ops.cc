@@ -9,11 +9,10 @@ namespace ksr {
 namespace {
 
 // Where prepared cells are as fast as kernels that plan in each call, or faster, with float
-// activations; measured on AVX-512 with two threads.
-// - One sample, or four, which are multiplied together. Else an LSTM-1024 is slower by an eighth (7
-//   samples) to a quarter (2 and 3).
+// activations, on AVX-512 and two threads.
+// - One sample, or four, which are multiplied together: others are multiplied one by one.
 // - Weights that second caches hold: inputs of four steps are multiplied together, there of sixteen,
-//   so larger weights are read more often (LSTM-1024 without a zero: slower by a third).
+//   so larger weights are read more often.
 constexpr int64_t kTogether = 4;
 constexpr int64_t kMostBytes = 4 << 20;
 
