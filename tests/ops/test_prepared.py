@@ -1,13 +1,11 @@
 """Cells that are prepared once compute what the other ops do, and follow weights that change."""
 
-import ctypes
-import gc
 import threading
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from prepared_layers import CHANGES, count, follows_in_turns, lets_go
 from problems import SHAPES, Problem, assert_native_is_right
 from test_integer_activations import call, quantized
 from test_native_cells import cpu, every_cpu, variants
@@ -18,12 +16,6 @@ from keras_sparse_rnn import ops
 pytestmark = pytest.mark.skipif(
     ops.loader.problem() is not None, reason="the native library was not built"
 )
-
-
-def count(name):
-    function = getattr(ctypes.CDLL(str(ops.loader._path())), f"keras_sparse_rnn_prepared_{name}")
-    function.restype = ctypes.c_int64
-    return function()
 
 
 @variants
@@ -97,13 +89,6 @@ def test_a_layer_prepares_once_and_not_once_a_call(call):
     assert count("so_far") == before + 1
 
 
-CHANGES = {
-    "assign": lambda v: v.assign(2 * v.numpy()),
-    "assign_sub": lambda v: v.value.assign_sub(0.5 * v.numpy()),
-    "scatter": lambda v: v.value.scatter_nd_add([[0, 0, 0]], [3.0]),
-}
-
-
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("what", ["kernel_values", "recurrent_kernel_values"])
 def test_weights_that_change_are_seen_at_once(what, change):
@@ -123,30 +108,14 @@ def test_weights_that_change_are_seen_at_once(what, change):
 
 
 def test_training_and_predicting_in_turns_follow_the_weights():
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((5, 8)), lstm()])
-    model.compile(keras.optimizers.Adam(0.01), "mse")
-    x, y = np.repeat(X, 2, axis=0), np.ones((8, 24), "float32")
-    before = model.predict(X, verbose=0)
-    for _ in range(3):
-        model.fit(x, y, verbose=0)
-        after, trained = model.predict(X, verbose=0), model(X, training=True).numpy()
-        np.testing.assert_allclose(after, trained, atol=1e-6)
-        assert np.abs(after - before).max() > 1e-4
-        before = after
+    follows_in_turns(lstm, (5, 8), X, np.repeat(X, 2, axis=0))
 
 
 def test_what_is_gone_is_let_go():
-    kept = lstm()
-    kept(X)
-    before = count("now")
-    for _ in range(4):
-        lstm()(X)
-        gc.collect()
-    assert count("now") <= before + 1
+    kept, most = lets_go(lstm, X)
     kept.kernel_values.assign(kept.kernel_values.numpy())
     kept(X)
-    assert count("now") <= before + 1
+    assert count("now") <= most
 
 
 def test_weights_that_are_not_finite_are_computed_with():

@@ -2,16 +2,13 @@
 activations what the reference does, and follow weights that change.
 """
 
-import gc
-
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from prepared_layers import CHANGES, count, follows_in_turns, lets_go
 from problems import SHAPES, assert_close, random_packed
 from test_integer_activations import quantized
 from test_native_runs import ops_of
-from test_prepared import CHANGES, count
 
 import keras_sparse_rnn as ksr
 from keras_sparse_rnn import ops
@@ -169,26 +166,11 @@ def test_weights_that_change_are_seen_at_once(change):
 
 
 def test_training_and_predicting_in_turns_follow_the_weights():
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((8,)), dense()])
-    model.compile(keras.optimizers.Adam(0.01), "mse")
-    before = model.predict(X, verbose=0)
-    for _ in range(3):
-        model.fit(X, np.ones((3, 24), "float32"), verbose=0)
-        after, trained = model.predict(X, verbose=0), model(X, training=True).numpy()
-        np.testing.assert_allclose(after, trained, atol=1e-6)
-        assert np.abs(after - before).max() > 1e-4
-        before = after
+    follows_in_turns(dense, (8,), X, X)
 
 
 def test_what_is_gone_is_let_go():
-    kept = dense()
-    kept(X)
-    before = count("now")
-    for _ in range(4):
-        dense()(X)
-        gc.collect()
-    assert count("now") <= before + 1
+    lets_go(dense, X)
 
 
 @pytest.mark.parametrize("options", [{}, {"activations": "int8"}], ids=str)
