@@ -19,24 +19,15 @@ const ksr_cell* open(const Saved& saved) {
 }
 
 void test_opened() {
-  for (const ksr::Cell cell : kRecurrentCells)
-    for (const int32_t type : {KSR_FLOAT32, KSR_BFLOAT16, KSR_INT8})
-      for (const int32_t activations : {KSR_FLOAT32, KSR_INT8})
-        for (int i = 0; i < kShapeCount; ++i) {
-          about = "cell " + std::to_string(static_cast<int>(cell)) + " type " +
-                  std::to_string(type) + " activations " + std::to_string(activations) +
-                  " shape " + std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]);
-          Described d(cell, 5, 1 + 7 * i, 43, kShapes[i], kShapes[(i + 2) % kShapeCount],
-                      i % 4 ? 0.4 : 0.0, i % 2, type);
-          d.description.activations = activations;
-          Stream stream(d.description, d.one.h0.data(), d.c0());
-          const Saved saved(stream.cell(), stream.facts().size);
-          expect(Stream(open(saved), d.one.h0.data(), d.c0()).run(d.one.x) == stream.run(d.one.x),
-                 "outputs", 0, 0);
-          // A saved cell is the cell: states of one are states of the other.
-          Floats y(43);
-          expect_status(ksr_step(open(saved), stream.state(), d.one.x.data(), y.data()), KSR_OK);
-        }
+  for_every_kind(5, [](Described& d, int) {
+    Stream stream(d.description, d.one.h0.data(), d.c0());
+    const Saved saved(stream.cell(), stream.facts().size);
+    expect(Stream(open(saved), d.one.h0.data(), d.c0()).run(d.one.x) == stream.run(d.one.x),
+           "outputs", 0, 0);
+    // A saved cell is the cell: states of one are states of the other.
+    Floats y(43);
+    expect_status(ksr_step(open(saved), stream.state(), d.one.x.data(), y.data()), KSR_OK);
+  });
   const Floats bias = random_floats(21);
   for (int32_t activation = KSR_LINEAR; activation <= KSR_SOFTMAX; ++activation) {
     about = "activation " + std::to_string(activation);

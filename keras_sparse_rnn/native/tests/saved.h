@@ -70,6 +70,24 @@ inline Saved cell_of(const ksr_description& d) {
   return saved;
 }
 
+// Calls act(described, i) for recurrent cells of `steps` steps with every kind of weights and
+// activations, and blocks of shape i.
+template <typename Act>
+void for_every_kind(int64_t steps, Act act) {
+  for (const ksr::Cell cell : kRecurrentCells)
+    for (const int32_t type : {KSR_FLOAT32, KSR_BFLOAT16, KSR_INT8})
+      for (const int32_t activations : {KSR_FLOAT32, KSR_INT8})
+        for (int i = 0; i < kShapeCount; ++i) {
+          about = "cell " + std::to_string(static_cast<int>(cell)) + " type " +
+                  std::to_string(type) + " activations " + std::to_string(activations) +
+                  " shape " + std::to_string(kShapes[i][0]) + "x" + std::to_string(kShapes[i][1]);
+          Described d(cell, steps, 1 + 7 * i, 43, kShapes[i], kShapes[(i + 2) % kShapeCount],
+                      i % 4 ? 0.4 : 0.0, i % 2, type);
+          d.description.activations = activations;
+          act(d, i);
+        }
+}
+
 }  // namespace
 
 #endif  // KERAS_SPARSE_RNN_TESTS_SAVED_H_
