@@ -1,7 +1,7 @@
 // A small pool of threads of our own: TensorFlow's C API lends none.
 //
-// A call gets as many threads as it asks for, of those that others have left: all calls together
-// use no more than `num_threads`, or one each. After calls have run side by side, as the two
+// A call runs on its caller's own thread, and on as many of the pool's as it asks for and others have
+// left: the pool has one fewer than `num_threads`. After calls have run side by side, as the two
 // directions of a Bidirectional do, each leaves half of the threads to others for a while. No result
 // depends on the number of threads: every number is summed by one thread in one order.
 #ifndef KERAS_SPARSE_RNN_CORE_POOL_H_
