@@ -170,7 +170,9 @@ def _constructed(model, plain, sequential):
         if sequential
         else (plain.input, plain.output)
     )
-    parameters = dict(inspect.signature(type(model)).parameters)
+    # Of `__init__`: where Keras defines a `__new__`, the class's own signature is that one's.
+    parameters = dict(inspect.signature(type(model).__init__).parameters)
+    parameters.pop(next(iter(parameters)))  # self
     kinds = {parameter.kind for parameter in parameters.values()}
     open_ended = inspect.Parameter.VAR_POSITIONAL in kinds
     if not (open_ended or all(name in parameters for name in first)):
