@@ -89,6 +89,7 @@ def targets():
             **more,
         ),
         problem("targets", "gradient", "lstm", 1024, 32, 50, [MAIN], **more),
+        problem("targets", "gradient", "lstm", 1024, 1, 100, [MAIN, Pattern(0.0)], **more),
         problem("targets", "train", "lstm", 1024, 32, 50, [MAIN], **more),
         problem("targets", "forward", "lstm", 4096, 1, 100, [Pattern(0.99)], **more),
     ]

@@ -65,7 +65,24 @@ FIGURES = [
         against="torch",
     ),
     Figure(
-        "a whole training step of it", "targets/train/lstm/1024/32/50", 10, against="Keras graph"
+        "LSTM forward and backward, batch 1, T 100, H 1024, 90 %, 16x16",
+        "targets/gradient/lstm/1024/1/100",
+        6,
+    ),
+    Figure("the same at 0 %", "targets/gradient/lstm/1024/1/100", 0.9, sparsity=0.0),
+    Figure(
+        "bfloat16 weights at batch 32, T 50, against float32",
+        B32,
+        1,
+        form="bfloat16",
+        against="ours",
+    ),
+    Figure("int8 weights, the same", B32, 1, form="int8", against="ours"),
+    Figure(
+        "a whole training step of an LSTM, batch 32, T 50, H 1024, 90 %, 16x16",
+        "targets/train/lstm/1024/32/50",
+        10,
+        against="Keras graph",
     ),
     Figure("LSTM at 0 %, batch 1, T 100, H 1024", B1, 1 / 1.15, sparsity=0.0),
     Figure("LSTM at 0 %, batch 32, T 50, H 1024", B32, 1 / 1.15, sparsity=0.0),

@@ -3,9 +3,8 @@
 
 #include <algorithm>
 
+#include "backward_steps.h"
 #include "cpu.h"
-#include "layout.h"
-#include "matmul.h"
 #include "pool.h"
 #include "scratch.h"
 
@@ -13,16 +12,15 @@ namespace ksr {
 namespace {
 
 constexpr int64_t kChunkPanels = 32;  // panels of a chunk, all steps together
-constexpr int64_t kOuterPanels = 16;  // panels that the dot products take at once: their states should stay in the second cache
 
 // What all threads share.
 struct Backward {
-  Backward(const Recurrent& problem_, const RecurrentGradients& gradients_, const float* reserve_)
+  Backward(const Recurrent& problem_, const RecurrentGradients& gradients_)
       : problem(problem_),
         gradients(gradients_),
         layout(problem_),
         plans(problem_, layout, true),
-        reserve(reserve_),
+        reserve(gradients_.reserve),
         first(first_steps(problem_)),
         chunk(std::min(std::max<int64_t>(1, problem_.time), std::max<int64_t>(1, kChunkPanels / layout.panels))),
         x_floats(layout.in_features * kLanes),
@@ -35,8 +33,7 @@ struct Backward {
         d_reset(scratch.take(layout.panels * layout.stride())),
         d_output(scratch.take(layout.panels * layout.stride())),
         d_bias(scratch.take(layout.slots * layout.stride())),
-        ins(layout.panels * chunk),
-        outs(layout.panels * chunk) {
+        steps(layout.panels * chunk) {
     zero(d_gates, layout.panels * chunk * layout.gradients);  // the padding stays zero
     zero(d_bias, layout.slots * layout.stride());
   }
@@ -56,7 +53,7 @@ struct Backward {
   float *x, *dx;   // [panels, chunk, in_features, 16]
   float *d_h, *d_c, *d_reset, *d_output;  // [panels, features, 16]
   float* d_bias;                          // [slots, features, 16]
-  std::vector<const float*> ins, outs;    // what `Outer` reads
+  Steps steps;
 };
 
 // The units [from, to) of one step: adds the output's gradient to d_h, then goes through the cell.
@@ -103,9 +100,9 @@ void steps_backward(const Backward& b, int64_t begin, int64_t steps, int id, Tea
   const int part = meet ? id : 0, parts = meet ? team.size() : 1;
   const auto [panel, last] = meet ? share(layout.panels, 0, 1) : share(layout.panels, id, team.size());
   const auto [from, to] = share(layout.units, part, parts);
-  const std::vector<int> cuts = b.plans.recurrent.cut_rows(parts);
+  const std::vector<int> cuts = b.plans.recurrent.cut_rows(parts, 1);
   std::vector<int> candidate_cuts;
-  if (b.plans.candidate) candidate_cuts = b.plans.candidate->cut_rows(parts);
+  if (b.plans.candidate) candidate_cuts = b.plans.candidate->cut_rows(parts, 1);
   const auto rows = [&](const Plan& plan, const std::vector<int>& of, int64_t p, int64_t i, float* out) {
     plan.kernels().panel_backward(&plan.backward(), of[part], of[part + 1], b.d_gates_of(p, i), out + p * layout.stride());
   };
@@ -127,17 +124,6 @@ void steps_backward(const Backward& b, int64_t begin, int64_t steps, int id, Tea
   }
 }
 
-// Adds the dot products of `in` and the gates' gradients of `count` panels to the values' gradients of one plan, this thread's live blocks.
-void outer_products(const Backward& b, const Plan& plan, int64_t count, float* values, int id, int size) {
-  const Side& side = plan.backward();
-  const auto mine = share(plan.live(), id, size);
-  for (int64_t n = 0; n < count; n += kOuterPanels) {
-    const Outer outer = {side.height, side.width, plan.block_rows(), plan.block_columns(), std::min(kOuterPanels, count - n),
-                         &b.ins[n],   &b.outs[n], values + plan.begin_block() * side.height * side.width};
-    plan.kernels().outer(&outer, mine.first, mine.second);
-  }
-}
-
 // Everything that follows from the gates' gradients of a chunk. All threads have met before, and meet at the end.
 void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& team) {
   const Layout& layout = b.layout;
@@ -145,14 +131,13 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
   const auto [item, last_item] = share(items, id, team.size());
   const auto gradient = [&](int64_t n) { return b.d_gates_of(n / steps, n % steps); };
   for (int64_t n = item; n < last_item; ++n) {
+    const float *before = b.slab(n / steps, begin + n % steps), *now = before + layout.slab;
+    b.steps.panels[n] = {b.x + n * b.x_floats, before + layout.h(), b.plans.candidate ? now + 3 * layout.stride() : nullptr, gradient(n),
+                         b.dx + n * b.x_floats};
     x_panel(b.problem, layout, n / steps, begin + n % steps, b.x + n * b.x_floats);
     zero(b.dx + n * b.x_floats, b.x_floats);
   }
-  const Plan& kernel = b.plans.kernel;
-  const int group = static_cast<int>(std::max<int64_t>(1, 4096 * kernel.rows() / std::max<int64_t>(1, kernel.weights())));
-  for (int r = 0; r < kernel.rows(); r += group)
-    for (int64_t n = item; n < last_item; ++n)
-      kernel.kernels().panel_backward(&kernel.backward(), r, std::min(r + group, kernel.rows()), gradient(n), b.dx + n * b.x_floats);
+  input_gradients(b.plans.kernel, b.steps, item, last_item);
   for (int64_t n = item; n < last_item; ++n) {
     float* rows[kLanes];
     const int64_t step = source_step(b.problem, begin + n % steps);
@@ -161,60 +146,16 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
   }
   const auto [line, last_line] = share(layout.slots * layout.features, id, team.size());
   for (int64_t n = 0; n < items; ++n) kernels().add(gradient(n) + line * kLanes, (last_line - line) * kLanes, b.d_bias + line * kLanes);
-
-  const auto pointers = [&](auto in) {  // each in turn, by thread 0, between two meetings
-    team.barrier(id);
-    for (int64_t n = 0; id == 0 && n < items; ++n) {
-      b.ins[n] = in(n);
-      b.outs[n] = gradient(n);
-    }
-    team.barrier(id);
-  };
-  pointers([&](int64_t n) { return b.x + n * b.x_floats; });
-  outer_products(b, kernel, items, b.gradients.d_kernel, id, team.size());
-  pointers([&](int64_t n) { return b.slab(n / steps, begin + n % steps) + layout.h(); });
-  outer_products(b, b.plans.recurrent, items, b.gradients.d_recurrent, id, team.size());
-  if (b.plans.candidate) {
-    pointers([&](int64_t n) { return b.slab(n / steps, begin + n % steps + 1) + 3 * layout.stride(); });
-    outer_products(b, *b.plans.candidate, items, b.gradients.d_recurrent, id, team.size());
-  }
   team.barrier(id);
-}
-
-void write_bias(const Backward& b, float* out) {
-  const int64_t units = b.layout.units;
-  const auto total = [&](int64_t slot, int64_t u) {
-    const float* lanes = b.d_bias + (slot * b.layout.features + u) * kLanes;
-    float sum = 0.0f;
-    for (int i = 0; i < kLanes; ++i) sum += lanes[i];
-    return sum;
-  };
-  for (int g = 0; g < b.layout.gates; ++g)
-    for (int64_t u = 0; u < units; ++u) out[g * units + u] = total(g, u);
-  if (b.problem.cell != Cell::kGruResetAfter) return;
-  for (int g = 0; g < 3; ++g)  // the second bias is added to the recurrent part, which is slot 3 for the candidate
-    for (int64_t u = 0; u < units; ++u) out[(3 + g) * units + u] = total(g == 2 ? 3 : g, u);
+  kernel_gradients(b.plans, b.steps, items, b.gradients, id, team.size());
+  team.barrier(id);
 }
 
 }  // namespace
 
-void recurrent_backward(const Recurrent& problem, const RecurrentGradients& gradients) {
+void backward_panels(const Recurrent& problem, const RecurrentGradients& gradients) {
   const bool lstm = problem.cell == Cell::kLstm;
-  zero(gradients.d_kernel, problem.kernel.live * problem.kernel.height * problem.kernel.width);
-  zero(gradients.d_recurrent, problem.recurrent.live * problem.recurrent.height * problem.recurrent.width);
-  const int biases = problem.cell == Cell::kGruResetAfter ? 6 : cell_gates(problem.cell);
-  if (gradients.d_bias) zero(gradients.d_bias, biases * int64_t{problem.units()});
-  if (problem.batch == 0) return;
-
-  std::unique_ptr<Scratch> recomputed;
-  const float* reserve = gradients.reserve;
-  if (!reserve) {
-    recomputed.reset(new Scratch(reserve_size(problem)));
-    float* fresh = recomputed->take(reserve_size(problem));
-    forward_panels(problem, {nullptr, nullptr, nullptr, fresh});
-    reserve = fresh;
-  }
-  Backward b(problem, gradients, reserve);
+  Backward b(problem, gradients);
   const Layout& layout = b.layout;
   for (int64_t p = 0; p < layout.panels; ++p) {
     const float* rows[kLanes];
@@ -241,9 +182,11 @@ void recurrent_backward(const Recurrent& problem, const RecurrentGradients& grad
     panel_rows(gradients.d_c0, p, problem.batch, layout.units, rows);
     kernels().panel_to_rows(b.d_c + p * layout.stride(), layout.units, rows);
   }
-  if (gradients.d_bias) write_bias(b, gradients.d_bias);
-  clear_padding(problem.kernel, gradients.d_kernel);
-  clear_padding(problem.recurrent, gradients.d_recurrent);
+  if (!gradients.d_bias) return;
+  std::vector<float> sums(layout.slots * layout.features, 0.0f);
+  for (size_t f = 0; f < sums.size(); ++f)
+    for (int lane = 0; lane < kLanes; ++lane) sums[f] += b.d_bias[f * kLanes + lane];
+  add_bias(problem, layout, sums.data(), gradients.d_bias);
 }
 
 }  // namespace ksr

@@ -6,6 +6,7 @@
 #include "layout.h"
 #include "pool.h"
 #include "scratch.h"
+#include "wide.h"
 
 namespace ksr {
 namespace {
@@ -16,15 +17,16 @@ struct Step {
   const Recurrent& problem;
   const Layout& layout;
   const Plans& plans;
+  const Wide &recurrent, &candidate;
   int begin, end;  // columns
 
   void run(const float* before, float* now, const int32_t* lanes, int phase) const {
     const Kernels& k = kernels();
     if (phase == 1) {
-      plans.candidate->multiply(begin, end, now + 3 * layout.stride(), now);
+      candidate.multiply(begin, end, now + 3 * layout.stride(), now);
       return apply(k.gru_update, before, now, lanes);
     }
-    plans.recurrent.multiply(begin, end, before + layout.h(), now);
+    recurrent.multiply(begin, end, before + layout.h(), now);
     switch (problem.cell) {
       case Cell::kSimpleRnnTanh: return apply(k.simple_rnn_tanh, before, now, lanes);
       case Cell::kSimpleRnnRelu: return apply(k.simple_rnn_relu, before, now, lanes);
@@ -45,6 +47,24 @@ struct Step {
                                    now + h,    lstm ? now + c : nullptr, lanes, to - from};
     cell(&arguments);
   }
+};
+
+// A thread's memory for widened weights: a few columns of the input's kernel at a time, and its columns of the recurrent one where so many panels meet
+// them that it pays. It is each thread's own: what another processor has just written takes longer to fetch than to widen.
+struct WideMemory {
+  WideMemory(const Recurrent& problem, const Layout& layout, const Plans& plans, const Sharing& sharing) : group(plans.kernel.columns_of_weights(4096)) {
+    constexpr int64_t kWorth = 12, kMost = 16 * 1024 * 1024;  // panels, floats of all threads
+    tile = round_up(Wide::floats_of_any(plans.kernel, group), 16);
+    recurrent = round_up(Wide::floats(plans.recurrent, 0, plans.recurrent.columns()), 16);
+    if (plans.candidate) candidate = round_up(Wide::floats(*plans.candidate, 0, plans.candidate->columns()), 16);
+    const int64_t panels = sharing.by_panels ? layout.panels / sharing.threads : layout.panels;
+    states = panels * problem.time >= kWorth && sharing.threads * (recurrent + candidate) <= kMost;
+  }
+  int64_t floats() const { return tile + (states ? recurrent + candidate : 0); }
+
+  const int group;  // columns
+  int64_t tile, recurrent, candidate = 0;
+  bool states;
 };
 
 void write_outputs(const Recurrent& problem, const Layout& layout, const std::vector<int64_t>& first, int64_t panel, int64_t t,
@@ -75,17 +95,24 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
   const int64_t chunk = std::min(std::max<int64_t>(1, problem.time), std::max<int64_t>(2, 16 / layout.panels));
   const int64_t kept = out.reserve ? problem.time + 1 : chunk + 1;  // slabs of a panel
   const int64_t x_floats = layout.in_features * kLanes;
-  Scratch scratch(layout.panels * (chunk * x_floats + (out.reserve ? 0 : kept * layout.slab)));
+  const WideMemory wide(problem, layout, plans, sharing);
+  Scratch scratch(layout.panels * (chunk * x_floats + (out.reserve ? 0 : kept * layout.slab)) + sharing.threads * wide.floats());
   float* x = scratch.take(layout.panels * chunk * x_floats);
   float* slabs = out.reserve ? out.reserve : scratch.take(layout.panels * kept * layout.slab);
+  float* wide_memory = scratch.take(sharing.threads * wide.floats());
 
   parallel(sharing.threads, !sharing.by_panels, [&](int id, Team& team) {
     const bool meet = team.size() > 1 && !sharing.by_panels;
     const auto [panel, last_panel] = meet ? share(layout.panels, 0, 1) : share(layout.panels, id, team.size());
     const int part = meet ? id : 0, parts = meet ? team.size() : 1;
     const std::vector<int> cuts = plans.recurrent.cut_columns(parts, 1), kernel_cuts = plans.kernel.cut_columns(parts, 1);
-    const Step step = {problem, layout, plans, cuts[part], cuts[part + 1]};
-    const int group = plans.kernel.columns_of_weights(4096);
+    float* tile = wide_memory + id * wide.floats();
+    Wide kernel(plans.kernel), recurrent(plans.recurrent), candidate(plans.candidate ? *plans.candidate : plans.recurrent);
+    if (wide.states) {
+      recurrent.widen(cuts[part], cuts[part + 1], tile + wide.tile);
+      if (plans.candidate) candidate.widen(cuts[part], cuts[part + 1], tile + wide.tile + wide.recurrent);
+    }
+    const Step step = {problem, layout, plans, recurrent, candidate, cuts[part], cuts[part + 1]};
     const auto slab = [&](int64_t p, int64_t t) { return slabs + (p * kept + t) * layout.slab; };
     const int64_t h_padding = (layout.features - layout.units) * kLanes, h_end = layout.h() + layout.units * kLanes;
 
@@ -115,10 +142,12 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
         }
       }
       if (meet) team.barrier(id);
-      for (int c = kernel_cuts[part]; c < kernel_cuts[part + 1]; c += group)
+      for (int c = kernel_cuts[part]; c < kernel_cuts[part + 1]; c += wide.group) {
+        const int last = std::min(c + wide.group, kernel_cuts[part + 1]);
+        kernel.widen(c, last, tile);
         for (int64_t p = panel; p < last_panel; ++p)
-          for (int64_t t = begin; t < begin + steps; ++t)
-            plans.kernel.multiply(c, std::min(c + group, kernel_cuts[part + 1]), x + (p * chunk + t - begin) * x_floats, slab(p, t + 1 - base));
+          for (int64_t t = begin; t < begin + steps; ++t) kernel.multiply(c, last, x + (p * chunk + t - begin) * x_floats, slab(p, t + 1 - base));
+      }
       if (meet) team.barrier(id);
       for (int64_t t = begin; t < begin + steps; ++t) {
         for (int phase = 0; phase < (plans.candidate ? 2 : 1); ++phase) {

@@ -16,12 +16,9 @@
 namespace ksr {
 namespace {
 
-constexpr int64_t kFewRows = 8;    // fewer rows than this are projected as rows
 constexpr int64_t kChunkRows = 64;
 constexpr int64_t kGroup = 64;     // features that are projected in one go
 constexpr int64_t kPage = 1024;    // floats of a page of memory, so far apart are the memories of two threads
-
-int gcd(int a, int b) { return b ? gcd(b, a % b) : a; }
 
 // One thread's share of a problem.
 struct Part {
@@ -63,7 +60,7 @@ struct Call {
 
   std::vector<Part> parts(int count) const {
     const int width = plans.recurrent.width(), kernel_width = plans.kernel.width(), kernel_columns = plans.kernel.columns();
-    const std::vector<int> cuts = plans.recurrent.cut_columns(count, 16 / gcd(16, width));  // at multiples of a vector
+    const std::vector<int> cuts = plans.recurrent.cut_columns(count, 16);  // at multiples of a vector
     std::vector<Part> parts;
     int64_t memory = 0;
     for (int i = 0; i < count; ++i) {
@@ -114,6 +111,7 @@ class Worker {
     for (int64_t b = 0; b < problem.batch; ++b) {
       copy(problem.h0 + b * units(), units(), h_ + b * features());
       if (problem.c0) copy(problem.c0 + b * units() + part_.from, part_.units(), c_ + b * part_.width + part_.from - part_.first);
+      keep(0, b, nullptr);
     }
   }
 
@@ -124,7 +122,7 @@ class Worker {
       project(begin, steps);
       for (int64_t t = begin; t < begin + steps; ++t) step(t);
     }
-    for (int64_t b = 0; b < problem.batch; ++b) {
+    for (int64_t b = 0; call_.out.h && b < problem.batch; ++b) {
       if (id_ == 0) copy(h_ + b * features(), units(), call_.out.h + b * units());
       if (call_.out.c) copy(c_ + b * part_.width + part_.from - part_.first, part_.units(), call_.out.c + b * units() + part_.from);
     }
@@ -155,7 +153,7 @@ class Worker {
       for (int64_t slot = 0; slot < slots(); ++slot)
         copy(call_.bias.data() + slot * features() + from, count, gates_of(row) + slot * part_.width + from - part_.first);
     };
-    if (rows < kFewRows) {
+    if (rows < k_.few_samples) {
       for (int64_t row = 0; row < rows; ++row) {
         padded_row(row, x_ + row * layout.in_features);
         bias(row, part_.first, part_.width);
@@ -168,7 +166,7 @@ class Worker {
       return;
     }
     // A last panel that would be half empty or more is left to the row kernels.
-    const int64_t left = rows % kLanes, tail = left <= std::min(kFewRows, steps) ? left : 0;
+    const int64_t left = rows % kLanes, tail = left < k_.few_left && left <= steps ? left : 0;
     const int64_t used = (rows - tail + kLanes - 1) / kLanes, x_floats = layout.in_features * kLanes;
     float* tail_x = x_ + used * x_floats;
     for (int64_t i = 0; i < tail; ++i) padded_row(rows - tail + i, tail_x + i * layout.in_features);
@@ -212,13 +210,24 @@ class Worker {
     }
     for (int64_t b = 0; b < batch; ++b)
       if (!problem.mask || problem.mask[b * problem.time + source_step(problem, t)]) apply(cell(), b, now + b * stride);
+    for (int64_t b = 0; b < batch; ++b) keep(t + 1, b, now + b * stride);
     exchange(h_ + part_.from, features(), h_, call_.plans.candidate ? 1 : t % 2);
-    for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t b = 0; call_.out.h && b < batch; ++b) {
       if ((t + b) % team_.size() != id_) continue;
       float* to = call_.out.outputs + (b * problem.time + t) * units();
       if (call_.first.empty() || t >= call_.first[b]) copy(h_ + b * features(), units(), to);
       else zero(to, units());
     }
+  }
+
+  // Writes this thread's units of slab `t` of the reserve, where one is wanted; `gates` is null for the initial states.
+  void keep(int64_t t, int64_t b, const float* gates) {
+    if (!call_.out.reserve || part_.units() == 0) return;
+    const int64_t own = part_.from - part_.first, count = round_up(part_.units(), 16);
+    float* slab = call_.out.reserve + (t * call_.problem.batch + b) * call_.layout.row_slab + part_.from;
+    for (int64_t slot = 0; gates && slot < slots(); ++slot) copy(gates + slot * part_.width + own, count, slab + slot * features());
+    copy(h_ + b * features() + part_.from, count, slab + slots() * features());
+    if (call_.problem.c0) copy(c_ + b * part_.width + own, count, slab + (slots() + 1) * features());
   }
 
   void (*cell() const)(const CellForward*) {
@@ -272,11 +281,7 @@ class Worker {
 void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
   if (problem.batch == 0) return;
   const Call call(problem, out);
-  const int64_t weights = call.plans.recurrent.weights() + (call.plans.candidate ? call.plans.candidate->weights() : 0);
-  // Worth it from some 3 microseconds a step and 100 in all.
-  const bool worth = weights * problem.batch >= 64 * 1024 &&
-                     (weights + call.plans.kernel.weights()) * problem.batch * problem.time >= 4 * 1024 * 1024;
-  const int threads = worth ? num_threads() : 1;
+  const int threads = row_threads(problem, call.plans);
   Scratch scratch(call.all_floats(threads));
   float* memory = scratch.take(call.all_floats(threads));
   parallel(threads, true, [&](int id, Team& team) { Worker(call, id, team, memory).run(); });

@@ -68,6 +68,8 @@ struct ShapeKernels {
   void (*row_forward[kWeightTypes])(const Forward*, int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride);
   // out panel += kernel in panel (the transposed product).
   void (*panel_backward)(const Side*, int begin, int end, const float* in, float* out);
+  // The same for a few samples in row layout.
+  void (*row_backward)(const Side*, int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride);
   void (*outer)(const Outer*, int64_t begin, int64_t end);
 };
 
@@ -96,7 +98,11 @@ struct CellBackward {
 
 struct Kernels {
   const char* name;
+  int few_samples;  // batches below it run in row layout,
+  int few_left;     // and what whole panels leave of larger ones, below this
   const ShapeKernels* shapes;  // the last one is the generic one
+  // The blocks of the outputs [begin, end) as float32, [live, height, width]; those of int8 times their scales.
+  void (*widen[kWeightTypes])(const Forward*, int begin, int end, float* to);
   // panel[f][lane] = rows[lane][f]; a null row reads as zeros.
   void (*rows_to_panel)(const float* const* rows, int64_t features, float* panel);
   // rows[lane][f] = panel[f][lane]; null rows are skipped.

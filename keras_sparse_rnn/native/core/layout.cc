@@ -1,7 +1,6 @@
 #include "layout.h"
 
 #include <algorithm>
-#include <new>
 
 #include "cpu.h"
 #include "pool.h"
@@ -29,6 +28,7 @@ Layout::Layout(const Recurrent& problem)
       in_features(round_up(problem.kernel.padded_inputs(), 16)),
       panels((problem.batch + kLanes - 1) / kLanes),
       slab(spread((slots + (problem.cell == Cell::kLstm ? 2 : 1)) * features) * kLanes),
+      row_slab((slots + (problem.cell == Cell::kLstm ? 2 : 1)) * features),
       gradients(spread(slots * features) * kLanes) {}
 
 Plans::Plans(const Recurrent& problem, const Layout& layout, bool backward)
@@ -97,19 +97,11 @@ Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& pla
   return {worth ? threads : 1, by_panels || !worth};
 }
 
-void recurrent_forward(const Recurrent& problem, const RecurrentOut& out) {
-  constexpr int64_t kFewSamples = 8;
-  if (problem.batch < kFewSamples && !out.reserve) forward_rows(problem, out);
-  else forward_panels(problem, out);
-}
-
-int64_t reserve_size(const Recurrent& problem) {
-  const Layout layout(problem);
-  int64_t floats = layout.slab, bytes;
-  if (__builtin_mul_overflow(floats, layout.panels, &floats) || __builtin_mul_overflow(floats, problem.time + 1, &floats) ||
-      __builtin_mul_overflow(floats, int64_t{2 * sizeof(float)}, &bytes))
-    throw std::bad_alloc();
-  return floats;
+int row_threads(const Recurrent& problem, const Plans& plans) {
+  const int64_t step = plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0);
+  // Worth it from some 3 microseconds a step and 100 in all.
+  const bool worth = step * problem.batch >= 64 * 1024 && (step + plans.kernel.weights()) * problem.batch * problem.time >= 4 * 1024 * 1024;
+  return worth ? num_threads() : 1;
 }
 
 }  // namespace ksr

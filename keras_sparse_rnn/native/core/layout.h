@@ -1,10 +1,9 @@
-// How a recurrent problem lies in memory while it runs. Private to forward_panels.cc,
-// forward_rows.cc and backward.cc.
+// How a recurrent problem lies in memory while it runs. Private to forward_*.cc and backward*.cc.
 //
 // In panel layout sixteen samples make a panel, and one step of one panel a slab [features, 16]:
 //   gates: `slots` times `features`, then h, then (LSTM) c, then a gap that keeps slabs from lying a multiple of 4 KB apart.
 // Slot s holds gate s; a GRU uses slot 3 as well, for the candidate's recurrent part (reset after) or for r * h (reset before).
-// Slab 0 of a panel holds the initial states, slab t + 1 what step t left.
+// Slab 0 of a panel holds the initial states, slab t + 1 what step t left. In row layout a slab is that of one sample, without lanes and gap.
 #ifndef KERAS_SPARSE_RNN_CORE_LAYOUT_H_
 #define KERAS_SPARSE_RNN_CORE_LAYOUT_H_
 
@@ -23,6 +22,7 @@ struct Layout {
   int64_t in_features;         // inputs padded
   int64_t panels;              // of the batch
   int64_t slab;                // floats of a slab
+  int64_t row_slab;            // and in row layout
   int64_t gradients;           // floats of the gates' gradients of one step of one panel, padded against 4 KB too
   int64_t stride() const { return features * kLanes; }  // floats from one slot to the next
   int64_t h() const { return slots * stride(); }        // floats from the slab's begin
@@ -65,11 +65,15 @@ struct Sharing {
 };
 Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans);
 
-// The forward pass in panel layout, for any batch; `recurrent_forward` takes it where `forward_rows` would be slower or a reserve is wanted.
-// `out.h` may be null: then only the reserve is written.
+// How many threads a problem of that size is worth in row layout.
+int row_threads(const Recurrent& problem, const Plans& plans);
+
+// The forward pass in panel layout, for any batch, and in row layout, for a few samples. `out.h` may be null: then only the reserve is written.
 void forward_panels(const Recurrent& problem, const RecurrentOut& out);
-// The forward pass in row layout, for a few samples; no reserve.
 void forward_rows(const Recurrent& problem, const RecurrentOut& out);
+// The backward pass, with the reserve that the forward pass of the same layout left. Adds to the gradients of the kernels and the bias.
+void backward_panels(const Recurrent& problem, const RecurrentGradients& gradients);
+void backward_rows(const Recurrent& problem, const RecurrentGradients& gradients);
 
 }  // namespace ksr
 

@@ -5,11 +5,11 @@
 #include "cpu.h"
 #include "pool.h"
 #include "scratch.h"
+#include "wide.h"
 
 namespace ksr {
 namespace {
 
-constexpr int64_t kFewRows = 8;            // below this the row kernels are faster than a panel that is mostly empty
 constexpr int64_t kGroup = 16;             // panels that share one pass over the weights
 constexpr int64_t kWorthSharing = 100000;  // weights times panels, about 30 microseconds
 
@@ -60,24 +60,28 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
   if (n == 0) return;
   const Shape shape(kernel);
   const Plan plan(kernel, 0, kernel.gates, shape.slots.data(), static_cast<int>(shape.units), false);
-  if (n < kFewRows) return few_rows(kernel, shape, plan, n, x, y);
+  if (n < kernels().few_samples) return few_rows(kernel, shape, plan, n, x, y);
   const int64_t panels = (n + kLanes - 1) / kLanes;
   const int size = static_cast<int>(std::min<int64_t>(team_size(plan.weights() * panels), panels));
   const int64_t in_floats = shape.inputs * kLanes, out_floats = shape.outputs * kLanes, group = std::min(kGroup, panels);
-  Scratch scratch(size * group * (in_floats + out_floats));
-  float* memory = scratch.take(size * group * (in_floats + out_floats));
   // Columns whose weights stay in the first cache while a group of panels passes them.
   const int step = plan.columns_of_weights(4096);
+  const int64_t wide_floats = round_up(Wide::floats_of_any(plan, step), 16), floats = group * (in_floats + out_floats) + wide_floats;
+  Scratch scratch(size * floats);
+  float* memory = scratch.take(size * floats);
   parallel(size, false, [&](int id, Team& team) {
-    float *in = memory + id * group * (in_floats + out_floats), *out = in + group * in_floats;
+    float *in = memory + id * floats, *out = in + group * in_floats, *wide = out + group * out_floats;
+    Wide weights(plan);
     const auto mine = share(panels, id, team.size());
     for (int64_t begin = mine.first; begin < mine.second; begin += group) {
       const int64_t count = std::min(group, mine.second - begin);
       for (int64_t i = 0; i < count; ++i) x_to_panel(kernel, shape, n, x, begin + i, in + i * in_floats);
       zero(out, count * out_floats);
-      for (int c = 0; c < plan.columns(); c += step)
-        for (int64_t i = 0; i < count; ++i)
-          plan.multiply(c, std::min(c + step, plan.columns()), in + i * in_floats, out + i * out_floats);
+      for (int c = 0; c < plan.columns(); c += step) {
+        const int last = std::min(c + step, plan.columns());
+        weights.widen(c, last, wide);
+        for (int64_t i = 0; i < count; ++i) weights.multiply(c, last, in + i * in_floats, out + i * out_floats);
+      }
       for (int64_t i = 0; i < count; ++i) {
         for (int g = 0; g < kernel.gates; ++g) {
           float* rows[kLanes];

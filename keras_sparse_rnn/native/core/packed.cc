@@ -1,6 +1,7 @@
 #include "packed.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "cpu.h"
 
@@ -97,21 +98,27 @@ Plan::Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots,
   backward_ = {static_cast<const float*>(values), packed.height, packed.width, row_entries_.data(), row_first_.data(), row_feature_.data()};
 }
 
+int64_t Plan::weights_of(int begin, int end) const {
+  int64_t live = 0;
+  for (int g = 0; g < gates_; ++g) live += first_[g * columns_ + end] - first_[g * columns_ + begin];
+  return live * forward_.height * forward_.width;
+}
+
 int Plan::columns_of_weights(int64_t wanted) const {
   const int64_t of_a_gate = std::max<int64_t>(1, weights() / gates_);
   return static_cast<int>(std::min<int64_t>(columns_, std::max<int64_t>(1, wanted * columns_ / of_a_gate)));
 }
 
-std::vector<int> Plan::cut_columns(int parts, int step) const {
+std::vector<int> Plan::cut_columns(int parts, int features) const {
   std::vector<int64_t> weight(columns_, 1);
   for (int c = 0; c < gates_ * columns_; ++c) weight[c % columns_] += first_[c + 1] - first_[c];
-  return cut(weight, parts, step);
+  return cut(weight, parts, features / std::gcd(features, width()));
 }
 
-std::vector<int> Plan::cut_rows(int parts) const {
+std::vector<int> Plan::cut_rows(int parts, int features) const {
   std::vector<int64_t> weight(rows_, 1);
   for (int r = 0; r < rows_; ++r) weight[r] += row_first_[r + 1] - row_first_[r];
-  return cut(weight, parts, 1);
+  return cut(weight, parts, features / std::gcd(features, height()));
 }
 
 // From there `feature_` leads to the place. As an integer, for no such address may exist.

@@ -50,11 +50,15 @@ class Plan {
   int gates() const { return gates_; }
   int columns() const { return columns_; }
   int rows() const { return rows_; }
+  int height() const { return forward_.height; }
   int width() const { return forward_.width; }
   int64_t live() const { return live_; }
   int64_t weights() const { return live_ * forward_.width * forward_.height; }
   // Live blocks of this plan are [begin_block, begin_block + live) of the packed kernel.
   int64_t begin_block() const { return begin_block_; }
+  // Live weights of the columns [begin, end) of all gates.
+  int64_t weights_of(int begin, int end) const;
+  bool narrow() const { return type_ != 0; }
   // For `Outer`: first feature of each live block's inputs and outputs, [live].
   const int32_t* block_rows() const { return block_rows_.data(); }
   const int32_t* block_columns() const { return block_columns_.data(); }
@@ -63,9 +67,9 @@ class Plan {
   int columns_of_weights(int64_t weights) const;
 
   // Cuts the columns (of all gates together), or the rows, into `parts` of about equal work; part i is [cuts[i], cuts[i + 1]).
-  // Column cuts are at multiples of `step`.
-  std::vector<int> cut_columns(int parts, int step) const;
-  std::vector<int> cut_rows(int parts) const;
+  // Cuts are where a multiple of `features` features begins, as far as blocks allow that.
+  std::vector<int> cut_columns(int parts, int features) const;
+  std::vector<int> cut_rows(int parts, int features) const;
 
   // out += kernel^T in for columns [begin, end) of every gate, panels.
   void multiply(int begin, int end, const float* in, float* out) const { multiply(begin, end, in, out, {slot_features_, 0}); }
@@ -76,6 +80,8 @@ class Plan {
   void multiply_rows(int begin, int end, int samples, const float* in, int64_t in_stride, float* out, int64_t out_stride, Place place) const;
 
  private:
+  friend class Wide;
+
   const ShapeKernels* kernels_;
   int type_, gates_, columns_, rows_;
   int64_t slot_features_, live_, begin_block_;

@@ -37,6 +37,10 @@ struct RecurrentOut {
 int64_t reserve_size(const Recurrent& problem);  // in floats
 void recurrent_forward(const Recurrent& problem, const RecurrentOut& out);
 
+// Batches, and what whole panels leave of them, run in row layout where they are below `samples`; 0: below what was measured to be best on this
+// instruction set. For measurements and tests: a reserve must be used as it was made.
+void set_few_samples(int samples);
+
 struct RecurrentGradients {
   const float* reserve;    // what the forward pass of the same problem left, or null: then it is computed again
   const float* d_outputs;  // [batch, time, units]

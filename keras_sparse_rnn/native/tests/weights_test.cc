@@ -103,8 +103,7 @@ void test_product(const int* shape, ksr::Weights type, int64_t n) {
   }
 }
 
-void test_sequence(ksr::Cell cell, const int* shape, const int* recurrent_shape, ksr::Weights type, int64_t batch) {
-  const int64_t time = 5;
+void test_sequence(ksr::Cell cell, const int* shape, const int* recurrent_shape, ksr::Weights type, int64_t batch, int64_t time) {
   const int inputs = pick(1, 40), units = pick(1, 40), gates = ksr::cell_gates(cell);
   const Kernel kernel(inputs, units, gates, shape, 0.5, type), recurrent(units, units, gates, recurrent_shape, 0.5, type);
   const Floats x = random_floats(batch * time * inputs), h0 = random_floats(batch * units), c0 = random_floats(batch * units);
@@ -126,9 +125,9 @@ int main() {
   if (cpu_is_missing()) return kSkipped;
   for (ksr::Weights type : {ksr::Weights::kFloat32, ksr::Weights::kBfloat16, ksr::Weights::kInt8}) {
     for (int i = 0; i < kShapeCount; ++i) {
-      for (int64_t n : {1, 2, 3, 4, 6, 7, 8, 33}) test_product(kShapes[i], type, n);
+      for (int64_t n : {1, 2, 3, 4, 6, 7, 8, 33, 530}) test_product(kShapes[i], type, n);
       for (ksr::Cell cell : {ksr::Cell::kSimpleRnnTanh, ksr::Cell::kLstm, ksr::Cell::kGruResetAfter, ksr::Cell::kGruResetBefore})
-        for (int64_t batch : {1, 3, 17}) test_sequence(cell, kShapes[i], kShapes[(i + 3) % kShapeCount], type, batch);
+        for (int64_t batch : {1, 3, 17, 33}) test_sequence(cell, kShapes[i], kShapes[(i + 3) % kShapeCount], type, batch, batch == 33 ? 12 : 5);
     }
   }
   std::printf("%s: %s\n", ksr::kernels().name, failures ? "FAILED" : "all passed");
