@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "pool.h"
 #include "scratch.h"
+#include "sizes.h"
 
 namespace ksr {
 namespace {
@@ -15,10 +16,10 @@ constexpr int64_t kChunkPanels = 32;  // panels of a chunk, all steps together
 
 // What all threads share.
 struct Backward {
-  Backward(const Recurrent& problem_, const RecurrentGradients& gradients_)
+  Backward(const Recurrent& problem_, const Layout& layout_, const RecurrentGradients& gradients_)
       : problem(problem_),
         gradients(gradients_),
-        layout(problem_),
+        layout(layout_),
         plans(problem_, layout, true),
         reserve(gradients_.reserve),
         first(first_steps(problem_)),
@@ -43,7 +44,7 @@ struct Backward {
 
   const Recurrent& problem;
   const RecurrentGradients& gradients;
-  const Layout layout;
+  const Layout& layout;
   const Plans plans;
   const float* reserve;
   const std::vector<int64_t> first;
@@ -60,7 +61,7 @@ struct Backward {
 void cell_backward(const Backward& b, int64_t p, int64_t t, int64_t i, int64_t from, int64_t to, int phase) {
   if (from == to) return;
   const Layout& layout = b.layout;
-  const Kernels& k = kernels();
+  const Kernels& k = layout.kernels;
   alignas(64) int32_t lanes[kLanes];
   const int64_t offset = from * kLanes, state = p * layout.stride() + offset;
   const float *now = b.slab(p, t + 1), *before = b.slab(p, t);
@@ -142,10 +143,10 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
     float* rows[kLanes];
     const int64_t step = source_step(b.problem, begin + n % steps);
     panel_rows(b.gradients.dx + step * layout.inputs, n / steps, b.problem.batch, b.problem.time * layout.inputs, rows);
-    kernels().panel_to_rows(b.dx + n * b.x_floats, layout.inputs, rows);
+    layout.kernels.panel_to_rows(b.dx + n * b.x_floats, layout.inputs, rows);
   }
   const auto [line, last_line] = share(layout.slots * layout.features, id, team.size());
-  for (int64_t n = 0; n < items; ++n) kernels().add(gradient(n) + line * kLanes, (last_line - line) * kLanes, b.d_bias + line * kLanes);
+  for (int64_t n = 0; n < items; ++n) layout.kernels.add(gradient(n) + line * kLanes, (last_line - line) * kLanes, b.d_bias + line * kLanes);
   team.barrier(id);
   kernel_gradients(b.plans, b.steps, items, b.gradients, id, team.size());
   team.barrier(id);
@@ -153,17 +154,16 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
 
 }  // namespace
 
-void backward_panels(const Recurrent& problem, const RecurrentGradients& gradients) {
+void backward_panels(const Recurrent& problem, const Layout& layout, const RecurrentGradients& gradients) {
   const bool lstm = problem.cell == Cell::kLstm;
-  Backward b(problem, gradients);
-  const Layout& layout = b.layout;
+  Backward b(problem, layout, gradients);
   for (int64_t p = 0; p < layout.panels; ++p) {
     const float* rows[kLanes];
     panel_rows(gradients.d_h, p, problem.batch, layout.units, rows);
-    kernels().rows_to_panel(rows, layout.units, b.d_h + p * layout.stride());
+    layout.kernels.rows_to_panel(rows, layout.units, b.d_h + p * layout.stride());
     if (!lstm) continue;
     panel_rows(gradients.d_c, p, problem.batch, layout.units, rows);
-    kernels().rows_to_panel(rows, layout.units, b.d_c + p * layout.stride());
+    layout.kernels.rows_to_panel(rows, layout.units, b.d_c + p * layout.stride());
   }
   const Sharing sharing = ksr::sharing(problem, layout, b.plans);
   parallel(sharing.threads, !sharing.by_panels, [&](int id, Team& team) {
@@ -177,10 +177,10 @@ void backward_panels(const Recurrent& problem, const RecurrentGradients& gradien
   for (int64_t p = 0; p < layout.panels; ++p) {
     float* rows[kLanes];
     panel_rows(gradients.d_h0, p, problem.batch, layout.units, rows);
-    kernels().panel_to_rows(b.d_h + p * layout.stride(), layout.units, rows);
+    layout.kernels.panel_to_rows(b.d_h + p * layout.stride(), layout.units, rows);
     if (!lstm) continue;
     panel_rows(gradients.d_c0, p, problem.batch, layout.units, rows);
-    kernels().panel_to_rows(b.d_c + p * layout.stride(), layout.units, rows);
+    layout.kernels.panel_to_rows(b.d_c + p * layout.stride(), layout.units, rows);
   }
   if (!gradients.d_bias) return;
   std::vector<float> sums(layout.slots * layout.features, 0.0f);

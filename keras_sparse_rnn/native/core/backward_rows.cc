@@ -7,9 +7,9 @@
 #include <algorithm>
 
 #include "backward_steps.h"
-#include "cpu.h"
 #include "pool.h"
 #include "scratch.h"
+#include "sizes.h"
 
 namespace ksr {
 namespace {
@@ -19,17 +19,17 @@ constexpr int64_t kPage = 1024;      // floats of a page of memory, so far apart
 
 // What all threads share.
 struct Call {
-  Call(const Recurrent& problem, const RecurrentGradients& gradients)
+  Call(const Recurrent& problem, const Layout& layout, const RecurrentGradients& gradients)
       : problem(problem),
         gradients(gradients),
-        layout(problem),
+        layout(layout),
         plans(problem, layout, true),
         first(first_steps(problem)),
         chunk(std::max<int64_t>(1, std::min(problem.time, kChunkPanels * kLanes / problem.batch))),
         most(round_up(problem.batch * chunk, kLanes) / kLanes),
         threads(row_threads(problem, plans)),
         x_floats(layout.in_features * kLanes),
-        scratch(most * panel_floats() + gate_floats() + threads * own_floats()),
+        scratch(checked_product({most, panel_floats()}) + gate_floats() + checked_product({threads, own_floats()})),
         x(scratch.take(most * x_floats)),
         dx(scratch.take(most * x_floats)),
         h(scratch.take(most * layout.stride())),
@@ -52,7 +52,7 @@ struct Call {
 
   const Recurrent& problem;
   const RecurrentGradients& gradients;
-  const Layout layout;
+  const Layout& layout;
   const Plans plans;
   const std::vector<int64_t> first;
   const int64_t chunk, most;  // steps of a chunk, and panels
@@ -73,7 +73,7 @@ class Worker {
       : call_(call),
         id_(id),
         team_(team),
-        k_(kernels()),
+        k_(call.layout.kernels),
         cuts_(call.plans.recurrent.cut_rows(team.size(), kLanes)),
         d_gates_(call.own + id * call.own_floats()),
         d_h_(d_gates_ + call.problem.batch * call.chunk * call.gate_floats()),
@@ -249,8 +249,8 @@ class Worker {
 
 }  // namespace
 
-void backward_rows(const Recurrent& problem, const RecurrentGradients& gradients) {
-  Call call(problem, gradients);
+void backward_rows(const Recurrent& problem, const Layout& layout, const RecurrentGradients& gradients) {
+  Call call(problem, layout, gradients);
   parallel(call.threads, true, [&](int id, Team& team) { Worker(call, id, team).run(); });
   if (gradients.d_bias) add_bias(problem, call.layout, call.d_bias, gradients.d_bias);
 }

@@ -21,7 +21,7 @@ struct Step {
   int begin, end;  // columns
 
   void run(const float* before, float* now, const int32_t* lanes, int phase) const {
-    const Kernels& k = kernels();
+    const Kernels& k = layout.kernels;
     if (phase == 1) {
       candidate.multiply(begin, end, now + 3 * layout.stride(), now);
       return apply(k.gru_update, before, now, lanes);
@@ -78,14 +78,13 @@ void write_outputs(const Recurrent& problem, const Layout& layout, const std::ve
       rows[i] = nullptr;
     }
   }
-  kernels().panel_to_rows(slab + layout.h(), layout.units, rows);
+  layout.kernels.panel_to_rows(slab + layout.h(), layout.units, rows);
 }
 
 }  // namespace
 
-void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
+void forward_panels(const Recurrent& problem, const Layout& layout, const RecurrentOut& out) {
   if (problem.batch == 0) return;
-  const Layout layout(problem);
   const Plans plans(problem, layout, false);
   const Sharing sharing = ksr::sharing(problem, layout, plans);
   const bool lstm = problem.cell == Cell::kLstm;
@@ -120,11 +119,11 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
       if (part != p % parts) continue;
       const float* rows[kLanes];
       panel_rows(problem.h0, p, problem.batch, layout.units, rows);
-      kernels().rows_to_panel(rows, layout.units, slab(p, 0) + layout.h());
+      layout.kernels.rows_to_panel(rows, layout.units, slab(p, 0) + layout.h());
       zero(slab(p, 0) + h_end, h_padding);
       if (!lstm) continue;
       panel_rows(problem.c0, p, problem.batch, layout.units, rows);
-      kernels().rows_to_panel(rows, layout.units, slab(p, 0) + layout.c());
+      layout.kernels.rows_to_panel(rows, layout.units, slab(p, 0) + layout.c());
     }
 
     int64_t base = 0;  // the step that slab 0 is the start of
@@ -137,7 +136,7 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
         for (int64_t t = begin + mine.first; t < begin + mine.second; ++t) {
           x_panel(problem, layout, p, t, x + (p * chunk + t - begin) * x_floats);
           float* now = slab(p, t + 1 - base);
-          kernels().fill_panel(bias.data(), layout.slots * layout.features, now);
+          layout.kernels.fill_panel(bias.data(), layout.slots * layout.features, now);
           zero(now + h_end, h_padding);
         }
       }
@@ -172,10 +171,10 @@ void forward_panels(const Recurrent& problem, const RecurrentOut& out) {
       const float* end = slab(p, problem.time - base);
       float* rows[kLanes];
       panel_rows(out.h, p, problem.batch, layout.units, rows);
-      kernels().panel_to_rows(end + layout.h(), layout.units, rows);
+      layout.kernels.panel_to_rows(end + layout.h(), layout.units, rows);
       if (!lstm) continue;
       panel_rows(out.c, p, problem.batch, layout.units, rows);
-      kernels().panel_to_rows(end + layout.c(), layout.units, rows);
+      layout.kernels.panel_to_rows(end + layout.c(), layout.units, rows);
     }
   });
 }

@@ -33,10 +33,10 @@ struct Part {
 
 // What all threads know.
 struct Call {
-  Call(const Recurrent& problem, const RecurrentOut& out)
+  Call(const Recurrent& problem, const Layout& layout, const RecurrentOut& out)
       : problem(problem),
         out(out),
-        layout(problem),
+        layout(layout),
         plans(problem, layout, false),
         bias(slot_bias(problem, layout)),
         first(first_steps(problem)),
@@ -86,7 +86,7 @@ struct Call {
 
   const Recurrent& problem;
   const RecurrentOut& out;
-  const Layout layout;
+  const Layout& layout;
   const Plans plans;
   const std::vector<float> bias;
   const std::vector<int64_t> first;
@@ -97,7 +97,7 @@ struct Call {
 class Worker {
  public:
   Worker(const Call& call, int id, Team& team, float* memory)
-      : call_(call), id_(id), team_(team), memory_(memory), parts_(call.parts(team.size())), part_(parts_[id]), k_(kernels()) {
+      : call_(call), id_(id), team_(team), memory_(memory), parts_(call.parts(team.size())), part_(parts_[id]), k_(call.layout.kernels) {
     const Recurrent& problem = call.problem;
     x_ = memory + part_.memory;
     sums_ = x_ + call.x_floats();
@@ -278,9 +278,9 @@ class Worker {
 
 }  // namespace
 
-void forward_rows(const Recurrent& problem, const RecurrentOut& out) {
+void forward_rows(const Recurrent& problem, const Layout& layout, const RecurrentOut& out) {
   if (problem.batch == 0) return;
-  const Call call(problem, out);
+  const Call call(problem, layout, out);
   const int threads = row_threads(problem, call.plans);
   Scratch scratch(call.all_floats(threads));
   float* memory = scratch.take(call.all_floats(threads));

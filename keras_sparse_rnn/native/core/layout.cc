@@ -5,6 +5,7 @@
 #include "cpu.h"
 #include "pool.h"
 #include "scratch.h"
+#include "sizes.h"
 
 namespace ksr {
 namespace {
@@ -19,24 +20,29 @@ int64_t spread(int64_t lines) { return lines + ((20 - lines) % 64 + 64) % 64; }
 
 int cell_gates(Cell cell) { return cell == Cell::kLstm ? 4 : cell == Cell::kGruResetAfter || cell == Cell::kGruResetBefore ? 3 : 1; }
 
-Layout::Layout(const Recurrent& problem)
-    : gates(cell_gates(problem.cell)),
+Layout::Layout(const Recurrent& problem, const Kernels& kernels)
+    : kernels(kernels),
+      gates(cell_gates(problem.cell)),
       slots(gates == 3 ? 4 : gates),
       units(problem.kernel.units),
       inputs(problem.kernel.inputs),
       features(round_up(std::max({problem.kernel.padded_units(), problem.recurrent.padded_units(), problem.recurrent.padded_inputs()}), 16)),
       in_features(round_up(problem.kernel.padded_inputs(), 16)),
-      panels((problem.batch + kLanes - 1) / kLanes),
+      panels(problem.batch / kLanes + (problem.batch % kLanes > 0)),
       slab(spread((slots + (problem.cell == Cell::kLstm ? 2 : 1)) * features) * kLanes),
       row_slab((slots + (problem.cell == Cell::kLstm ? 2 : 1)) * features),
-      gradients(spread(slots * features) * kLanes) {}
+      gradients(spread(slots * features) * kLanes) {
+  // Neither pass works on more than so many steps of all panels at once.
+  constexpr int64_t kMostSteps = 64;
+  checked_product({panels, kMostSteps * (slab + gradients + 2 * in_features * kLanes), sizeof(float)});
+}
 
 Plans::Plans(const Recurrent& problem, const Layout& layout, bool backward)
-    : kernel(problem.kernel, 0, layout.gates, kSlots, static_cast<int>(layout.features), backward),
-      recurrent(problem.recurrent, 0, problem.cell == Cell::kGruResetBefore ? 2 : layout.gates,
+    : kernel(layout.kernels, problem.kernel, 0, layout.gates, kSlots, static_cast<int>(layout.features), backward),
+      recurrent(layout.kernels, problem.recurrent, 0, problem.cell == Cell::kGruResetBefore ? 2 : layout.gates,
                 problem.cell == Cell::kGruResetAfter ? kResetAfterSlots : kSlots, static_cast<int>(layout.features), backward) {
   if (problem.cell == Cell::kGruResetBefore)
-    candidate.reset(new Plan(problem.recurrent, 2, 3, kSlots, static_cast<int>(layout.features), backward));
+    candidate.reset(new Plan(layout.kernels, problem.recurrent, 2, 3, kSlots, static_cast<int>(layout.features), backward));
 }
 
 std::vector<float> slot_bias(const Recurrent& problem, const Layout& layout) {
@@ -83,24 +89,26 @@ const int32_t* step_lanes(const Recurrent& problem, int64_t panel, int64_t t, in
 void x_panel(const Recurrent& problem, const Layout& layout, int64_t panel, int64_t t, float* out) {
   const float* rows[kLanes];
   panel_rows(problem.x + source_step(problem, t) * layout.inputs, panel, problem.batch, problem.time * layout.inputs, rows);
-  kernels().rows_to_panel(rows, layout.inputs, out);
+  layout.kernels.rows_to_panel(rows, layout.inputs, out);
   zero(out + layout.inputs * kLanes, (layout.in_features - layout.inputs) * kLanes);
 }
 
 Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans) {
   const int threads = num_threads();
-  const int64_t step = plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0) + 8 * layout.slots * layout.units;
-  const int64_t all = (step + plans.kernel.weights()) * layout.panels * problem.time;
+  const double panels = static_cast<double>(layout.panels);
+  const double step = static_cast<double>(plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0) + 8 * layout.slots * layout.units);
+  const double all = (step + static_cast<double>(plans.kernel.weights())) * panels * static_cast<double>(problem.time);
   const bool by_panels = layout.panels % threads == 0 || layout.panels >= 4 * threads;
   // In vectors of 16 products: some 30 microseconds in all, or, where the threads meet after every step, 8 in a step.
-  const bool worth = by_panels ? all >= 100000 : step * layout.panels >= 30000;
+  const bool worth = by_panels ? all >= 100000 : step * panels >= 30000;
   return {worth ? threads : 1, by_panels || !worth};
 }
 
 int row_threads(const Recurrent& problem, const Plans& plans) {
   const int64_t step = plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0);
   // Worth it from some 3 microseconds a step and 100 in all.
-  const bool worth = step * problem.batch >= 64 * 1024 && (step + plans.kernel.weights()) * problem.batch * problem.time >= 4 * 1024 * 1024;
+  const bool worth = step * problem.batch >= 64 * 1024 &&
+                     static_cast<double>((step + plans.kernel.weights()) * problem.batch) * static_cast<double>(problem.time) >= 4 * 1024 * 1024;
   return worth ? num_threads() : 1;
 }
 

@@ -14,8 +14,9 @@
 namespace ksr {
 
 struct Layout {
-  explicit Layout(const Recurrent& problem);
+  Layout(const Recurrent& problem, const Kernels& kernels);  // which has passed `check_sizes`; std::bad_alloc where no memory is so large
 
+  const Kernels& kernels;      // of the whole call, whatever is chosen meanwhile
   int gates, slots;
   int64_t units, inputs;       // true sizes
   int64_t features;            // units padded: of one slot, of h and of c
@@ -69,11 +70,11 @@ Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& pla
 int row_threads(const Recurrent& problem, const Plans& plans);
 
 // The forward pass in panel layout, for any batch, and in row layout, for a few samples. `out.h` may be null: then only the reserve is written.
-void forward_panels(const Recurrent& problem, const RecurrentOut& out);
-void forward_rows(const Recurrent& problem, const RecurrentOut& out);
+void forward_panels(const Recurrent& problem, const Layout& layout, const RecurrentOut& out);
+void forward_rows(const Recurrent& problem, const Layout& layout, const RecurrentOut& out);
 // The backward pass, with the reserve that the forward pass of the same layout left. Adds to the gradients of the kernels and the bias.
-void backward_panels(const Recurrent& problem, const RecurrentGradients& gradients);
-void backward_rows(const Recurrent& problem, const RecurrentGradients& gradients);
+void backward_panels(const Recurrent& problem, const Layout& layout, const RecurrentGradients& gradients);
+void backward_rows(const Recurrent& problem, const Layout& layout, const RecurrentGradients& gradients);
 
 }  // namespace ksr
 

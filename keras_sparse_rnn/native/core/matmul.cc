@@ -1,28 +1,40 @@
 #include "matmul.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 #include "cpu.h"
 #include "pool.h"
 #include "scratch.h"
+#include "sizes.h"
 #include "wide.h"
 
 namespace ksr {
 namespace {
 
 constexpr int64_t kGroup = 16;             // panels that share one pass over the weights
-constexpr int64_t kWorthSharing = 100000;  // weights times panels, about 30 microseconds
+constexpr double kWorthSharing = 100000;  // weights times panels, about 30 microseconds
 
-int team_size(int64_t work) { return work < kWorthSharing ? 1 : num_threads(); }
+int team_size(double work) { return work < kWorthSharing ? 1 : num_threads(); }
 
 struct Shape {
   explicit Shape(const Packed& kernel)
-      : inputs(round_up(kernel.padded_inputs(), 16)), units(round_up(kernel.padded_units(), 16)), outputs(kernel.gates * units) {
+      : kernels(ksr::kernels()), inputs(round_up(kernel.padded_inputs(), 16)), units(round_up(kernel.padded_units(), 16)), outputs(kernel.gates * units) {
     for (int g = 0; g < kernel.gates; ++g) slots.push_back(g);
   }
+  const Kernels& kernels;          // of the whole call, whatever is chosen meanwhile
   int64_t inputs, units, outputs;  // padded: of a panel of x, of one gate in a panel of y, of a panel of y
   std::vector<int> slots;          // the gates, one after the other
 };
+
+int64_t panels_of(int64_t rows) { return rows / kLanes + (rows % kLanes > 0); }
+
+void check(const Packed& kernel, int64_t n) {
+  check_sizes("kernel", kernel);
+  if (n < 0) throw std::invalid_argument("`n` must not be negative. Received: " + std::to_string(n));
+  checked_product({n, std::max(kernel.inputs, kernel.gates * kernel.units), sizeof(float)});
+}
 
 // The pointers to 16 rows from `first` on, null beyond `count`.
 template <typename Float>
@@ -33,7 +45,7 @@ void rows_at(Float* data, int64_t first, int64_t count, int64_t stride, Float** 
 void x_to_panel(const Packed& kernel, const Shape& shape, int64_t n, const float* x, int64_t panel, float* out) {
   const float* rows[kLanes];
   rows_at(x, panel * kLanes, n, kernel.inputs, rows);
-  kernels().rows_to_panel(rows, kernel.inputs, out);
+  shape.kernels.rows_to_panel(rows, kernel.inputs, out);
   zero(out + int64_t{kernel.inputs} * kLanes, (shape.inputs - kernel.inputs) * kLanes);
 }
 
@@ -45,7 +57,7 @@ void few_rows(const Packed& kernel, const Shape& shape, const Plan& plan, int64_
     copy(x + i * kernel.inputs, kernel.inputs, in + i * shape.inputs);
     zero(in + i * shape.inputs + kernel.inputs, shape.inputs - kernel.inputs);
   }
-  parallel(team_size(plan.weights() * n / 4), false, [&](int id, Team& team) {
+  parallel(team_size(static_cast<double>(plan.weights() * n) / 4), false, [&](int id, Team& team) {
     const std::vector<int> cuts = plan.cut_columns(team.size(), 1);
     plan.multiply_rows(cuts[id], cuts[id + 1], static_cast<int>(n), in, shape.inputs, out, shape.outputs);
   });
@@ -57,12 +69,13 @@ void few_rows(const Packed& kernel, const Shape& shape, const Plan& plan, int64_
 }  // namespace
 
 void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
+  check(kernel, n);
   if (n == 0) return;
   const Shape shape(kernel);
-  const Plan plan(kernel, 0, kernel.gates, shape.slots.data(), static_cast<int>(shape.units), false);
-  if (n < kernels().few_samples) return few_rows(kernel, shape, plan, n, x, y);
-  const int64_t panels = (n + kLanes - 1) / kLanes;
-  const int size = static_cast<int>(std::min<int64_t>(team_size(plan.weights() * panels), panels));
+  const Plan plan(shape.kernels, kernel, 0, kernel.gates, shape.slots.data(), static_cast<int>(shape.units), false);
+  if (n < shape.kernels.few_samples) return few_rows(kernel, shape, plan, n, x, y);
+  const int64_t panels = panels_of(n);
+  const int size = static_cast<int>(std::min<int64_t>(team_size(static_cast<double>(plan.weights()) * static_cast<double>(panels)), panels));
   const int64_t in_floats = shape.inputs * kLanes, out_floats = shape.outputs * kLanes, group = std::min(kGroup, panels);
   // Columns whose weights stay in the first cache while a group of panels passes them.
   const int step = plan.columns_of_weights(4096);
@@ -86,7 +99,7 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
         for (int g = 0; g < kernel.gates; ++g) {
           float* rows[kLanes];
           rows_at(y + int64_t{g} * kernel.units, (begin + i) * kLanes, n, int64_t{kernel.gates} * kernel.units, rows);
-          kernels().panel_to_rows(out + i * out_floats + g * shape.units * kLanes, kernel.units, rows);
+          shape.kernels.panel_to_rows(out + i * out_floats + g * shape.units * kLanes, kernel.units, rows);
         }
       }
     }
@@ -94,12 +107,13 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
 }
 
 void matmul_backward(const Packed& kernel, int64_t n, const float* x, const float* dy, float* dx, float* d_values) {
+  check(kernel, n);
   zero(d_values, kernel.live * kernel.height * kernel.width);
   if (n == 0) return;
   const Shape shape(kernel);
-  const Plan plan(kernel, 0, kernel.gates, shape.slots.data(), static_cast<int>(shape.units), true);
-  const int64_t panels = (n + kLanes - 1) / kLanes, group = std::min<int64_t>(2 * kGroup, panels);
-  const int size = team_size(plan.weights() * panels);
+  const Plan plan(shape.kernels, kernel, 0, kernel.gates, shape.slots.data(), static_cast<int>(shape.units), true);
+  const int64_t panels = panels_of(n), group = std::min<int64_t>(2 * kGroup, panels);
+  const int size = team_size(static_cast<double>(plan.weights()) * static_cast<double>(panels));
   const int64_t in_floats = shape.inputs * kLanes, out_floats = shape.outputs * kLanes;
   Scratch scratch(group * (2 * in_floats + out_floats));
   float *in = scratch.take(group * in_floats), *d_in = scratch.take(group * in_floats), *d_out = scratch.take(group * out_floats);
@@ -115,13 +129,13 @@ void matmul_backward(const Packed& kernel, int64_t n, const float* x, const floa
         for (int g = 0; g < kernel.gates; ++g) {
           const float* rows[kLanes];
           rows_at(dy + int64_t{g} * kernel.units, (begin + i) * kLanes, n, int64_t{kernel.gates} * kernel.units, rows);
-          kernels().rows_to_panel(rows, kernel.units, d_out + i * out_floats + g * shape.units * kLanes);
+          shape.kernels.rows_to_panel(rows, kernel.units, d_out + i * out_floats + g * shape.units * kLanes);
         }
         float *d = d_in + i * in_floats, *rows[kLanes];
         zero(d, in_floats);
         plan.kernels().panel_backward(&plan.backward(), 0, plan.rows(), d_out + i * out_floats, d);
         rows_at(dx, (begin + i) * kLanes, n, kernel.inputs, rows);
-        kernels().panel_to_rows(d, kernel.inputs, rows);
+        shape.kernels.panel_to_rows(d, kernel.inputs, rows);
       }
       team.barrier(id);
       const Outer outer = {kernel.height, kernel.width, plan.block_rows(), plan.block_columns(), count, ins.data(), outs.data(), d_values};

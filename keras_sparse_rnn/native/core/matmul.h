@@ -7,7 +7,7 @@
 namespace ksr {
 
 // y [n, gates * units] = x [n, inputs] times the kernel. y is the caller's, written whole, and does not overlap x or the kernel.
-// Block numbers must have passed `first_bad_block`.
+// Block numbers must have passed `first_bad_block`; sizes that do not fit are refused with std::invalid_argument, in words.
 void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y);
 
 // dx [n, inputs] and d_values [live, height, width] from dy [n, gates * units]; both the caller's, written whole, overlapping nothing.

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "float_mode.h"
 #include "pool.h"
 
 namespace ksr {
@@ -96,6 +97,7 @@ LivePacker::LivePacker(const Grid& grid, const float* kernel)
       parts_(std::min(team_size(grid), grid.rows())),
       alive_(new uint8_t[int64_t{grid.rows()} * grid.all_columns()]),
       starts_(int64_t{parts_} * grid.all_columns()) {
+  const FloatMode mode;
   const int columns = grid.all_columns();
   for_parts(parts_, [&](int part) {
     std::vector<uint32_t> seen(grid.height > 1 ? grid.stride() : 0);

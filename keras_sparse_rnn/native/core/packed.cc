@@ -36,8 +36,9 @@ int64_t first_bad_block(const Packed& packed) {
   return -1;
 }
 
-Plan::Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots, int slot_features, bool transposed_too)
-    : kernels_(&shape_kernels(ksr::kernels(), packed.height, packed.width)),
+Plan::Plan(const Kernels& kernels, const Packed& packed, int gate_begin, int gate_end, const int* slots, int slot_features, bool transposed_too)
+    : table_(&kernels),
+      kernels_(&shape_kernels(kernels, packed.height, packed.width)),
       type_(static_cast<int>(packed.weights)),
       gates_(gate_end - gate_begin),
       columns_(packed.columns()),

@@ -40,7 +40,7 @@ struct Place {
 class Plan {
  public:
   // `slots` must live as long as the plan.
-  Plan(const Packed& packed, int gate_begin, int gate_end, const int* slots, int slot_features, bool transposed_too);
+  Plan(const Kernels& kernels, const Packed& packed, int gate_begin, int gate_end, const int* slots, int slot_features, bool transposed_too);
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
@@ -82,6 +82,7 @@ class Plan {
  private:
   friend class Wide;
 
+  const Kernels* table_;
   const ShapeKernels* kernels_;
   int type_, gates_, columns_, rows_;
   int64_t slot_features_, live_, begin_block_;

@@ -8,6 +8,7 @@
 
 #include "after_fork.h"
 #include "cores.h"
+#include "float_mode.h"
 #include "pool_thread.h"
 
 namespace ksr {
@@ -50,6 +51,7 @@ void Team::work(int id) {
   for (int child : {2 * id + 1, 2 * id + 2})
     if (child < size_) threads_[child]->wake(this, child);
   if (id > 0) missing_.fetch_sub(1, std::memory_order_release);
+  const FloatMode mode;
   try {
     work_(argument_, id, *this);
   } catch (...) {

@@ -73,7 +73,7 @@ int num_threads();
 void set_num_threads(int threads);  // 0: back to the default
 
 // Calls `work(argument, id, team)` on each thread of a team of at most `threads`, the caller being
-// number 0; returns when all are done. `meets`: the threads meet often, as at every step of a
+// number 0, each in FloatMode; returns when all are done. `meets`: the threads meet often, as at every step of a
 // sequence. Where processors are shared with other programs, that costs whole time slices; when it
 // was seen to, such work runs on one thread for a while.
 void run_team(int threads, bool meets, Team::Work work, void* argument);

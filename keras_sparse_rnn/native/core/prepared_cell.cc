@@ -6,7 +6,6 @@
 #include "cpu.h"
 #include "pool.h"
 #include "prepared/check.h"
-#include "prepared/float_mode.h"
 #include "prepared/prepare.h"
 #include "prepared/stepper.h"
 #include "prepared_run.h"
@@ -135,7 +134,6 @@ void PreparedCell::multiply(int64_t rows, const float* x, float* y, int threads)
   Scratch scratch(threads * floats);
   float* memory = scratch.take(threads * floats);
   parallel(threads, false, [&](int id, Team& team) {
-    const prepared::FloatMode mode;
     auto* state = reinterpret_cast<prepared::State*>(memory + id * floats);
     const auto mine = share(pieces, id, team.size());
     for (int64_t i = mine.first; i < mine.second; ++i) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "prepared/float_mode.h"
 #include "prepared_thread.h"
 
 namespace ksr {
@@ -94,7 +93,6 @@ void PreparedRun::Thread::write_whole_outputs(int64_t t) const {
 }
 
 void PreparedRun::work(int64_t sample, int64_t count, int id, Team& team, float* memory) const {
-  const prepared::FloatMode mode;
   Thread(*this, sample, count, id, team, memory).go();
 }
 

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <new>
 
 #include "cpu.h"
+#include "float_mode.h"
 #include "layout.h"
 #include "matmul.h"
 #include "scratch.h"
+#include "sizes.h"
 
 namespace ksr {
 namespace {
@@ -18,11 +19,11 @@ namespace {
 std::atomic<int> few_samples{0};
 
 // How many samples of a batch run in panels; the others are its last.
-int64_t in_panels(const Recurrent& problem) {
+int64_t in_panels(const Recurrent& problem, const Kernels& kernels) {
   const int asked = few_samples.load(std::memory_order_relaxed);
-  const int64_t few = asked > 0 ? asked : kernels().few_samples, rest = problem.batch % kLanes;
+  const int64_t few = asked > 0 ? asked : kernels.few_samples, rest = problem.batch % kLanes;
   if (problem.batch < few) return 0;
-  return rest < (asked > 0 ? asked : kernels().few_left) ? problem.batch - rest : problem.batch;
+  return rest < (asked > 0 ? asked : kernels.few_left) ? problem.batch - rest : problem.batch;
 }
 
 // The samples from `first` on, `count` of them.
@@ -56,15 +57,30 @@ RecurrentGradients samples(RecurrentGradients gradients, const Recurrent& proble
   return gradients;
 }
 
-int64_t product(int64_t a, int64_t b) {
-  int64_t floats, bytes;
-  if (__builtin_mul_overflow(a, b, &floats) || __builtin_mul_overflow(floats, int64_t{4 * sizeof(float)}, &bytes)) throw std::bad_alloc();
-  return floats;
-}
+// A batch, cut in two: what runs in panels and what in rows.
+struct Parts {
+  Parts(const Recurrent& problem, const Kernels& kernels)
+      : count(in_panels(problem, kernels)),
+        panels(samples(problem, 0, count)),
+        rows(samples(problem, count, problem.batch - count)),
+        of_panels(panels, kernels),
+        of_rows(rows, kernels) {}
 
-// Floats of the reserve of the samples in panels; those of the others follow.
-int64_t panels_reserve(const Recurrent& problem, const Layout& layout) {
-  return product(product(layout.slab, (in_panels(problem) + kLanes - 1) / kLanes), problem.time + 1);
+  // Floats of the reserve of the samples in panels; those of the others follow.
+  int64_t panels_reserve() const { return checked_product({of_panels.slab, of_panels.panels, panels.time + 1}); }
+  int64_t rows_reserve() const { return checked_product({of_rows.row_slab, rows.batch, rows.time + 1}); }
+
+  const int64_t count;  // of samples in panels
+  const Recurrent panels, rows;
+  const Layout of_panels, of_rows;
+};
+
+void forward(const Recurrent& problem, const Parts& parts, const RecurrentOut& out) {
+  if (parts.panels.batch) forward_panels(parts.panels, parts.of_panels, out);
+  if (!parts.rows.batch) return;
+  RecurrentOut others = samples(out, problem, parts.count);
+  if (others.reserve) others.reserve += parts.panels_reserve();
+  forward_rows(parts.rows, parts.of_rows, others);
 }
 
 }  // namespace
@@ -72,20 +88,23 @@ int64_t panels_reserve(const Recurrent& problem, const Layout& layout) {
 void set_few_samples(int samples) { few_samples.store(samples, std::memory_order_relaxed); }
 
 int64_t reserve_size(const Recurrent& problem) {
-  const Layout layout(problem);
-  return panels_reserve(problem, layout) + product(product(layout.row_slab, problem.batch - in_panels(problem)), problem.time + 1);
+  check_sizes(problem);
+  const Parts parts(problem, kernels());
+  checked_product({parts.panels_reserve(), 4 * sizeof(float)});
+  checked_product({parts.rows_reserve(), 4 * sizeof(float)});
+  return parts.panels_reserve() + parts.rows_reserve();
 }
 
 void recurrent_forward(const Recurrent& problem, const RecurrentOut& out) {
-  const int64_t panels = in_panels(problem), rest = problem.batch - panels;
-  if (panels) forward_panels(samples(problem, 0, panels), out);
-  if (!rest) return;
-  RecurrentOut others = samples(out, problem, panels);
-  if (others.reserve) others.reserve += panels_reserve(problem, Layout(problem));
-  forward_rows(samples(problem, panels, rest), others);
+  check_sizes(problem);
+  const FloatMode mode;
+  forward(problem, Parts(problem, kernels()), out);
 }
 
 void recurrent_backward(const Recurrent& problem, const RecurrentGradients& gradients) {
+  check_sizes(problem);
+  const FloatMode mode;
+  const Parts parts(problem, kernels());
   zero(gradients.d_kernel, problem.kernel.live * problem.kernel.height * problem.kernel.width);
   zero(gradients.d_recurrent, problem.recurrent.live * problem.recurrent.height * problem.recurrent.width);
   const int biases = problem.cell == Cell::kGruResetAfter ? 6 : cell_gates(problem.cell);
@@ -97,15 +116,14 @@ void recurrent_backward(const Recurrent& problem, const RecurrentGradients& grad
   if (!all.reserve) {
     recomputed.reset(new Scratch(reserve_size(problem)));
     float* fresh = recomputed->take(reserve_size(problem));
-    recurrent_forward(problem, {nullptr, nullptr, nullptr, fresh});
+    forward(problem, parts, {nullptr, nullptr, nullptr, fresh});
     all.reserve = fresh;
   }
-  const int64_t panels = in_panels(problem), rest = problem.batch - panels;
-  if (panels) backward_panels(samples(problem, 0, panels), all);
-  if (rest) {
-    RecurrentGradients others = samples(all, problem, panels);
-    others.reserve += panels_reserve(problem, Layout(problem));
-    backward_rows(samples(problem, panels, rest), others);
+  if (parts.panels.batch) backward_panels(parts.panels, parts.of_panels, all);
+  if (parts.rows.batch) {
+    RecurrentGradients others = samples(all, problem, parts.count);
+    others.reserve += parts.panels_reserve();
+    backward_rows(parts.rows, parts.of_rows, others);
   }
   clear_padding(problem.kernel, gradients.d_kernel);
   clear_padding(problem.recurrent, gradients.d_recurrent);

@@ -10,7 +10,8 @@ enum class Cell { kSimpleRnnTanh, kSimpleRnnRelu, kLstm, kGruResetAfter, kGruRes
 
 int cell_gates(Cell cell);  // 1, 4 or 3
 
-// What goes in. All arrays are the caller's, row-major and only read. Block numbers must have passed `first_bad_block`.
+// What goes in. All arrays are the caller's, row-major and only read. Block numbers must have passed `first_bad_block`; sizes that do not fit are
+// refused with std::invalid_argument, in words.
 struct Recurrent {
   Cell cell;
   int64_t batch, time;

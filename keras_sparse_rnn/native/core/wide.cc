@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "cpu.h"
-
 namespace ksr {
 
 Wide::Wide(const Plan& plan) : plan_(plan), type_(plan.type_), gates_(plan.gates_, plan.forward_) {}
@@ -22,7 +20,7 @@ void Wide::widen(int begin, int end, float* memory) {
     const int64_t size = int64_t{plan_.forward_.height} * plan_.forward_.width, skipped = plan_.first_[first] * size;
     // Where block 0 would be: an address as an integer, for no such place may exist.
     float* origin = reinterpret_cast<float*>(reinterpret_cast<uintptr_t>(memory) - static_cast<uintptr_t>(skipped) * sizeof(float));
-    kernels().widen[plan_.type_](&plan_.forward_, first, last, origin);
+    plan_.table_->widen[plan_.type_](&plan_.forward_, first, last, origin);
     gates_[g].values = origin;
     gates_[g].scales = nullptr;
     memory += plan_.first_[last] * size - skipped;

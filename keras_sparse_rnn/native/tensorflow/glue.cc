@@ -1,14 +1,12 @@
 #include "glue.h"
 
 #include <cstdio>
-#include <limits>
 #include <new>
+
+#include "../core/sizes.h"
 
 namespace ksr {
 namespace {
-
-// Sizes, sums of sizes and numbers of blocks stay far below what an int holds, and so do the bytes of a panel of 16 samples.
-constexpr int64_t kLargest = std::numeric_limits<int32_t>::max() / 64;
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -42,23 +40,6 @@ const Tensor& Tensor::expect(TF_DataType type, std::initializer_list<int64_t> sh
   return *this;
 }
 
-void check_sizes(const char* name, int64_t inputs, int64_t units, int64_t gates, int64_t height, int64_t width) {
-  bool fits = true;
-  for (const int64_t size : {inputs, units, gates, height, width}) fits = fits && size >= 1 && size <= kLargest;
-  if (fits) {  // and so do products of two of them an int64
-    const int64_t rows = (inputs + height - 1) / height, columns = (units + width - 1) / width, padded = (columns * width + 15) / 16 * 16;
-    fits = height * width <= kLargest && rows * height <= kLargest && gates * padded <= kLargest &&
-           gates * columns * rows <= std::numeric_limits<int32_t>::max();
-  }
-  if (fits) return;
-  const std::string limit = std::to_string(kLargest);
-  throw InvalidArgument{"`" + std::string(name) + "` must have sizes of at least 1, and at most " + limit +
-                        " inputs, units of all gates and weights of a block, with the padding of partial blocks, in at most " +
-                        std::to_string(std::numeric_limits<int32_t>::max()) + " blocks. Received: " + std::to_string(inputs) + " inputs, " +
-                        std::to_string(gates) + " gates of " + std::to_string(units) + " units, blocks of " + std::to_string(height) + " x " +
-                        std::to_string(width)};
-}
-
 void check_blocks(const std::string& name, const Packed& packed) {
   const int64_t bad = first_bad_block(packed);
   if (bad < 0) return;
@@ -80,10 +61,8 @@ Tensor Context::input(int index, const char* name) {
 }
 
 Tensor Context::output(int index, std::initializer_list<int64_t> shape, TF_DataType type) {
-  int64_t bytes = sizeof(float);
-  for (int64_t size : shape)
-    if (__builtin_mul_overflow(bytes, size, &bytes)) throw std::bad_alloc();
   static_assert(sizeof(float) == sizeof(int32_t), "both take four bytes");
+  const int64_t bytes = checked_product({checked_product(shape), sizeof(float)});
   TF_Tensor* tensor = TF_AllocateOutput(context_, index, type, shape.begin(), static_cast<int>(shape.size()), bytes, status_);
   if (TF_GetCode(status_) != TF_OK || !tensor) throw std::bad_alloc();
   return Tensor(tensor, "output");

@@ -13,10 +13,8 @@
 
 namespace ksr {
 
-// What an op throws when its inputs do not fit: becomes a TensorFlow InvalidArgumentError.
-struct InvalidArgument {
-  std::string message;
-};
+// What an op throws when its inputs do not fit, and the core when sizes do not: becomes a TensorFlow InvalidArgumentError.
+using InvalidArgument = std::invalid_argument;
 
 // A tensor of the op, released at the end of its scope. The data are TensorFlow's and live as long as the op runs.
 class Tensor {
@@ -42,10 +40,6 @@ class Tensor {
   TF_Tensor* tensor_;
   std::string name_;
 };
-
-// Throws InvalidArgument unless a kernel of these sizes, cut into these blocks, can be computed with: all sizes, their sums and the number of blocks
-// fit ints, with what partial blocks are padded by. Attributes and shapes may be anything.
-void check_sizes(const char* name, int64_t inputs, int64_t units, int64_t gates, int64_t height, int64_t width);
 
 // Throws InvalidArgument unless the block numbers of the kernel `name` ascend and are in range.
 void check_blocks(const std::string& name, const Packed& packed);
@@ -104,7 +98,7 @@ void guarded(TF_OpKernelContext* tf_context, Op op) {
   try {
     op(context);
   } catch (const InvalidArgument& error) {
-    context.fail(TF_INVALID_ARGUMENT, error.message);
+    context.fail(TF_INVALID_ARGUMENT, error.what());
   } catch (const std::bad_alloc&) {
     context.fail(TF_RESOURCE_EXHAUSTED, "keras_sparse_rnn: out of memory");
   } catch (const std::length_error&) {  // of a vector

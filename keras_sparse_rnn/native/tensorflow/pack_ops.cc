@@ -1,6 +1,7 @@
 // KerasSparseRnnPack and its gradient.
 
 #include "../core/pack.h"
+#include "../core/sizes.h"
 
 #include "glue.h"
 

@@ -8,6 +8,7 @@
 #include "../core/after_fork.h"
 #include "../core/cpu.h"
 #include "../core/prepared/cells.h"
+#include "../core/sizes.h"
 
 namespace ksr {
 namespace {

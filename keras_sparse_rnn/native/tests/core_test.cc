@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
+#include <functional>
 #include <thread>
 
 #include "../core/cpu.h"
@@ -115,6 +117,44 @@ void test_threads() {
   expect(first.results() == first_alone && second.results() == second_alone, "two callers at once", 0, 1);
 }
 
+// A call takes one instruction set for all that it does, whatever is chosen meanwhile.
+void test_choice() {
+  ksr::set_num_threads(1);
+  const std::string name = ksr::kernels().name;
+  std::vector<std::function<Floats()>> calls;
+  Case few = large(3), many = large(17);
+  for (Case* one : {&few, &many}) {
+    calls.push_back([=] {
+      ksr::recurrent_forward(one->problem, {one->outputs.data(), one->h.data(), one->c.data(), nullptr});
+      return one->outputs;
+    });
+    calls.push_back([=] {
+      ksr::recurrent_backward(one->problem, {nullptr, one->d_outputs.data(), one->d_h.data(), one->d_c.data(), one->dx.data(), one->d_h0.data(),
+                                             one->d_c0.data(), one->d_kernel.data(), one->d_recurrent.data(), one->d_bias.data()});
+      return one->d_recurrent;
+    });
+  }
+  for (const auto& call : calls) {
+    const Floats own = call();
+    ksr::choose_cpu("plain");
+    const Floats plain = call();
+    std::atomic<bool> ended{false};
+    std::thread other([&] {
+      while (!ended) {
+        ksr::choose_cpu(name.c_str());
+        ksr::choose_cpu("plain");
+      }
+    });
+    for (int i = 0; i < 10; ++i) {
+      const Floats got = call();
+      expect(same_bits({got}, {own}) || same_bits({got}, {plain}), "results of a call while another instruction set is chosen", i, i);
+    }
+    ended = true;
+    other.join();
+    ksr::choose_cpu(name.c_str());
+  }
+}
+
 // The child has none of the pool's threads, and must not wait for them.
 void test_fork() {
   ksr::set_num_threads(2);
@@ -139,6 +179,7 @@ int main(int count, char** arguments) {
   test_matmul();
   test_cells();
   test_threads();
+  test_choice();
   // ThreadSanitizer does not follow a fork that starts threads.
   if (count < 2 || std::strcmp(arguments[1], "--no-fork")) test_fork();
   std::printf("%s: %s\n", ksr::kernels().name, failures ? "FAILED" : "all passed");

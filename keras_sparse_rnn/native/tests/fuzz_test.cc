@@ -1,8 +1,6 @@
 // Random problems without end in sight: every attribute, odd sizes and block shapes, NaN and infinity, any number of threads, bad block numbers.
 //   fuzz_test [problems [seed]]
 
-#include <cstring>
-
 #include "../core/cpu.h"
 #include "../core/pool.h"
 #include "problems.h"
@@ -46,12 +44,6 @@ void poison(Floats& values) {
   if (values.empty() || pick(0, 2)) return;
   const float strange[] = {std::nanf(""), kInfinity, -kInfinity};
   values[pick(0, static_cast<int64_t>(values.size()) - 1)] = strange[pick(0, 2)];
-}
-
-bool same_bits(const std::vector<Floats>& one, const std::vector<Floats>& other) {
-  for (size_t i = 0; i < one.size(); ++i)
-    if (!one[i].empty() && std::memcmp(one[i].data(), other[i].data(), one[i].size() * sizeof(float))) return false;
-  return true;
 }
 
 void fuzz_cell() {

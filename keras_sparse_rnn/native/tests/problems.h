@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <string>
@@ -32,6 +33,15 @@ Floats random_floats(int64_t n) {
   Floats values(n);
   std::generate(values.begin(), values.end(), [] { return static_cast<float>(uniform()); });
   return values;
+}
+inline bool same_bits(const std::vector<Floats>& one, const std::vector<Floats>& other) {
+  if (one.size() != other.size()) return false;
+  for (size_t i = 0; i < one.size(); ++i) {
+    const size_t bytes = one[i].size() * sizeof(float);
+    if (one[i].size() != other[i].size() || (bytes && std::memcmp(one[i].data(), other[i].data(), bytes)))
+      return false;
+  }
+  return true;
 }
 Doubles doubles(const Floats& values) { return Doubles(values.begin(), values.end()); }
 

@@ -2,11 +2,11 @@
 #include <cstdio>
 #include <cstring>
 
+#include "../float_mode.h"
 #include "cells.h"
 #include "check.h"
 #include "checksum.h"
 #include "dispatch.h"
-#include "float_mode.h"
 #include "pack.h"
 #include "prepare.h"
 

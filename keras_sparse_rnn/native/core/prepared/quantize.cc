@@ -2,8 +2,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "../float_mode.h"
 #include "check.h"
-#include "float_mode.h"
 #include "pack.h"
 #include "tiling.h"
 
@@ -64,7 +64,7 @@ extern "C" ksr_status ksr_quantize(const ksr_matrix* matrix, int8_t* values, flo
     return fail(error, KSR_BAD_SIZE, "matrix.gates is %lld: it must be from 1 to %d",
                 static_cast<long long>(m.gates), kMostSlots);
   KSR_TRY(check_matrix("matrix", m, static_cast<int>(m.gates), true, true, error));
-  const FloatMode mode;
+  const ksr::FloatMode mode;
   const int gates = static_cast<int>(m.gates);
   Tiling tiling({matrix, 0, gates, 0, m.units, nullptr, 0, 0, true});
   KSR_TRY(tiling.plan(error));

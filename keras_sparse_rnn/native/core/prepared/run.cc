@@ -1,8 +1,8 @@
 // States and steps: nothing here allocates, locks or checks more than whose memory it is.
 #include <cstring>
 
+#include "../float_mode.h"
 #include "cells.h"
-#include "float_mode.h"
 #include "prepare.h"
 #include "stepper.h"
 
@@ -52,7 +52,7 @@ ksr_status ksr_state_init(const ksr_cell* handle, void* memory, size_t size, con
   const int64_t bytes = cell->units * int64_t{sizeof(float)};
   if (h) std::memcpy(at<float>(state, cell->state.h), h, bytes);
   if (c) std::memcpy(at<float>(state, cell->state.c), c, bytes);
-  const FloatMode mode;
+  const ksr::FloatMode mode;
   Stepper(cell, state).round_state();
   *out = static_cast<ksr_state*>(memory);
   return KSR_OK;
@@ -82,7 +82,7 @@ ksr_status ksr_run(const ksr_cell* handle, ksr_state* state, const float* x, int
   if (status != KSR_OK) return status;
   if (steps < 0) return KSR_BAD_SIZE;
   if (steps && (!x || !y)) return KSR_NULL;
-  const FloatMode mode;
+  const ksr::FloatMode mode;
   Stepper(cell, reinterpret_cast<State*>(state)).run(x, steps, y, cell->units);
   return KSR_OK;
 }
