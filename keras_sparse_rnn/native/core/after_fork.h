@@ -15,9 +15,12 @@ T& only() {
   static std::atomic<T*> made{nullptr};
   T* current = made.load(std::memory_order_acquire);
   if (!current) {
-    static const int registered =
-        pthread_atfork(nullptr, nullptr, [] { made.store(nullptr, std::memory_order_release); });
-    (void)registered;
+    // No lock here either, so it may happen more than once.
+    static std::atomic<bool> registered{false};
+    if (!registered.load(std::memory_order_acquire)) {
+      pthread_atfork(nullptr, nullptr, [] { made.store(nullptr, std::memory_order_release); });
+      registered.store(true, std::memory_order_release);
+    }
     T* fresh = new T;
     if (made.compare_exchange_strong(current, fresh)) return *fresh;
     delete fresh;

@@ -209,7 +209,10 @@ int default_threads() {
   char* end = nullptr;
   const long wanted = text ? std::strtol(text, &end, 10) : 0;
   if (wanted > 0 && *end == '\0') return static_cast<int>(std::min<long>(wanted, kMaxThreads));
-  static const int cores = usable_cores();
+  // Without a lock, which a fork could leave locked: those that come at once all count them.
+  static std::atomic<int> counted{0};
+  int cores = counted.load(std::memory_order_relaxed);
+  if (cores == 0) counted.store(cores = usable_cores(), std::memory_order_relaxed);
   return std::max(1, std::min(cores, kMaxThreads));
 }
 

@@ -5,6 +5,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace ksr {
 namespace {
@@ -13,14 +16,21 @@ constexpr int64_t kLargePage = int64_t{2} << 20;
 constexpr int64_t kKept = int64_t{64} << 20;
 constexpr int kSlots = 4;
 
-// In tests memory is NaN before it is written, and none is kept, so that the sanitizers see the end of each block.
-#if defined(__SANITIZE_ADDRESS__) && !defined(KSR_POISON)
+// In tests memory is NaN before it is written, and none is kept, so that the sanitizers see the end of each block; but for those of what is kept, to
+// which AddressSanitizer is told what nobody has asked for.
+#if !defined(KSR_POISON)
+#if defined(__SANITIZE_ADDRESS__)
 #define KSR_POISON 1
-#endif
-#if defined(KSR_POISON)
-constexpr bool kKeeps = false;
 #else
-constexpr bool kKeeps = true;
+#define KSR_POISON 0
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+void forbid(const void* begin, int64_t bytes) { ASAN_POISON_MEMORY_REGION(begin, bytes); }
+void allow(const void* begin, int64_t bytes) { ASAN_UNPOISON_MEMORY_REGION(begin, bytes); }
+#else
+void forbid(const void*, int64_t) {}
+void allow(const void*, int64_t) {}
 #endif
 
 }  // namespace
@@ -36,7 +46,11 @@ struct alignas(64) Scratch::Block {
     for (std::atomic<Block*>& slot : kept) {
       Block* block = slot.exchange(nullptr, std::memory_order_acquire);
       if (!block) continue;
-      if (block->bytes >= bytes) return block;
+      if (block->bytes >= bytes) {
+        allow(block, bytes);
+        return block;
+      }
+      allow(block, block->bytes);
       std::free(block);  // too small: the next ones of this size will find the one made now
     }
     const int64_t page = bytes >= kLargePage ? kLargePage : 64, size = round_up(bytes, page);
@@ -48,11 +62,13 @@ struct alignas(64) Scratch::Block {
   }
 
   static void give(Block* block) {
-    if (kKeeps && block->bytes <= kKept) {
+    if (!KSR_POISON && block->bytes <= kKept) {
+      forbid(block + 1, block->bytes - sizeof(Block));
       for (std::atomic<Block*>& slot : kept) {
         Block* empty = nullptr;
         if (slot.compare_exchange_strong(empty, block, std::memory_order_release, std::memory_order_relaxed)) return;
       }
+      allow(block, block->bytes);
     }
     std::free(block);
   }
@@ -70,7 +86,7 @@ void want_large_pages(void* data, int64_t bytes) {
 
 Scratch::Scratch(int64_t floats)
     : block_(Block::take(sizeof(Block) + round_up(floats, 16) * sizeof(float))), next_(reinterpret_cast<float*>(block_ + 1)), left_(floats) {
-#if defined(KSR_POISON)
+#if KSR_POISON
   std::memset(next_, 0xff, floats * sizeof(float));  // NaN: who reads what nobody wrote gets it into the results
 #endif
 }
