@@ -66,7 +66,8 @@ typedef enum ksr_status {
   KSR_NO_PROCESSOR, /* the processor lacks the instruction set that was asked for */
   KSR_NO_MEMORY,    /* malloc failed while preparing */
   KSR_BAD_FILE,     /* no file of a cell, or one that is cut short or damaged */
-  KSR_BAD_CHECKSUM  /* a file's or a saved cell's checksum is not that of its bytes */
+  KSR_BAD_CHECKSUM, /* a file's or a saved cell's checksum is not that of its bytes */
+  KSR_NO_KERNEL     /* this library was built for one model, and lacks what this cell runs */
 } ksr_status;
 
 typedef enum ksr_cell_kind {

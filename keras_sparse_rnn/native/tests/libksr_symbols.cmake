@@ -1,10 +1,14 @@
-# cmake -DNM=nm -DLIBRARY=libksr.a -P libksr_symbols.cmake: the library shows nothing but what ksr.h declares, and asks for nothing that allocates
+# cmake -DNM=nm -DLIBRARY=libksr.a -P libksr_symbols.cmake: the library shows nothing but what ksr.h and ksr_model.h declare, and asks for nothing that allocates
 # where it steps, locks, throws, or belongs to C++'s own library.
 execute_process(COMMAND ${NM} -g ${LIBRARY} OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
 if(failed)
   message(FATAL_ERROR "${NM} cannot read ${LIBRARY}")
 endif()
-file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../core/ksr.h declarations REGEX "^KSR_API")
+set(declarations "")
+foreach(header ksr.h ksr_model.h)
+  file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../core/${header} lines REGEX "^KSR_API")
+  list(APPEND declarations ${lines})
+endforeach()
 string(REGEX MATCHALL "[ \n][A-Z] [A-Za-z_0-9]+" symbols "${symbols}")
 set(allowed calloc free getauxval getenv memcmp memcpy memmove memset snprintf strcmp vsnprintf _GLOBAL_OFFSET_TABLE_ __cpu_features2 __cpu_indicator_init
     __cpu_model lrint __stack_chk_fail)
@@ -18,6 +22,6 @@ foreach(symbol ${symbols})
       message(SEND_ERROR "libksr.a asks for ${name}")
     endif()
   elseif(NOT "${declarations}" MATCHES "[ *]${name}\\(")
-    message(SEND_ERROR "libksr.a shows ${name}, which ksr.h does not declare")
+    message(SEND_ERROR "libksr.a shows ${name}, which no header declares")
   endif()
 endforeach()

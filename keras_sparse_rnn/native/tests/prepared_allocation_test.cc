@@ -3,7 +3,7 @@
 // functions below.
 #include <atomic>
 
-#include "saved.h"
+#include "models.h"
 
 namespace {
 std::atomic<int> allocations{0}, failing{-1};  // which one gives nothing
@@ -68,10 +68,33 @@ void try_to_prepare(const ksr_description& d) {
       [&](ksr_error* error) { return ksr_quantize(&m, values.data(), scales.data(), error); });
 }
 
+// Opening and running a model allocates nothing.
+void try_a_model() {
+  about = "model";
+  const int shape[] = {4, 8};
+  const Described lstm(ksr::Cell::kLstm, 1, 21, 20, shape, shape, 0.3, true, KSR_FLOAT32),
+      gru(ksr::Cell::kGruResetAfter, 1, 21, 20, shape, shape, 0.3, true, KSR_INT8);
+  const Saved saved = prepared(every_step(lstm.description, gru.description, KSR_INT8));
+  const ModelStream one(saved);
+  const Floats tokens(9, 3.0f), x(9 * 3, 0.5f);
+  Floats squared(9 * 20), soft(9 * 20);
+  const float* inputs[] = {tokens.data(), x.data()};
+  float* outputs[] = {squared.data(), soft.data()};
+  const int before = allocations;
+  const ksr_model* model;
+  ksr_stream* stream = one.stream;
+  expect_status(ksr_model_open(saved.data(), saved.size(), &model, nullptr), KSR_OK);
+  expect_status(ksr_stream_reset(model, stream), KSR_OK);
+  expect_status(ksr_stream_run(model, stream, inputs, 9, outputs), KSR_OK);
+  expect_status(ksr_streams_run(model, &stream, 1, inputs, 1, outputs), KSR_OK);
+  expect(allocations == before, "allocations", allocations, before);
+}
+
 }  // namespace
 
 int main() {
   if (processor_is_missing()) return kSkipped;
+  try_a_model();
   const int shape[] = {4, 8};
   for (const ksr::Cell cell : kRecurrentCells) {
     for (const int32_t activations : {KSR_FLOAT32, KSR_INT8}) {

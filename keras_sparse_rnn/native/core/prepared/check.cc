@@ -201,6 +201,8 @@ const char* ksr_status_text(int32_t status) noexcept {
       return "no file of a cell, or one that is cut short or damaged";
     case KSR_BAD_CHECKSUM:
       return "the checksum is not that of the bytes";
+    case KSR_NO_KERNEL:
+      return "this library was built for another model, and lacks a kernel that this one runs";
   }
   return "unknown status";
 }

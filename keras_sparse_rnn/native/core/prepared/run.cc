@@ -15,6 +15,15 @@ const Cell* cell_of(const ksr_cell* handle) {
   return cell && cell->magic == kCellMagic ? cell : nullptr;
 }
 
+// Whether this library has what the cell runs; one that was built for a model may not.
+bool has_kernels(const Cell& cell, const Kernels& kernels) {
+  const Product* const products[] = {&cell.kernel, &cell.recurrent, &cell.candidate};
+  for (const Product* p : products)
+    if (p->strips && !kernels.multiply[p->arithmetic][p->tile][0]) return false;
+  return cell.kind == KSR_DENSE ? kernels.activate[cell.activation][cell.integers] != nullptr
+                                : kernels.elements[cell.kind][cell.integers] != nullptr;
+}
+
 ksr_status check_stream(const Cell* cell, const ksr_state* handle) {
   const State* state = reinterpret_cast<const State*>(handle);
   if (!cell) return KSR_BAD_CELL;
@@ -44,6 +53,7 @@ ksr_status ksr_state_init(const ksr_cell* handle, void* memory, size_t size, con
       size < static_cast<size_t>(cell->state.size))
     return KSR_BAD_MEMORY;
   if (!has_processor(cell->processor)) return KSR_NO_PROCESSOR;
+  if (!has_kernels(*cell, *kernels_of(cell->processor))) return KSR_NO_KERNEL;
   const int states = kCells[cell->kind].states;
   if ((h && states < 1) || (c && states < 2)) return KSR_BAD_CHOICE;
   std::memset(memory, 0, cell->state.size);

@@ -6,6 +6,7 @@
 
 #include "cells.h"
 #include "dispatch.h"
+#include "needs.h"
 
 namespace ksr {
 namespace prepared {
@@ -52,7 +53,7 @@ class Stepper {
   // x [steps, inputs] and y [steps, units], from row to row of y `y_stride` floats. The input's
   // products of a few steps are made together.
   void run(const float* x, int64_t steps, float* y, int64_t y_stride) const {
-    const int together = kernels_.steps_together;
+    const int together = kSeveralStepsNeeded ? kernels_.steps_together : 1;
     while (steps > 0) {
       const int count = steps < together ? 1 : together;
       project(x, count);
