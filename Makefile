@@ -13,7 +13,7 @@
 # These build under build/ and take CMake; the sanitizers come with g++ and clang++.
 
 PYTHON ?= python3
-SOURCES := $(shell find keras_sparse_rnn -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
+SOURCES := $(shell find keras_sparse_rnn ksr_runtime -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
 .PHONY: demo announcement test test-processes test-versions test-oldest libksr test-native sanitize sanitize-address \
 	sanitize-ops test-aarch64 clean

@@ -1,11 +1,11 @@
-"""Builds the native library next to the Python package; everything else about the package stands in
+"""Builds the native libraries next to the Python packages; everything else about them stands in
 setup.cfg.
 
-The library is plain C++17 with no Python and no TensorFlow header, so one build serves every Python
-3 and TensorFlow 2.16 and later. Without a compiler the installation goes through and the package
-runs on plain TensorFlow.
+The libraries are plain C++17 with no Python and no TensorFlow header, so one build serves every
+Python 3 and TensorFlow 2.16 and later. Without a compiler the installation goes through;
+keras_sparse_rnn then runs on plain TensorFlow, and ksr_runtime says what it lacks.
 
-For development, `python setup.py build_ext --inplace` puts the library into the source tree."""
+For development, `python setup.py build_ext --inplace` puts the libraries into the source tree."""
 
 import os
 import pathlib
@@ -33,8 +33,7 @@ except (
 NATIVE = pathlib.Path("keras_sparse_rnn", "native")
 PREPARED = NATIVE / "core" / "prepared"  # the library behind ksr.h
 FOLDERS = NATIVE / "core", PREPARED, NATIVE / "tensorflow"
-SOURCES = sorted(str(path) for folder in FOLDERS for path in folder.glob("*.cc"))
-HEADERS = sorted(str(path) for folder in FOLDERS for path in folder.glob("*.[hi]*"))
+MODEL = NATIVE / "core" / "model"  # the one behind ksr_model.h, which stands on it
 # Read before anything is compiled: its code says by what hash a source tree knows a library.
 SOURCES_HASH = runpy.run_path(str(NATIVE.parent / "ops" / "stamp.py"))["hash_of_sources"](NATIVE)
 FLAGS = [
@@ -70,6 +69,16 @@ def instruction_sets():
     }
 
 
+def files_of(folders, pattern):
+    """The paths of the files in `folders` whose names are like `pattern`."""
+    return sorted(str(path) for folder in folders for path in folder.glob(pattern))
+
+
+def extension(name, folders):
+    """The library `name` of the C++ sources in `folders`."""
+    return Extension(name, files_of(folders, "*.cc"), depends=files_of(folders, "*.[hi]*"))
+
+
 def find_compiler():
     """The command of a C++17 compiler, as a list: that of the environment variable CXX, or the
     first one found. None if there is none.
@@ -103,7 +112,7 @@ def compilations(sources, compiler):
     sets = instruction_sets()
     for source in map(pathlib.Path, sources):
         name = f"{source.parent.name}_{source.stem}"
-        if source.parent != PREPARED:  # kernels_avx2.cc is for avx2
+        if source.parent not in (PREPARED, MODEL):  # kernels_avx2.cc is for avx2
             yield str(source), name, sets.get(source.stem.removeprefix("kernels_"), [])
         elif source.name != "kernels.cc":
             yield str(source), name, PREPARED_FLAGS
@@ -115,9 +124,13 @@ def compilations(sources, compiler):
 
 
 class BuildNative(build_ext):
-    """Compiles the library with whatever C++17 compiler there is, and does without where there is
-    none.
+    """Compiles the libraries with whatever C++17 compiler there is, and does without where there is
+    none. What both are made of is compiled once.
     """
+
+    def run(self):
+        self.compiled = {}
+        super().run()
 
     def get_ext_filename(self, fullname):
         return (
@@ -129,10 +142,12 @@ class BuildNative(build_ext):
         target = pathlib.Path(self.get_ext_fullpath(ext.name))
         target.unlink(missing_ok=True)  # of an earlier build
         if compiler is None:
+            if ext is not self.extensions[0]:
+                return
             print(
                 "keras_sparse_rnn: no C++17 compiler found, so the native library is not built and "
-                "everything will run on plain TensorFlow, slower; install one (for example `apt "
-                "install g++`) and install keras_sparse_rnn again."
+                "everything will run on plain TensorFlow, slower, and ksr_runtime will not run; "
+                "install one (for example `apt install g++`) and install keras_sparse_rnn again."
             )
             return
         build = pathlib.Path(self.build_temp)
@@ -140,16 +155,19 @@ class BuildNative(build_ext):
 
         def compile_one(job):
             source, name, flags = job
-            result = build / f"{name}.o"
-            self.spawn([*compiler, *FLAGS, *flags, "-c", source, "-o", str(result)])
-            return str(result)
+            if name not in self.compiled:
+                result = build / f"{name}.o"
+                self.spawn([*compiler, *FLAGS, *flags, "-c", source, "-o", str(result)])
+                self.compiled[name] = str(result)
+            return self.compiled[name]
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(compile_one, compilations(ext.sources, compiler)))
         target.parent.mkdir(parents=True, exist_ok=True)
         # TensorFlow's symbols stay open until the library is loaded into a process that has them.
-        open_symbols = ["-Wl,-undefined,dynamic_lookup"] if platform.system() == "Darwin" else []
-        self.spawn([*compiler, "-shared", "-pthread", *open_symbols, *objects, "-o", str(target)])
+        mac = platform.system() == "Darwin"
+        options = ["-Wl,-undefined,dynamic_lookup"] if mac else ["-Wl,--as-needed"]
+        self.spawn([*compiler, "-shared", "-pthread", *options, *objects, "-o", str(target)])
 
     def copy_extensions_to_source(self):
         # Only what was built: without a compiler there is nothing to copy.
@@ -174,6 +192,9 @@ if bdist_wheel is not None:
     commands["bdist_wheel"] = AnyPython
 
 setup(
-    ext_modules=[Extension("keras_sparse_rnn.ops._native", SOURCES, depends=HEADERS)],
+    ext_modules=[
+        extension("keras_sparse_rnn.ops._native", FOLDERS),
+        extension("ksr_runtime._ksr", (PREPARED, MODEL)),
+    ],
     cmdclass=commands,
 )

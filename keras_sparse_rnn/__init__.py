@@ -32,7 +32,7 @@ from keras_sparse_rnn import (
     regularizers,
     schedules,
 )
-from keras_sparse_rnn.export import export_litert
+from keras_sparse_rnn.export import export_c, export_litert
 from keras_sparse_rnn.pruning import prune
 from keras_sparse_rnn.reordering import reorder_units
 from keras_sparse_rnn.report import report
@@ -46,6 +46,7 @@ __all__ = [
     "constraints",
     "criteria",
     "export",
+    "export_c",
     "export_litert",
     "geometry",
     "layers",

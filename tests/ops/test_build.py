@@ -94,7 +94,9 @@ def test_pip_install(tmp_path, compiler):
     subprocess.run(install, check=True, cwd=tmp_path, env=variables, timeout=280)
     script = (
         "import warnings; warnings.simplefilter('ignore'); from keras_sparse_rnn import "
-        "ops; print(ops.native_available(), ops.__file__)"
+        "ops; print(ops.native_available(), ops.__file__); import ksr_runtime; "
+        "print(ksr_runtime.library.PATH.exists()); from keras_sparse_rnn.export.c import folder; "
+        "print((folder.CORE / 'model' / 'stream.cc').exists())"
     )
     result = subprocess.run(
         [python, "-c", script],
@@ -107,6 +109,8 @@ def test_pip_install(tmp_path, compiler):
     assert result.stdout.split() == [
         str(compiler),
         str(next(environment.rglob("keras_sparse_rnn/ops/__init__.py"))),
+        str(compiler),
+        "True",
     ], result.stderr
 
 
@@ -117,7 +121,8 @@ def test_an_editable_install_has_the_library(tmp_path):
     """
     tree = tmp_path / "tree"
     ignore = shutil.ignore_patterns("*.so", "__pycache__")
-    shutil.copytree(ROOT / "keras_sparse_rnn", tree / "keras_sparse_rnn", ignore=ignore)
+    for package in ("keras_sparse_rnn", "ksr_runtime"):
+        shutil.copytree(ROOT / package, tree / package, ignore=ignore)
     for name in ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     environment = tmp_path / "environment"

@@ -1,0 +1,227 @@
+"""Exports a Keras model to C that needs nothing else, and to the file that `ksr_runtime` runs."""
+
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+
+import numpy as np
+
+import ksr_runtime
+from keras_sparse_rnn.checks import check_keras_model
+from keras_sparse_rnn.export import checks, conversion
+from keras_sparse_rnn.export.c import comparison, graph
+from keras_sparse_rnn.export.c import folder as folders
+from keras_sparse_rnn.export.c.program import Program, compiler
+from keras_sparse_rnn.export.c.summary import CSummary
+from keras_sparse_rnn.ops.quantization import WEIGHTS, check_activations
+from keras_sparse_rnn.patterns import check_choice
+from keras_sparse_rnn.version import version
+
+TOLERANCES = {"float32": 1e-4, "bfloat16": 3e-2, "int8": 0.1}
+
+
+def export_c(
+    model,
+    folder,
+    weights="float32",
+    activations="float32",
+    *,
+    name="model",
+    metadata=None,
+    sample=None,
+    tolerance=None,
+    seed=0,
+):
+    """Writes `model` to `folder` as C that needs a compiler and nothing else, one frame at a time.
+
+    The folder gets `model.h` (`model_init`, `model_step`, `model_reset`, sizes as macros),
+    `model.c`, the weights as a C array in `model_weights.h`, the same weights as a file
+    `model.ksr`, which `ksr_runtime` runs too, the sources of the kernels that this model needs,
+    `main.c`, which reads frames from standard input, `CMakeLists.txt` and `build.sh`. Where there
+    is a compiler, the program is built and run once, beside `ksr_runtime`, and both are compared
+    with Keras. After `model_init` nothing is allocated, locked or thrown.
+
+    Sequential and functional models of these layers can be written: LSTM, GRU, SimpleRNN, Dense and
+    their block-sparse twins, Embedding, Conv1D with causal padding, BatchNormalization, Rescaling,
+    activations, TimeDistributed, Add, Multiply, Concatenate, models inside models, and layers that
+    act in training only. A model whose last recurrent layer has `return_sequences=False` says at
+    each frame what it would say if the sequence ended there.
+
+    Args:
+        model: a built Keras model. It is left as it is.
+        folder: where to write, a path in a folder that exists. An earlier export there, or an empty
+            folder, is replaced. It is written whole or not at all.
+        weights: `"float32"`, `"bfloat16"` or `"int8"`. Layers that are quantised already keep what
+            they have.
+        activations: `"int8"`, with int8 weights only, rounds inputs and states to integers, too,
+            inputs by the largest of each frame. To calibrate ranges, use `ksr.substitute` first.
+        name: what the files and functions are called instead of `model`: a C identifier.
+        metadata: a dict of JSON's values to keep in the file, such as `{"sample_rate": 16000,
+            "labels": [...]}`: `ksr_runtime.Model.notes` has them.
+        sample: inputs to compare on, in the model's structure, for a model that random inputs do
+            not suit.
+        tolerance: the largest difference from Keras that is let pass, relative to the largest
+            output where that is above 1. None: 1e-4 for float32 weights, 0.03 for bfloat16, 0.1 for
+            int8, for random inputs say little about what rounding costs: measure that on your data.
+        seed: of the random inputs.
+
+    Returns:
+        A `CSummary`.
+
+    Raises:
+        ValueError: an argument is not as described, a layer cannot run frame by frame, or the
+            outputs differ from Keras's. Nothing is left on disk then; what was at `folder` stays.
+        OSError: `ksr_runtime` was installed without its native library.
+    """
+    check_choice(weights, WEIGHTS, "weights")
+    check_activations(activations, weights)
+    if tolerance is not None:
+        checks.check_positive(tolerance, "tolerance")
+    checks.check_seed(seed)
+    _check_name(name)
+    target = _check_folder(folder, name)
+    check_keras_model(model)
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: give it an Input, or call it once on data. "
+            f"Received: model={model.name!r}, which has no weights yet"
+        )
+    content = graph.write(model, weights, activations).bytes(
+        _notes(model, weights, activations, metadata)
+    )
+    runtime = ksr_runtime.Model.from_bytes(content)
+    memory = max(_memory(content, one) for one, _, _ in folders.instruction_sets())
+    inputs, expected = comparison.trial(model, runtime, sample, seed)
+    results = runtime.run(inputs)
+    results = list(results.values()) if isinstance(results, dict) else [results]
+    pairs = list(zip(results, expected))
+    command = compiler()
+    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as temporary:
+        written = pathlib.Path(temporary, "folder")
+        written.mkdir()
+        folders.write(written, name, model.name, content, runtime, memory)
+        code = None
+        if command:
+            program = Program(written, name, command)
+            try:
+                pairs += comparison.of_program(
+                    program.run([each[0] for each in inputs]), runtime, expected
+                )
+                code = program.size - len(content)
+            finally:
+                program.close()
+        quantized = [weights, *(_own_weights(layer) for layer in conversion.layers_of(model))]
+        allowed = max(TOLERANCES[each] for each in quantized) if tolerance is None else tolerance
+        largest = comparison.compare(model, pairs, allowed)
+        _put_in_place(written, target)
+    return CSummary(
+        folder=os.fspath(folder),
+        bytes=len(content),
+        dense_bytes=_dense_bytes(model),
+        memory=memory + folders.OWN,
+        largest_error=largest,
+        code_bytes=code,
+        compiler=command,
+    )
+
+
+def _check_name(name):
+    if (
+        not isinstance(name, str)
+        or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name)
+        or (name in folders.KEYWORDS - {"model"} or len(name) > 40)
+    ):
+        raise ValueError(
+            "`name` must be a C identifier of at most 40 letters, digits and underscores that "
+            f"begins with a letter, and no word of C or C++. Received: name={name!r}"
+        )
+
+
+def _check_folder(folder, name):
+    """The path of the folder, if it can be written there."""
+    try:
+        target = pathlib.Path(os.path.abspath(os.fsdecode(folder)))
+    except TypeError:
+        raise ValueError(
+            f"`folder` must be the path of a folder. Received: folder={folder!r}"
+        ) from None
+    if not target.parent.is_dir():
+        raise ValueError(f"`folder` must be in a folder that exists. Received: folder={folder!r}")
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"`folder` must be no file. Received: folder={folder!r}")
+    if target.is_dir() and any(target.iterdir()) and not (target / f"{name}.ksr").exists():
+        raise ValueError(
+            "`folder` must be new, empty, or an earlier export of this name, which is replaced. "
+            f"Received: folder={folder!r}, which has other files"
+        )
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"`folder` must be in a folder that can be written to ({error.strerror}). Received: "
+            f"folder={folder!r}"
+        ) from None
+    return target
+
+
+def _notes(model, weights, activations, metadata):
+    """What the file says of itself."""
+    counts = [np.count_nonzero(np.asarray(each)) for each in model.get_weights()]
+    total = sum(each.size for each in model.get_weights())
+    notes = {
+        "writer": f"keras_sparse_rnn {version()}",
+        "name": model.name,
+        "weights": weights,
+        "activations": activations,
+        "zeros": round(1 - sum(counts) / max(total, 1), 4),
+    }
+    if not isinstance(metadata or {}, dict):
+        raise ValueError(
+            f"`metadata` must be a dict of JSON's values. Received: metadata={metadata!r}"
+        )
+    return {**notes, **(metadata or {})}
+
+
+def _memory(content, processor):
+    """Bytes of the model and of a stream, for an instruction set of any machine."""
+    model = ksr_runtime.Model.from_bytes(content, processor)
+    return model.size + model.stream_size
+
+
+def _own_weights(layer):
+    return getattr(layer, "weights_choice", "float32")
+
+
+def _dense_bytes(model):
+    """Of all weights in float32, dense."""
+    size = 0
+    for layer in conversion.layers_of(model):
+        if hasattr(layer, "dense_kernels"):
+            size += sum(kernel.size for kernel in layer.dense_kernels())
+            size += 0 if layer.bias is None else int(np.prod(layer.bias.shape))
+    sparse = {
+        id(variable)
+        for layer in conversion.layers_of(model)
+        if hasattr(layer, "dense_kernels")
+        for variable in layer.weights
+    }
+    others = [variable for variable in model.weights if id(variable) not in sparse]
+    return 4 * (size + sum(int(np.prod(variable.shape)) for variable in others))
+
+
+def _put_in_place(written, target):
+    """Moves the folder to its place; what is there goes only then."""
+    if not target.exists():
+        os.rename(written, target)
+        return
+    old = written.with_name("old")
+    os.rename(target, old)
+    try:
+        os.rename(written, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old)
