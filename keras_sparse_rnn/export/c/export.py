@@ -1,5 +1,6 @@
 """Exports a Keras model to C that needs nothing else, and to the file that `ksr_runtime` runs."""
 
+import json
 import os
 import pathlib
 import re
@@ -178,11 +179,14 @@ def _notes(model, weights, activations, metadata):
         "activations": activations,
         "zeros": round(1 - sum(counts) / max(total, 1), 4),
     }
-    if not isinstance(metadata or {}, dict):
+    try:
+        notes |= {} if metadata is None else metadata
+        json.dumps(notes, allow_nan=False)
+    except (TypeError, ValueError):
         raise ValueError(
             f"`metadata` must be a dict of JSON's values. Received: metadata={metadata!r}"
-        )
-    return {**notes, **(metadata or {})}
+        ) from None
+    return notes
 
 
 def _memory(content, processor):
