@@ -9,14 +9,15 @@
 # make sanitize: the same with AddressSanitizer and UBSan, and with ThreadSanitizer; some three minutes on two cores
 # make sanitize-ops: the random tests of the TensorFlow ops, with AddressSanitizer in our library, in TensorFlow's process; some three minutes
 # make test-aarch64: the same for aarch64, cross-compiled and run under qemu; some two minutes
-# make libksr: the C library of prepared cells, build/libksr/libksr.a and ksr.h, see docs/c_library.md
+# make test-other-machines: programs of export_c for aarch64 and armv7, cross-compiled and run under qemu; half a minute
+# make libksr: the C library, build/libksr/libksr.a with ksr.h and ksr_model.h, see docs/c_library.md
 # These build under build/ and take CMake; the sanitizers come with g++ and clang++.
 
 PYTHON ?= python3
 SOURCES := $(shell find keras_sparse_rnn ksr_runtime -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
 .PHONY: demo announcement test test-processes test-versions test-oldest libksr test-native sanitize sanitize-address \
-	sanitize-ops test-aarch64 clean
+	sanitize-ops test-aarch64 test-other-machines clean
 
 demo: announcement .venv/installed
 	.venv/bin/python examples/char_lm.py --quick
@@ -61,7 +62,7 @@ libksr:
 	@command -v cmake >/dev/null || { echo "make $@ needs CMake 3.16 or later, for example: apt install cmake"; exit 1; }
 	@mkdir -p build
 	@cmake -S keras_sparse_rnn/native/core/prepared -B build/libksr > build/libksr.log 2>&1 && cmake --build build/libksr --parallel $(JOBS) >> build/libksr.log 2>&1 || { cat build/libksr.log; exit 1; }
-	@echo "$@: build/libksr/libksr.a and build/libksr/ksr.h"
+	@echo "$@: build/libksr/libksr.a, build/libksr/ksr.h and build/libksr/ksr_model.h"
 
 test-native:
 	$(call native,native)
@@ -86,6 +87,9 @@ test-aarch64:
 	echo "make test-aarch64 needs $$tool, for example: apt install g++-aarch64-linux-gnu qemu-user-static"; exit 1; }; done
 	$(call native,aarch64,-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
 	-DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64-static -DPROBLEMS=30)
+
+test-other-machines: .venv/installed
+	.venv/bin/pytest -m slow tests/export/test_export_c_other_machines.py
 
 .venv/made:
 	$(PYTHON) -m venv .venv
