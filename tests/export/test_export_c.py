@@ -12,6 +12,7 @@ from exported_models import randomised, sequential
 import keras_sparse_rnn as ksr
 import ksr_runtime
 from keras_sparse_rnn.export import export_c
+from keras_sparse_rnn.export.c.folder import identifiers
 
 K = keras.layers
 RNG = np.random.default_rng(0)
@@ -163,19 +164,35 @@ def test_the_interface_has_sizes_as_macros_and_names_of_c(built):
     assert "int two_in_step(two_in* model, const float a_b[TWO_IN_A_B_WIDTH], const float" in header
 
 
+def test_names_of_inputs_become_names_of_c():
+    """Different ones, in capitals too, and none that the written files use."""
+    names = ["x", "X", "a b", "a_b", "int", "1", "inputs", "_y", "zähler"]
+    wanted = ["x", "X_1", "a_b", "a_b_1", "int_1", "n_1", "inputs_1", "n__y", "z_hler"]
+    assert identifiers(names) == wanted
+    assert identifiers(["x", "printf"], wanted) == ["x_1", "printf_1"]
+
+
 OTHER = """
 #include <stdio.h>
 #include "two_in.h"
 static _Alignas(64) unsigned char file[65536], memory[262144];
-int main(void) {
+int main(int count, char** arguments) {
+  (void)arguments;
   size_t n = fread(file, 1, sizeof file, stdin);
-  if (!two_in_init_from(file, n, memory, sizeof memory)) fputs(two_in_error(memory), stdout);
+  two_in* model = count > 1 ? two_in_open(file, n, memory, TWO_IN_STREAM_BYTES)
+                            : two_in_init_from(file, n, memory, sizeof memory);
+  if (!model) return fputs(two_in_error(memory), stdout), 0;
+  float token[1] = {3}, x[4] = {0}, sequence[3], last[2];
+  int status = two_in_step(model, token, x, sequence, last);
+  printf("%d %.6f", status, last[1]);
 }
 """
 
 
-def test_a_program_of_one_model_refuses_another_in_words(built, tmp_path, no_compiler):
-    """It has the kernels of its own model only."""
+def test_weights_may_lie_elsewhere_and_those_of_other_models_are_refused(
+    built, tmp_path, no_compiler
+):
+    """A prepared model is used where it lies. The kernels are those of the one model only."""
     folder = built[1]
     (tmp_path / "main.c").write_text(OTHER)
     objects = [path for path in (folder / "build").glob("*.o") if path.name != "nothing.o"]
@@ -183,13 +200,21 @@ def test_a_program_of_one_model_refuses_another_in_words(built, tmp_path, no_com
     subprocess.run(command, cwd=tmp_path, check=True)
     export_c(sequential(rnn(K.SimpleRNN)), tmp_path / "other")
     own = (folder / "two_in.ksr").read_bytes()
+    ksr_runtime.Model(folder / "two_in.ksr").save(tmp_path / "prepared")
+    result = np.asarray(built[0]([np.array([[3]]), np.zeros((1, 1, 4), "f")])[1])
     for content, says in (
-        (own, ""),
+        (own, f"0 {result[0, 1]:.6f}"),
         ((tmp_path / "other" / "model.ksr").read_bytes(),
          "this library was built for another model, and lacks a kernel that this one runs"),
         (own[:100], "memory has 100 bytes: the header alone takes 128"),
     ):  # fmt: skip
         ran = subprocess.run([tmp_path / "program"], input=content, capture_output=True)
+        assert ran.stdout.decode() == says
+    for content, says in (
+        ((tmp_path / "prepared").read_bytes(), f"0 {result[0, 1]:.6f}"),
+        (own, "this is a model's file, not a prepared model: use ksr_model_prepare"),
+    ):
+        ran = subprocess.run([tmp_path / "program", "open"], input=content, capture_output=True)
         assert ran.stdout.decode() == says
 
 

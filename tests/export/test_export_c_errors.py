@@ -106,13 +106,16 @@ def test_a_subclassed_model_is_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["", "1x", "a-b", "int", "class", "ü", "x" * 41, None])
+@pytest.mark.parametrize(
+    "name", ["", "1x", "a-b", "int", "class", "ü", "x" * 41, None, "main", "ksr", "build"]
+)
 def test_a_name_that_is_none_in_c_is_refused(name, tmp_path):
     with pytest.raises(ValueError) as error:
         export_c(sequential(lstm()), tmp_path / "c", name=name)
     assert str(error.value) == (
         "`name` must be a C identifier of at most 40 letters, digits and underscores that begins "
-        f"with a letter, and no word of C or C++. Received: name={name!r}"
+        "with a letter and not with ksr, and no word of C or C++, nor one that the written files "
+        f"use. Received: name={name!r}"
     )
     assert not list(tmp_path.iterdir())
 

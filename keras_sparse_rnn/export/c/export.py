@@ -93,7 +93,11 @@ def export_c(
         _notes(model, weights, activations, metadata)
     )
     runtime = ksr_runtime.Model.from_bytes(content)
-    memory = max(_memory(content, one) for one, _, _ in folders.instruction_sets())
+    for_all = [
+        ksr_runtime.Model.from_bytes(content, one) for one, _, _ in folders.instruction_sets()
+    ]
+    memory = max(one.size + one.stream_size for one in for_all)
+    stream = max(one.stream_size for one in for_all)
     inputs, expected = comparison.trial(model, runtime, sample, seed)
     results = runtime.run(inputs)
     results = list(results.values()) if isinstance(results, dict) else [results]
@@ -102,7 +106,7 @@ def export_c(
     with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as temporary:
         written = pathlib.Path(temporary, "folder")
         written.mkdir()
-        folders.write(written, name, model.name, content, runtime, memory)
+        folders.write(written, name, model.name, content, runtime, memory, stream)
         code = None
         if command:
             program = Program(written, name, command)
@@ -129,14 +133,13 @@ def export_c(
 
 
 def _check_name(name):
-    if (
-        not isinstance(name, str)
-        or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name)
-        or (name in folders.KEYWORDS - {"model"} or len(name) > 40)
-    ):
+    taken = (folders.KEYWORDS | folders.TAKEN) - {"model"}
+    good = isinstance(name, str) and re.fullmatch("[A-Za-z][A-Za-z0-9_]{,39}", name)
+    if not good or name in taken or name.startswith("ksr"):
         raise ValueError(
             "`name` must be a C identifier of at most 40 letters, digits and underscores that "
-            f"begins with a letter, and no word of C or C++. Received: name={name!r}"
+            "begins with a letter and not with ksr, and no word of C or C++, nor one that the "
+            f"written files use. Received: name={name!r}"
         )
 
 
@@ -187,12 +190,6 @@ def _notes(model, weights, activations, metadata):
             f"`metadata` must be a dict of JSON's values. Received: metadata={metadata!r}"
         ) from None
     return notes
-
-
-def _memory(content, processor):
-    """Bytes of the model and of a stream, for an instruction set of any machine."""
-    model = ksr_runtime.Model.from_bytes(content, processor)
-    return model.size + model.stream_size
 
 
 def _own_weights(layer):

@@ -13,11 +13,17 @@ CORE = pathlib.Path(__file__).parents[2] / "native" / "core"
 COPIED = ("ksr.h", "ksr_model.h", "vector.inc", "weights.inc")  # beside the two folders below
 FOLDERS = ("prepared", "model")
 KEYWORDS = set(
-    "auto break case char const continue default do double else enum extern float for goto if "
-    "inline int long main memory model register restrict return short signed sizeof static struct "
-    "switch typedef union unsigned void volatile while asm bool catch class delete export false "
-    "friend namespace new operator private protected public template this throw true try typename "
-    "using virtual".split()
+    "alignas alignof and asm auto bool break case catch char class const constexpr continue "
+    "decltype default delete do double else enum explicit export extern false float for friend "
+    "goto if inline int long mutable namespace new noexcept not nullptr operator or private "
+    "protected public register restrict return short signed sizeof static struct switch template "
+    "this throw true try typedef typename union unsigned using virtual void volatile while "
+    "xor".split()
+)
+# What the written files call something themselves.
+TAKEN = set(
+    "build end feof fflush fprintf frame from got inputs ksr main memory model outputs "
+    "print_numbers printf read_numbers scanf size_t stderr stdin stdout wanted".split()
 )
 OWN = 320  # bytes of `struct model`, aligned
 SETS = re.compile(r'^KSR_INSTRUCTION_SET\((\w+), (\w+), "(.*?)"', re.MULTILINE)
@@ -29,19 +35,21 @@ def instruction_sets():
 
 
 def identifiers(names, taken=()):
-    """`names` as C identifiers, different from each other and from what is `taken`."""
+    """`names` as C identifiers, different from each other and from what is `taken`, also in
+    capitals.
+    """
     found = []
     for name in names:
         name = re.sub(r"\W", "_", str(name), flags=re.ASCII)
         name = f"_{name}" if not re.match("[A-Za-z]", name) else name
         name = name if name[0] != "_" else f"n{name}"
-        candidates = (name, *(f"{name}_{n}" for n in range(1, 2 + len(names) + len(found))))
-        used = {*found, *taken, *KEYWORDS}
-        found.append(next(each for each in candidates if each not in used))
+        candidates = (name, *(f"{name}_{n}" for n in range(1, 2 + len(names) + len(taken))))
+        used = {each.lower() for each in (*found, *taken)} | KEYWORDS | TAKEN
+        found.append(next(each for each in candidates if each.lower() not in used))
     return found
 
 
-def write(folder, name, title, content, model, memory):
+def write(folder, name, title, content, model, memory, stream):
     """Writes all files.
 
     Args:
@@ -51,6 +59,7 @@ def write(folder, name, title, content, model, memory):
         content: the bytes of the model's file.
         model: the `ksr_runtime.Model` of it.
         memory: bytes of the prepared model and a stream, on the processor that needs most.
+        stream: bytes of a stream alone, likewise.
     """
     upper = name.upper()
     inputs = identifiers([port.name for port in model.inputs])
@@ -70,6 +79,7 @@ def write(folder, name, title, content, model, memory):
         "title": _comment(title),
         "version": version(),
         "bytes": memory + OWN,
+        "stream_bytes": stream + OWN,
         "widths": "\n".join(widths),
         "parameters": ", ".join(parameters),
         "inputs": ", ".join(inputs),

@@ -3,6 +3,7 @@
 import keras
 
 from keras_sparse_rnn import private_keras
+from keras_sparse_rnn.export import signature
 from keras_sparse_rnn.export.c import layers
 from keras_sparse_rnn.export.c.writer import Refused, Writer
 
@@ -21,7 +22,8 @@ def write(model, weights, activations):
         )
     writer, registers = Writer(weights, activations), {}
     graph = private_keras.graph_of(model)
-    for tensor in graph.inputs:
+    names = signature.unique([tensor.name for tensor in graph.inputs])
+    for name, tensor in zip(names, graph.inputs):
         shape = tensor.shape
         if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] is None):
             raise ValueError(
@@ -30,11 +32,11 @@ def write(model, weights, activations):
             )
         register = writer.file.register(1 if len(shape) == 2 else shape[2])
         registers[id(tensor)] = register
-        writer.file.add_input(tensor.name, register)
+        writer.file.add_input(name, register)
     tokens = {id(tensor) for tensor in graph.inputs if len(tensor.shape) == 2}
     _write(model, writer, registers, tokens)
     names = getattr(graph, "output_names", None) or [tensor.name for tensor in graph.outputs]
-    for name, tensor in zip(names, graph.outputs):
+    for name, tensor in zip(signature.unique(names), graph.outputs):
         if id(tensor) in tokens:
             raise ValueError(
                 "`model` must have outputs that layers give. Received: "

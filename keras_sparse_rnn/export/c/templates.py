@@ -15,10 +15,13 @@ extern "C" {
 #define @UPPER@_ALIGNMENT 64
 /* What @NAME@_init takes, in bytes, on the processor that takes most. */
 #define @UPPER@_BYTES @BYTES@
+/* The same without weights: what @NAME@_open takes. */
+#define @UPPER@_STREAM_BYTES @STREAM_BYTES@
 /* Numbers of a frame. */
 @WIDTHS@
 
-/* A model and one stream of frames. */
+/* A model and one stream of frames, of one thread at a time. For many streams of one model, see
+ * ksr/ksr_model.h. */
 typedef struct @NAME@ @NAME@;
 
 /* Lays the weights out for this processor, in `memory` of @UPPER@_BYTES bytes, aligned to
@@ -29,7 +32,11 @@ typedef struct @NAME@ @NAME@;
 /* The same with weights that lie elsewhere: those of @NAME@.ksr, mapped or read, aligned as memory
  * is. They may go afterwards. `size`: of `memory`. */
 @NAME@* @NAME@_init_from(const void* file, size_t bytes, void* memory, size_t size);
-/* What was wrong with the last @NAME@_init in this memory. */
+/* The same with a prepared model, which `ksr_runtime.Model.save` writes for one instruction set. It
+ * is used where it lies, in flash or mapped, and must stay there; nothing is laid out or allocated.
+ * `memory`: of @UPPER@_STREAM_BYTES bytes or more. */
+@NAME@* @NAME@_open(const void* prepared, size_t bytes, void* memory, size_t size);
+/* What was wrong with the last of these three in this memory. */
 const char* @NAME@_error(const void* memory);
 /* One frame in, one out. 0: done; else the stream is as it was: a token is none of the model's. */
 int @NAME@_step(@NAME@* model, @PARAMETERS@);
@@ -61,6 +68,14 @@ struct @NAME@ {
 /* The model's own part of the memory. */
 enum { kOwn = (sizeof(struct @NAME@) + KSR_ALIGNMENT - 1) / KSR_ALIGNMENT * KSR_ALIGNMENT };
 
+static @NAME@* begin(@NAME@* m, size_t used, size_t size) {
+  const ksr_status status =
+      ksr_stream_init(m->model, (char*)m + used, size - used, &m->stream);
+  if (status == KSR_OK) return m;
+  snprintf(m->error.text, sizeof m->error.text, "%s", ksr_status_text(status));
+  return NULL;
+}
+
 @NAME@* @NAME@_init_from(const void* file, size_t bytes, void* memory, size_t size) {
   @NAME@* m = memory;
   if (!memory || size < kOwn) return NULL;
@@ -69,12 +84,15 @@ enum { kOwn = (sizeof(struct @NAME@) + KSR_ALIGNMENT - 1) / KSR_ALIGNMENT * KSR_
   size_t wanted = 0;
   if (ksr_model_size(file, bytes, NULL, &wanted, &m->error)) return NULL;
   if (ksr_model_prepare(file, bytes, NULL, rest, size - kOwn, &m->model, &m->error)) return NULL;
-  rest += wanted;
-  const ksr_status status =
-      ksr_stream_init(m->model, rest, size - kOwn - wanted, &m->stream);
-  if (status == KSR_OK) return m;
-  snprintf(m->error.text, sizeof m->error.text, "%s", ksr_status_text(status));
-  return NULL;
+  return begin(m, kOwn + wanted, size);
+}
+
+@NAME@* @NAME@_open(const void* prepared, size_t bytes, void* memory, size_t size) {
+  @NAME@* m = memory;
+  if (!memory || size < kOwn) return NULL;
+  memset(m, 0, sizeof *m);
+  if (ksr_model_open(prepared, bytes, &m->model, &m->error)) return NULL;
+  return begin(m, kOwn, size);
 }
 
 @NAME@* @NAME@_init(void* memory) {

@@ -199,7 +199,8 @@ ksr_status check_step(const View& model, int32_t number, Sections* sections, ksr
 }
 
 // The cell of a step, with all that it holds.
-ksr_status check_cell(const View& model, int32_t number, Sections* sections, ksr_error* error) {
+ksr_status check_cell(const View& model, int32_t number, Sections* sections, Visitor visitor,
+                      ksr_error* error) {
   const Step& s = model.steps[number];
   KSR_TRY(sections->take("scales", number, s.scales, 0, error));
   if (s.data.bytes < 1)
@@ -208,6 +209,7 @@ ksr_status check_cell(const View& model, int32_t number, Sections* sections, ksr
   const char* bytes = model.bytes + s.data.place;
   int64_t size, inputs, units;
   uint64_t sum;
+  ksr_description d;
   if (model.header.prepared) {
     const ksr_cell* cell;
     ksr_cell_facts facts;
@@ -220,7 +222,6 @@ ksr_status check_cell(const View& model, int32_t number, Sections* sections, ksr
       return fail(error, KSR_BAD_FILE, "step %d: the cell is for \"%s\", the model for another",
                   number, facts.processor);
   } else {
-    ksr_description d;
     KSR_TRY(ksr_file_read(bytes, s.data.bytes, &d, error));
     inputs = d.kernel.inputs, units = d.kernel.units;
     std::memcpy(&size, bytes + 24, sizeof size);
@@ -230,12 +231,14 @@ ksr_status check_cell(const View& model, int32_t number, Sections* sections, ksr
     return fail(error, KSR_BAD_FILE, "step %d: the cell is another one, or has %lld bytes of %lld",
                 number, Long{s.data.bytes}, Long{size});
   KSR_TRY(check_widths(number, model.widths[s.in], inputs, error));
-  return check_widths(number, model.widths[s.out], units, error);
+  KSR_TRY(check_widths(number, model.widths[s.out], units, error));
+  if (model.header.prepared || !visitor.visit) return KSR_OK;
+  return visitor.visit(visitor.self, number, d, error);
 }
 
 }  // namespace
 
-ksr_status check_model(const void* memory, size_t size, ksr_error* error) {
+ksr_status check_head(const void* memory, size_t size, ksr_error* error) {
   if (!memory) return fail(error, KSR_NULL, "the model's memory is null");
   if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
     return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
@@ -275,9 +278,14 @@ ksr_status check_model(const void* memory, size_t size, ksr_error* error) {
   if (sections.at() != h.cells)
     return fail(error, KSR_BAD_FILE, "the data end at byte %lld: the cells begin at byte %lld",
                 Long{sections.at()}, Long{h.cells});
+  return KSR_OK;
+}
+
+ksr_status check_cells(const View& model, Visitor visitor, ksr_error* error) {
+  const Header& h = model.header;
   Sections cells(h.cells, h.size);
   for (int32_t i = 0; i < h.steps; ++i)
-    if (model.steps[i].kind == kCell) KSR_TRY(check_cell(model, i, &cells, error));
+    if (model.steps[i].kind == kCell) KSR_TRY(check_cell(model, i, &cells, visitor, error));
   if (cells.at() != h.size)
     return fail(error, KSR_BAD_FILE, "size is %lld: the cells end at byte %lld", Long{h.size},
                 Long{cells.at()});

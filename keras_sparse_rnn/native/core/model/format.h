@@ -108,8 +108,17 @@ struct View {
   const Step* steps;
 };
 
-// Everything, but of cells only what `check_cells` leaves: their places.
-ksr_status check_model(const void* memory, size_t size, ksr_error* error);
+// Everything but the cells.
+ksr_status check_head(const void* memory, size_t size, ksr_error* error);
+
+// What is done with each cell of a file once it is checked, in their order; null: nothing.
+struct Visitor {
+  ksr_status (*visit)(void* self, int32_t step, const ksr_description& cell, ksr_error* error);
+  void* self;
+};
+
+// The cells, of a model that `check_head` has passed.
+ksr_status check_cells(const View& model, Visitor visitor, ksr_error* error);
 
 // A prepared model, null for what is none.
 inline const Header* header_of(const ksr_model* model) {

@@ -10,30 +10,39 @@ namespace ksr {
 namespace model {
 namespace {
 
-// The cells of a file, which has been checked, as they are prepared one after another from byte
-// `at` on. Without memory only counts.
-ksr_status prepare_cells(const View& file, const char* processor, char* memory, int64_t* at,
-                         ksr_error* error) {
-  for (int32_t i = 0; i < file.header.steps; ++i) {
-    const Step& from = file.steps[i];
-    if (from.kind != kCell) continue;
-    ksr_description d;
-    KSR_TRY(ksr_file_read(file.bytes + from.data.place, from.data.bytes, &d, error));
-    d.processor = processor;
-    size_t size;
-    KSR_TRY(ksr_cell_size(&d, &size, error));
-    if (memory) {
-      const ksr_cell* cell;
-      KSR_TRY(ksr_cell_prepare(&d, memory + *at, size, &cell, error));
-      const int64_t place = Tables(file.header).steps + i * int64_t{sizeof(Step)};
-      Step* to = reinterpret_cast<Step*>(memory + place);
-      to->data = {*at, static_cast<int64_t>(size)};
-      std::memcpy(&to->sum, memory + *at + 8, sizeof to->sum);
-    }
-    *at += static_cast<int64_t>(size);
+// The cells of a file, prepared one after another from byte `at` on. Without memory only counts.
+struct Preparing {
+  const View& file;
+  const char* processor;
+  char* memory;
+  int64_t size, at;
+
+  static ksr_status visit(void* self, int32_t step, const ksr_description& cell,
+                          ksr_error* error) {
+    return static_cast<Preparing*>(self)->prepare(step, cell, error);
   }
-  return KSR_OK;
-}
+
+ private:
+  ksr_status prepare(int32_t step, ksr_description d, ksr_error* error) {
+    const prepared::Units all = {0, d.kernel.units};
+    d.processor = processor;
+    size_t bytes;
+    if (!memory) {
+      KSR_TRY(prepared::part_size(d, all, &bytes, error));
+    } else {
+      const ksr_cell* cell;
+      ksr_cell_facts facts;
+      KSR_TRY(prepared::prepare_part(d, all, memory + at, size - at, &cell, error));
+      ksr_cell_describe(cell, &facts);
+      bytes = static_cast<size_t>(facts.size);
+      Step* to = reinterpret_cast<Step*>(memory + Tables(file.header).steps) + step;
+      to->data = {at, facts.size};
+      std::memcpy(&to->sum, memory + at + 8, sizeof to->sum);
+    }
+    at += static_cast<int64_t>(bytes);
+    return KSR_OK;
+  }
+};
 
 ksr_status choose(const char* name, const prepared::Processor** processor, ksr_error* error) {
   *processor = name ? prepared::find_processor(name)
@@ -83,12 +92,12 @@ ksr_status ksr_model_size(const void* file, size_t bytes, const char* name, size
                           ksr_error* error) noexcept {
   if (!size) return fail(error, KSR_NULL, "size is null");
   const prepared::Processor* processor;
-  KSR_TRY(check_model(file, bytes, error));
   KSR_TRY(choose(name, &processor, error));
+  KSR_TRY(check_head(file, bytes, error));
   const View from(file);
-  int64_t at = from.header.prepared ? from.header.size : from.header.cells;
-  if (!from.header.prepared) KSR_TRY(prepare_cells(from, processor->name, nullptr, &at, error));
-  *size = static_cast<size_t>(at);
+  Preparing cells = {from, processor->name, nullptr, 0, from.header.cells};
+  KSR_TRY(check_cells(from, {Preparing::visit, &cells}, error));
+  *size = static_cast<size_t>(from.header.prepared ? from.header.size : cells.at);
   return KSR_OK;
 }
 
@@ -100,22 +109,20 @@ ksr_status ksr_model_prepare(const void* file, size_t bytes, const char* name, v
     return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
                 KSR_ALIGNMENT);
   const prepared::Processor* processor;
-  KSR_TRY(check_model(file, bytes, error));
   KSR_TRY(choose(name, &processor, error));
+  KSR_TRY(check_head(file, bytes, error));
   const View from(file);
-  const bool whole = from.header.prepared;
-  int64_t at = whole ? from.header.size : from.header.cells;
-  if (!whole) KSR_TRY(prepare_cells(from, processor->name, nullptr, &at, error));
-  if (static_cast<uint64_t>(at) > size)
-    return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the model takes %lld", size,
-                static_cast<long long>(at));
-  std::memcpy(memory, file, whole ? from.header.size : from.header.cells);
-  if (!whole) {
-    char* to = static_cast<char*>(memory);
+  const int64_t copied = from.header.prepared ? from.header.size : from.header.cells;
+  if (static_cast<uint64_t>(copied) > size)
+    return fail(error, KSR_BAD_MEMORY, "memory has %zu bytes: the model takes %lld or more", size,
+                static_cast<long long>(copied));
+  char* to = static_cast<char*>(memory);
+  std::memcpy(to, file, copied);
+  Preparing cells = {from, processor->name, to, static_cast<int64_t>(size), copied};
+  KSR_TRY(check_cells(from, {Preparing::visit, &cells}, error));
+  if (!from.header.prepared) {
     Header* header = static_cast<Header*>(memory);
-    at = header->cells;
-    KSR_TRY(prepare_cells(from, processor->name, to, &at, error));
-    header->size = at;
+    header->size = cells.at;
     header->prepared = 1;
     std::memcpy(header->processor, processor->name, sizeof header->processor);
     header->checksum = prepared::checksum(to + kSummed, to + header->cells);
@@ -128,10 +135,12 @@ ksr_status ksr_model_open(const void* memory, size_t size, const ksr_model** mod
                           ksr_error* error) noexcept {
   if (!model) return fail(error, KSR_NULL, "model is null");
   *model = nullptr;
-  KSR_TRY(check_model(memory, size, error));
-  if (!View(memory).header.prepared)
+  KSR_TRY(check_head(memory, size, error));
+  const View view(memory);
+  if (!view.header.prepared)
     return fail(error, KSR_BAD_FILE,
                 "this is a model's file, not a prepared model: use ksr_model_prepare");
+  KSR_TRY(check_cells(view, {nullptr, nullptr}, error));
   *model = static_cast<const ksr_model*>(memory);
   return KSR_OK;
 }
