@@ -81,7 +81,7 @@ def graph():
     tokens, x = keras.Input((None,), dtype="int32", name="a.b"), keras.Input((None, 4), name="int")
     both = K.Multiply()([K.Embedding(5, 4)(tokens), x])
     h = K.GRU(4, return_sequences=True)(both)
-    h = K.Add()([h, x, both])
+    h = K.Add()([h, x, both]) * h + x
     wide = K.Concatenate()([h, x])
     return randomised(keras.Model([tokens, x], [K.Dense(3)(wide), K.LSTM(2)(wide)], name="* graph"))
 
@@ -169,7 +169,7 @@ def test_names_of_inputs_become_names_of_c():
     names = ["x", "X", "a b", "a_b", "int", "1", "inputs", "_y", "zähler"]
     wanted = ["x", "X_1", "a_b", "a_b_1", "int_1", "n_1", "inputs_1", "n__y", "z_hler"]
     assert identifiers(names) == wanted
-    assert identifiers(["x", "printf"], wanted) == ["x_1", "printf_1"]
+    assert identifiers(["x", "printf"], wanted) == ["x_2", "printf_1"]
 
 
 OTHER = """

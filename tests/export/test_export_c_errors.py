@@ -1,6 +1,7 @@
 """What `export_c` refuses, in words, with nothing left on disk."""
 
 import keras
+import numpy as np
 import pytest
 from exported_models import sequential
 
@@ -70,6 +71,7 @@ def test_a_layer_that_is_not_known_is_told_which_are(tmp_path):
 
 
 def test_masks_and_states_of_others_are_refused(tmp_path):
+    keras.utils.clear_session()
     x, tokens = keras.Input((None, 6)), keras.Input((None,), dtype="int32")
     h, _, _ = K.LSTM(4, return_sequences=True, return_state=True, name="one")(x)
     given = K.GRU(4, name="two")(x, initial_state=K.LSTM(4)(x))
@@ -79,6 +81,8 @@ def test_masks_and_states_of_others_are_refused(tmp_path):
          "use return_state=False, a stream keeps it"),
         (keras.Model(x, given, name="chain"), "the layer 'two' of type GRU: it reads a "
          "sequence and its last step; give both inputs an axis of steps"),
+        (keras.Model(x, x + 1.0, name="chain"), "the layer 'add' of type Add: it has a number "
+         "beside a tensor; use the layer Rescaling"),
         (keras.Model(tokens, masked, name="chain"), "the layer 'three' of type Embedding: it has "
          "mask_zero=True; use mask_zero=False, and give the stream only the steps that count"),
     ):  # fmt: skip
@@ -107,7 +111,20 @@ def test_a_subclassed_model_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "1x", "a-b", "int", "class", "ü", "x" * 41, None, "main", "ksr", "build"]
+    "name",
+    [
+        "",
+        "1x",
+        "a-b",
+        "int",
+        "class",
+        "ü",
+        "x" * 41,
+        None,
+        "main",
+        "ksr",
+        "build",
+    ],
 )
 def test_a_name_that_is_none_in_c_is_refused(name, tmp_path):
     with pytest.raises(ValueError) as error:
@@ -162,6 +179,8 @@ def test_an_export_that_fails_leaves_the_one_before(tmp_path):
         ({"activations": "int8"}, '`activations` must be "float32" where weights are not int8, for '
          "integers are multiplied with integers. Received: activations='int8', weights='float32'"),
         ({"tolerance": 0}, "`tolerance` must be a number above 0. Received: tolerance=0"),
+        ({"sample": np.zeros((1, 3, 5))}, "the input 'x' must be [batch, steps, 6]. Received: "
+         "shape (1, 3, 5)"),
         ({"metadata": 3}, "`metadata` must be a dict of JSON's values. Received: metadata=3"),
         ({"metadata": {"x": {1}}}, "`metadata` must be a dict of JSON's values. Received: "
          "metadata={'x': {1}}"),

@@ -20,6 +20,7 @@ def trial(model, runtime, sample, seed):
             sample.append(whole.astype("int32" if port.tokens else "float32"))
     else:
         sample = [np.asarray(each) for each in keras.tree.flatten(sample)]
+    arrays = runtime.checked(sample)
     changed = [
         layer
         for layer in conversion.layers_of(model)
@@ -28,7 +29,7 @@ def trial(model, runtime, sample, seed):
     with private_keras.computing_in_float32(changed), conversion.states_at_zero(model):
         tensors = [keras.ops.convert_to_tensor(each) for each in sample]
         outputs = [np.asarray(each) for each in conversion.call(model, structure, tensors)]
-    return runtime.checked(sample), outputs
+    return arrays, outputs
 
 
 def of_program(printed, runtime, expected):

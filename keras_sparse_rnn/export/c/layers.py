@@ -44,6 +44,10 @@ def write(writer, layer, sources):
     if type(layer) in NOTHING:
         return sources[0]
     of_this_kind = WRITERS.get(type(layer))
+    if not isinstance(layer, keras.Layer):
+        of_this_kind = OPERATIONS.get(type(layer).__name__)
+        if of_this_kind and len(sources) < 2:
+            raise Refused("it has a number beside a tensor; use the layer Rescaling")
     if of_this_kind is None:
         known = ", ".join(sorted({kind.__name__ for kind in (*WRITERS, *NOTHING)}))
         raise Refused(
@@ -220,6 +224,7 @@ def concatenate(writer, layer, sources):
 
 
 MERGING = (add, multiply, concatenate)
+OPERATIONS = {"Add": add, "Multiply": multiply}  # what a + b and a * b of tensors are
 WRITERS = {
     K.LSTM: recurrent,
     K.GRU: recurrent,
