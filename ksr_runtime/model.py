@@ -48,6 +48,7 @@ class Model:
         inputs, outputs: tuples of `Port`.
         notes: what stands in the file about the model, a dict.
         processor: the name of the instruction set.
+        needs: which kernels it runs, `ksr_needs` of `ksr_model.h`.
 
     Raises:
         OSError: the file cannot be read, or the native library is missing.

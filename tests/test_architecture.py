@@ -11,6 +11,7 @@ import keras
 import pytest
 
 import keras_sparse_rnn
+import ksr_runtime
 
 PACKAGE = pathlib.Path(keras_sparse_rnn.__file__).parent
 CHECKOUT = pathlib.Path(__file__).parents[1]
@@ -77,6 +78,17 @@ def test_imports_run_one_way():
             if other != part and rank.get(other, -1) >= rank[part]:
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {other}")
     assert not wrong
+
+
+def test_the_runtime_imports_numpy_and_nothing_else():
+    """It is there for machines without TensorFlow, and for a quick start."""
+    allowed = {"ksr_runtime", "numpy", *sys.stdlib_module_names}
+    for path in pathlib.Path(ksr_runtime.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module.split(".")[0] in allowed, path.name
+            elif isinstance(node, ast.Import):
+                assert {name.split(".")[0] for name in _names(node)} <= allowed, path.name
 
 
 def test_heavy_packages_are_imported_when_they_are_used(tmp_path):

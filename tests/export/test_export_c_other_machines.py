@@ -19,6 +19,21 @@ X = np.random.default_rng(0).normal(size=(1, 6, 20)).astype("float32")
 
 
 @pytest.mark.slow
+def test_cmake_builds_the_program_too(tmp_path):
+    """What `build.sh` makes of the folder, every other export tries."""
+    if not shutil.which("cmake"):
+        pytest.skip("cmake is not installed")
+    model = sequential(K.LSTM(4), K.Dense(2), features=3)
+    export_c(model, tmp_path / "c", name="small")
+    for command in (["cmake", "-B", "made"], ["cmake", "--build", "made"]):
+        subprocess.run(command, cwd=tmp_path / "c", check=True, capture_output=True)
+    text, x = "0.5 0 -1", np.array([[[0.5, 0, -1]]], "f")
+    program = tmp_path / "c" / "made" / "small"
+    ran = subprocess.run([program], input=text, text=True, capture_output=True, check=True)
+    np.testing.assert_allclose([float(n) for n in ran.stdout.split()], model(x)[0], atol=1e-6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_program_runs_on_another_processor(machine, weights, tmp_path, monkeypatch):

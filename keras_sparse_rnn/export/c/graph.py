@@ -7,6 +7,8 @@ from keras_sparse_rnn.export import signature
 from keras_sparse_rnn.export.c import layers
 from keras_sparse_rnn.export.c.writer import Refused, Writer
 
+LONGEST = 48  # letters of the name of an input or output
+
 
 def write(model, weights, activations):
     """The `ModelFile` of a Sequential or functional model.
@@ -22,7 +24,7 @@ def write(model, weights, activations):
         )
     writer, registers = Writer(weights, activations), {}
     graph = private_keras.graph_of(model)
-    names = signature.unique([tensor.name for tensor in graph.inputs])
+    names = signature.unique([tensor.name[:LONGEST] for tensor in graph.inputs])
     for name, tensor in zip(names, graph.inputs):
         shape = tensor.shape
         if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] is None):
@@ -36,7 +38,7 @@ def write(model, weights, activations):
     tokens = {id(tensor) for tensor in graph.inputs if len(tensor.shape) == 2}
     _write(model, writer, registers, tokens)
     names = getattr(graph, "output_names", None) or [tensor.name for tensor in graph.outputs]
-    for name, tensor in zip(signature.unique(names), graph.outputs):
+    for name, tensor in zip(signature.unique([name[:LONGEST] for name in names]), graph.outputs):
         if id(tensor) in tokens:
             raise ValueError(
                 "`model` must have outputs that layers give. Received: "

@@ -1,6 +1,7 @@
-/* ksr.h is C11, and libksr.a needs nothing of C++ to link: an echo of one number through a Dense
+/* ksr.h and ksr_model.h are C11, and libksr.a needs nothing of C++ to link: an echo of one number through a Dense
  * cell. */
 #include <ksr.h>
+#include <ksr_model.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@ int main(void) {
   ksr_cell_facts facts;
   if (ksr_cell_describe(cell, &facts)) return 1;
   if (ksr_cell_open(memory, (size_t)facts.size, &cell, &error)) return puts(error.text), 1;
+  const ksr_model* model = NULL;
+  if (ksr_model_open(memory, (size_t)facts.size, &model, &error) != KSR_BAD_FILE) return 1;
   printf("tanh(%g * %g + %g) = %.9g\n", weight, x, bias, y);
   free(memory);
   free(more);
