@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "../prepared/dispatch.h"
-#include "../prepared/float_mode.h"
+#include "../float_mode.h"
 #include "layout.h"
 
 namespace ksr {
@@ -250,7 +250,7 @@ ksr_status ksr_streams_run(const ksr_model* model, ksr_stream* const* streams, i
   const View view(model);
   const ksr_status status = Runner(view, bytes_of(streams[0])).check_tokens(inputs, count * frames);
   if (status != KSR_OK) return status;
-  const ksr::prepared::FloatMode mode;
+  const ksr::FloatMode mode;
   for (int64_t i = 0; i < count; ++i) {
     const Runner runner(view, bytes_of(streams[i]));
     const ksr_status ran = runner.run(inputs, frames, outputs, i * frames);
