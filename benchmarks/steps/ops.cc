@@ -63,7 +63,7 @@ int main(int count, char** arguments) {
                                                                         : ksr::Weights::kFloat32;
   const double density = std::atof(arguments[7]);
   const int64_t steps = std::atoll(arguments[8]);
-  const int gates = ksr::cell_gates(cell);
+  const int gates = ksr::rule_of(cell).gates;
   ksr::set_num_threads(1);
   std::srand(7);
   const Kernel kernel(inputs, units, gates, rows, columns, weights, density),

@@ -65,7 +65,6 @@ void cell_backward(const Backward& b, int64_t p, int64_t t, int64_t i, int64_t f
   alignas(64) int32_t lanes[kLanes];
   const int64_t offset = from * kLanes, state = p * layout.stride() + offset;
   const float *now = b.slab(p, t + 1), *before = b.slab(p, t);
-  const bool lstm = b.problem.cell == Cell::kLstm;
   if (phase == 0) {
     const float* rows[kLanes];
     panel_rows(b.gradients.d_outputs + t * layout.units + from, p, b.problem.batch, b.problem.time * layout.units, rows);
@@ -78,20 +77,14 @@ void cell_backward(const Backward& b, int64_t p, int64_t t, int64_t i, int64_t f
                                   b.d_gates_of(p, i) + offset,
                                   layout.stride(),
                                   before + layout.h() + offset,
-                                  lstm ? before + layout.c() + offset : nullptr,
-                                  lstm ? now + layout.c() + offset : nullptr,
+                                  layout.has_c() ? before + layout.c() + offset : nullptr,
+                                  layout.has_c() ? now + layout.c() + offset : nullptr,
                                   b.d_h + state,
                                   b.d_c + state,
                                   b.d_reset + state,
                                   step_lanes(b.problem, p, t, lanes),
                                   (to - from) * kLanes};
-  switch (b.problem.cell) {
-    case Cell::kSimpleRnnTanh: return k.simple_rnn_tanh_backward(&arguments);
-    case Cell::kSimpleRnnRelu: return k.simple_rnn_relu_backward(&arguments);
-    case Cell::kLstm: return k.lstm_backward(&arguments);
-    case Cell::kGruResetAfter: return k.gru_backward(&arguments);
-    case Cell::kGruResetBefore: return phase ? k.gru_reset_backward(&arguments) : k.gru_update_backward(&arguments);
-  }
+  phase ? layout.cell.reset_backward(&arguments) : layout.cell.update_backward(&arguments);
 }
 
 // Runs `team`'s part `id` of the steps [begin, begin + steps) backwards, leaving the gates' gradients.
@@ -133,7 +126,7 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
   const auto gradient = [&](int64_t n) { return b.d_gates_of(n / steps, n % steps); };
   for (int64_t n = item; n < last_item; ++n) {
     const float *before = b.slab(n / steps, begin + n % steps), *now = before + layout.slab;
-    b.steps.panels[n] = {b.x + n * b.x_floats, before + layout.h(), b.plans.candidate ? now + 3 * layout.stride() : nullptr, gradient(n),
+    b.steps.panels[n] = {b.x + n * b.x_floats, before + layout.h(), b.plans.candidate ? now + layout.reset() : nullptr, gradient(n),
                          b.dx + n * b.x_floats};
     x_panel(b.problem, layout, n / steps, begin + n % steps, b.x + n * b.x_floats);
     zero(b.dx + n * b.x_floats, b.x_floats);
@@ -155,13 +148,12 @@ void chunk_backward(Backward& b, int64_t begin, int64_t steps, int id, Team& tea
 }  // namespace
 
 void backward_panels(const Recurrent& problem, const Layout& layout, const RecurrentGradients& gradients) {
-  const bool lstm = problem.cell == Cell::kLstm;
   Backward b(problem, layout, gradients);
   for (int64_t p = 0; p < layout.panels; ++p) {
     const float* rows[kLanes];
     panel_rows(gradients.d_h, p, problem.batch, layout.units, rows);
     layout.kernels.rows_to_panel(rows, layout.units, b.d_h + p * layout.stride());
-    if (!lstm) continue;
+    if (!layout.has_c()) continue;
     panel_rows(gradients.d_c, p, problem.batch, layout.units, rows);
     layout.kernels.rows_to_panel(rows, layout.units, b.d_c + p * layout.stride());
   }
@@ -178,7 +170,7 @@ void backward_panels(const Recurrent& problem, const Layout& layout, const Recur
     float* rows[kLanes];
     panel_rows(gradients.d_h0, p, problem.batch, layout.units, rows);
     layout.kernels.panel_to_rows(b.d_h + p * layout.stride(), layout.units, rows);
-    if (!lstm) continue;
+    if (!layout.has_c()) continue;
     panel_rows(gradients.d_c0, p, problem.batch, layout.units, rows);
     layout.kernels.panel_to_rows(b.d_c + p * layout.stride(), layout.units, rows);
   }
@@ -186,7 +178,7 @@ void backward_panels(const Recurrent& problem, const Layout& layout, const Recur
   std::vector<float> sums(layout.slots * layout.features, 0.0f);
   for (size_t f = 0; f < sums.size(); ++f)
     for (int lane = 0; lane < kLanes; ++lane) sums[f] += b.d_bias[f * kLanes + lane];
-  add_bias(problem, layout, sums.data(), gradients.d_bias);
+  add_bias(layout, sums.data(), gradients.d_bias);
 }
 
 }  // namespace ksr

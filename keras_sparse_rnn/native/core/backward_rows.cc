@@ -128,26 +128,17 @@ class Worker {
       plan.kernels().row_backward(&plan.backward(), cuts_[id_], cuts_[id_ + 1], batch, d_gates, call_.gate_floats(), out, features());
     };
     if (plans.candidate) {
-      apply(k_.gru_update_backward, t, d_gates);
+      apply(call_.layout.cell.update_backward, t, d_gates);
       exchange(d_gates, 2, 3);
       zero(d_reset_, call_.state_floats());
       product(*plans.candidate, d_reset_);
-      apply(k_.gru_reset_backward, t, d_gates);
+      apply(call_.layout.cell.reset_backward, t, d_gates);
       exchange(d_gates, 0, 2);
     } else {
-      apply(cell(), t, d_gates);
+      apply(call_.layout.cell.update_backward, t, d_gates);
       exchange(d_gates, 0, slots());
     }
     product(plans.recurrent, d_h_);
-  }
-
-  void (*cell() const)(const CellBackward*) {
-    switch (call_.problem.cell) {
-      case Cell::kSimpleRnnTanh: return k_.simple_rnn_tanh_backward;
-      case Cell::kSimpleRnnRelu: return k_.simple_rnn_relu_backward;
-      case Cell::kLstm: return k_.lstm_backward;
-      default: return k_.gru_backward;
-    }
   }
 
   void apply(void (*cell)(const CellBackward*), int64_t t, float* d_gates) {
@@ -161,8 +152,8 @@ class Worker {
       }
       const float *now = call_.slab(t + 1, b) + from(), *before = call_.slab(t, b) + from();
       const int64_t h = slots() * features(), c = h + features();
-      const bool lstm = call_.problem.cell == Cell::kLstm;
-      const CellBackward arguments = {now,           of + from(),   features(),   before + h, lstm ? before + c : nullptr, lstm ? now + c : nullptr,
+      const bool has_c = call_.layout.has_c();
+      const CellBackward arguments = {now,           of + from(),   features(),   before + h, has_c ? before + c : nullptr, has_c ? now + c : nullptr,
                                       d_h_ + state, d_c_ + state, d_reset_ + state, nullptr, round_up(count(), 16)};
       cell(&arguments);
       // What an infinite weight or input makes of the padding must not meet the zeros of a partial block.
@@ -214,7 +205,7 @@ class Worker {
       to.x = panel(n, layout.inputs, layout.in_features, [&](int64_t t, int64_t b) { return input(problem.x, t, b); }, call_.x + n * call_.x_floats);
       to.h = panel(n, units(), features(), [&](int64_t t, int64_t b) { return call_.slab(t, b) + slots() * features(); }, call_.h + n * layout.stride());
       if (call_.plans.candidate)
-        to.reset = panel(n, units(), features(), [&](int64_t t, int64_t b) { return call_.slab(t + 1, b) + 3 * features(); }, call_.reset + n * layout.stride());
+        to.reset = panel(n, units(), features(), [&](int64_t t, int64_t b) { return call_.slab(t + 1, b) + call_.layout.rule.slots * features(); }, call_.reset + n * layout.stride());
       to.d_gates = panel(n, call_.gate_floats(), call_.gate_floats(), [&](int64_t t, int64_t b) { return d_gates_ + ((t - begin) * batch + b) * call_.gate_floats(); },
                          call_.d_gates + n * call_.gate_floats() * kLanes);
       to.dx = call_.dx + n * call_.x_floats;
@@ -252,7 +243,7 @@ class Worker {
 void backward_rows(const Recurrent& problem, const Layout& layout, const RecurrentGradients& gradients) {
   Call call(problem, layout, gradients);
   parallel(call.threads, true, [&](int id, Team& team) { Worker(call, id, team).run(); });
-  if (gradients.d_bias) add_bias(problem, call.layout, call.d_bias, gradients.d_bias);
+  if (gradients.d_bias) add_bias(call.layout, call.d_bias, gradients.d_bias);
 }
 
 }  // namespace ksr

@@ -26,7 +26,7 @@ void outer_products(const Plan& plan, const Steps& steps, int64_t count, const f
 }  // namespace
 
 void input_gradients(const Plan& kernel, const Steps& steps, int64_t begin, int64_t end) {
-  const int group = static_cast<int>(std::max<int64_t>(1, 4096 * kernel.rows() / std::max<int64_t>(1, kernel.weights())));
+  const int group = kernel.rows_of_weights(kGroupWeights);
   for (int r = 0; r < kernel.rows(); r += group)
     for (int64_t n = begin; n < end; ++n)
       kernel.kernels().panel_backward(&kernel.backward(), r, std::min(r + group, kernel.rows()), steps.panels[n].d_gates, steps.panels[n].dx);
@@ -38,13 +38,10 @@ void kernel_gradients(const Plans& plans, const Steps& steps, int64_t count, con
   if (plans.candidate) outer_products(*plans.candidate, steps, count, &Steps::Panel::reset, gradients.d_recurrent, id, size);
 }
 
-void add_bias(const Recurrent& problem, const Layout& layout, const float* sums, float* d_bias) {
-  const int64_t units = layout.units;
-  for (int g = 0; g < layout.gates; ++g)
-    for (int64_t u = 0; u < units; ++u) d_bias[g * units + u] += sums[g * layout.features + u];
-  if (problem.cell != Cell::kGruResetAfter) return;
-  for (int g = 0; g < 3; ++g)  // the second bias is added to the recurrent part, which is slot 3 for the candidate
-    for (int64_t u = 0; u < units; ++u) d_bias[(3 + g) * units + u] += sums[(g == 2 ? 3 : g) * layout.features + u];
+void add_bias(const Layout& layout, const float* sums, float* d_bias) {
+  for (int row = 0; row < layout.rule.bias_rows; ++row)  // the second one is added to the recurrent parts
+    for (int g = 0; g < layout.gates; ++g)
+      for (int64_t u = 0; u < layout.units; ++u) *d_bias++ += sums[(row ? layout.rule.recurrent_slots[g] : g) * layout.features + u];
 }
 
 }  // namespace ksr

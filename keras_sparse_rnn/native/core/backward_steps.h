@@ -30,7 +30,7 @@ void input_gradients(const Plan& kernel, const Steps& steps, int64_t begin, int6
 void kernel_gradients(const Plans& plans, const Steps& steps, int64_t count, const RecurrentGradients& gradients, int id, int size);
 
 // Adds the gradient of the bias, from its sums, [slots * features].
-void add_bias(const Recurrent& problem, const Layout& layout, const float* sums, float* d_bias);
+void add_bias(const Layout& layout, const float* sums, float* d_bias);
 
 }  // namespace ksr
 

@@ -11,7 +11,7 @@
 namespace ksr {
 namespace {
 
-// One step of one panel for the recurrent columns [begin, end) of every gate. A GRU that resets before the product needs r * h of all units for
+// One step of one panel for the recurrent columns [begin, end) of every gate. A cell that resets before the product needs r * h of all units for
 // its candidate, so it takes two calls, with all threads meeting in between.
 struct Step {
   const Recurrent& problem;
@@ -21,19 +21,12 @@ struct Step {
   int begin, end;  // columns
 
   void run(const float* before, float* now, const int32_t* lanes, int phase) const {
-    const Kernels& k = layout.kernels;
     if (phase == 1) {
-      candidate.multiply(begin, end, now + 3 * layout.stride(), now);
-      return apply(k.gru_update, before, now, lanes);
+      candidate.multiply(begin, end, now + layout.reset(), now);
+      return apply(layout.cell.update, before, now, lanes);
     }
     recurrent.multiply(begin, end, before + layout.h(), now);
-    switch (problem.cell) {
-      case Cell::kSimpleRnnTanh: return apply(k.simple_rnn_tanh, before, now, lanes);
-      case Cell::kSimpleRnnRelu: return apply(k.simple_rnn_relu, before, now, lanes);
-      case Cell::kLstm: return apply(k.lstm, before, now, lanes);
-      case Cell::kGruResetAfter: return apply(k.gru, before, now, lanes);
-      case Cell::kGruResetBefore: return apply(k.gru_reset, before, now, lanes);
-    }
+    apply(plans.candidate ? layout.cell.reset : layout.cell.update, before, now, lanes);
   }
 
   void apply(void (*cell)(const CellForward*), const float* before, float* now, const int32_t* lanes) const {
@@ -42,9 +35,8 @@ struct Step {
     const int64_t to = std::min<int64_t>(int64_t{end} * width, layout.units) * kLanes;
     if (from == to) return;
     const int64_t h = layout.h() + from, c = layout.c() + from;
-    const bool lstm = problem.cell == Cell::kLstm;
-    const CellForward arguments = {now + from, layout.stride(), before + h, lstm ? before + c : nullptr,
-                                   now + h,    lstm ? now + c : nullptr, lanes, to - from};
+    const CellForward arguments = {now + from, layout.stride(), before + h, layout.has_c() ? before + c : nullptr,
+                                   now + h,    layout.has_c() ? now + c : nullptr, lanes, to - from};
     cell(&arguments);
   }
 };
@@ -52,7 +44,7 @@ struct Step {
 // A thread's memory for widened weights: a few columns of the input's kernel at a time, and its columns of the recurrent one where so many panels meet
 // them that it pays. It is each thread's own: what another processor has just written takes longer to fetch than to widen.
 struct WideMemory {
-  WideMemory(const Recurrent& problem, const Layout& layout, const Plans& plans, const Sharing& sharing) : group(plans.kernel.columns_of_weights(4096)) {
+  WideMemory(const Recurrent& problem, const Layout& layout, const Plans& plans, const Sharing& sharing) : group(plans.kernel.columns_of_weights(kGroupWeights)) {
     constexpr int64_t kWorth = 12, kMost = 16 * 1024 * 1024;  // panels, floats of all threads
     tile = round_up(Wide::floats_of_any(plans.kernel, group), 16);
     recurrent = round_up(Wide::floats(plans.recurrent, 0, plans.recurrent.columns()), 16);
@@ -87,7 +79,6 @@ void forward_panels(const Recurrent& problem, const Layout& layout, const Recurr
   if (problem.batch == 0) return;
   const Plans plans(problem, layout, false);
   const Sharing sharing = ksr::sharing(problem, layout, plans);
-  const bool lstm = problem.cell == Cell::kLstm;
   const std::vector<float> bias = slot_bias(problem, layout);
   const std::vector<int64_t> first = first_steps(problem);
   // Steps whose input is projected in one go: enough panels to share a pass over the weights, few enough to stay in the cache.
@@ -121,7 +112,7 @@ void forward_panels(const Recurrent& problem, const Layout& layout, const Recurr
       panel_rows(problem.h0, p, problem.batch, layout.units, rows);
       layout.kernels.rows_to_panel(rows, layout.units, slab(p, 0) + layout.h());
       zero(slab(p, 0) + h_end, h_padding);
-      if (!lstm) continue;
+      if (!layout.has_c()) continue;
       panel_rows(problem.c0, p, problem.batch, layout.units, rows);
       layout.kernels.rows_to_panel(rows, layout.units, slab(p, 0) + layout.c());
     }
@@ -161,7 +152,7 @@ void forward_panels(const Recurrent& problem, const Layout& layout, const Recurr
         for (int64_t t = begin + mine.first; out.h && t < begin + mine.second; ++t)
           write_outputs(problem, layout, first, p, t, slab(p, t + 1 - base), out.outputs);
         if (out.reserve || begin + steps == problem.time || part != p % parts) continue;
-        copy(slab(p, steps) + layout.h(), (lstm ? 2 : 1) * layout.stride(), slab(p, 0) + layout.h());
+        copy(slab(p, steps) + layout.h(), layout.rule.states * layout.stride(), slab(p, 0) + layout.h());
       }
       if (meet) team.barrier(id);
     }
@@ -172,7 +163,7 @@ void forward_panels(const Recurrent& problem, const Layout& layout, const Recurr
       float* rows[kLanes];
       panel_rows(out.h, p, problem.batch, layout.units, rows);
       layout.kernels.panel_to_rows(end + layout.h(), layout.units, rows);
-      if (!lstm) continue;
+      if (!layout.has_c()) continue;
       panel_rows(out.c, p, problem.batch, layout.units, rows);
       layout.kernels.panel_to_rows(end + layout.c(), layout.units, rows);
     }

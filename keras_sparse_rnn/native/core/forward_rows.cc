@@ -204,12 +204,12 @@ class Worker {
     float* now = g_ + t % call_.chunk * gates();
     call_.plans.recurrent.multiply_rows(part_.begin, part_.end, batch, h_, features(), now, stride, place());
     if (call_.plans.candidate) {
-      for (int64_t b = 0; b < batch; ++b) apply(k_.gru_reset, b, now + b * stride);
-      exchange(now + 3 * part_.width + own, stride, reset_, 0);
+      for (int64_t b = 0; b < batch; ++b) apply(call_.layout.cell.reset, b, now + b * stride);
+      exchange(now + call_.layout.rule.slots * part_.width + own, stride, reset_, 0);
       call_.plans.candidate->multiply_rows(part_.begin, part_.end, batch, reset_, features(), now, stride, place());
     }
     for (int64_t b = 0; b < batch; ++b)
-      if (!problem.mask || problem.mask[b * problem.time + source_step(problem, t)]) apply(cell(), b, now + b * stride);
+      if (!problem.mask || problem.mask[b * problem.time + source_step(problem, t)]) apply(call_.layout.cell.update, b, now + b * stride);
     for (int64_t b = 0; b < batch; ++b) keep(t + 1, b, now + b * stride);
     exchange(h_ + part_.from, features(), h_, call_.plans.candidate ? 1 : t % 2);
     for (int64_t b = 0; call_.out.h && b < batch; ++b) {
@@ -227,18 +227,7 @@ class Worker {
     float* slab = call_.out.reserve + (t * call_.problem.batch + b) * call_.layout.row_slab + part_.from;
     for (int64_t slot = 0; gates && slot < slots(); ++slot) copy(gates + slot * part_.width + own, count, slab + slot * features());
     copy(h_ + b * features() + part_.from, count, slab + slots() * features());
-    if (call_.problem.c0) copy(c_ + b * part_.width + own, count, slab + (slots() + 1) * features());
-  }
-
-  void (*cell() const)(const CellForward*) {
-    switch (call_.problem.cell) {
-      case Cell::kSimpleRnnTanh: return k_.simple_rnn_tanh;
-      case Cell::kSimpleRnnRelu: return k_.simple_rnn_relu;
-      case Cell::kLstm: return k_.lstm;
-      case Cell::kGruResetAfter: return k_.gru;
-      case Cell::kGruResetBefore: return k_.gru_update;
-    }
-    return nullptr;
+    if (call_.layout.has_c()) copy(c_ + b * part_.width + own, count, slab + (slots() + 1) * features());
   }
 
   void apply(void (*cell)(const CellForward*), int64_t b, float* gates_of) {

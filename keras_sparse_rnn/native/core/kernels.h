@@ -91,9 +91,17 @@ struct CellBackward {
   const float *h_before, *c_before, *c;
   float* d_h;  // in: gradient of h; out: what reaches h_before without passing the recurrent kernel
   float* d_c;  // in: gradient of c; out: gradient of c_before
-  float* d_reset;  // GRU with the reset gate before the product: gradient of r * h_before
+  float* d_reset;  // of a cell that multiplies r * h: gradient of r * h_before
   const int32_t* lanes;
   int64_t n;
+};
+
+// What a cell computes. One that multiplies r * h takes two calls a step, with that product in between; the others have no `reset`.
+struct CellKernels {
+  void (*reset)(const CellForward*);            // first half: all gates but the candidate, and r * h in the slot behind the cell's own
+  void (*update)(const CellForward*);           // all of it, or second half
+  void (*update_backward)(const CellBackward*);
+  void (*reset_backward)(const CellBackward*);
 };
 
 struct Kernels {
@@ -109,18 +117,7 @@ struct Kernels {
   void (*panel_to_rows)(const float* panel, int64_t features, float* const* rows);
   void (*fill_panel)(const float* row, int64_t features, float* panel);  // panel[f][lane] = row[f]
   void (*add)(const float* from, int64_t n, float* to);                  // to += from
-  void (*simple_rnn_tanh)(const CellForward*);
-  void (*simple_rnn_relu)(const CellForward*);
-  void (*lstm)(const CellForward*);
-  void (*gru)(const CellForward*);         // reset after the product: slots z, r, candidate's input part, its recurrent part
-  void (*gru_reset)(const CellForward*);   // reset before the product, first half: z, r and slot 3 = r * h_before
-  void (*gru_update)(const CellForward*);  // second half: candidate and h
-  void (*simple_rnn_tanh_backward)(const CellBackward*);
-  void (*simple_rnn_relu_backward)(const CellBackward*);
-  void (*lstm_backward)(const CellBackward*);
-  void (*gru_backward)(const CellBackward*);
-  void (*gru_update_backward)(const CellBackward*);
-  void (*gru_reset_backward)(const CellBackward*);
+  const CellKernels* cells;                                              // by ksr_cell_kind
   void (*sigmoid)(const float* x, int64_t n, float* y);  // for tests of the functions
   void (*tanh)(const float* x, int64_t n, float* y);
 };

@@ -10,27 +10,26 @@
 namespace ksr {
 namespace {
 
-const int kSlots[] = {0, 1, 2, 3};
-const int kResetAfterSlots[] = {0, 1, 3};
+const int kSlots[] = {0, 1, 2, 3};  // the input's part of each gate
 
 // Lines of 64 bytes, so many more that the count is 20 modulo 64: then the same feature of successive slabs falls into different cache sets.
 int64_t spread(int64_t lines) { return lines + ((20 - lines) % 64 + 64) % 64; }
 
 }  // namespace
 
-int cell_gates(Cell cell) { return cell == Cell::kLstm ? 4 : cell == Cell::kGruResetAfter || cell == Cell::kGruResetBefore ? 3 : 1; }
-
 Layout::Layout(const Recurrent& problem, const Kernels& kernels)
     : kernels(kernels),
-      gates(cell_gates(problem.cell)),
-      slots(gates == 3 ? 4 : gates),
+      rule(rule_of(problem.cell)),
+      cell(kernels.cells[static_cast<int>(problem.cell)]),
+      gates(rule.gates),
+      slots(rule.slots + rule.has_reset()),
       units(problem.kernel.units),
       inputs(problem.kernel.inputs),
       features(round_up(std::max({problem.kernel.padded_units(), problem.recurrent.padded_units(), problem.recurrent.padded_inputs()}), 16)),
       in_features(round_up(problem.kernel.padded_inputs(), 16)),
       panels(problem.batch / kLanes + (problem.batch % kLanes > 0)),
-      slab(spread((slots + (problem.cell == Cell::kLstm ? 2 : 1)) * features) * kLanes),
-      row_slab((slots + (problem.cell == Cell::kLstm ? 2 : 1)) * features),
+      slab(spread((slots + rule.states) * features) * kLanes),
+      row_slab((slots + rule.states) * features),
       gradients(spread(slots * features) * kLanes) {
   // Neither pass works on more than so many steps of all panels at once.
   constexpr int64_t kMostSteps = 64;
@@ -39,23 +38,24 @@ Layout::Layout(const Recurrent& problem, const Kernels& kernels)
 
 Plans::Plans(const Recurrent& problem, const Layout& layout, bool backward)
     : kernel(layout.kernels, problem.kernel, 0, layout.gates, kSlots, static_cast<int>(layout.features), backward),
-      recurrent(layout.kernels, problem.recurrent, 0, problem.cell == Cell::kGruResetBefore ? 2 : layout.gates,
-                problem.cell == Cell::kGruResetAfter ? kResetAfterSlots : kSlots, static_cast<int>(layout.features), backward) {
-  if (problem.cell == Cell::kGruResetBefore)
-    candidate.reset(new Plan(layout.kernels, problem.recurrent, 2, 3, kSlots, static_cast<int>(layout.features), backward));
+      recurrent(layout.kernels, problem.recurrent, 0, layout.rule.recurrent_gates, layout.rule.recurrent_slots, static_cast<int>(layout.features),
+                backward) {
+  const prepared::CellRule& rule = layout.rule;
+  if (rule.has_reset())
+    candidate.reset(new Plan(layout.kernels, problem.recurrent, rule.recurrent_gates, rule.gates, rule.recurrent_slots,
+                             static_cast<int>(layout.features), backward));
 }
 
 std::vector<float> slot_bias(const Recurrent& problem, const Layout& layout) {
   std::vector<float> bias(layout.slots * layout.features, 0.0f);
   if (!problem.bias) return bias;
-  for (int g = 0; g < layout.gates; ++g)
-    for (int64_t u = 0; u < layout.units; ++u) bias[g * layout.features + u] = problem.bias[g * layout.units + u];
-  if (problem.cell == Cell::kGruResetAfter) {
-    const float* second = problem.bias + 3 * layout.units;
-    for (int64_t u = 0; u < layout.units; ++u) {
-      bias[u] += second[u];
-      bias[layout.features + u] += second[layout.units + u];
-      bias[3 * layout.features + u] = second[2 * layout.units + u];
+  for (int row = 0; row < layout.rule.bias_rows; ++row) {
+    for (int g = 0; g < layout.gates; ++g) {
+      const int slot = row ? layout.rule.recurrent_slots[g] : g;
+      const bool first = slot >= layout.gates || !row;  // in this slot
+      const float* from = problem.bias + (int64_t{row} * layout.gates + g) * layout.units;
+      float* to = bias.data() + slot * layout.features;
+      for (int64_t u = 0; u < layout.units; ++u) to[u] = first ? from[u] : to[u] + from[u];
     }
   }
   return bias;
@@ -96,7 +96,8 @@ void x_panel(const Recurrent& problem, const Layout& layout, int64_t panel, int6
 Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans) {
   const int threads = num_threads();
   const double panels = static_cast<double>(layout.panels);
-  const double step = static_cast<double>(plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0) + 8 * layout.slots * layout.units);
+  const double step =
+      static_cast<double>(plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0) + 8 * layout.slots * layout.units);
   const double all = (step + static_cast<double>(plans.kernel.weights())) * panels * static_cast<double>(problem.time);
   const bool by_panels = layout.panels % threads == 0 || layout.panels >= 4 * threads;
   // In vectors of 16 products: some 30 microseconds in all, or, where the threads meet after every step, 8 in a step.

@@ -1,8 +1,8 @@
 // How a recurrent problem lies in memory while it runs. Private to forward_*.cc and backward*.cc.
 //
 // In panel layout sixteen samples make a panel, and one step of one panel a slab [features, 16]:
-//   gates: `slots` times `features`, then h, then (LSTM) c, then a gap that keeps slabs from lying a multiple of 4 KB apart.
-// Slot s holds gate s; a GRU uses slot 3 as well, for the candidate's recurrent part (reset after) or for r * h (reset before).
+//   gates: `slots` times `features`, then h, then c if there is one, then a gap that keeps slabs from lying a multiple of 4 KB apart.
+// The slots are those of the cell (prepared/cells.h), and one more for r * h where some gates meet that instead of h.
 // Slab 0 of a panel holds the initial states, slab t + 1 what step t left. In row layout a slab is that of one sample, without lanes and gap.
 #ifndef KERAS_SPARSE_RNN_CORE_LAYOUT_H_
 #define KERAS_SPARSE_RNN_CORE_LAYOUT_H_
@@ -17,6 +17,8 @@ struct Layout {
   Layout(const Recurrent& problem, const Kernels& kernels);  // which has passed `check_sizes`; std::bad_alloc where no memory is so large
 
   const Kernels& kernels;      // of the whole call, whatever is chosen meanwhile
+  const prepared::CellRule& rule;
+  const CellKernels& cell;
   int gates, slots;
   int64_t units, inputs;       // true sizes
   int64_t features;            // units padded: of one slot, of h and of c
@@ -28,6 +30,8 @@ struct Layout {
   int64_t stride() const { return features * kLanes; }  // floats from one slot to the next
   int64_t h() const { return slots * stride(); }        // floats from the slab's begin
   int64_t c() const { return (slots + 1) * stride(); }
+  int64_t reset() const { return rule.slots * stride(); }  // r * h
+  bool has_c() const { return rule.states == 2; }
 };
 
 // The kernels' lists.

@@ -20,7 +20,10 @@ int team_size(double work) { return work < kWorthSharing ? 1 : num_threads(); }
 
 struct Shape {
   explicit Shape(const Packed& kernel)
-      : kernels(ksr::kernels()), inputs(round_up(kernel.padded_inputs(), 16)), units(round_up(kernel.padded_units(), 16)), outputs(kernel.gates * units) {
+      : kernels(ksr::kernels()),
+        inputs(round_up(kernel.padded_inputs(), 16)),
+        units(round_up(kernel.padded_units(), 16)),
+        outputs(kernel.gates * units) {
     for (int g = 0; g < kernel.gates; ++g) slots.push_back(g);
   }
   const Kernels& kernels;          // of the whole call, whatever is chosen meanwhile
@@ -77,8 +80,7 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
   const int64_t panels = panels_of(n);
   const int size = static_cast<int>(std::min<int64_t>(team_size(static_cast<double>(plan.weights()) * static_cast<double>(panels)), panels));
   const int64_t in_floats = shape.inputs * kLanes, out_floats = shape.outputs * kLanes, group = std::min(kGroup, panels);
-  // Columns whose weights stay in the first cache while a group of panels passes them.
-  const int step = plan.columns_of_weights(4096);
+  const int step = plan.columns_of_weights(kGroupWeights);
   const int64_t wide_floats = round_up(Wide::floats_of_any(plan, step), 16), floats = group * (in_floats + out_floats) + wide_floats;
   Scratch scratch(size * floats);
   float* memory = scratch.take(size * floats);
@@ -106,9 +108,9 @@ void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y) {
   });
 }
 
-void matmul_backward(const Packed& kernel, int64_t n, const float* x, const float* dy, float* dx, float* d_values) {
+void matmul_backward(const Packed& kernel, int64_t n, const ProductGradients& gradients) {
   check(kernel, n);
-  zero(d_values, kernel.live * kernel.height * kernel.width);
+  zero(gradients.d_values, kernel.live * kernel.height * kernel.width);
   if (n == 0) return;
   const Shape shape(kernel);
   const Plan plan(shape.kernels, kernel, 0, kernel.gates, shape.slots.data(), static_cast<int>(shape.units), true);
@@ -125,26 +127,26 @@ void matmul_backward(const Packed& kernel, int64_t n, const float* x, const floa
       const int64_t count = std::min(group, panels - begin);
       const auto mine = share(count, id, team.size());
       for (int64_t i = mine.first; i < mine.second; ++i) {
-        x_to_panel(kernel, shape, n, x, begin + i, in + i * in_floats);
+        x_to_panel(kernel, shape, n, gradients.x, begin + i, in + i * in_floats);
         for (int g = 0; g < kernel.gates; ++g) {
           const float* rows[kLanes];
-          rows_at(dy + int64_t{g} * kernel.units, (begin + i) * kLanes, n, int64_t{kernel.gates} * kernel.units, rows);
+          rows_at(gradients.dy + int64_t{g} * kernel.units, (begin + i) * kLanes, n, int64_t{kernel.gates} * kernel.units, rows);
           shape.kernels.rows_to_panel(rows, kernel.units, d_out + i * out_floats + g * shape.units * kLanes);
         }
         float *d = d_in + i * in_floats, *rows[kLanes];
         zero(d, in_floats);
         plan.kernels().panel_backward(&plan.backward(), 0, plan.rows(), d_out + i * out_floats, d);
-        rows_at(dx, (begin + i) * kLanes, n, kernel.inputs, rows);
+        rows_at(gradients.dx, (begin + i) * kLanes, n, kernel.inputs, rows);
         shape.kernels.panel_to_rows(d, kernel.inputs, rows);
       }
       team.barrier(id);
-      const Outer outer = {kernel.height, kernel.width, plan.block_rows(), plan.block_columns(), count, ins.data(), outs.data(), d_values};
+      const Outer outer = {kernel.height, kernel.width, plan.block_rows(), plan.block_columns(), count, ins.data(), outs.data(), gradients.d_values};
       const auto blocks = share(kernel.live, id, team.size());
       plan.kernels().outer(&outer, blocks.first, blocks.second);
       team.barrier(id);
     }
   });
-  clear_padding(kernel, d_values);
+  clear_padding(kernel, gradients.d_values);
 }
 
 void clear_padding(const Packed& kernel, float* values) {

@@ -10,9 +10,14 @@ namespace ksr {
 // Block numbers must have passed `first_bad_block`; sizes that do not fit are refused with std::invalid_argument, in words.
 void matmul_forward(const Packed& kernel, int64_t n, const float* x, float* y);
 
-// dx [n, inputs] and d_values [live, height, width] from dy [n, gates * units]; both the caller's, written whole, overlapping nothing.
-// The gradient of padding in partial blocks is zero.
-void matmul_backward(const Packed& kernel, int64_t n, const float* x, const float* dy, float* dx, float* d_values);
+struct ProductGradients {
+  const float* x;   // [n, inputs]
+  const float* dy;  // [n, gates * units]
+  float* dx;        // [n, inputs], written whole, as all below, and overlapping nothing
+  float* d_values;  // [live, height, width], zero in the padding of partial blocks
+};
+
+void matmul_backward(const Packed& kernel, int64_t n, const ProductGradients& gradients);
 
 // Sets the part of partial blocks that lies outside the kernel to zero in `values` [live, height, width].
 void clear_padding(const Packed& kernel, float* values);

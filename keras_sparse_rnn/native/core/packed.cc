@@ -23,6 +23,11 @@ std::vector<int> cut(const std::vector<int64_t>& weight, int parts, int step) {
   return cuts;
 }
 
+// How many of `count` lines, which have `weights` live weights in all, have about `wanted` of them: at least 1, at most all.
+int group(int count, int64_t weights, int64_t wanted) {
+  return static_cast<int>(std::min<int64_t>(count, std::max<int64_t>(1, wanted * count / std::max<int64_t>(1, weights))));
+}
+
 }  // namespace
 
 int64_t first_bad_block(const Packed& packed) {
@@ -105,10 +110,9 @@ int64_t Plan::weights_of(int begin, int end) const {
   return live * forward_.height * forward_.width;
 }
 
-int Plan::columns_of_weights(int64_t wanted) const {
-  const int64_t of_a_gate = std::max<int64_t>(1, weights() / gates_);
-  return static_cast<int>(std::min<int64_t>(columns_, std::max<int64_t>(1, wanted * columns_ / of_a_gate)));
-}
+int Plan::columns_of_weights(int64_t wanted) const { return group(columns_, weights() / gates_, wanted); }
+
+int Plan::rows_of_weights(int64_t wanted) const { return group(rows_, weights(), wanted); }
 
 std::vector<int> Plan::cut_columns(int parts, int features) const {
   std::vector<int64_t> weight(columns_, 1);

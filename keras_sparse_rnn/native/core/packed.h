@@ -30,6 +30,9 @@ struct Packed {
 // The place of the first block number that is out of range or not above the one before it; -1 if all are right. Everything below relies on it.
 int64_t first_bad_block(const Packed& packed);
 
+// Live weights that stay in the first cache while panels pass them.
+constexpr int64_t kGroupWeights = 4096;
+
 // Where products write: feature f of slot s, times the lanes of a panel, at s * stride + f - first.
 struct Place {
   int64_t stride, first;
@@ -63,8 +66,9 @@ class Plan {
   const int32_t* block_rows() const { return block_rows_.data(); }
   const int32_t* block_columns() const { return block_columns_.data(); }
 
-  // How many columns of a gate have about `weights` live weights: at least 1, at most all.
+  // How many columns of a gate, or rows, have about `weights` live weights: at least 1, at most all.
   int columns_of_weights(int64_t weights) const;
+  int rows_of_weights(int64_t weights) const;
 
   // Cuts the columns (of all gates together), or the rows, into `parts` of about equal work; part i is [cuts[i], cuts[i + 1]).
   // Cuts are where a multiple of `features` features begins, as far as blocks allow that.

@@ -47,10 +47,11 @@ void PreparedRun::Thread::go() {
 
 void PreparedRun::Thread::step(int64_t t, int64_t k) {
   const int kind = run_.first_.kind;
+  const prepared::CellRule& rule = run_.rule_;
   bool counted[kRows];
   for (int64_t b = 0; b < count_; ++b) started_[b] |= counted[b] = s_.counts(sample_ + b, t);
   multiply_states(&Cell::recurrent, h_, h_bytes_, k);
-  if (kind == KSR_GRU_RESET_BEFORE) {
+  if (rule.has_reset()) {
     for_elements(k, [&](const Own&, int64_t, const Elements& e) {
       run_.kernels_.reset[integers_](&e);
     });
@@ -65,7 +66,7 @@ void PreparedRun::Thread::step(int64_t t, int64_t k) {
   });
   if (team_.size() == 1) write_own_outputs(t);
   if (team_.size() == 1 && t + 1 == s_.time) return;
-  const int64_t turn = kind == KSR_GRU_RESET_BEFORE ? 1 : t % 2;
+  const int64_t turn = rule.has_reset() ? 1 : t % 2;
   if (rounds_units())
     exchange(&Own::h_bytes, h_bytes_, turn);
   else

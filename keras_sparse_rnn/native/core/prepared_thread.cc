@@ -18,7 +18,7 @@ PreparedRun::Thread::Thread(const PreparedRun& run, int64_t sample, int64_t coun
       all_together_(count == run.kernels_.steps_together && count > 1),
       steps_together_(all_together_ ? 1 : run.kernels_.steps_together) {
   const auto parts = share(run.cell_.parts(), id, team.size());
-  const bool reset = run.first_.kind == KSR_GRU_RESET_BEFORE;
+  const bool reset = run.rule_.has_reset();
   next_ = run.memory_of(memory, id);
   x_ = take<float>(integers_ ? 0 : kRows * run.x_stride_);
   x_bytes_ = take<uint8_t>(integers_ ? kRows * run.x_stride_ : 0);

@@ -107,8 +107,8 @@ void recurrent_backward(const Recurrent& problem, const RecurrentGradients& grad
   const Parts parts(problem, kernels());
   zero(gradients.d_kernel, problem.kernel.live * problem.kernel.height * problem.kernel.width);
   zero(gradients.d_recurrent, problem.recurrent.live * problem.recurrent.height * problem.recurrent.width);
-  const int biases = problem.cell == Cell::kGruResetAfter ? 6 : cell_gates(problem.cell);
-  if (gradients.d_bias) zero(gradients.d_bias, biases * int64_t{problem.units()});
+  const prepared::CellRule& rule = rule_of(problem.cell);
+  if (gradients.d_bias) zero(gradients.d_bias, rule.bias_rows * rule.gates * int64_t{problem.units()});
   if (problem.batch == 0) return;
 
   RecurrentGradients all = gradients;

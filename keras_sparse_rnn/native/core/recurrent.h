@@ -3,12 +3,20 @@
 #define KERAS_SPARSE_RNN_CORE_RECURRENT_H_
 
 #include "packed.h"
+#include "prepared/cells.h"
 
 namespace ksr {
 
-enum class Cell { kSimpleRnnTanh, kSimpleRnnRelu, kLstm, kGruResetAfter, kGruResetBefore };
+enum class Cell {
+  kLstm = KSR_LSTM,
+  kGruResetAfter = KSR_GRU,
+  kGruResetBefore = KSR_GRU_RESET_BEFORE,
+  kSimpleRnnTanh = KSR_SIMPLE_RNN_TANH,
+  kSimpleRnnRelu = KSR_SIMPLE_RNN_RELU
+};
 
-int cell_gates(Cell cell);  // 1, 4 or 3
+// What all code knows of a cell.
+inline const prepared::CellRule& rule_of(Cell cell) { return prepared::kCells[static_cast<int>(cell)]; }
 
 // What goes in. All arrays are the caller's, row-major and only read. Block numbers must have passed `first_bad_block`; sizes that do not fit are
 // refused with std::invalid_argument, in words.
@@ -20,8 +28,8 @@ struct Recurrent {
   Packed recurrent;     // [units, gates * units]
   const float* x;       // [batch, time, inputs]
   const float* h0;      // [batch, units]
-  const float* c0;      // [batch, units], LSTM only, else null
-  const float* bias;    // [gates * units], for kGruResetAfter [2, gates * units], or null
+  const float* c0;      // [batch, units], of a cell with two states, else null
+  const float* bias;    // [the cell's rows of bias, gates * units], or null
   const uint8_t* mask;  // [batch, time], zero where a step does not count, or null
 
   int units() const { return kernel.units; }
@@ -31,7 +39,7 @@ struct Recurrent {
 struct RecurrentOut {
   float* outputs;  // [batch, time, units]
   float* h;        // [batch, units]
-  float* c;        // [batch, units], LSTM only, else null
+  float* c;        // [batch, units], of a cell with two states, else null
   float* reserve;  // [reserve_size], 64-byte aligned, for the backward pass, or null
 };
 
@@ -46,10 +54,10 @@ struct RecurrentGradients {
   const float* reserve;    // what the forward pass of the same problem left, or null: then it is computed again
   const float* d_outputs;  // [batch, time, units]
   const float* d_h;        // [batch, units], of the last h
-  const float* d_c;        // [batch, units], LSTM only
+  const float* d_c;        // [batch, units], of a cell with two states
   float* dx;               // [batch, time, inputs], written whole, as all below
   float* d_h0;             // [batch, units]
-  float* d_c0;             // [batch, units], LSTM only
+  float* d_c0;             // [batch, units], of a cell with two states
   float* d_kernel;         // [live, height, width]
   float* d_recurrent;      // [live, height, width]
   float* d_bias;           // as bias, or null

@@ -54,7 +54,7 @@ void check_sizes(const char* name, const Packed& packed) {
 void check_sizes(const Recurrent& problem) {
   check_sizes("kernel", problem.kernel);
   check_sizes("recurrent_kernel", problem.recurrent);
-  const int gates = cell_gates(problem.cell), units = problem.units();
+  const int gates = rule_of(problem.cell).gates, units = problem.units();
   if (problem.kernel.gates != gates)
     refuse("`kernel` must have " + std::to_string(gates) +
            " gates. Received: " + std::to_string(problem.kernel.gates));

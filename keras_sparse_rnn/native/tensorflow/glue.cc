@@ -49,6 +49,12 @@ void check_blocks(const std::string& name, const Packed& packed) {
                         (bad ? " after " + std::to_string(packed.blocks[bad - 1]) : std::string())};
 }
 
+void expect_bias(const Tensor& bias, const prepared::CellRule& rule, int64_t units) {
+  if (!bias.elements()) return;
+  if (rule.bias_rows > 1) bias.expect(TF_FLOAT, {rule.bias_rows, rule.gates * units});
+  else bias.expect(TF_FLOAT, {rule.gates * units});
+}
+
 void Context::check() {
   if (TF_GetCode(status_) != TF_OK) throw InvalidArgument{"keras_sparse_rnn: TensorFlow gave no tensor"};
 }

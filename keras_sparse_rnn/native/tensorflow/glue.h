@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "../core/packed.h"
+#include "../core/recurrent.h"
 #include "tf_c_api.h"
 
 namespace ksr {
@@ -43,6 +43,9 @@ class Tensor {
 
 // Throws InvalidArgument unless the block numbers of the kernel `name` ascend and are in range.
 void check_blocks(const std::string& name, const Packed& packed);
+
+// Throws InvalidArgument unless the bias is empty or has the rows that such a cell has.
+void expect_bias(const Tensor& bias, const prepared::CellRule& rule, int64_t units);
 
 class Context {
  public:

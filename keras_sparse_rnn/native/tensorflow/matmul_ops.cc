@@ -36,7 +36,7 @@ void backward(void* op, TF_OpKernelContext* tf_context) {
     const Packed kernel = context.packed(1, "kernel", x.dim(1), attributes.units, attributes.gates);
     dy.expect(TF_FLOAT, {x.dim(0), int64_t{attributes.units} * attributes.gates});
     const Tensor dx = context.output(0, {x.dim(0), x.dim(1)}), d_values = context.output(1, {kernel.live, kernel.height, kernel.width});
-    matmul_backward(kernel, x.dim(0), x.data<float>(), dy.data<float>(), dx.data<float>(), d_values.data<float>());
+    matmul_backward(kernel, x.dim(0), {x.data<float>(), dy.data<float>(), dx.data<float>(), d_values.data<float>()});
   });
 }
 

@@ -42,20 +42,9 @@ void* create(TF_OpKernelConstruction* construction) {
 void destroy(void* attributes) { delete static_cast<Attributes*>(attributes); }
 
 Cell cell_of(int32_t kind) {
-  switch (kind) {
-    case KSR_LSTM:
-      return Cell::kLstm;
-    case KSR_GRU:
-      return Cell::kGruResetAfter;
-    case KSR_GRU_RESET_BEFORE:
-      return Cell::kGruResetBefore;
-    case KSR_SIMPLE_RNN_TANH:
-      return Cell::kSimpleRnnTanh;
-    case KSR_SIMPLE_RNN_RELU:
-      return Cell::kSimpleRnnRelu;
-    default:
-      throw InvalidArgument{"`cell` must be from 0 to 4. Received: " + std::to_string(kind)};
-  }
+  if (kind < 0 || kind >= KSR_DENSE)
+    throw InvalidArgument{"`cell` must be from 0 to 4. Received: " + std::to_string(kind)};
+  return static_cast<Cell>(kind);
 }
 
 enum Input { kX, kH0, kC0, kKernel, kRecurrent = 5, kBias = 7, kMask, kScales };
@@ -64,14 +53,15 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
   const Attributes& attributes = *static_cast<Attributes*>(op);
   guarded(tf_context, [&](Context& context) {
     const Cell cell = cell_of(attributes.cell);
-    const bool lstm = cell == Cell::kLstm;
-    const int64_t gates = cell_gates(cell);
+    const prepared::CellRule& rule = rule_of(cell);
+    const bool has_c = rule.states == 2;
+    const int gates = rule.gates;
     const Tensor x = context.input(kX, "x"), h0 = context.input(kH0, "h0"),
                  c0 = context.input(kC0, "c0"), mask = context.input(kMask, "mask");
     x.expect(TF_FLOAT, {-1, -1, -1});
     h0.expect(TF_FLOAT, {x.dim(0), -1});
     const int64_t batch = x.dim(0), time = x.dim(1), units = h0.dim(1);
-    if (lstm) c0.expect(TF_FLOAT, {batch, units});
+    if (has_c) c0.expect(TF_FLOAT, {batch, units});
     if (mask.elements()) mask.expect(TF_BOOL, {batch, time});
 
     PreparedKey key = {attributes.cell, attributes.integers, attributes.input_range,
@@ -80,14 +70,13 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
     key.add_kernel(context, "recurrent_kernel", units, kRecurrent, kScales + 1);
     key.weights.push_back(context.input(kBias, "bias"));
     const Tensor& bias = key.weights.back();
-    if (bias.elements() && cell == Cell::kGruResetAfter) bias.expect(TF_FLOAT, {2, gates * units});
-    else if (bias.elements()) bias.expect(TF_FLOAT, {gates * units});
+    expect_bias(bias, rule, units);
 
     const Tensor outputs = context.output(0, {batch, time, units}),
                  h = context.output(1, {batch, units}),
-                 c = context.output(2, {lstm ? batch : 0, units});
-    const float* c_before = lstm ? c0.data<float>() : nullptr;
-    float* c_after = lstm ? c.data<float>() : nullptr;
+                 c = context.output(2, {has_c ? batch : 0, units});
+    const float* c_before = has_c ? c0.data<float>() : nullptr;
+    float* c_after = has_c ? c.data<float>() : nullptr;
     const uint8_t* counts = mask.elements() ? mask.data<uint8_t>() : nullptr;
     if (!attributes.integers && !is_faster(batch, key)) {
       const Packed kernel = context.packed(kKernel, "kernel", x.dim(2), units, gates, kScales);

@@ -17,8 +17,7 @@
 namespace {
 
 void test_cells() {
-  using ksr::Cell;
-  for (Cell cell : {Cell::kSimpleRnnTanh, Cell::kSimpleRnnRelu, Cell::kLstm, Cell::kGruResetAfter, Cell::kGruResetBefore}) {
+  for (const ksr::Cell cell : kRecurrentCells) {
     for (int i = 0; i < 3 * kShapeCount; ++i) {
       const int64_t batches[] = {1, 3, 7, 8, 17, 33};
       const double densities[] = {0, 0.3, 1};

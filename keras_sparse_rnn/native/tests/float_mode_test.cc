@@ -36,8 +36,8 @@ void try_settings(const std::string& name, Act act) {
     const std::vector<Floats> got = act();
     const uint64_t after = ksr::float_settings();
     ksr::set_float_settings(before);
-    expect(((after ^ settings) & kMask) == 0, "the caller's settings afterwards", static_cast<double>(after),
-           static_cast<double>(settings));
+    expect(((after ^ settings) & kMask) == 0, "the caller's settings afterwards",
+           static_cast<double>(after), static_cast<double>(settings));
     if (wanted.empty()) wanted = got;
     expect(same_bits(got, wanted), "results with other settings", static_cast<double>(settings),
            static_cast<double>(kSettings[0]));
@@ -74,7 +74,7 @@ void try_products() {
     try_settings("product of " + std::to_string(rows) + " rows", [&] {
       Floats y(rows * 400), dx(rows * 300), d_values(kernel.values.size());
       ksr::matmul_forward(kernel.packed, rows, x.data(), y.data());
-      ksr::matmul_backward(kernel.packed, rows, x.data(), dy.data(), dx.data(), d_values.data());
+      ksr::matmul_backward(kernel.packed, rows, {x.data(), dy.data(), dx.data(), d_values.data()});
       return std::vector<Floats>{y, dx, d_values};
     });
   }

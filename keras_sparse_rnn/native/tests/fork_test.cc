@@ -94,9 +94,9 @@ void test_first_calls(Calls* calls) {
                       std::thread first(meet_often);
                       const pid_t child = child_of([&] { call(calls); });
                       first.join();
-                      expect_good_end(child, "the child of a process that calls for the first time");
+                      expect_good_end(child, "the child of a process that makes its first call");
                     }),
-                    "a process that forks while it calls for the first time");
+                    "a process that forks in its first call");
 }
 
 void test_running(Calls* calls, Calls* others) {

@@ -120,8 +120,8 @@ void try_product(int64_t rows) {
                     [&] { ksr::matmul_forward(kernel.packed, rows, x.data(), y.data()); }, results);
   run_out_of_memory("product, backward",
                     [&] {
-                      ksr::matmul_backward(kernel.packed, rows, x.data(), dy.data(), dx.data(),
-                                           d_values.data());
+                      ksr::matmul_backward(kernel.packed, rows, 
+                                           {x.data(), dy.data(), dx.data(), d_values.data()});
                     },
                     results);
 }

@@ -139,12 +139,10 @@ struct Described {
   Described(ksr::Cell cell, int64_t steps, int inputs, int units, const int* shape,
             const int* recurrent_shape, double density, bool bias, int32_t type)
       : one(cell, 1, steps, inputs, units, shape, recurrent_shape, density, bias, false, false) {
-    static const int32_t kKinds[] = {KSR_SIMPLE_RNN_TANH, KSR_SIMPLE_RNN_RELU, KSR_LSTM, KSR_GRU,
-                                     KSR_GRU_RESET_BEFORE};
     store_weights(type, &one.kernel, &kernel);
     store_weights(type, &one.recurrent, &recurrent);
     description.version = KSR_VERSION;
-    description.cell = kKinds[static_cast<int>(cell)];
+    description.cell = static_cast<int32_t>(cell);
     description.kernel = kernel.matrix;
     description.recurrent = recurrent.matrix;
     description.bias = bias ? one.biases.data() : nullptr;
@@ -156,10 +154,6 @@ struct Described {
   Stored kernel, recurrent;
   ksr_description description = {};
 };
-
-const ksr::Cell kRecurrentCells[] = {ksr::Cell::kSimpleRnnTanh, ksr::Cell::kSimpleRnnRelu,
-                                     ksr::Cell::kLstm, ksr::Cell::kGruResetAfter,
-                                     ksr::Cell::kGruResetBefore};
 
 // A Dense cell that answers its bias, activated.
 inline ksr_description bias_only(int32_t activation, int32_t activations, const Floats& bias) {

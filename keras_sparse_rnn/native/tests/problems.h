@@ -45,6 +45,10 @@ inline bool same_bits(const std::vector<Floats>& one, const std::vector<Floats>&
 }
 Doubles doubles(const Floats& values) { return Doubles(values.begin(), values.end()); }
 
+const ksr::Cell kRecurrentCells[] = {ksr::Cell::kSimpleRnnTanh, ksr::Cell::kSimpleRnnRelu,
+                                     ksr::Cell::kLstm, ksr::Cell::kGruResetAfter,
+                                     ksr::Cell::kGruResetBefore};
+
 struct Kernel {
   std::vector<int32_t> blocks;
   Floats values;
@@ -73,13 +77,14 @@ void make_kernel(int inputs, int units, int gates, const int* shape, double dens
 struct Case {
   Case(ksr::Cell cell, int64_t batch, int64_t time, int inputs, int units, const int* shape, const int* recurrent_shape, double density, bool bias,
        bool mask, bool go_backwards) {
-    const int gates = ksr::cell_gates(cell);
+    const ksr::prepared::CellRule& rule = ksr::rule_of(cell);
+    const int gates = rule.gates;
     make_kernel(inputs, units, gates, shape, density, &kernel);
     make_kernel(units, units, gates, recurrent_shape, density, &recurrent);
     x = random_floats(batch * time * inputs);
     h0 = random_floats(batch * units);
-    if (cell == ksr::Cell::kLstm) c0 = random_floats(batch * units);
-    if (bias) biases = random_floats((cell == ksr::Cell::kGruResetAfter ? 6 : gates) * units);
+    if (rule.states == 2) c0 = random_floats(batch * units);
+    if (bias) biases = random_floats(rule.bias_rows * gates * units);
     for (int64_t i = 0; mask && i < batch * time; ++i) masks.push_back(pick(0, 9) < 6);
     problem = {cell,      batch,     time,      go_backwards,     kernel.packed, recurrent.packed,
                x.data(), h0.data(), c0.data(), bias ? biases.data() : nullptr, mask ? masks.data() : nullptr};
@@ -181,7 +186,7 @@ inline void check_product(const Kernel& kernel, int64_t n) {
   const Floats x = random_floats(n * inputs), dy = random_floats(n * outputs);
   Floats y(n * outputs, std::nanf("")), dx(n * inputs, std::nanf("")), d_values(kernel.values.size(), std::nanf(""));
   ksr::matmul_forward(kernel.packed, n, x.data(), y.data());
-  ksr::matmul_backward(kernel.packed, n, x.data(), dy.data(), dx.data(), d_values.data());
+  ksr::matmul_backward(kernel.packed, n, {x.data(), dy.data(), dx.data(), d_values.data()});
   const Doubles dense = reference::dense(kernel.packed, doubles(kernel.values));
   const Doubles exact = doubles(x);
   Doubles wanted_y(n * outputs, 0.0), wanted_dx(n * inputs, 0.0);

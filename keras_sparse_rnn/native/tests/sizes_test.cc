@@ -125,7 +125,7 @@ void test_products() {
   const auto both = [&](const ksr::Packed& packed, int64_t n, const std::string& text) {
     expect_text(refusal([&] { ksr::matmul_forward(packed, n, x.data(), y.data()); }), text);
     expect_text(refusal([&] {
-                  ksr::matmul_backward(packed, n, x.data(), y.data(), x.data(), d_values.data());
+                  ksr::matmul_backward(packed, n, {x.data(), y.data(), x.data(), d_values.data()});
                 }),
                 text);
     for (const float v : y) expect(std::isnan(v), "what a refused call wrote", v, NAN);

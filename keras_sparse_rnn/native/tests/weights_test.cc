@@ -1,49 +1,24 @@
 // Weights of every type in every block shape: products against double precision on the very weights that the bytes stand for, and whole sequences
 // against the same sequence with those weights as float32.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <random>
-#include <vector>
-
 #include "../core/cpu.h"
-#include "../core/matmul.h"
-#include "reference.h"
+#include "problems.h"
 #include "skip.h"
 
 namespace {
 
-using Floats = std::vector<float>;
-using reference::Doubles;
-
-int failures = 0;
 void expect_near(float got, double wanted, double tolerance, const char* what) {
-  if (std::fabs(got - wanted) <= tolerance) return;
-  std::printf("FAILED %s: got %.9g, wanted %.9g\n", what, got, wanted);
-  if (++failures > 20) std::exit(1);
+  expect(std::fabs(got - wanted) <= tolerance, what, got, wanted);
 }
 
-std::mt19937 generator(11);
-float uniform() { return static_cast<float>(generator() / 2147483648.0 - 1.0); }
-int pick(int low, int high) { return low + static_cast<int>(generator() % (high - low + 1)); }
-Floats random_floats(int64_t n) {
-  Floats values(n);
-  for (float& v : values) v = uniform();
-  return values;
-}
-
-const int kShapes[][2] = {
-#define KSR_SHAPE(height, width) {height, width},
-#include "../core/shapes.inc"
-    {3, 5}, {7, 2}, {40, 3}, {2, 50}, {16, 1}, {23, 1}, {40, 40}, {2, 1100}};  // the last two are larger than what is widened at once
-constexpr int kShapeCount = sizeof kShapes / sizeof kShapes[0];
+// Shapes beside those of the other tests: the last two are larger than what is widened at once.
+const int kOtherShapes[][2] = {{16, 1}, {23, 1}, {40, 40}, {2, 1100}};
+constexpr int kAllShapes = kShapeCount + sizeof kOtherShapes / sizeof kOtherShapes[0];
+const int* shape_of(int i) { return i < kShapeCount ? kShapes[i] : kOtherShapes[i - kShapeCount]; }
 
 // A kernel of quantised weights, and the same weights as float32. What lies outside the kernel is zero.
-struct Kernel {
-  Kernel(int inputs, int units, int gates, const int* shape, double density, ksr::Weights type) {
+struct Quantised {
+  Quantised(int inputs, int units, int gates, const int* shape, double density, ksr::Weights type) {
     quantised = {inputs, units, gates, shape[0], shape[1], nullptr, nullptr, 0, type};
     for (int64_t i = 0; i < quantised.count(); ++i)
       if (uniform() < 2 * density - 1) blocks.push_back(static_cast<int32_t>(i));
@@ -84,8 +59,9 @@ struct Kernel {
 };
 
 void test_product(const int* shape, ksr::Weights type, int64_t n) {
-  const int inputs = pick(1, 50), units = shape[1] > 1000 ? 1300 : pick(1, 60), gates = pick(1, 4), outputs = gates * units;
-  const Kernel kernel(inputs, units, gates, shape, 0.5, type);
+  const int inputs = static_cast<int>(pick(1, 50)), units = static_cast<int>(shape[1] > 1000 ? 1300 : pick(1, 60));
+  const int gates = static_cast<int>(pick(1, 4)), outputs = gates * units;
+  const Quantised kernel(inputs, units, gates, shape, 0.5, type);
   const Floats x = random_floats(n * inputs);
   Floats y(n * outputs);
   ksr::matmul_forward(kernel.quantised, n, x.data(), y.data());
@@ -104,8 +80,8 @@ void test_product(const int* shape, ksr::Weights type, int64_t n) {
 }
 
 void test_sequence(ksr::Cell cell, const int* shape, const int* recurrent_shape, ksr::Weights type, int64_t batch, int64_t time) {
-  const int inputs = pick(1, 40), units = pick(1, 40), gates = ksr::cell_gates(cell);
-  const Kernel kernel(inputs, units, gates, shape, 0.5, type), recurrent(units, units, gates, recurrent_shape, 0.5, type);
+  const int inputs = static_cast<int>(pick(1, 40)), units = static_cast<int>(pick(1, 40)), gates = ksr::rule_of(cell).gates;
+  const Quantised kernel(inputs, units, gates, shape, 0.5, type), recurrent(units, units, gates, recurrent_shape, 0.5, type);
   const Floats x = random_floats(batch * time * inputs), h0 = random_floats(batch * units), c0 = random_floats(batch * units);
   Floats outputs[2], h[2], c[2];
   for (int plain = 0; plain < 2; ++plain) {
@@ -116,7 +92,8 @@ void test_sequence(ksr::Cell cell, const int* shape, const int* recurrent_shape,
     c[plain].resize(batch * units);
     ksr::recurrent_forward(problem, {outputs[plain].data(), h[plain].data(), c[plain].data(), nullptr});
   }
-  for (size_t i = 0; i < outputs[0].size(); ++i) expect_near(outputs[0][i], outputs[1][i], 4e-6, "sequence");
+  for (size_t i = 0; i < outputs[0].size(); ++i)
+    expect_near(outputs[0][i], outputs[1][i], 4e-6 * std::max(1.0f, std::fabs(outputs[1][i])), "sequence");
 }
 
 }  // namespace
@@ -124,10 +101,10 @@ void test_sequence(ksr::Cell cell, const int* shape, const int* recurrent_shape,
 int main() {
   if (cpu_is_missing()) return kSkipped;
   for (ksr::Weights type : {ksr::Weights::kFloat32, ksr::Weights::kBfloat16, ksr::Weights::kInt8}) {
-    for (int i = 0; i < kShapeCount; ++i) {
-      for (int64_t n : {1, 2, 3, 4, 6, 7, 8, 33, 530}) test_product(kShapes[i], type, n);
-      for (ksr::Cell cell : {ksr::Cell::kSimpleRnnTanh, ksr::Cell::kLstm, ksr::Cell::kGruResetAfter, ksr::Cell::kGruResetBefore})
-        for (int64_t batch : {1, 3, 17, 33}) test_sequence(cell, kShapes[i], kShapes[(i + 3) % kShapeCount], type, batch, batch == 33 ? 12 : 5);
+    for (int i = 0; i < kAllShapes; ++i) {
+      for (int64_t n : {1, 2, 3, 4, 6, 7, 8, 33, 530}) test_product(shape_of(i), type, n);
+      for (const ksr::Cell cell : kRecurrentCells)
+        for (int64_t batch : {1, 3, 17, 33}) test_sequence(cell, shape_of(i), shape_of((i + 3) % kAllShapes), type, batch, batch == 33 ? 12 : 5);
     }
   }
   std::printf("%s: %s\n", ksr::kernels().name, failures ? "FAILED" : "all passed");

@@ -18,6 +18,9 @@ struct CellRule {
   int bias_rows;
   bool bounded;   // whether h stays between -1 and 1
   char order[5];  // of the gates, a letter each
+
+  // Whether some gates are multiplied with r * h, after the others are known.
+  constexpr bool has_reset() const { return states > 0 && recurrent_gates < gates; }
 };
 
 constexpr CellRule kCells[kKinds] = {

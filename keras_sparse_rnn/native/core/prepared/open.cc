@@ -183,7 +183,7 @@ ksr_status check_cell(const Cell& cell, size_t size, ksr_error* error) {
   if (rule.states)
     KSR_TRY(check_product(cell, *processor, "recurrent", cell.recurrent, cell.padded_units,
                           &stored, error));
-  if (rule.recurrent_gates < rule.gates && rule.states)
+  if (rule.has_reset())
     KSR_TRY(check_product(cell, *processor, "candidate", cell.candidate, cell.padded_units,
                           &stored, error));
   return check_is("stored", cell.stored, stored, error);

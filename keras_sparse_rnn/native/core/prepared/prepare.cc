@@ -31,12 +31,11 @@ StatePlaces state_places(const Cell& cell, const CellRule& rule, int64_t togethe
   places.sum_stride = int64_t{cell.slots} * cell.padded_units;
   places.h = space.take((units + kZeros) * size);
   places.c = space.take(rule.states == 2 ? units * size : 0);
-  places.reset = space.take(cell.kind == KSR_GRU_RESET_BEFORE ? (units + kZeros) * size : 0);
+  places.reset = space.take(rule.has_reset() ? (units + kZeros) * size : 0);
   places.x = space.take(cell.integers ? 0 : together * places.x_stride);
   places.h_bytes = space.take(cell.integers ? units + kZeros : 0);
   places.x_bytes = space.take(cell.integers ? together * places.x_stride : 0);
-  places.reset_bytes =
-      space.take(cell.integers && cell.kind == KSR_GRU_RESET_BEFORE ? units + kZeros : 0);
+  places.reset_bytes = space.take(cell.integers && rule.has_reset() ? units + kZeros : 0);
   places.sums = space.take(together * places.sum_stride * size);
   places.size = space.used();
   return places;
@@ -106,7 +105,7 @@ ksr_status lay_out(const ksr_description* d, Units own, char* memory, Cell* cell
     part.zero = state;
     part.gate_end = rule.recurrent_gates;
     KSR_TRY(pack("recurrent", part, *processor, &space, &cell->recurrent, &cell->stored, error));
-    if (rule.recurrent_gates < rule.gates) {
+    if (rule.has_reset()) {
       part.gate_begin = rule.recurrent_gates;
       part.gate_end = rule.gates;
       KSR_TRY(pack("recurrent", part, *processor, &space, &cell->candidate, &cell->stored, error));

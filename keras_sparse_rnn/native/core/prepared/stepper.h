@@ -122,7 +122,7 @@ class Stepper {
     const bool integers = cell_.integers;
     const float factor = integers && !kCells[cell_.kind].bounded ? h_factor() : kUnit;
     multiply(cell_.recurrent, integers ? e.h_bytes : static_cast<void*>(e.h), &factor, sums, 1);
-    if (cell_.kind == KSR_GRU_RESET_BEFORE) {
+    if (kCells[cell_.kind].has_reset()) {
       kernels_.reset[integers](&e);
       multiply(cell_.candidate, integers ? e.reset_bytes : static_cast<void*>(e.reset), &kUnit,
                sums, 1);
