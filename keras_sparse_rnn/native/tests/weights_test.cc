@@ -93,7 +93,7 @@ void test_sequence(ksr::Cell cell, const int* shape, const int* recurrent_shape,
     ksr::recurrent_forward(problem, {outputs[plain].data(), h[plain].data(), c[plain].data(), nullptr});
   }
   for (size_t i = 0; i < outputs[0].size(); ++i)
-    expect_near(outputs[0][i], outputs[1][i], 4e-6 * std::max(1.0f, std::fabs(outputs[1][i])), "sequence");
+    expect_near(outputs[0][i], outputs[1][i], 1.5e-5 * std::max(1.0f, std::fabs(outputs[1][i])), "sequence");
 }
 
 }  // namespace
