@@ -46,6 +46,7 @@ class Stream:
         all_of_them = cls.__new__(cls)
         all_of_them._prepare(model)
         all_of_them._memory = list(streams)
+        all_of_them._locks = [stream._locks[0] for stream in streams]
         all_of_them._streams = _pointers([stream._streams[0] for stream in streams])
         all_of_them.batch = len(streams)
         return all_of_them
@@ -54,7 +55,7 @@ class Stream:
         self._model, self._native = model, library.library()
         self._handle = model._handle
         self._one = model.inputs[0].width if len(model.inputs) == 1 else 0
-        self._busy = threading.Lock()
+        self._locks = [threading.Lock()]
         self._shape = None
 
     def __call__(self, chunk):
@@ -87,10 +88,7 @@ class Stream:
         return self._run(arrays)
 
     def _run(self, arrays):
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError(
-                "the stream is in use in another thread: give each thread a stream of its own"
-            )
+        self._lock()
         try:
             if arrays[0].shape != self._shape:
                 self._make_room(*arrays[0].shape[:2])
@@ -101,7 +99,7 @@ class Stream:
                 _check(status)
             results = [view.copy() for view in self._views]
         finally:
-            self._busy.release()
+            self._release(self._locks)
         if len(results) == 1:
             return results[0]
         return {port.name: result for port, result in zip(self._model.outputs, results)}
@@ -132,8 +130,25 @@ class Stream:
 
     def reset(self):
         """Begins anew: the next chunk is the first of its sequences."""
-        for stream in self._streams:
-            _check(self._native.ksr_stream_reset(self._handle, stream))
+        self._lock()
+        try:
+            for stream in self._streams:
+                _check(self._native.ksr_stream_reset(self._handle, stream))
+        finally:
+            self._release(self._locks)
+
+    def _lock(self):
+        for number, lock in enumerate(self._locks):
+            if not lock.acquire(blocking=False):
+                self._release(self._locks[:number])
+                raise RuntimeError(
+                    "the stream is in use in another thread: give each thread a stream of its own"
+                )
+
+    @staticmethod
+    def _release(locks):
+        for lock in locks:
+            lock.release()
 
 
 def _pointers(addresses):

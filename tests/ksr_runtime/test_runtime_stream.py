@@ -78,12 +78,21 @@ def test_many_threads_share_a_model(model):
 
 
 def test_a_stream_in_use_is_refused_to_another_thread(model):
-    stream = model.stream()
-    with stream._busy, pytest.raises(RuntimeError) as error:
-        stream(X[:1])
-    assert str(error.value) == (
-        "the stream is in use in another thread: give each thread a stream of its own"
+    streams = [model.stream() for _ in range(3)]
+    use = (
+        lambda: streams[1](X[:1]),
+        streams[1].reset,
+        lambda: model.step(streams, X),
     )
+    with streams[1]._locks[0]:
+        for act in use:
+            with pytest.raises(RuntimeError) as error:
+                act()
+            assert str(error.value) == (
+                "the stream is in use in another thread: give each thread a stream of its own"
+            )
+    for act in use:
+        act()
 
 
 def test_a_token_that_is_none_leaves_the_stream_as_it_was(files):

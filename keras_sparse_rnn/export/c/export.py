@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 
+import keras
 import numpy as np
 
 import ksr_runtime
@@ -124,7 +125,7 @@ def export_c(
     return CSummary(
         folder=os.fspath(folder),
         bytes=len(content),
-        dense_bytes=_dense_bytes(model),
+        dense_bytes=4 * sum(each.size for each in _dense_weights(model)),
         memory=memory + folders.OWN,
         largest_error=largest,
         code_bytes=code,
@@ -155,10 +156,12 @@ def _check_folder(folder, name):
         raise ValueError(f"`folder` must be in a folder that exists. Received: folder={folder!r}")
     if target.exists() and not target.is_dir():
         raise ValueError(f"`folder` must be no file. Received: folder={folder!r}")
-    if target.is_dir() and any(target.iterdir()) and not (target / f"{name}.ksr").exists():
+    found = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    others = sorted(found - folders.names(name))
+    if others:
         raise ValueError(
             "`folder` must be new, empty, or an earlier export of this name, which is replaced. "
-            f"Received: folder={folder!r}, which has other files"
+            f"Received: folder={folder!r}, which has {', '.join(others)}"
         )
     try:
         with tempfile.TemporaryFile(dir=target.parent):
@@ -173,14 +176,14 @@ def _check_folder(folder, name):
 
 def _notes(model, weights, activations, metadata):
     """What the file says of itself."""
-    counts = [np.count_nonzero(np.asarray(each)) for each in model.get_weights()]
-    total = sum(each.size for each in model.get_weights())
+    kernels = [each for each in _dense_weights(model) if each.ndim > 1]
+    live = sum(np.count_nonzero(each) for each in kernels)
     notes = {
         "writer": f"keras_sparse_rnn {version()}",
         "name": model.name,
         "weights": weights,
         "activations": activations,
-        "zeros": round(1 - sum(counts) / max(total, 1), 4),
+        "sparsity": round(1 - live / max(sum(each.size for each in kernels), 1), 4),
     }
     try:
         notes |= {} if metadata is None else metadata
@@ -196,21 +199,18 @@ def _own_weights(layer):
     return getattr(layer, "weights_choice", "float32")
 
 
-def _dense_bytes(model):
-    """Of all weights in float32, dense."""
-    size = 0
-    for layer in conversion.layers_of(model):
-        if hasattr(layer, "dense_kernels"):
-            size += sum(kernel.size for kernel in layer.dense_kernels())
-            size += 0 if layer.bias is None else int(np.prod(layer.bias.shape))
-    sparse = {
-        id(variable)
-        for layer in conversion.layers_of(model)
-        if hasattr(layer, "dense_kernels")
-        for variable in layer.weights
-    }
-    others = [variable for variable in model.weights if id(variable) not in sparse]
-    return 4 * (size + sum(int(np.prod(variable.shape)) for variable in others))
+def _dense_weights(model):
+    """All weights of the model, float32, those of block-sparse layers dense."""
+    layers = conversion.layers_of(model)
+    sparse = [layer for layer in layers if hasattr(layer, "dense_kernels")]
+    packed = {id(variable) for layer in sparse for variable in layer.weights}
+    for layer in sparse:
+        yield from layer.dense_kernels()
+        if layer.bias is not None:
+            yield np.asarray(layer.bias)
+    for variable in model.weights:
+        if id(variable) not in packed:
+            yield np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
 
 
 def _put_in_place(written, target):

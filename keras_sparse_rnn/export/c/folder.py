@@ -49,6 +49,12 @@ def identifiers(names, taken=()):
     return found
 
 
+def names(name):
+    """What may be in a folder that was exported, and built there."""
+    ours = {f"{name}.h", f"{name}.c", f"{name}_weights.h", f"{name}.ksr", "ksr", "build", name}
+    return ours | {"main.c", "build.sh", "CMakeLists.txt"}
+
+
 def write(folder, name, title, content, model, memory, stream):
     """Writes all files.
 

@@ -139,7 +139,7 @@ class Runner {
   }
 
   void look_up(const Step& s, float token, float* out, int64_t width) const {
-    // A register may be an input twice, of which one was checked: never beyond the table.
+    // A step of a file that somebody made up may write to an input's register.
     const int64_t row = token >= 0.0f && token < static_cast<float>(s.rows)
                             ? static_cast<int64_t>(token)
                             : 0;
