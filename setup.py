@@ -165,8 +165,9 @@ class BuildNative(build_ext):
             objects = list(pool.map(compile_one, compilations(ext.sources, compiler)))
         target.parent.mkdir(parents=True, exist_ok=True)
         # TensorFlow's symbols stay open until the library is loaded into a process that has them.
+        # Both libraries have ksr.h's functions, and each calls its own.
         mac = platform.system() == "Darwin"
-        options = ["-Wl,-undefined,dynamic_lookup"] if mac else ["-Wl,--as-needed"]
+        options = ["-Wl,-undefined,dynamic_lookup"] if mac else ["-Wl,--as-needed,-Bsymbolic"]
         self.spawn([*compiler, "-shared", "-pthread", *options, *objects, "-o", str(target)])
 
     def copy_extensions_to_source(self):

@@ -5,6 +5,7 @@ import pytest
 from benchmarks import runtimes
 
 
+@pytest.mark.slow
 def test_a_small_one_measures_everything(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CFLAGS", "-O0")
     monkeypatch.setattr(runtimes, "PRECISIONS", ("int8",))

@@ -56,7 +56,7 @@ def _write(model, writer, registers, tokens):
     for node in nodes:
         layer, tensors = node.operation, node.input_tensors
         try:
-            registers[id(node.outputs[0])] = _output(
+            registers[id(node.output_tensors[0])] = _output(
                 layer, node, tensors, writer, registers, tokens
             )
         except (Refused, ValueError) as error:
@@ -90,6 +90,6 @@ def _output(layer, node, tensors, writer, registers, tokens):
         raise Refused("it is no Sequential or functional model; use its layers themselves")
     inside = {id(own): registers[id(given)] for own, given in zip(inner.inputs, tensors)}
     _write(layer, writer, inside, {id(own) for own in inner.inputs if len(own.shape) == 2})
-    for own, given in zip(inner.outputs, node.outputs):
+    for own, given in zip(inner.outputs, node.output_tensors):
         registers[id(given)] = inside[id(own)]
     return inside[id(inner.outputs[0])]
