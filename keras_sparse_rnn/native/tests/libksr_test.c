@@ -1,5 +1,5 @@
-/* ksr.h and ksr_model.h are C11, and libksr.a needs nothing of C++ to link: an echo of one number through a Dense
- * cell. */
+/* ksr.h and ksr_model.h are C11, and libksr.a needs nothing of C++ to link: an echo of one number
+ * through a Dense cell. */
 #include <ksr.h>
 #include <ksr_model.h>
 #include <math.h>
