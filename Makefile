@@ -3,6 +3,7 @@
 # Both make their own .venv first and install this package into it, with its native library if there is a C++17 compiler.
 #
 # make test-versions: the quick suite on the versions of tests/versions/, oldest and middle, and on the newest, in a .venv of their own each
+# make test-litert-versions: files of streams in every version of LiteRT's runtime that pip has, from 1.2 on, in a .venv of its own each; some minutes
 # make test-oldest: a short test of every part, on the oldest of them; Python 3.10 to 3.12
 # make test-native: the C++ tests of the core, on every instruction set that this machine has; half a minute
 # make sanitize-address: the same with AddressSanitizer and UBSan; one or two minutes
@@ -16,7 +17,7 @@
 PYTHON ?= python3
 SOURCES := $(shell find keras_sparse_rnn ksr_runtime -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.inc')
 
-.PHONY: demo announcement test test-processes test-versions test-oldest libksr test-native sanitize sanitize-address \
+.PHONY: demo announcement test test-processes test-versions test-litert-versions test-oldest libksr test-native sanitize sanitize-address \
 	sanitize-ops test-aarch64 test-other-machines clean
 
 demo: announcement .venv/installed
@@ -39,6 +40,15 @@ test-processes: .venv/installed
 
 test-versions: $(VENVS:%=%/installed)
 	set -e; for venv in $(VENVS); do $$venv/bin/pytest -n auto --dist worksteal; done
+
+LITERT_VERSIONS := 1.2.0 1.3.0 1.4.0 2.0.2 2.0.3 2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2.1.5 2.1.6 2.2.0 2.3.0
+
+# Each line of JSON says for one version what differs how much from Keras. The runtime's own log goes to build/litert/.
+test-litert-versions: .venv/installed $(LITERT_VERSIONS:%=.venv-litert-%/installed)
+	rm -rf build/litert
+	.venv/bin/python tests/export/stream_files.py build/litert > /dev/null 2>&1
+	@set -e; for version in $(LITERT_VERSIONS); do \
+	.venv-litert-$$version/bin/python tests/export/runtimes.py build/litert 2> build/litert/$$version.log || { cat build/litert/$$version.log; exit 1; }; done
 
 test-oldest: .venv-oldest/installed
 	.venv-oldest/bin/pytest tests/test_whole_road.py tests/test_slots.py tests/layers/test_adapters.py
@@ -100,6 +110,12 @@ test-other-machines: .venv/installed
 	@echo "Installing keras_sparse_rnn and what it needs into .venv (a minute or two the first time)"
 	rm -rf build
 	.venv/bin/python -m pip install --quiet ".[test,examples]"
+	touch $@
+
+# 2.1.6 imports ml_dtypes and does not require it.
+.venv-litert-%/installed:
+	$(PYTHON) -m venv .venv-litert-$*
+	.venv-litert-$*/bin/python -m pip install --quiet ai-edge-litert==$* ml_dtypes
 	touch $@
 
 .venv-%/installed: tests/versions/%.txt setup.py setup.cfg pyproject.toml MANIFEST.in $(SOURCES)

@@ -74,6 +74,22 @@ def check_size(value, name):
         )
 
 
+def check_flag(value, name):
+    """`streaming`."""
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+
+
+def check_chunk(batch_size, steps):
+    """`batch_size` and `steps` of a file that takes chunks, whose sizes are fixed."""
+    for name, value in (("batch_size", batch_size), ("steps", steps)):
+        if value == DYNAMIC:
+            raise ValueError(
+                f"`{name}` must be an integer of at least 1 with streaming=True: a stream has "
+                f"states and chunks of one size. Received: {name}={value!r}"
+            )
+
+
 def check_path(path):
     """Returns `path` as a string if a file can be written there."""
     try:

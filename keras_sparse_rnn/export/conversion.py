@@ -13,6 +13,8 @@ from keras_sparse_rnn.export import cells, recurrence
 from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.layers import BlockSparseDense
 
+_MISSING = object()
+
 
 def layers_of(model):
     """All layers of a model, those inside wrappers and nested models included, and the cells of
@@ -64,24 +66,28 @@ def exportable(model):
         cell = cells.of(layer)
         if cell is not None:
             swaps.append((layer, "inner_loop", _loop_of(layer, cell)))
-    with _swapped(swaps):
+    with swapped(swaps):
         yield
 
 
 @contextlib.contextmanager
-def _swapped(swaps):
-    """Lets other functions run for methods of layers: `(layer, method, function)`.
+def swapped(swaps):
+    """Lets other functions run for methods of layers, `(layer, method, function)`, or gives other
+    values to attributes.
 
     What runs is an instance attribute over the method, taken off at the end. So this reaches the
     layers of a subclassed model, too, which cannot be rebuilt from other layers.
     """
+    before = [(layer, name, vars(layer).get(name, _MISSING)) for layer, name, _ in swaps]
     try:
-        for layer, method, function in swaps:
-            object.__setattr__(layer, method, function)
+        for layer, name, value in swaps:
+            object.__setattr__(layer, name, value)
         yield
     finally:
-        for layer, method, _ in swaps:
-            layer.__dict__.pop(method, None)
+        for layer, name, value in reversed(before):
+            vars(layer).pop(name, None)
+            if value is not _MISSING:
+                object.__setattr__(layer, name, value)
 
 
 def try_shapes(model, structure, specs):
@@ -97,7 +103,7 @@ def try_shapes(model, structure, specs):
     stateful = [layer for layer in recurrent_layers(model) if layer.stateful]
     with (
         full_precision(model),
-        _swapped([(layer, "inner_loop", _loop_of_one_batch(layer)) for layer in stateful]),
+        swapped([(layer, "inner_loop", _loop_of_one_batch(layer)) for layer in stateful]),
     ):
         tf.function(forward, input_signature=specs).get_concrete_function()
 
@@ -219,6 +225,13 @@ def convert(model, structure, signature, output_names):
     with full_precision(model), exportable(model):
         module.forward = tf.function(forward, input_signature=signature)
         traced = module.forward.get_concrete_function()
+    return converted(model, traced, module), names
+
+
+def converted(model, traced, module):
+    """The bytes of a LiteRT file of the concrete function `traced` of a `tf.Module` that holds its
+    variables. `model` is what it computes, for errors; these are those of `convert`.
+    """
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     converter.experimental_enable_resource_variables = True
@@ -227,7 +240,7 @@ def convert(model, structure, signature, output_names):
     )
     try:
         with quiet(replay=False):
-            return converter.convert(), names
+            return converter.convert()
     except Exception as error:
         found = re.search(r"(?:Flex|Custom|TF Select) ops: ([^\n]*)", str(error))
         lines = [line for line in str(error).splitlines() if line.strip()]

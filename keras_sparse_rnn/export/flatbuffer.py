@@ -171,6 +171,31 @@ def _sweep_buffers(model):
     model.metadataBuffer = None
 
 
+def part_outputs(model):
+    """Gives each output of the signatures of a `ModelT` a tensor of its own, by a RESHAPE that
+    changes nothing, in place: `CompiledModel` does not run a file in which two are the same tensor,
+    or one is an input.
+    """
+    for signature in model.signatureDefs:
+        graph = model.subgraphs[signature.subgraphIndex]
+        taken = set(ints(graph.inputs))
+        for output in signature.outputs:
+            number = output.tensorIndex
+            if number in taken:
+                tensor = graph.tensors[number]
+                output.tensorIndex = add_tensor(graph, output.name, tensor.shape, tensor.type)
+                add_operator(
+                    model,
+                    graph,
+                    len(graph.operators),
+                    schema().BuiltinOperator.RESHAPE,
+                    [number, constant(model, graph, "shape", np.asarray(tensor.shape, np.int32))],
+                    [output.tensorIndex],
+                )
+            taken.add(output.tensorIndex)
+        graph.outputs = np.asarray([output.tensorIndex for output in signature.outputs], np.int32)
+
+
 def constant(model, graph, name, array):
     """Adds a constant tensor and returns its number."""
     kinds = schema().TensorType

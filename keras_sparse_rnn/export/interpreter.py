@@ -64,7 +64,9 @@ class Interpreter:
 
 
 def check_file(path):
-    """Raises a `ValueError` unless `path` is a whole file of `export_litert`'s."""
+    """Returns the bytes of `path`; raises a `ValueError` unless it is a whole file of
+    `export_litert`'s.
+    """
     if not os.path.isfile(path):
         raise ValueError(
             f"`path` must be a file that `export_litert` wrote. Received: path={path!r}, which "
@@ -78,3 +80,4 @@ def check_file(path):
             f"`path` must be a file that `export_litert` wrote. Received: path={path!r} of "
             f"{len(content)} bytes, {wrong}"
         )
+    return content

@@ -5,6 +5,9 @@ refuses: it needs TensorFlow's own list operators ("Flex"). Here the recurrent l
 loops of built-in operators, the zeros that pruning made are left out of the file, and what comes
 out is compared with Keras before it gets its name.
 
+A file for a whole sequence has a loop in it. A file for a stream (`streaming=True`) takes a chunk
+and the states, and has none where a chunk is one step.
+
 >>> summary = ksr.export_litert(model, "model.tflite", steps=100)      # doctest: +SKIP
 >>> print(summary)                                                            # doctest: +SKIP"""
 
@@ -14,16 +17,9 @@ import tempfile
 
 import numpy as np
 
-from keras_sparse_rnn import private_keras
-from keras_sparse_rnn.export import (
-    checks,
-    conversion,
-    flatbuffer,
-    integrity,
-    signature,
-    verification,
-)
-from keras_sparse_rnn.export.samples import Trial
+from keras_sparse_rnn.export import checks, flatbuffer, info, integrity
+from keras_sparse_rnn.export.chunks import Chunks
+from keras_sparse_rnn.export.sequences import Sequences
 from keras_sparse_rnn.export.sparse_storage import FAST
 from keras_sparse_rnn.export.sparsify import sparsify
 from keras_sparse_rnn.export.summary import LiteRTSummary
@@ -35,6 +31,7 @@ def export_litert(
     runtime="builtin",
     weights="float32",
     *,
+    streaming=False,
     batch_size=None,
     steps=None,
     input_signature=None,
@@ -59,6 +56,12 @@ def export_litert(
             or not at all.
         runtime: `"builtin"`, the stock interpreter.
         weights: `"float32"`.
+        streaming: write a file for a stream: it takes the next `steps` of the sequence and the
+            states, and gives the outputs and the new states; `ksr.export.Stream` keeps these. All
+            sizes are fixed then, and `steps` is 1 if not given: one graph, without a loop. Each
+            state, float32 and zero at the start, is an input and an output of one name,
+            `<layer>_state`. A layer with `return_sequences=False` gives what it gives on all steps
+            so far. Layers that read steps to come are refused by name.
         batch_size: an integer, `"dynamic"`, or None: as the model has it, and 1 where it leaves it
             open. A Sequential model without an `Input` has the sizes of the first batch of `fit`:
             give the ones that you want.
@@ -69,7 +72,8 @@ def export_litert(
             takes something else than one tensor. (One tensor is a float one, or int32 where there
             is an `Embedding` and no third axis; the steps are those of the first call.)
         sample: inputs to compare on, in the model's structure, for a model that random inputs do
-            not suit. Their sizes must be those of the file.
+            not suit. Their sizes must be those of the file; with `streaming`, of two chunks or
+            more.
         tolerance: the largest difference from Keras that is let pass, relative to the largest
             output where that is above 1.
         num_threads: of the interpreter, in the comparison and the timing.
@@ -84,6 +88,7 @@ def export_litert(
             before stays.
     """
     checks.check_options(runtime, weights)
+    checks.check_flag(streaming, "streaming")
     checks.check_size(batch_size, "batch_size")
     checks.check_size(steps, "steps")
     checks.check_positive(tolerance, "tolerance")
@@ -91,14 +96,15 @@ def export_litert(
     checks.check_seed(seed)
     target = checks.check_path(path)
     checks.check_model(model)
-    structure, own = signature.inputs_of(model, input_signature)
-    specs = signature.specs_of(model, own, batch_size, steps)
     given = {"input_signature": input_signature, "batch_size": batch_size, "steps": steps}
-    trial = Trial(model, own, structure, specs, given)
-    samples = trial.samples(sample, np.random.default_rng(seed))
+    if streaming:
+        checks.check_chunk(batch_size, steps)
+    kind = Chunks if streaming else Sequences
+    job = kind(model, given, sample, seed)
 
-    content, names = conversion.convert(model, structure, specs, _output_names(model))
-    converted = flatbuffer.unpack(content)
+    converted = flatbuffer.unpack(job.convert())
+    if job.info:
+        info.add(converted, job.info)
     integrity.add_metadata(converted)
     flatbuffer.sweep(converted)
     dense_bytes = len(flatbuffer.pack(converted))
@@ -106,11 +112,7 @@ def export_litert(
     content = integrity.sealed(converted)
 
     with _written(target, content) as temporary:
-        differences = [
-            verification.compare(model, structure, temporary, specs, names, inputs, num_threads)
-            for inputs in samples
-        ]
-        absolute, relative = (max(each) for each in zip(*differences))
+        absolute, relative = job.compare(temporary, num_threads)
         if not relative <= tolerance:
             raise ValueError(
                 "`model` must give the same outputs in the file as in Keras, to a tolerance of "
@@ -118,30 +120,18 @@ def export_litert(
                 "outputs "
                 + (f"differ by up to {absolute:.3g}" if np.isfinite(absolute) else "are not finite")
             )
-        inference = verification.milliseconds(temporary, specs, samples[0], num_threads)
-    shapes = [array.shape for array in samples[0]]
-    counted = signature.steps_in(shapes)
-    batch = shapes[0][0] if shapes[0] else 1
+        inference, counted, what = job.milliseconds(temporary, num_threads)
     return LiteRTSummary(
         path=os.fspath(path),
         bytes=len(content),
         dense_bytes=dense_bytes,
         largest_error=absolute,
         milliseconds_per_step=inference / counted,
-        timed=(
-            f"one inference of {counted} steps, batch {batch}, {num_threads} "
-            f"thread{'s' if num_threads > 1 else ''}"
-        ),
+        timed=f"{what}, {num_threads} thread{'s' if num_threads > 1 else ''}",
         operators=flatbuffer.operator_names(converted),
         sparse_tensors=len(forms),
         computed_sparse=sum(form.kind in FAST for form in forms),
     )
-
-
-def _output_names(model):
-    """The names of the outputs, if the model has any."""
-    names = getattr(private_keras.graph_of(model), "output_names", None)
-    return signature.unique(names) if names else None
 
 
 @contextlib.contextmanager

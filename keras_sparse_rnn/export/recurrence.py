@@ -65,37 +65,29 @@ def _loops(rounds):
     return [(math.ceil(rounds / inner), inner) for inner in range(root, max(1, root // 2), -1)]
 
 
-def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_output_for_mask):
+def run(
+    cell,
+    sequences,
+    states,
+    mask,
+    *,
+    go_backwards,
+    return_sequences,
+    zero_output_for_mask,
+    previous=None,
+):
     """Runs `cell` (see `cells`) over `sequences` `[batch, steps, inputs]`, as `keras.backend.rnn`
-    would.
+    would. `previous`, zeros if not given, is the output that a masked first step repeats.
 
     Returns:
         `(last output [batch, units], outputs [batch, steps or 1, units], states)`, as Keras's
         `RNN.inner_loop`.
     """
-    written_out = all(choose(matrix.T).kind in FAST for matrix in cell.recurrent)
-    cell = cell.map(tf.constant)  # each weight once, however often it is used
-    inputs = _time_major(sequences, go_backwards)
-    projected = tf.matmul(inputs, cell.kernel)
-    if cell.bias is not None:
-        projected += cell.bias
-    mask = (
-        None
-        if mask is None
-        else _time_major(tf.expand_dims(tf.cast(mask, tf.bool), -1), go_backwards)
-    )
-    cut = None if sequences.shape[1] is None else plan(sequences.shape[1], written_out)
     repeats = mask is not None and not zero_output_for_mask
     carry = [
         *states,
-        tf.zeros_like(states[0]),
+        tf.zeros_like(states[0]) if previous is None else previous,
     ]  # the last one: the output that a masked step repeats
-    padding = cut.padding if cut else 0
-    if padding:
-        if mask is None:
-            mask = tf.fill(tf.concat([tf.shape(projected)[:2], [1]], 0), True)
-        mask = tf.concat([tf.fill(tf.concat([[padding], tf.shape(mask)[1:]], 0), False), mask], 0)
-        projected = tf.pad(projected, [[padding, 0], [0, 0], [0, 0]])
 
     def step(piece, live, carry):
         old, previous = carry[:-1], carry[-1]
@@ -105,6 +97,28 @@ def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_o
             output = tf.where(live, output, previous if repeats else tf.zeros_like(output))
             new = [tf.where(live, *pair) for pair in zip(new, old)]
         return [*new, output]
+
+    if sequences.shape[1] == 1:
+        cell = cell.map(tf.constant)
+        only = tf.reshape(sequences, [_sizes(sequences)[0], sequences.shape[2]])
+        live = None if mask is None else tf.cast(mask, tf.bool)
+        *states, last = step(_projected(cell, only), live, carry)
+        return last, tf.expand_dims(last, 1), states
+    written_out = all(choose(matrix.T).kind in FAST for matrix in cell.recurrent)
+    cell = cell.map(tf.constant)  # each weight once, however often it is used
+    projected = _projected(cell, _time_major(sequences, go_backwards))
+    mask = (
+        None
+        if mask is None
+        else _time_major(tf.expand_dims(tf.cast(mask, tf.bool), -1), go_backwards)
+    )
+    cut = None if sequences.shape[1] is None else plan(sequences.shape[1], written_out)
+    padding = cut.padding if cut else 0
+    if padding:
+        if mask is None:
+            mask = tf.fill(tf.concat([tf.shape(projected)[:2], [1]], 0), True)
+        mask = tf.concat([tf.fill(tf.concat([[padding], tf.shape(mask)[1:]], 0), False), mask], 0)
+        projected = tf.pad(projected, [[padding, 0], [0, 0], [0, 0]])
 
     if cut is None:
         carry, outputs = _loop(step, projected, mask, carry, None, return_sequences)
@@ -121,6 +135,11 @@ def run(cell, sequences, states, mask, *, go_backwards, return_sequences, zero_o
         ]
         outputs = tf.transpose(outputs, [1, 0, 2])
     return last, outputs, list(carry[:-1])
+
+
+def _projected(cell, inputs):
+    projected = tf.matmul(inputs, cell.kernel)
+    return projected if cell.bias is None else projected + cell.bias
 
 
 def _time_major(sequences, go_backwards):

@@ -80,7 +80,7 @@ class Trial:
                 return shapes
             except Exception as error:  # whatever a layer says about what it cannot take
                 cause = error
-        raise ValueError(self._complaint(candidates, _said(cause))) from cause
+        raise ValueError(self._complaint(candidates, said(cause))) from cause
 
     def _complaint(self, candidates, said):
         name = self.model.name
@@ -126,14 +126,15 @@ def _listed(tensors):
     return ", ".join(str(tuple(tensor.shape)) for tensor in tensors) or "none"
 
 
-def _said(error):
+def said(error):
     """The line of an error that says what it is, without Keras's frame around it and its bold type,
     and TensorFlow's graph node.
     """
     # A KeyError prints what it is about as Python would write it.
     missing = isinstance(error, KeyError) and len(error.args) == 1
     text = str(error.args[0]) if missing else str(error)
-    lines = [re.sub(r"\x1b\[\d*m| for '\{\{node.*", "", line).strip() for line in text.splitlines()]
+    frame = r"\x1b\[\d*m|\{\{function_node [^}]*\}\} ?| for '\{\{node.*| \[Op:.*"
+    lines = [re.sub(frame, "", line).strip() for line in text.splitlines()]
     said = next(
         (
             line

@@ -84,7 +84,7 @@ def compare(model, structure, path, specs, names, inputs, num_threads):
     A stateful model is run twice, from zero states, so that what it carries over is compared too.
     """
     interpreter = open_file(path, num_threads)
-    absolute = relative = 0.0
+    pairs = []
     with conversion.full_precision(model), conversion.states_at_zero(model):
         for _ in range(2 if conversion.states_of(model) else 1):
             expected = conversion.call(
@@ -98,16 +98,24 @@ def compare(model, structure, path, specs, names, inputs, num_threads):
                     f"model={model.name!r}, which on inputs of shape "
                     f"{', '.join(str(array.shape) for array in inputs)} says: {error}"
                 ) from error
-            for name, array in zip(names, expected):
-                array = np.asarray(array, np.float64)
-                other = np.asarray(received[name], np.float64)
-                if array.shape != other.shape or not (
-                    np.isfinite(array).all() and np.isfinite(other).all()
-                ):
-                    return np.inf, np.inf
-                largest = float(np.abs(array - other).max(initial=0.0))
-                absolute = max(absolute, largest)
-                relative = max(relative, largest / max(1.0, float(np.abs(array).max(initial=0.0))))
+            pairs += [(np.asarray(one), received[name]) for name, one in zip(names, expected)]
+    return largest_difference(pairs)
+
+
+def largest_difference(pairs):
+    """The largest difference in `pairs` of arrays, expected and received, absolute and relative to
+    `max(1, largest output)`; infinite if shapes differ or something is not finite.
+    """
+    absolute = relative = 0.0
+    for array, other in pairs:
+        array, other = np.asarray(array, np.float64), np.asarray(other, np.float64)
+        if array.shape != other.shape or not (
+            np.isfinite(array).all() and np.isfinite(other).all()
+        ):
+            return np.inf, np.inf
+        largest = float(np.abs(array - other).max(initial=0.0))
+        absolute = max(absolute, largest)
+        relative = max(relative, largest / max(1.0, float(np.abs(array).max(initial=0.0))))
     return absolute, relative
 
 

@@ -1,0 +1,63 @@
+"""What `export_litert` does for a file that runs on whole sequences."""
+
+import numpy as np
+
+from keras_sparse_rnn import private_keras
+from keras_sparse_rnn.export import conversion, signature, verification
+from keras_sparse_rnn.export.samples import Trial
+
+
+class Sequences:
+    """The model, the inputs of the file, and those that the file is compared on.
+
+    Args:
+        model: a built Keras model.
+        given: the arguments `input_signature`, `batch_size`, `steps`, by name.
+        sample: the inputs to compare on, or None.
+        seed: of random ones.
+
+    Raises:
+        ValueError: an argument is not as `export_litert` describes it.
+    """
+
+    info = {}
+
+    def __init__(self, model, given, sample, seed):
+        self.model = model
+        self._structure, own = signature.inputs_of(model, given["input_signature"])
+        self._specs = signature.specs_of(model, own, given["batch_size"], given["steps"])
+        trial = Trial(model, own, self._structure, self._specs, given)
+        self._samples = trial.samples(sample, np.random.default_rng(seed))
+        self._names = None
+
+    def convert(self):
+        """The bytes of the file, weights dense."""
+        content, self._names = conversion.convert(
+            self.model, self._structure, self._specs, output_names(self.model)
+        )
+        return content
+
+    def compare(self, path, num_threads):
+        """The largest difference of the file from Keras, absolute and relative."""
+        differences = [
+            verification.compare(
+                self.model, self._structure, path, self._specs, self._names, inputs, num_threads
+            )
+            for inputs in self._samples
+        ]
+        absolute, relative = (max(each) for each in zip(*differences))
+        return absolute, relative
+
+    def milliseconds(self, path, num_threads):
+        """The median time of an inference, how many steps it has, and what it is, in words."""
+        inputs = self._samples[0]
+        shapes = [array.shape for array in inputs]
+        steps, batch = signature.steps_in(shapes), shapes[0][0] if shapes[0] else 1
+        time = verification.milliseconds(path, self._specs, inputs, num_threads)
+        return time, steps, f"one inference of {steps} steps, batch {batch}"
+
+
+def output_names(model):
+    """The names of the outputs, if the model has any."""
+    names = getattr(private_keras.graph_of(model), "output_names", None)
+    return signature.unique(names) if names else None
