@@ -2,7 +2,7 @@
 
 import os
 
-from keras_sparse_rnn.export import checks, integrity, verification
+from keras_sparse_rnn.export import checks, info, integrity, verification
 
 
 class Interpreter:
@@ -18,6 +18,9 @@ class Interpreter:
         path: the file.
         num_threads: how many threads the runtime may use; None leaves it to the runtime.
 
+    Attributes:
+        metadata: what the file says about the model, a dict; see `export_litert`.
+
     Raises:
         ValueError: there is no such file, it is cut short or damaged, not a LiteRT file, or not one
             of ours; `num_threads` is not a positive integer.
@@ -29,7 +32,7 @@ class Interpreter:
         if not isinstance(path, (str, os.PathLike)):
             raise ValueError(f"`path` must be the path of a file. Received: path={path!r}")
         self.path, self.num_threads = os.fspath(path), num_threads
-        check_file(self.path)
+        self.metadata = info.told(info.read(check_file(self.path)))
         self.reset_states()
 
     def reset_states(self):

@@ -21,7 +21,7 @@ from keras_sparse_rnn.export import checks, flatbuffer, info, integrity
 from keras_sparse_rnn.export.chunks import Chunks
 from keras_sparse_rnn.export.sequences import Sequences
 from keras_sparse_rnn.export.sparse_storage import FAST
-from keras_sparse_rnn.export.sparsify import sparsify
+from keras_sparse_rnn.export.sparsify import sparsify, sparsity_of
 from keras_sparse_rnn.export.summary import LiteRTSummary
 
 
@@ -32,6 +32,7 @@ def export_litert(
     weights="float32",
     *,
     streaming=False,
+    metadata=None,
     batch_size=None,
     steps=None,
     input_signature=None,
@@ -62,6 +63,10 @@ def export_litert(
             state, float32 and zero at the start, is an input and an output of one name,
             `<layer>_state`. A layer with `return_sequences=False` gives what it gives on all steps
             so far. Layers that read steps to come are refused by name.
+        metadata: what the file says about the model: a dict with any of `"name"` (that of `model`
+            if not given), `"version"`, `"sample_rate"` in hertz, `"labels"`, a list of strings. The
+            `metadata` of `Interpreter` and `Stream` have it, and `"sparsity"`: the fraction of the
+            weights of all matrices that is zero.
         batch_size: an integer, `"dynamic"`, or None: as the model has it, and 1 where it leaves it
             open. A Sequential model without an `Input` has the sizes of the first batch of `fit`:
             give the ones that you want.
@@ -94,6 +99,7 @@ def export_litert(
     checks.check_positive(tolerance, "tolerance")
     checks.check_threads(num_threads)
     checks.check_seed(seed)
+    said = info.check(metadata)
     target = checks.check_path(path)
     checks.check_model(model)
     given = {"input_signature": input_signature, "batch_size": batch_size, "steps": steps}
@@ -103,8 +109,8 @@ def export_litert(
     job = kind(model, given, sample, seed)
 
     converted = flatbuffer.unpack(job.convert())
-    if job.info:
-        info.add(converted, job.info)
+    said = {"name": model.name, **said, "sparsity": sparsity_of(converted), **job.info}
+    info.add(converted, said)
     integrity.add_metadata(converted)
     flatbuffer.sweep(converted)
     dense_bytes = len(flatbuffer.pack(converted))

@@ -39,6 +39,21 @@ def sparsify(model):
     return [form for form in forms.values() if form.kind != "dense"]
 
 
+def sparsity_of(model):
+    """The fraction of the weights of all FULLY_CONNECTED of a `ModelT` that is zero, each matrix
+    counted once.
+    """
+    matrices = {
+        (tensor := graph.tensors[operator.inputs[1]]).buffer: weights_of(model, tensor)
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if is_product(model, graph, operator)
+    }
+    size = sum(matrix.size for matrix in matrices.values())
+    live = sum(np.count_nonzero(matrix) for matrix in matrices.values())
+    return round(1 - live / size, 6) if size else 0.0
+
+
 def is_product(model, graph, operator):
     """Whether an operator is a FULLY_CONNECTED with constant, dense float32 weights."""
     schema = flatbuffer.schema()

@@ -28,6 +28,7 @@ class Stream:
     Attributes:
         path: the file.
         steps: how many steps a chunk has.
+        metadata: what the file says about the model, a dict; see `export_litert`.
 
     Raises:
         ValueError: there is no such file, it is cut short or damaged, not one of ours, or not one
@@ -40,7 +41,8 @@ class Stream:
         if not isinstance(path, (str, os.PathLike)):
             raise ValueError(f"`path` must be the path of a file. Received: path={path!r}")
         self.path = os.fspath(path)
-        found = info.read(check_file(self.path)).get("streaming")
+        said = info.read(check_file(self.path))
+        self.metadata, found = info.told(said), said.get("streaming")
         if found is None:
             raise ValueError(
                 "`path` must be a file that `export_litert(streaming=True)` wrote. Received: "
