@@ -13,7 +13,7 @@ DYNAMIC = "dynamic"
 
 
 def check_options(runtime, weights):
-    """`runtime` and `weights` have one value each in this version."""
+    """`runtime` has one value in this version, `weights` has two."""
     if runtime != "builtin":
         later = runtime == "delegate"
         raise ValueError(
@@ -24,13 +24,14 @@ def check_options(runtime, weights):
             )
             + f". Received: runtime={runtime!r}"
         )
-    if weights != "float32":
-        later = weights in ("bfloat16", "int8")
+    if weights not in ("float32", "int8"):
+        later = weights == "bfloat16"
         raise ValueError(
             (
-                f"`weights={weights!r}` is not available in this version; use weights='float32'"
+                f"`weights={weights!r}` is not available in this version; use weights='float32' or "
+                "'int8'"
                 if later
-                else "`weights` must be 'float32'"
+                else "`weights` must be 'float32' or 'int8'"
             )
             + f". Received: weights={weights!r}"
         )

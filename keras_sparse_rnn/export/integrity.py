@@ -15,7 +15,7 @@ import json
 
 import numpy as np
 
-from keras_sparse_rnn.export import flatbuffer, wiring
+from keras_sparse_rnn.export import flatbuffer, integers, wiring
 from keras_sparse_rnn.export.sparse_storage import BLOCK
 
 BLANK = "0" * 64  # stands for the checksum while it is computed
@@ -87,6 +87,7 @@ def _wrong_tensor(model):
     for graph_number, graph in enumerate(model.subgraphs):
         for number, tensor in enumerate(graph.tensors):
             wrong = tensor.sparsity is not None and _wrong_sparsity(model, tensor)
+            wrong = wrong or _wrong_scales(tensor)
             if wrong:
                 return (
                     f"which is damaged: the weights of tensor {number} of graph {graph_number} are "
@@ -99,11 +100,13 @@ def _wrong_sparsity(model, tensor):
     """What is wrong with a sparse tensor, or None: see `sparsify.sparsity_parameters`."""
     schema, sparsity = flatbuffer.schema(), tensor.sparsity
     shape = flatbuffer.ints(tensor.shape)
-    if tensor.type != schema.TensorType.FLOAT32 or len(shape) != 2 or min(shape) < 1:
-        return f"as a float32 matrix; its shape is {shape}"
+    kinds = {schema.TensorType.FLOAT32: (4, BLOCK), schema.TensorType.INT8: (1, integers.BLOCK)}
+    if tensor.type not in kinds or len(shape) != 2 or min(shape) < 1:
+        return f"as a matrix of float32 or int8; its shape is {shape}"
+    size_of_one, widest = kinds[tensor.type]
     order, blocks = flatbuffer.ints(sparsity.traversalOrder), flatbuffer.ints(sparsity.blockMap)
     axes = sparsity.dimMetadata or []
-    block = BLOCK if len(axes) == 3 else 1
+    block = widest if len(axes) == 3 else 1
     if (
         order != list(range(len(axes)))
         or blocks != [1] * (len(axes) - 2)
@@ -139,6 +142,27 @@ def _wrong_sparsity(model, tensor):
         return "with ascending blocks in each row, all inside of the matrix"
     stored = flatbuffer.data(model, tensor)
     size = 0 if stored is None else len(stored)
-    if not size or size != 4 * block * len(indices):
-        return f"with {4 * block * len(indices)} bytes of weights; it has {size}"
+    wanted = size_of_one * block * len(indices)
+    if not size or size != wanted:
+        return f"with {wanted} bytes of weights; it has {size}"
+    if tensor.type == schema.TensorType.INT8 and (
+        block == 1 or shape[1] // block > integers.MOST_BLOCKS
+    ):
+        return f"with at most {integers.MOST_BLOCKS} blocks of {integers.BLOCK} in a row"
+    return None
+
+
+def _wrong_scales(tensor):
+    """What is wrong with the scales of a tensor, or None: see `integers`."""
+    scales = tensor.quantization and tensor.quantization.scale
+    if scales is None or not len(scales):
+        return None
+    zeros, rows = tensor.quantization.zeroPoint, flatbuffer.ints(tensor.shape)[:1]
+    if (
+        [len(scales)] not in ([1], rows)
+        or flatbuffer.ints(zeros) != [0] * len(scales)
+        or tensor.quantization.quantizedDimension
+        or (tensor.sparsity is not None and len(scales) != 1)
+    ):
+        return f"with a scale for each of the outputs, or for all; it has {len(scales)}"
     return None

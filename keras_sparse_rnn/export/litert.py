@@ -19,10 +19,13 @@ import numpy as np
 
 from keras_sparse_rnn.export import checks, flatbuffer, info, integrity
 from keras_sparse_rnn.export.chunks import Chunks
+from keras_sparse_rnn.export.integers import quantise
 from keras_sparse_rnn.export.sequences import Sequences
 from keras_sparse_rnn.export.sparse_storage import FAST
 from keras_sparse_rnn.export.sparsify import sparsify, sparsity_of
 from keras_sparse_rnn.export.summary import LiteRTSummary
+
+TOLERANCES = {"float32": 1e-4, "int8": 0.02}
 
 
 def export_litert(
@@ -37,7 +40,7 @@ def export_litert(
     steps=None,
     input_signature=None,
     sample=None,
-    tolerance=1e-4,
+    tolerance=None,
     num_threads=1,
     seed=0,
 ):
@@ -56,7 +59,9 @@ def export_litert(
         path: the file to write, `.tflite` above all, and no `.keras` or `.h5`. It is written whole
             or not at all.
         runtime: `"builtin"`, the stock interpreter.
-        weights: `"float32"`.
+        weights: `"float32"`; or `"int8"`, per output, for all products by a constant matrix of
+            1,024 weights or more, whose inputs are then rounded to int8, too, when the file runs.
+            Embeddings and convolutions stay float32.
         streaming: write a file for a stream: it takes the next `steps` of the sequence and the
             states, and gives the outputs and the new states; `ksr.export.Stream` keeps these. All
             sizes are fixed then, and `steps` is 1 if not given: one graph, without a loop. Each
@@ -80,7 +85,7 @@ def export_litert(
             not suit. Their sizes must be those of the file; with `streaming`, of two chunks or
             more.
         tolerance: the largest difference from Keras that is let pass, relative to the largest
-            output where that is above 1.
+            output where that is above 1; None: 1e-4, and 0.02 for int8 weights.
         num_threads: of the interpreter, in the comparison and the timing.
         seed: of the random inputs, an integer.
 
@@ -96,6 +101,7 @@ def export_litert(
     checks.check_flag(streaming, "streaming")
     checks.check_size(batch_size, "batch_size")
     checks.check_size(steps, "steps")
+    tolerance = TOLERANCES[weights] if tolerance is None else tolerance
     checks.check_positive(tolerance, "tolerance")
     checks.check_threads(num_threads)
     checks.check_seed(seed)
@@ -114,7 +120,7 @@ def export_litert(
     integrity.add_metadata(converted)
     flatbuffer.sweep(converted)
     dense_bytes = len(flatbuffer.pack(converted))
-    forms = sparsify(converted)
+    forms = quantise(converted) if weights == "int8" else sparsify(converted)
     content = integrity.sealed(converted)
 
     with _written(target, content) as temporary:

@@ -43,8 +43,8 @@ class Storage:
 
     Attributes:
         kind: `"blocks"`, `"gathered"`, `"densified"` or `"dense"`.
-        values: float32, the stored weights: `[live, block]` when compressed, `[outputs, inputs]`
-            when dense.
+        values: float32 or int8, the stored weights: `[live, block]` when compressed, `[outputs,
+            inputs]` when dense.
         segments: int, `[outputs + 1]`: row `n` has the blocks `segments[n]` to `segments[n + 1] -
             1`. None when dense.
         indices: int, `[live]`: which block of its row each one is. None when dense.
@@ -122,25 +122,25 @@ def compress(weights, block):
     )
 
 
-def blocks_of(weights):
-    """`weights` as 1x4 blocks as they lie; if 4 does not divide the inputs, on a GATHER of all of
-    them and as many more as are missing.
+def blocks_of(weights, block=BLOCK):
+    """`weights` as blocks of `block` inputs as they lie; if it does not divide the inputs, on a
+    GATHER of all of them and as many more as are missing.
     """
-    missing = -weights.shape[1] % BLOCK
+    missing = -weights.shape[1] % block
     if not missing:
-        return compress(weights, BLOCK)
+        return compress(weights, block)
     inputs = np.concatenate([np.arange(weights.shape[1]), np.zeros(missing)]).astype(np.int32)
     return dataclasses.replace(
-        compress(np.pad(weights, ((0, 0), (0, missing))), BLOCK), kind="gathered", gather=inputs
+        compress(np.pad(weights, ((0, 0), (0, missing))), block), kind="gathered", gather=inputs
     )
 
 
-def gather(weights):
-    """`weights` as blocks on gathered inputs, or None where no two neighbouring outputs read the
-    same inputs.
+def gather(weights, block=BLOCK, live=None):
+    """`weights` as blocks of `block` on gathered inputs, or None where no two neighbouring outputs
+    read the same inputs. `live` says which are read, if not all that are not zero.
     """
     outputs = weights.shape[0]
-    live = weights != 0
+    live = weights != 0 if live is None else live.copy()
     if not live.any():
         live[0, 0] = True  # as in `compress`
     starts = np.flatnonzero(np.concatenate([[True], (live[1:] != live[:-1]).any(axis=1)]))
@@ -149,14 +149,14 @@ def gather(weights):
     values, segments, indices, gathered = [], [0], [], []
     for start, stop in zip(starts, np.append(starts[1:], outputs)):
         inputs = np.flatnonzero(live[start])
-        blocks = -(-len(inputs) // BLOCK)
-        padded = np.zeros((stop - start, blocks * BLOCK), weights.dtype)
+        blocks = -(-len(inputs) // block)
+        padded = np.zeros((stop - start, blocks * block), weights.dtype)
         padded[:, : len(inputs)] = weights[start:stop, inputs]
-        values.append(padded.reshape(-1, BLOCK))
-        indices.append(np.tile(np.arange(blocks) + len(gathered) // BLOCK, stop - start))
+        values.append(padded.reshape(-1, block))
+        indices.append(np.tile(np.arange(blocks) + len(gathered) // block, stop - start))
         segments.extend(segments[-1] + blocks * np.arange(1, stop - start + 1))
         gathered.extend(inputs)
-        gathered.extend([0] * (blocks * BLOCK - len(inputs)))  # zero weights: any input will do
+        gathered.extend([0] * (blocks * block - len(inputs)))  # zero weights: any input will do
     return Storage(
         "gathered",
         np.concatenate(values),

@@ -33,8 +33,8 @@ def sparsify(model):
             if (
                 key not in tensors
             ):  # operators of one subgraph that share weights go on sharing them
-                tensors[key] = _add_weights(model, graph, form, buffers[key])
-            _read_from(model, graph, operator, form, *tensors[key])
+                tensors[key] = add_weights(model, graph, form, buffers[key])
+            read_from(model, graph, operator, form, *tensors[key])
     flatbuffer.sweep(model)
     return [form for form in forms.values() if form.kind != "dense"]
 
@@ -73,13 +73,16 @@ def weights_of(model, tensor):
     return flatbuffer.data(model, tensor).view(np.float32).reshape(tensor.shape)
 
 
-def _add_weights(model, graph, form, buffer):
+def add_weights(model, graph, form, buffer):
     """Adds the tensors of `form`; returns the number of the weights that the operators read, and
     that of the gathered inputs' list.
     """
     schema = flatbuffer.schema()
-    weights = flatbuffer.add_tensor(graph, "weights", form.shape, schema.TensorType.FLOAT32, buffer)
-    graph.tensors[weights].sparsity = sparsity_parameters(form)
+    kinds = schema.TensorType
+    kind = kinds.INT8 if form.values.dtype == np.int8 else kinds.FLOAT32
+    weights = flatbuffer.add_tensor(graph, "weights", form.shape, kind, buffer)
+    if form.kind != "dense":
+        graph.tensors[weights].sparsity = sparsity_parameters(form)
     if form.kind == "densified":
         dense = flatbuffer.add_tensor(graph, "densified", form.shape, schema.TensorType.FLOAT32)
         options = schema.DensifyOptionsT(), schema.BuiltinOptions.DensifyOptions
@@ -92,7 +95,7 @@ def _add_weights(model, graph, form, buffer):
     )
 
 
-def _read_from(model, graph, operator, form, weights, live_inputs):
+def read_from(model, graph, operator, form, weights, live_inputs):
     """Lets a FULLY_CONNECTED read the new `weights`, and its input through a GATHER of
     `live_inputs` if there are some.
     """

@@ -3,6 +3,7 @@ import pytest
 from pruned_models import prune, randomised
 
 from keras_sparse_rnn import export
+from keras_sparse_rnn.export import integers
 
 
 @pytest.fixture
@@ -42,4 +43,20 @@ def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "model.tflite"
     summary = export.export_litert(model, path)
     assert 0 < summary.computed_sparse < summary.sparse_tensors
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported_integers(tmp_path_factory):
+    """A file with int8 weights for the sparse kernel, blocks and gathered."""
+    layers = [keras.layers.LSTM(32, return_sequences=True), keras.layers.GRU(32)]
+    model = randomised(keras.Sequential([keras.Input((3, 48), name="x"), *layers]))
+    for layer, block_shape in zip(layers, [(16, 16), (1, 16)]):
+        prune(layer, block_shape, 0.8)
+    path = tmp_path_factory.mktemp("exported") / "model.tflite"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integers, "DENSE_CALL", 1e9)  # or so small a matrix would be dense
+        patch.setattr(integers, "GATHERED_INPUT", 0)
+        summary = export.export_litert(model, path, weights="int8", streaming=True)
+    assert "GATHER" in summary.operators and summary.computed_sparse == 4
     return path

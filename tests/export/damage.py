@@ -53,7 +53,8 @@ def damage(model, rng):
     tensor = found[rng.integers(len(found))]
     sparsity = tensor.sparsity
     wild = int(WILD[rng.integers(len(WILD))])
-    fault = rng.integers(10)
+    scaled = tensor.quantization is not None and tensor.quantization.scale is not None
+    fault = rng.integers(11 if scaled else 10)
     if fault < 4:
         vector(sparsity.dimMetadata[1], ("Segments", "Indices")[fault % 2], rng)
     elif fault == 4:
@@ -80,6 +81,12 @@ def damage(model, rng):
         shape = np.array(tensor.shape)
         shape[rng.integers(len(shape))] = wild
         tensor.shape = shape.astype(np.int32)
+    elif fault == 10:
+        quantization = tensor.quantization
+        count = rng.integers(5)
+        quantization.scale = np.ones(count, np.float32)
+        quantization.zeroPoint = np.ones(rng.integers(2) and count, np.int64)
+        quantization.quantizedDimension = int(rng.integers(2))
     else:
         buffer = model.buffers[tensor.buffer]
         buffer.data = buffer.data[: rng.integers(len(buffer.data))]
@@ -93,8 +100,8 @@ def tried(path):
     """What becomes of a file."""
     try:
         interpreter = export.Interpreter(path)
-        shape = interpreter.get_input_details()[0]["shape"]
-        interpreter(x=np.ones(shape, "float32"))
+        inputs = interpreter.get_signature_runner().get_input_details()
+        interpreter(**{name: np.ones(each["shape"], "float32") for name, each in inputs.items()})
     except ValueError as error:
         return str(error)
     return "ran"

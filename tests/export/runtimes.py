@@ -3,7 +3,7 @@ installed, with NumPy alone beside it, and compares the outputs with Keras's.
 
 Argument: the folder. Prints one line of JSON: the runtime's version, and for each way in the
 largest difference, and what it does not open, or why it is not there. Ends with 1 where a
-difference is larger than 1e-5, or a file is not opened that should be.
+difference is larger than the file's tolerance, or a file is not opened that should be.
 """
 
 import importlib.metadata
@@ -96,9 +96,13 @@ def ways_in():
     return ways
 
 
-def is_sparse(path):
-    """Whether a file has weights that are stored without their zeros."""
-    return path.stem == "sparse"
+SPARSE = ("sparse", "integers")  # the files with weights that are stored without their zeros
+
+
+def tolerance_of(path):
+    """How far the outputs of a file may be from Keras's."""
+    with np.load(path.with_suffix(".npz")) as file:
+        return float(file["tolerance"])
 
 
 def difference(path, way, open_file):
@@ -117,7 +121,9 @@ def difference(path, way, open_file):
 
 
 def report_of(folder, version):
-    """`{way in: largest difference or why there is none}`, and whether all is as it should be."""
+    """`{way in: largest difference of each file, or why there is none}`, and whether all is as it
+    should be.
+    """
     report, right = {}, True
     for way, open_file in ways_in().items():
         if isinstance(open_file, str):
@@ -125,12 +131,17 @@ def report_of(folder, version):
             continue
         found = {path: difference(path, way, open_file) for path in sorted(folder.glob("*.tflite"))}
         refused = [path for path, one in found.items() if one is None]
-        worst = max(one for one in found.values() if one is not None)
-        report[way] = worst
+        report[way] = {
+            path.stem: float(f"{one:.1e}") for path, one in found.items() if one is not None
+        }
         if refused:
             report[f"{way} does not open"] = [path.name for path in refused]
-        right = right and worst < 1e-5
-        right = right and all(is_sparse(path) and version < SPARSE_COMPILED for path in refused)
+        right = right and all(
+            path.stem in SPARSE and version < SPARSE_COMPILED
+            if one is None
+            else one < tolerance_of(path)
+            for path, one in found.items()
+        )
     return report, right
 
 

@@ -40,16 +40,11 @@ def message(*arguments, **options):
         ),
         ({"runtime": "gpu"}, "`runtime` must be 'builtin'. Received: runtime='gpu'"),
         (
-            {"weights": "int8"},
-            "`weights='int8'` is not available in this version; use weights='float32'. Received: "
-            "weights='int8'",
-        ),
-        (
             {"weights": "bfloat16"},
-            "`weights='bfloat16'` is not available in this version; use weights='float32'. "
-            "Received: weights='bfloat16'",
+            "`weights='bfloat16'` is not available in this version; use weights='float32' or "
+            "'int8'. Received: weights='bfloat16'",
         ),
-        ({"weights": 32}, "`weights` must be 'float32'. Received: weights=32"),
+        ({"weights": 32}, "`weights` must be 'float32' or 'int8'. Received: weights=32"),
         (
             {"batch_size": 0},
             "`batch_size` must be None, an integer of at least 1, or 'dynamic'. Received: "

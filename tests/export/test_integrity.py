@@ -117,7 +117,7 @@ def other_shape(model):
         (size_of_an_axis, "in 64 rows of blocks; its axes have the sizes [64, 0, 0]"),
         (no_indices, "with a list of its blocks"),
         (short_buffer, "with 448 bytes of weights; it has 432"),
-        (other_shape, "as a float32 matrix; its shape is [64, 3, 4]"),
+        (other_shape, "as a matrix of float32 or int8; its shape is [64, 3, 4]"),
     ],
     ids=[
         "segment",
@@ -142,9 +142,21 @@ def test_a_sealed_file_with_other_sparse_weights_is_refused(exported, tmp_path, 
     )
 
 
-def test_random_damage_to_sparse_weights_never_ends_the_process(exported, tmp_path):
+def test_a_sealed_file_with_other_scales_is_refused(exported_integers, tmp_path):
+    model, path = flatbuffer.unpack(exported_integers.read_bytes()), tmp_path / "model.tflite"
+    number = model.subgraphs[0].tensors.index(first(model))
+    first(model).quantization.scale = np.ones(2, np.float32)
+    path.write_bytes(integrity.sealed(model))
+    assert message(path) == (
+        f"is damaged: the weights of tensor {number} of graph 0 are not stored as `export_litert` "
+        "stores them, with a scale for each of the outputs, or for all; it has 2"
+    )
+
+
+@pytest.mark.parametrize("kind", ["exported", "exported_integers"])
+def test_random_damage_to_sparse_weights_never_ends_the_process(kind, request, tmp_path):
     path = tmp_path / "model.tflite"
-    path.write_bytes(exported.read_bytes())
+    path.write_bytes(request.getfixturevalue(kind).read_bytes())
     done = subprocess.run(
         [sys.executable, damage.__file__, path, "5", "300"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TF_CPP_MIN_LOG_LEVEL": "3"},
