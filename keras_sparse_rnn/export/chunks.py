@@ -111,9 +111,16 @@ class Chunks:
         the steps against those of the whole sequence, others against those of the sequence up to
         the end of each chunk.
         """
-        stepper = self._open(path, num_threads)
         names = [spec.name for spec in self._specs]
-        received = [stepper.step(dict(zip(names, chunk))) for chunk in self._chunks]
+        try:
+            stepper = self._open(path, num_threads)
+            received = [stepper.step(dict(zip(names, chunk))) for chunk in self._chunks]
+        except (RuntimeError, ValueError) as error:
+            shapes = ", ".join(str(tuple(spec.shape)) for spec in self._specs)
+            raise ValueError(
+                "`model` must run in LiteRT's interpreter; nothing was written. Received: "
+                f"model={self.model.name!r}, which on chunks of shape {shapes} says: {error}"
+            ) from error
         last = self._keras(len(self._chunks))
         pairs, others = [], {}
         for place, (name, whole) in enumerate(zip(self._names, last)):

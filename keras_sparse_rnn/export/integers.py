@@ -43,7 +43,7 @@ HALF_THE_FILE = 1.25  # times as long may take what needs half of the bytes, or 
 def rounded(weights):
     """`weights` `[outputs, inputs]` as int8, and the scale of each output, float32."""
     scales = np.abs(weights).max(axis=1) / 127
-    scales = np.where(scales > 0, scales, 1).astype(np.float32)
+    scales = np.where(scales == 0, 1, scales).astype(np.float32)
     return np.round(weights / scales[:, None]).astype(np.int8), scales
 
 
@@ -130,13 +130,16 @@ def quantise(model):
 
 
 def _products(model, graph):
-    """The operators whose weights are worth rounding."""
-    return [
-        operator
-        for operator in graph.operators
-        if is_product(model, graph, operator)
-        and np.prod(graph.tensors[operator.inputs[1]].shape) >= SMALLEST
-    ]
+    """The operators whose weights are worth rounding, and can be: what is not finite stays as it
+    is, and makes outputs that are not.
+    """
+    found = []
+    for operator in graph.operators:
+        if is_product(model, graph, operator):
+            weights = weights_of(model, graph.tensors[operator.inputs[1]])
+            if weights.size >= SMALLEST and np.isfinite(weights).all():
+                found.append(operator)
+    return found
 
 
 def _add(model, graph, form, scales, buffer):

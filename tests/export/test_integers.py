@@ -156,6 +156,17 @@ def test_a_file_that_disagrees_is_refused(tmp_path, monkeypatch):
     assert not os.listdir(tmp_path)
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    model = sequential(keras.layers.SimpleRNN(64, return_sequences=True))
+    kernel = model.layers[0].cell.kernel.numpy()
+    kernel[3, 5] = np.nan
+    model.layers[0].cell.kernel.assign(kernel)
+    with pytest.raises(ValueError) as error:
+        export.export_litert(model, tmp_path / "model.tflite", weights="int8", streaming=True)
+    assert str(error.value).endswith("whose outputs are not finite")
+    assert not os.listdir(tmp_path)
+
+
 def test_what_is_allowed_depends_on_the_weights():
     assert litert.TOLERANCES == {"float32": 1e-4, "int8": 0.02}
 

@@ -8,6 +8,7 @@ import pytest
 from pruned_models import randomised
 
 from keras_sparse_rnn import export
+from keras_sparse_rnn.export import chunks
 
 START = (
     "`model` must compute each step from this step and the ones before it, to be streamed. "
@@ -135,6 +136,21 @@ def test_a_model_without_an_axis_of_steps(tmp_path):
     assert message(keras.Model(scalar, y, name="model"), tmp_path) == (
         "`model` must have an input with an axis of steps, `[batch, steps, ...]`, to be streamed. "
         "Received: model='model' with inputs of shape (None,)"
+    )
+
+
+def test_a_file_that_the_runtime_does_not_run_is_refused_in_its_words(tmp_path, monkeypatch):
+    sparse = chunks.flatbuffer.schema().BuiltinOperator.DENSIFY
+
+    def other_operators(file):
+        for code in file.operatorCodes:
+            code.builtinCode = code.deprecatedBuiltinCode = sparse
+
+    monkeypatch.setattr(chunks.flatbuffer, "part_outputs", other_operators)
+    text = message(sequential(gru()), tmp_path)
+    assert text.startswith(
+        "`model` must run in LiteRT's interpreter; nothing was written. Received: model='model', "
+        "which on chunks of shape (1, 1, 4) says: "
     )
 
 
