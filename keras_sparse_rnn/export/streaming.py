@@ -137,12 +137,13 @@ class Streamed:
 
         def inner_loop(sequences, initial_state, mask, training=False):
             states = self._take(layer, [one.shape for one in keras.tree.flatten(initial_state)])
+            mask = mask[0] if isinstance(mask, (list, tuple)) else mask
             if cell is not None:
                 last, outputs, new = recurrence.run(
                     cell,
                     sequences,
                     states,
-                    mask[0] if isinstance(mask, (list, tuple)) else mask,
+                    mask,
                     go_backwards=False,
                     return_sequences=layer.return_sequences,
                     zero_output_for_mask=layer.zero_output_for_mask,
@@ -156,9 +157,24 @@ class Streamed:
                         layer, sequences, begin, mask, training
                     )
             self.new += keras.tree.flatten(new)
+            if cell is None and mask is not None and not layer.zero_output_for_mask:
+                last, outputs = self._repeated(layer, last, outputs, mask)
             return last, outputs, new
 
         return inner_loop
+
+    def _repeated(self, layer, last, outputs, mask):
+        """The outputs of Keras's own loop, whose first steps, if masked, repeat the last output of
+        the chunk before, a state too, in place of zeros.
+        """
+        (previous,) = self._take(layer, [last.shape])
+        seen = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
+        wide = tf.reshape(seen, [*seen.shape, *[1] * (len(last.shape) - 1)])
+        last = tf.where(wide[:, -1], last, previous)
+        self.new.append(last)
+        if layer.return_sequences:
+            return last, tf.where(wide, outputs, previous[:, None])
+        return last, last[:, None]
 
     def _convolution(self, layer, sequences):
         """A causal `Conv1D` on the steps that it remembers and those of the chunk."""
