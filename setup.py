@@ -32,8 +32,13 @@ except (
 
 NATIVE = pathlib.Path("keras_sparse_rnn", "native")
 PREPARED = NATIVE / "core" / "prepared"  # the library behind ksr.h
-FOLDERS = NATIVE / "core", PREPARED, NATIVE / "tensorflow"
 MODEL = NATIVE / "core" / "model"  # the one behind ksr_model.h, which stands on it
+LITERT = NATIVE / "litert"  # the operator for LiteRT, which stands on that of ksr.h alone
+LIBRARIES = {
+    "keras_sparse_rnn.ops._native": (NATIVE / "core", PREPARED, NATIVE / "tensorflow"),
+    "keras_sparse_rnn.export._ksr_delegate": (PREPARED, LITERT),
+    "ksr_runtime._ksr": (PREPARED, MODEL),
+}
 # Read before anything is compiled: its code says by what hash a source tree knows a library.
 SOURCES_HASH = runpy.run_path(str(NATIVE.parent / "ops" / "stamp.py"))["hash_of_sources"](NATIVE)
 FLAGS = [
@@ -112,7 +117,9 @@ def compilations(sources, compiler):
     sets = instruction_sets()
     for source in map(pathlib.Path, sources):
         name = f"{source.parent.name}_{source.stem}"
-        if source.parent not in (PREPARED, MODEL):  # kernels_avx2.cc is for avx2
+        if source.parent == LITERT:
+            yield str(source), name, [*PREPARED_FLAGS, f"-I{NATIVE / 'core'}"]
+        elif source.parent not in (PREPARED, MODEL):  # kernels_avx2.cc is for avx2
             yield str(source), name, sets.get(source.stem.removeprefix("kernels_"), [])
         elif source.name != "kernels.cc":
             yield str(source), name, PREPARED_FLAGS
@@ -125,50 +132,52 @@ def compilations(sources, compiler):
 
 class BuildNative(build_ext):
     """Compiles the libraries with whatever C++17 compiler there is, and does without where there is
-    none. What both are made of is compiled once.
+    none. What several are made of is compiled once.
     """
-
-    def run(self):
-        self.compiled = {}
-        super().run()
 
     def get_ext_filename(self, fullname):
         return (
             os.path.join(*fullname.split(".")) + ".so"
         )  # no Python version in the name: it holds no Python
 
-    def build_extension(self, ext):
-        compiler = find_compiler()
-        target = pathlib.Path(self.get_ext_fullpath(ext.name))
-        target.unlink(missing_ok=True)  # of an earlier build
-        if compiler is None:
-            if ext is not self.extensions[0]:
-                return
+    def build_extensions(self):
+        self.compiler_command = find_compiler()
+        self.compiled = set()  # objects
+        if self.compiler_command is None:
             print(
                 "keras_sparse_rnn: no C++17 compiler found, so the native library is not built and "
                 "everything will run on plain TensorFlow, slower, and ksr_runtime will not run; "
                 "install one (for example `apt install g++`) and install keras_sparse_rnn again."
             )
+        super().build_extensions()
+
+    def build_extension(self, ext):
+        compiler = self.compiler_command
+        target = pathlib.Path(self.get_ext_fullpath(ext.name))
+        target.unlink(missing_ok=True)  # of an earlier build
+        if compiler is None:
             return
         build = pathlib.Path(self.build_temp)
         build.mkdir(parents=True, exist_ok=True)
 
         def compile_one(job):
             source, name, flags = job
-            if name not in self.compiled:
-                result = build / f"{name}.o"
+            result = build / f"{name}.o"
+            if result not in self.compiled:  # for another library
                 self.spawn([*compiler, *FLAGS, *flags, "-c", source, "-o", str(result)])
-                self.compiled[name] = str(result)
-            return self.compiled[name]
+                self.compiled.add(result)
+            return str(result)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(compile_one, compilations(ext.sources, compiler)))
         target.parent.mkdir(parents=True, exist_ok=True)
         # TensorFlow's symbols stay open until the library is loaded into a process that has them.
-        # Both libraries have ksr.h's functions, and each calls its own.
+        # Several libraries have functions of the same names: each calls its own.
         mac = platform.system() == "Darwin"
         options = ["-Wl,-undefined,dynamic_lookup"] if mac else ["-Wl,--as-needed,-Bsymbolic"]
-        self.spawn([*compiler, "-shared", "-pthread", *options, *objects, "-o", str(target)])
+        libraries = [] if mac else ["-ldl"]
+        command = [*compiler, "-shared", "-pthread", *options, *objects, *libraries]
+        self.spawn([*command, "-o", str(target)])
 
     def copy_extensions_to_source(self):
         # Only what was built: without a compiler there is nothing to copy.
@@ -192,10 +201,8 @@ if bdist_wheel is not None:
 
     commands["bdist_wheel"] = AnyPython
 
+
 setup(
-    ext_modules=[
-        extension("keras_sparse_rnn.ops._native", FOLDERS),
-        extension("ksr_runtime._ksr", (PREPARED, MODEL)),
-    ],
+    ext_modules=[extension(name, folders) for name, folders in LIBRARIES.items()],
     cmdclass=commands,
 )

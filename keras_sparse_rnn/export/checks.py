@@ -8,32 +8,34 @@ import keras
 
 from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.export import conversion
+from keras_sparse_rnn.ops import quantization
 
 DYNAMIC = "dynamic"
+RUNTIMES = "builtin", "ksr"
 
 
-def check_options(runtime, weights):
-    """`runtime` has one value in this version, `weights` has two."""
-    if runtime != "builtin":
-        later = runtime == "delegate"
-        raise ValueError(
-            (
-                "`runtime='delegate'` is not available in this version; use runtime='builtin'"
-                if later
-                else "`runtime` must be 'builtin'"
+def check_options(runtime, weights, activations="float32"):
+    """What a runtime computes with: LiteRT's own operators have no bfloat16."""
+    if runtime not in RUNTIMES:
+        raise ValueError(f"`runtime` must be 'builtin' or 'ksr'. Received: runtime={runtime!r}")
+    for name, value, known, ours in (
+        ("weights", weights, quantization.WEIGHTS, ["bfloat16"]),
+        ("activations", activations, quantization.ACTIVATIONS, ["int8"]),
+    ):
+        others = [each for each in known if each not in ours]
+        if value not in known:
+            raise ValueError(
+                f"`{name}` must be one of {', '.join(map(repr, known))}. Received: {name}={value!r}"
             )
-            + f". Received: runtime={runtime!r}"
-        )
-    if weights not in ("float32", "int8"):
-        later = weights == "bfloat16"
-        raise ValueError(
-            (
-                f"`weights={weights!r}` is not available in this version; use weights='float32' or "
-                "'int8'"
-                if later
-                else "`weights` must be 'float32' or 'int8'"
+        if runtime == "builtin" and value in ours:
+            raise ValueError(
+                f"`{name}` must be {' or '.join(map(repr, others))} with runtime='builtin'; "
+                f"runtime='ksr' has {value!r}. Received: {name}={value!r}"
             )
-            + f". Received: weights={weights!r}"
+    if activations == "int8" and weights != "int8":
+        raise ValueError(
+            "`activations` must be 'float32' where weights are not int8. Received: "
+            f"activations={activations!r}, weights={weights!r}"
         )
 
 

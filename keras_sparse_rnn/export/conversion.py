@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sparse_rnn import private_keras
-from keras_sparse_rnn.export import cells, recurrence
+from keras_sparse_rnn.export import cells, flatbuffer, own_operators, recurrence
 from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.layers import BlockSparseDense
 
@@ -54,18 +54,22 @@ def full_precision(model):
 
 @contextlib.contextmanager
 def exportable(model):
-    """Lets the layers run as they are exported: recurrent ones as `recurrence` does, block-sparse
-    ones on their dense kernels.
+    """Lets the layers run as they are exported: as our operators where those are chosen and know
+    the layer, else recurrent ones as `recurrence` does, block-sparse ones on their dense kernels.
     """
-    swaps = [
-        (layer, "call", _dense_call(layer))
-        for layer in layers_of(model)
-        if type(layer) is BlockSparseDense
-    ]
-    for layer in recurrent_layers(model):
-        cell = cells.of(layer)
-        if cell is not None:
-            swaps.append((layer, "inner_loop", _loop_of(layer, cell)))
+    swaps, operators = [], own_operators.current()
+    for layer in layers_of(model):
+        if isinstance(layer, keras.layers.Dense):
+            call = operators and operators.call_of(layer)
+            if call is None and type(layer) is BlockSparseDense:
+                call = _dense_call(layer)
+            swaps.append((layer, "call", call))
+        elif isinstance(layer, keras.layers.RNN):
+            loop = operators and operators.loop_of(layer)
+            if loop is None and (cell := cells.of(layer)) is not None:
+                loop = _loop_of(layer, cell)
+            swaps.append((layer, "inner_loop", loop))
+    swaps = [swap for swap in swaps if swap[2] is not None]
     with swapped(swaps):
         yield
 
@@ -234,13 +238,14 @@ def converted(model, traced, module):
     """
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.allow_custom_ops = own_operators.current() is not None
     converter.experimental_enable_resource_variables = True
     converter._experimental_lower_tensor_list_ops = (
         True  # for Keras's own loop, around a cell that is not one of ours
     )
     try:
         with quiet(replay=False):
-            return converter.convert()
+            content = converter.convert()
     except Exception as error:
         found = re.search(r"(?:Flex|Custom|TF Select) ops: ([^\n]*)", str(error))
         lines = [line for line in str(error).splitlines() if line.strip()]
@@ -249,3 +254,10 @@ def converted(model, traced, module):
             "`model` must use only operators that LiteRT has built in. Received: "
             f"model={model.name!r}, whose conversion stopped at {cause}"
         ) from error
+    if others := own_operators.others_in(flatbuffer.unpack(content)):
+        raise ValueError(
+            "`model` must use only operators that LiteRT has built in. Received: "
+            f"model={model.name!r}, whose conversion stopped at the operators "
+            f"{', '.join(others)}"
+        )
+    return content

@@ -21,26 +21,26 @@ from keras_sparse_rnn.export.sparse_storage import BLOCK
 BLANK = "0" * 64  # stands for the checksum while it is computed
 
 
-def add_metadata(model):
-    """Adds the entry by which `Interpreter` knows a whole file of ours to a `ModelT`. Call
-    `sealed` once nothing changes any more.
+def add_metadata(model, runtime):
+    """Adds the entry by which `Interpreter` knows a whole file of ours, for that `runtime`, to a
+    `ModelT`. Call `sealed` once nothing changes any more.
     """
     entry = flatbuffer.schema().MetadataT()
     entry.name = flatbuffer.METADATA
-    entry.buffer = flatbuffer.add_buffer(model, _metadata(0))
+    entry.buffer = flatbuffer.add_buffer(model, _metadata(runtime, 0))
     model.metadata = [*(model.metadata or []), entry]
 
 
 def sealed(model):
     """The bytes of a `ModelT` that has the entry, which gets their number and checksum."""
     entry = _entry(model)
-    model.buffers[entry.buffer].data = np.frombuffer(_metadata(0), np.uint8)
+    runtime = json.loads(bytes(model.buffers[entry.buffer].data))["runtime"]
     size = len(flatbuffer.pack(model))
     # Of the length that it had, so the file's stays what it says.
-    model.buffers[entry.buffer].data = np.frombuffer(_metadata(size), np.uint8)
+    model.buffers[entry.buffer].data = np.frombuffer(_metadata(runtime, size), np.uint8)
     content = flatbuffer.pack(model)
     checksum = hashlib.sha256(content).hexdigest()
-    return content.replace(_metadata(size), _metadata(size, checksum))
+    return content.replace(_metadata(runtime, size), _metadata(runtime, size, checksum))
 
 
 def problem(content):
@@ -58,7 +58,8 @@ def problem(content):
             return f"which is cut short or damaged: it was written with {size} bytes"
         if checksum is None:
             return "which has no checksum: an earlier version wrote it; export the model again"
-        blank = content.replace(_metadata(size, checksum), _metadata(size))
+        runtime = written["runtime"]
+        blank = content.replace(_metadata(runtime, size, checksum), _metadata(runtime, size))
         if hashlib.sha256(blank).hexdigest() != checksum:
             return (
                 "which is damaged: its content does not have the checksum that it was written with"
@@ -70,9 +71,9 @@ def problem(content):
         return "which is cut short or damaged"
 
 
-def _metadata(size, checksum=BLANK):
+def _metadata(runtime, size, checksum=BLANK):
     """The entry's JSON object as bytes, of one length whatever the size."""
-    values = {"format": 2, "runtime": "builtin", "bytes": f"{size:012}", "sha256": checksum}
+    values = {"format": 2, "runtime": runtime, "bytes": f"{size:012}", "sha256": checksum}
     return json.dumps(values).encode()
 
 

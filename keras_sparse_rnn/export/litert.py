@@ -1,9 +1,11 @@
-"""Exports a Keras model with recurrent layers to a file that the stock LiteRT runtime runs.
+"""Exports a Keras model with recurrent layers to a LiteRT file: one that the stock runtime runs, or
+one of our operators.
 
 `model.export(format="litert")` of a Keras 3 LSTM or GRU makes a file that the stock interpreter
 refuses: it needs TensorFlow's own list operators ("Flex"). Here the recurrent layers are written as
 loops of built-in operators, the zeros that pruning made are left out of the file, and what comes
-out is compared with Keras before it gets its name.
+out is compared with Keras before it gets its name. With `runtime="ksr"` recurrent and pruned Dense
+layers become operators of our own instead, which step in a tenth of the time.
 
 A file for a whole sequence has a loop in it. A file for a stream (`streaming=True`) takes a chunk
 and the states, and has none where a chunk is one step.
@@ -17,7 +19,7 @@ import tempfile
 
 import numpy as np
 
-from keras_sparse_rnn.export import checks, flatbuffer, info, integrity
+from keras_sparse_rnn.export import checks, flatbuffer, info, integrity, own_operators
 from keras_sparse_rnn.export.chunks import Chunks
 from keras_sparse_rnn.export.integers import quantise
 from keras_sparse_rnn.export.sequences import Sequences
@@ -25,7 +27,7 @@ from keras_sparse_rnn.export.sparse_storage import FAST
 from keras_sparse_rnn.export.sparsify import sparsify, sparsity_of
 from keras_sparse_rnn.export.summary import LiteRTSummary
 
-TOLERANCES = {"float32": 1e-4, "int8": 0.02}
+TOLERANCES = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.02}
 
 
 def export_litert(
@@ -33,6 +35,7 @@ def export_litert(
     path,
     runtime="builtin",
     weights="float32",
+    activations="float32",
     *,
     streaming=False,
     metadata=None,
@@ -44,24 +47,29 @@ def export_litert(
     num_threads=1,
     seed=0,
 ):
-    """Writes `model` to `path` as a LiteRT file of built-in operators, zeros stored sparse, outputs
-    compared with Keras.
+    """Writes `model` to `path` as a LiteRT file, zeros stored sparse, outputs compared with Keras.
 
-    The model is left as it is: weights, states, dtype policy and compile state. Block-sparse layers
-    are exported as the Keras layers that they stand for: bfloat16 and int8 weights become the
-    float32 ones that they stand for, and int8 activations are not rounded. A model of mixed
-    precision, of float64 or of int8 activations is exported, and compared, in float32, and a
-    float64 input becomes float32. A stateful layer keeps its states in the file's variables; they
-    are zero when an interpreter is made.
+    The model is left as it is: weights, states, dtype policy and compile state. What the file
+    computes with is what `weights` and `activations` say, whatever block-sparse layers have
+    themselves: those of bfloat16 or int8 stand for the float32 weights that their bytes mean. A
+    model of mixed precision or of float64 is compared in float32, and a float64 input becomes
+    float32. A stateful layer keeps its states in the file's variables; they are zero when an
+    interpreter is made.
 
     Args:
         model: a built Keras model with an LSTM, GRU, SimpleRNN or RNN somewhere.
         path: the file to write, `.tflite` above all, and no `.keras` or `.h5`. It is written whole
             or not at all.
-        runtime: `"builtin"`, the stock interpreter.
-        weights: `"float32"`; or `"int8"`, per output, for all products by a constant matrix of
-            1,024 weights or more, whose inputs are then rounded to int8, too, when the file runs.
-            Embeddings and convolutions stay float32.
+        runtime: `"builtin"`: operators that every LiteRT has. `"ksr"`: our operator in the place of
+            LSTM, GRU and SimpleRNN with Keras's default activations (SimpleRNN with relu, too) and
+            of Dense layers with less than half of their weights live; everything else built in.
+            `ksr.export.Interpreter` runs it, and others with our delegate: docs/litert.md.
+        weights: `"float32"`; or `"int8"`, per output: in our operators, and for all products by a
+            constant matrix of 1,024 weights or more, whose inputs are then rounded to int8, too,
+            when the file runs. Embeddings and convolutions stay float32. With our operators also
+            `"bfloat16"`.
+        activations: `"float32"`; with int8 weights also `"int8"`: our operators round inputs and
+            states to integers, too. A layer's `input_range` is taken over.
         streaming: write a file for a stream: it takes the next `steps` of the sequence and the
             states, and gives the outputs and the new states; `ksr.export.Stream` keeps these. All
             sizes are fixed then, and `steps` is 1 if not given: one graph, without a loop. Each
@@ -85,7 +93,7 @@ def export_litert(
             not suit. Their sizes must be those of the file; with `streaming`, of two chunks or
             more.
         tolerance: the largest difference from Keras that is let pass, relative to the largest
-            output where that is above 1; None: 1e-4, and 0.02 for int8 weights.
+            output where that is above 1; None: 1e-4, and 0.02 where weights are not float32.
         num_threads: of the interpreter, in the comparison and the timing.
         seed: of the random inputs, an integer.
 
@@ -97,7 +105,7 @@ def export_litert(
             outputs differ from Keras's. Nothing is left on disk then; a file that was at `path`
             before stays.
     """
-    checks.check_options(runtime, weights)
+    checks.check_options(runtime, weights, activations)
     checks.check_flag(streaming, "streaming")
     checks.check_size(batch_size, "batch_size")
     checks.check_size(steps, "steps")
@@ -114,13 +122,17 @@ def export_litert(
     kind = Chunks if streaming else Sequences
     job = kind(model, given, sample, seed)
 
-    converted = flatbuffer.unpack(job.convert())
-    said = {"name": model.name, **said, "sparsity": sparsity_of(converted), **job.info}
+    own = own_operators.OwnOperators(weights, activations) if runtime == "ksr" else None
+    with own_operators.chosen(own):
+        converted = flatbuffer.unpack(job.convert())
+    sparsity = sparsity_of(converted, own.kernels if own else [])
+    said = {"name": model.name, **said, "sparsity": sparsity, **job.info}
     info.add(converted, said)
-    integrity.add_metadata(converted)
+    integrity.add_metadata(converted, runtime)
     flatbuffer.sweep(converted)
-    dense_bytes = len(flatbuffer.pack(converted))
+    dense_bytes = len(flatbuffer.pack(converted)) + (own.saved_bytes if own else 0)
     forms = quantise(converted) if weights == "int8" else sparsify(converted)
+    own_operators.align(converted)
     content = integrity.sealed(converted)
 
     with _written(target, content) as temporary:
@@ -141,8 +153,8 @@ def export_litert(
         milliseconds_per_step=inference / counted,
         timed=f"{what}, {num_threads} thread{'s' if num_threads > 1 else ''}",
         operators=flatbuffer.operator_names(converted),
-        sparse_tensors=len(forms),
-        computed_sparse=sum(form.kind in FAST for form in forms),
+        sparse_tensors=len(forms) + (len(own.kernels) if own else 0),
+        computed_sparse=sum(form.kind in FAST for form in forms) + (len(own.kernels) if own else 0),
     )
 
 

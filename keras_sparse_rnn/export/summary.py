@@ -37,6 +37,10 @@ class LiteRTSummary:
         """How many times smaller the file is than the dense one."""
         return self.dense_bytes / self.bytes
 
+    def _whose(self):
+        ours = any(name.startswith("CUSTOM:") for name in self.operators)
+        return "operators, CUSTOM is ours" if ours else "operators, all built in"
+
     def __str__(self):
         return "\n".join(
             [
@@ -47,6 +51,6 @@ class LiteRTSummary:
                 f"({self.timed})",
                 f"  sparse weight matrices         {self.sparse_tensors} stored, "
                 f"{self.computed_sparse} of them computed sparse",
-                f"  operators, all built in        {', '.join(self.operators)}",
+                f"  {self._whose():<31}{', '.join(self.operators)}",
             ]
         )

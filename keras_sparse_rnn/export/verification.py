@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 
-from keras_sparse_rnn.export import conversion
+from keras_sparse_rnn.export import conversion, own_operators
 from keras_sparse_rnn.export.quiet import quiet
 
 LONGEST_TIMING = 0.5  # seconds
@@ -60,12 +60,14 @@ def _is_size(layer, name):
 
 
 def open_file(path, num_threads):
-    """A stock interpreter on the file."""
+    """A stock interpreter on the file, with our delegate where the file has our operator."""
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet():
         return Interpreter(
-            model_path=path, num_threads=None if num_threads is None else int(num_threads)
+            model_path=path,
+            num_threads=None if num_threads is None else int(num_threads),
+            experimental_delegates=own_operators.delegates_for(path),
         )
 
 

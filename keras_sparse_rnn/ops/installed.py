@@ -70,7 +70,7 @@ def _installed(path):
     """`(version, path of the library)` of the installed packages that have one, elsewhere."""
     for distribution in importlib.metadata.distributions(name=NAME):
         for file in distribution.files or ():
-            if file.parts[-3:] == (NAME, "ops", "_native.so"):
+            if file.parts[-3:] == pathlib.Path(path).absolute().parts[-3:]:
                 found = pathlib.Path(file.locate())
                 if found.is_file() and found.absolute() != pathlib.Path(path).absolute():
                     yield distribution.version, found

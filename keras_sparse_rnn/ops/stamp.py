@@ -14,7 +14,7 @@ def hash_of_sources(folder):
     other ops, or the same ones with other signatures.
     """
     folder, whole = pathlib.Path(folder), hashlib.sha256()
-    parts = "core", "core/prepared", "tensorflow"
+    parts = "core", "core/prepared", "tensorflow", "litert"
     for path in (path for part in parts for path in sorted(folder.glob(f"{part}/*"))):
         if path.suffix in (".cc", ".h", ".inc"):
             name = path.relative_to(folder).as_posix().encode()

@@ -33,18 +33,30 @@ def message(*arguments, **options):
 @pytest.mark.parametrize(
     "options, expected",
     [
-        (
-            {"runtime": "delegate"},
-            "`runtime='delegate'` is not available in this version; use runtime='builtin'. "
-            "Received: runtime='delegate'",
-        ),
-        ({"runtime": "gpu"}, "`runtime` must be 'builtin'. Received: runtime='gpu'"),
+        ({"runtime": "gpu"}, "`runtime` must be 'builtin' or 'ksr'. Received: runtime='gpu'"),
         (
             {"weights": "bfloat16"},
-            "`weights='bfloat16'` is not available in this version; use weights='float32' or "
-            "'int8'. Received: weights='bfloat16'",
+            "`weights` must be 'float32' or 'int8' with runtime='builtin'; runtime='ksr' has "
+            "'bfloat16'. Received: weights='bfloat16'",
         ),
-        ({"weights": 32}, "`weights` must be 'float32' or 'int8'. Received: weights=32"),
+        (
+            {"weights": "int8", "activations": "int8"},
+            "`activations` must be 'float32' with runtime='builtin'; runtime='ksr' has 'int8'. "
+            "Received: activations='int8'",
+        ),
+        (
+            {"weights": 32, "runtime": "ksr"},
+            "`weights` must be one of 'float32', 'bfloat16', 'int8'. Received: weights=32",
+        ),
+        (
+            {"activations": "bfloat16", "runtime": "ksr"},
+            "`activations` must be one of 'float32', 'int8'. Received: activations='bfloat16'",
+        ),
+        (
+            {"activations": "int8", "runtime": "ksr"},
+            "`activations` must be 'float32' where weights are not int8. Received: "
+            "activations='int8', weights='float32'",
+        ),
         (
             {"batch_size": 0},
             "`batch_size` must be None, an integer of at least 1, or 'dynamic'. Received: "
