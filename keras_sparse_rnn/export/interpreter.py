@@ -2,14 +2,16 @@
 
 import os
 
-from keras_sparse_rnn.export import checks, info, integrity, verification
+from keras_sparse_rnn.export import checks, info, integrity, library, verification
 
 
 class Interpreter:
     """Runs a file that `export_litert` wrote, and says what is wrong with one that it did not.
 
     Calling it runs one inference by the names of the inputs; everything that
-    `ai_edge_litert.interpreter.Interpreter` has is there too.
+    `ai_edge_litert.interpreter.Interpreter` has is there too. A file of `runtime="ksr"` gets the
+    delegate that runs our operators; without it the stock interpreter says "Encountered unresolved
+    custom op: KsrCell".
 
     >>> interpreter = ksr.export.Interpreter("model.tflite")                  # doctest: +SKIP
     >>> interpreter(tokens=tokens)["logits"]                                  # doctest: +SKIP
@@ -23,7 +25,8 @@ class Interpreter:
 
     Raises:
         ValueError: there is no such file, it is cut short or damaged, not a LiteRT file, or not one
-            of ours; `num_threads` is not a positive integer.
+            of ours; `num_threads` is not a positive integer; it has our operators, and their
+            library was not built.
     """
 
     def __init__(self, path, num_threads=None):
@@ -45,6 +48,8 @@ class Interpreter:
             # model
             if not self._has_open_sizes():
                 self._interpreter.allocate_tensors()
+        except library.LibraryError:
+            raise
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"`path` must be a file that LiteRT can run. Received: path={self.path!r}, and "

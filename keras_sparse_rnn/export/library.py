@@ -13,16 +13,20 @@ from keras_sparse_rnn.ops import installed
 LIBRARY = pathlib.Path(__file__).with_name("_ksr_delegate.so")
 
 
+class LibraryError(ValueError):
+    """The library cannot be had."""
+
+
 def path():
     """Where the library is: beside this module or, for a source tree in which it was not built, in
     the installed package of the same version and sources.
 
     Raises:
-        ValueError: it is nowhere.
+        LibraryError: it is nowhere.
     """
     found = LIBRARY if LIBRARY.exists() else installed.library(LIBRARY)
     if found is None:
-        raise ValueError(
+        raise LibraryError(
             "The library of the operators of runtime='ksr' is missing: "
             f"{installed.why_missing(LIBRARY)}. Files of runtime='builtin' do without it"
         )
@@ -38,13 +42,13 @@ def loaded():
     """The library, to call the functions of `ksr.h`.
 
     Raises:
-        ValueError: there is none, or it does not load.
+        LibraryError: there is none, or it does not load.
     """
     file = path()
     try:
         return _loaded(file)
     except OSError as error:
-        raise ValueError(
+        raise LibraryError(
             f"The library of the operators of runtime='ksr' does not load: {error}. Install "
             "keras_sparse_rnn again"
         ) from error
@@ -54,7 +58,8 @@ def delegate():
     """A delegate for `ai_edge_litert`'s interpreter that runs our operators.
 
     Raises:
-        ValueError: there is no library, or the runtime does not take it.
+        LibraryError: there is no library.
+        ValueError: the runtime does not take it.
     """
     from ai_edge_litert.interpreter import load_delegate
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_sparse_rnn.export import cell_file, cell_weights, flatbuffer, library
 
 NAME, VERSION = "KsrCell", 1
-ALIGNMENT = 64  # bytes, of the cells in a file, so that they can be read where they lie
+ALIGNMENT = 64  # bytes, of the constants that it reads, so that they can be read where they lie
 
 _current = contextvars.ContextVar("_current", default=None)
 
@@ -157,14 +157,16 @@ def delegates_for(path):
 
 
 def align(model):
-    """Lets the cells of a `ModelT` begin at multiples of 64 bytes in its file."""
+    """Lets what our operators read begin at multiples of 64 bytes in the file of a `ModelT`, as
+    LiteRT's CompiledModel wants the memory of all tensors that it shows to them.
+    """
     codes = [code.customCode in (NAME, NAME.encode()) for code in model.operatorCodes]
     for graph in model.subgraphs:
         for operator in graph.operators:
-            if codes[operator.opcodeIndex]:
-                number = graph.tensors[operator.inputs[1]].buffer
-                buffer = model.buffers[number]
-                buffer.Pack = functools.partial(_packed_aligned, buffer)
+            for number in operator.inputs if codes[operator.opcodeIndex] else ():
+                buffer = model.buffers[graph.tensors[number].buffer]
+                if buffer.data is not None:
+                    buffer.Pack = functools.partial(_packed_aligned, buffer)
 
 
 def _packed_aligned(buffer, builder):

@@ -44,6 +44,20 @@ bool check_input(const OperatorTensor& tensor, const char* name, Numbers numbers
   return true;
 }
 
+bool fits(const CellOperator::Wanted& wanted, int64_t inputs, int64_t units, int64_t states,
+          ksr_error* error) {
+  if (states != wanted.states)
+    return refuse(error, KSR_BAD_SIZE, "the cell has %d states; there are %d",
+                  static_cast<int>(states), wanted.states);
+  if (inputs != wanted.inputs || units != wanted.units)
+    return refuse(error, KSR_BAD_SIZE,
+                  "the cell has %lld inputs and %lld units; x has %d inputs, and the matrix that "
+                  "the cell lies in has %d columns",
+                  static_cast<long long>(inputs), static_cast<long long>(units), wanted.inputs,
+                  wanted.units);
+  return true;
+}
+
 }  // namespace
 
 bool CellOperator::output_sizes(const OperatorTensor* inputs, int input_count, int output_count,
@@ -92,55 +106,50 @@ bool CellOperator::has_checksum_of(const OperatorTensor& cell) const {
 
 bool CellOperator::prepare(const OperatorTensor* inputs, int output_count, ksr_error* error) {
   const OperatorTensor &x = inputs[0], &cell = inputs[1];
-  if (!cell_ || !is_of(cell.data) || !has_checksum_of(cell))
-    if (!read(cell, error)) return false;
-  if (facts_.states != output_count - 1)
-    return refuse(error, KSR_BAD_SIZE, "the cell has %d states; there are %d",
-                  static_cast<int>(facts_.states), output_count - 1);
-  if (facts_.inputs != x.sizes[x.axes - 1] || facts_.units != cell.sizes[1])
-    return refuse(error, KSR_BAD_SIZE,
-                  "the cell has %lld inputs and %lld units; x has %d inputs, and the matrix that "
-                  "the cell lies in has %d columns",
-                  static_cast<long long>(facts_.inputs), static_cast<long long>(facts_.units),
-                  x.sizes[x.axes - 1], cell.sizes[1]);
+  const Wanted wanted = {x.sizes[x.axes - 1], cell.sizes[1], output_count - 1};
+  if (cell_ && is_of(cell.data) && has_checksum_of(cell))
+    return fits(wanted, facts_.inputs, facts_.units, facts_.states, error);
+  clear();
+  if (!cell.data || cell.bytes < kHeader)
+    return refuse(error, KSR_BAD_FILE, "the cell has %zu bytes, too few for one", cell.bytes);
+  const void* file = cell.data;
+  void* copy = nullptr;
+  if (reinterpret_cast<uintptr_t>(file) % KSR_ALIGNMENT) {
+    copy = aligned(cell.bytes);
+    if (!copy) return refuse(error, KSR_NO_MEMORY, "no memory for %zu bytes", cell.bytes);
+    file = std::memcpy(copy, cell.data, cell.bytes);
+  }
+  const bool done = read(file, cell.bytes, wanted, error);
+  std::free(copy);
+  if (!done) {
+    clear();
+    return false;
+  }
+  place_ = cell.data;
+  bytes_ = cell.bytes;
+  std::memcpy(&checksum_, static_cast<const char*>(cell.data) + kChecksumAt, sizeof checksum_);
   return true;
 }
 
-bool CellOperator::read(const OperatorTensor& tensor, ksr_error* error) {
-  clear();
-  if (!tensor.data || tensor.bytes < kHeader)
-    return refuse(error, KSR_BAD_FILE, "the cell has %zu bytes, too few for one", tensor.bytes);
-  const void* file = tensor.data;
-  void* copy = nullptr;
-  if (reinterpret_cast<uintptr_t>(file) % KSR_ALIGNMENT) {
-    copy = aligned(tensor.bytes);
-    if (!copy) return refuse(error, KSR_NO_MEMORY, "no memory for %zu bytes", tensor.bytes);
-    file = std::memcpy(copy, tensor.data, tensor.bytes);
-  }
+bool CellOperator::read(const void* file, size_t bytes, const Wanted& wanted, ksr_error* error) {
   ksr_description description;
   size_t size = 0;
-  const ksr_cell* cell = nullptr;
-  void* memory = nullptr;
-  ksr_status status = ksr_file_read(file, tensor.bytes, &description, error);
-  if (status == KSR_OK) status = ksr_cell_size(&description, &size, error);
-  if (status == KSR_OK && !(memory = aligned(size)))
-    refuse(error, status = KSR_NO_MEMORY, "no memory for a cell of %zu bytes", size);
-  if (status == KSR_OK) status = ksr_cell_prepare(&description, memory, size, &cell, error);
-  if (status == KSR_OK) {
-    ksr_cell_describe(cell, &facts_);
-    state_ = aligned(facts_.state_size);
-    if (!state_) refuse(error, status = KSR_NO_MEMORY, "no memory for a state");
-  }
-  std::free(copy);
-  if (status != KSR_OK) {
+  if (ksr_file_read(file, bytes, &description, error) != KSR_OK) return false;
+  // Before anything is allocated: a cell without live blocks may say that it has any size.
+  const int states = description.cell == KSR_DENSE ? 0 : description.cell == KSR_LSTM ? 2 : 1;
+  if (!fits(wanted, description.kernel.inputs, description.kernel.units, states, error) ||
+      ksr_cell_size(&description, &size, error) != KSR_OK)
+    return false;
+  void* memory = aligned(size);
+  if (!memory) return refuse(error, KSR_NO_MEMORY, "no memory for a cell of %zu bytes", size);
+  if (ksr_cell_prepare(&description, memory, size, &cell_, error) != KSR_OK) {
+    cell_ = nullptr;
     std::free(memory);
     return false;
   }
-  cell_ = cell;
-  place_ = tensor.data;
-  bytes_ = tensor.bytes;
-  std::memcpy(&checksum_, static_cast<const char*>(tensor.data) + kChecksumAt, sizeof checksum_);
-  return true;
+  ksr_cell_describe(cell_, &facts_);
+  state_ = aligned(facts_.state_size);
+  return state_ || refuse(error, KSR_NO_MEMORY, "no memory for a state");
 }
 
 bool CellOperator::run(const OperatorTensor* inputs, int input_count, const OperatorTensor* outputs,

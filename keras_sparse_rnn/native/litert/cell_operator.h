@@ -64,8 +64,14 @@ class CellOperator {
 
   void clear();
 
+  // What a cell must have to fit the other tensors.
+  struct Wanted {
+    int32_t inputs, units;
+    int states;
+  };
+
  private:
-  bool read(const OperatorTensor& cell, ksr_error* error);
+  bool read(const void* file, size_t bytes, const Wanted& wanted, ksr_error* error);
 
   const void* place_;  // of the bytes that the cell was prepared from
   uint64_t checksum_;

@@ -16,29 +16,33 @@
 namespace ksr {
 namespace {
 
-// The runtime's functions: those that the program is linked with, or else those of the runtime's
-// library, which is in the process already when it calls us.
+// The runtime's functions.
 struct Runtime {
-  LiteRtLockTensorBufferFunction lock;
-  LiteRtUnlockTensorBufferFunction unlock;
-  LiteRtGetTensorBufferTensorTypeFunction type;
-  LiteRtGetTensorBufferPackedSizeFunction size;
+  decltype(&LiteRtLockTensorBuffer) lock;
+  decltype(&LiteRtUnlockTensorBuffer) unlock;
+  decltype(&LiteRtGetTensorBufferTensorType) type;
+  decltype(&LiteRtGetTensorBufferPackedSize) size;
 };
 
+// The one that the program is linked with, if it is, or that all libraries of the process see, or
+// that of the runtime's library, which is in the process when it calls us.
 template <typename Function>
-bool find(void* library, const char* name, Function* function) {
+bool find(Function* linked, const char* name, Function** function) {
+  *function = linked;
+  if (linked) return true;
   void* symbol = dlsym(RTLD_DEFAULT, name);
-  if (!symbol && library) symbol = dlsym(library, name);
+  void* library = symbol ? nullptr : dlopen("libLiteRt.so", RTLD_LAZY | RTLD_NOLOAD);
+  if (library) symbol = dlsym(library, name);
   std::memcpy(function, &symbol, sizeof symbol);
   return symbol;
 }
 
 bool find(Runtime* runtime) {
-  void* library = dlopen("libLiteRt.so", RTLD_LAZY | RTLD_NOLOAD);
-  return find(library, "LiteRtLockTensorBuffer", &runtime->lock) &&
-         find(library, "LiteRtUnlockTensorBuffer", &runtime->unlock) &&
-         find(library, "LiteRtGetTensorBufferTensorType", &runtime->type) &&
-         find(library, "LiteRtGetTensorBufferPackedSize", &runtime->size);
+  return find(&LiteRtLockTensorBuffer, "LiteRtLockTensorBuffer", &runtime->lock) &&
+         find(&LiteRtUnlockTensorBuffer, "LiteRtUnlockTensorBuffer", &runtime->unlock) &&
+         find(&LiteRtGetTensorBufferTensorType, "LiteRtGetTensorBufferTensorType",
+              &runtime->type) &&
+         find(&LiteRtGetTensorBufferPackedSize, "LiteRtGetTensorBufferPackedSize", &runtime->size);
 }
 
 struct Prepared {

@@ -41,12 +41,13 @@ typedef struct LiteRtCustomOpKernel {
   int32_t (*Destroy)(void* user_data);
 } LiteRtCustomOpKernel;
 
-typedef int32_t (*LiteRtLockTensorBufferFunction)(LiteRtTensorBuffer buffer, void** memory,
-                                                  int32_t mode);
-typedef int32_t (*LiteRtUnlockTensorBufferFunction)(LiteRtTensorBuffer buffer);
-typedef int32_t (*LiteRtGetTensorBufferTensorTypeFunction)(LiteRtTensorBuffer buffer,
-                                                           LiteRtRankedTensorType* type);
-typedef int32_t (*LiteRtGetTensorBufferPackedSizeFunction)(LiteRtTensorBuffer buffer, size_t* size);
+// Weak, for not every program that has the operator is linked with a runtime.
+#define KSR_WEAK __attribute__((weak))
+KSR_WEAK int32_t LiteRtLockTensorBuffer(LiteRtTensorBuffer buffer, void** memory, int32_t mode);
+KSR_WEAK int32_t LiteRtUnlockTensorBuffer(LiteRtTensorBuffer buffer);
+KSR_WEAK int32_t LiteRtGetTensorBufferTensorType(LiteRtTensorBuffer buffer,
+                                                 LiteRtRankedTensorType* type);
+KSR_WEAK int32_t LiteRtGetTensorBufferPackedSize(LiteRtTensorBuffer buffer, size_t* size);
 
 #ifdef __cplusplus
 }

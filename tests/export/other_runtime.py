@@ -1,0 +1,141 @@
+"""Runs a file of our operator in the LiteRT of the Python that runs this script, by every front
+door that it has, and prints how far the outputs are from those that Keras gave. It takes numpy and
+ai_edge_litert alone:
+
+    python other_runtime.py _ksr_delegate.so model.tflite arrays.npz
+
+`arrays.npz` has the inputs by their names and `expected`, the only output. Prints one line for each
+front door: its name, and the difference or why there is none."""
+
+import contextlib
+import ctypes
+import importlib.metadata
+import pathlib
+import sys
+
+import numpy as np
+
+NAME, VERSION, CPU, HOST_MEMORY, FLOAT32, READ, WRITE = b"KsrCell", 1, 1, 1, 1, 0, 1
+
+
+class Layout(ctypes.Structure):
+    _fields_ = [
+        ("rank", ctypes.c_uint, 7),
+        ("has_strides", ctypes.c_uint, 1),
+        ("dimensions", ctypes.c_int32 * 8),
+        ("strides", ctypes.c_uint32 * 8),
+    ]
+
+
+class RankedTensorType(ctypes.Structure):
+    _fields_ = [("element_type", ctypes.c_int), ("layout", Layout)]
+
+
+def in_interpreter(library, path, inputs):
+    """The delegate, in the Interpreter."""
+    from ai_edge_litert.interpreter import Interpreter, load_delegate
+
+    interpreter = Interpreter(path, experimental_delegates=[load_delegate(library)])
+    (output,) = interpreter.get_signature_runner()(**inputs).values()
+    return output
+
+
+class CompiledModel:
+    """LiteRT's CompiledModel by its C interface, with our kernel as an option."""
+
+    def __init__(self, library, path):
+        import ai_edge_litert
+
+        folder = pathlib.Path(ai_edge_litert.__file__).parent
+        found = [*folder.glob("libLiteRt.so"), *folder.glob("libLiteRtRuntimeCApi.so")]
+        if not found:
+            raise LookupError("the wheel has no library of the C interface")
+        self.runtime = ctypes.CDLL(str(found[0]), mode=ctypes.RTLD_GLOBAL)
+        self.ours = ctypes.CDLL(library)
+        for name in ("ksr_compiled_create", "ksr_compiled_kernel"):
+            getattr(self.ours, name).restype = ctypes.c_void_p
+        self.ours.ksr_compiled_error.restype = ctypes.c_char_p
+        self.operators = ctypes.c_void_p(self.ours.ksr_compiled_create())
+        self.environment = self._new("CreateEnvironment", 0, None)
+        # From 2.1.6 on models belong to an environment.
+        version = tuple(map(int, importlib.metadata.version("ai_edge_litert").split(".")))
+        own = (self.environment,) if version >= (2, 1, 6) else ()
+        self.model = self._new("CreateModelFromFile", *own, path.encode())
+        options = self._new("CreateOptions")
+        self._call("SetOptionsHardwareAccelerators", options, CPU)
+        kernel = ctypes.c_void_p(self.ours.ksr_compiled_kernel())
+        self._call("AddCustomOpKernelOption", options, NAME, VERSION, kernel, self.operators)
+        self.compiled = self._new("CreateCompiledModel", self.environment, self.model, options)
+
+    def _call(self, name, *arguments):
+        status = getattr(self.runtime, f"LiteRt{name}")(*arguments)
+        if status:
+            raise RuntimeError(f"LiteRt{name} returns {status}")
+
+    def _new(self, name, *arguments):
+        made = ctypes.c_void_p()
+        self._call(name, *arguments, ctypes.byref(made))
+        return made
+
+    def _buffer(self, array):
+        kind = RankedTensorType(FLOAT32)
+        kind.layout.rank = array.ndim
+        kind.layout.dimensions[: array.ndim] = array.shape
+        size = ctypes.c_size_t(array.nbytes)
+        kind = ctypes.byref(kind)
+        return self._new("CreateManagedTensorBuffer", self.environment, HOST_MEMORY, kind, size)
+
+    @contextlib.contextmanager
+    def _memory(self, buffer, array, mode):
+        memory = ctypes.c_void_p()
+        self._call("LockTensorBuffer", buffer, ctypes.byref(memory), mode)
+        yield memory
+        self._call("UnlockTensorBuffer", buffer)
+
+    def __call__(self, x, output):
+        """One run of a model of one input and one output, of the size of `output`."""
+        buffers = [self._buffer(x), self._buffer(output)]
+        with self._memory(buffers[0], x, WRITE) as memory:
+            ctypes.memmove(memory, np.ascontiguousarray(x).ctypes.data, x.nbytes)
+        lists = [(ctypes.c_void_p * 1)(buffer) for buffer in buffers]
+        one, signature = ctypes.c_size_t(1), ctypes.c_size_t(0)
+        self._call("RunCompiledModel", self.compiled, signature, one, lists[0], one, lists[1])
+        received = np.empty_like(output)
+        with self._memory(buffers[1], output, READ) as memory:
+            ctypes.memmove(received.ctypes.data, memory, received.nbytes)
+        return received
+
+    def error(self):
+        """What our kernel says was wrong."""
+        return self.ours.ksr_compiled_error(self.operators).decode()
+
+
+def in_compiled_model(library, path, inputs, expected):
+    """Our kernel, as an option of a CompiledModel: two runs, of which the second finds the cells
+    that the first has prepared.
+    """
+    model = CompiledModel(library, path)
+    (x,) = inputs.values()
+    first, second = (model(x, np.zeros_like(expected)) for _ in range(2))
+    if not np.array_equal(first, second, equal_nan=True):
+        raise RuntimeError("two runs differ")
+    if model.error():
+        raise RuntimeError(model.error())
+    return second
+
+
+def main(library, path, arrays):
+    inputs = dict(np.load(arrays))
+    expected = inputs.pop("expected")
+    for name, run in (
+        ("Interpreter", lambda: in_interpreter(library, path, inputs)),
+        ("CompiledModel", lambda: in_compiled_model(library, path, inputs, expected)),
+    ):
+        try:
+            print(f"{name}: {np.abs(run() - expected).max():.1e}", flush=True)
+        except (LookupError, AttributeError) as error:
+            print(f"{name}: none, {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
