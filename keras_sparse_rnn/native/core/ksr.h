@@ -193,6 +193,10 @@ KSR_API ksr_status ksr_state_init(const ksr_cell* cell, void* memory, size_t siz
 /* Copies the states out, [units] each; either may be null. c is left alone where there is none. */
 KSR_API ksr_status ksr_state_read(const ksr_cell* cell, const ksr_state* state, float* h,
                                   float* c) KSR_NOEXCEPT;
+/* Puts h and c [units] into a state that goes on from there; a null one stays as it is. It takes
+ * less time than ksr_state_init, which also clears the memory of a step. */
+KSR_API ksr_status ksr_state_write(const ksr_cell* cell, ksr_state* state, const float* h,
+                                   const float* c) KSR_NOEXCEPT;
 
 /* One step: x [inputs] in, y [units] out, which may not overlap x. While it runs, numbers too
  * small for float32's normal range count as zero and rounding is to nearest, whatever the

@@ -148,8 +148,12 @@ bool CellOperator::read(const void* file, size_t bytes, const Wanted& wanted, ks
     return false;
   }
   ksr_cell_describe(cell_, &facts_);
-  state_ = aligned(facts_.state_size);
-  return state_ || refuse(error, KSR_NO_MEMORY, "no memory for a state");
+  memory = aligned(facts_.state_size);
+  if (!memory) return refuse(error, KSR_NO_MEMORY, "no memory for a state");
+  if (ksr_state_init(cell_, memory, facts_.state_size, nullptr, nullptr, &state_) == KSR_OK)
+    return true;
+  std::free(memory);
+  return refuse(error, KSR_NO_PROCESSOR, "%s", ksr_status_text(KSR_NO_PROCESSOR));
 }
 
 bool CellOperator::run(const OperatorTensor* inputs, int input_count, const OperatorTensor* outputs,
@@ -170,14 +174,14 @@ bool CellOperator::run(const OperatorTensor* inputs, int input_count, const Oper
     return data ? data + sample * units : nullptr;
   };
   for (int64_t sample = 0; sample < samples && status == KSR_OK; ++sample) {
-    ksr_state* state = nullptr;
-    status = ksr_state_init(cell_, state_, facts_.state_size, state_of(inputs + 2, 0, sample),
-                            state_of(inputs + 2, 1, sample), &state);
+    if (states)
+      status = ksr_state_write(cell_, state_, state_of(inputs + 2, 0, sample),
+                               state_of(inputs + 2, 1, sample));
     for (int64_t t = 0, end = 0; t < steps && status == KSR_OK; t = end) {
       const bool counts = !mask || mask[t];
       for (end = mask ? t + 1 : steps; end < steps && mask[end] == counts;) ++end;
       if (counts) {
-        status = ksr_run(cell_, state, x + t * facts_.inputs, end - t, y + t * units);
+        status = ksr_run(cell_, state_, x + t * facts_.inputs, end - t, y + t * units);
         continue;
       }
       for (int64_t step = t; step < end; ++step) {
@@ -186,7 +190,7 @@ bool CellOperator::run(const OperatorTensor* inputs, int input_count, const Oper
       }
     }
     if (status == KSR_OK && states)
-      status = ksr_state_read(cell_, state, state_of(outputs + 1, 0, sample),
+      status = ksr_state_read(cell_, state_, state_of(outputs + 1, 0, sample),
                               state_of(outputs + 1, 1, sample));
     x += steps * facts_.inputs;
     y += steps * units;

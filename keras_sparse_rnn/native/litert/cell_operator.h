@@ -77,7 +77,7 @@ class CellOperator {
   uint64_t checksum_;
   size_t bytes_;
   const ksr_cell* cell_;  // owned
-  void* state_;           // owned, of all samples in turn
+  ksr_state* state_;      // owned, of all samples in turn
   ksr_cell_facts facts_;
 };
 

@@ -178,6 +178,9 @@ void test_streams() {
   expect_status(ksr_run(stream.cell(), stream.state(), x, -1, y), KSR_BAD_SIZE);
   expect_status(ksr_run(stream.cell(), stream.state(), nullptr, 0, nullptr), KSR_OK);
   expect_status(ksr_state_read(stream.cell(), another.state(), y, nullptr), KSR_BAD_STATE);
+  expect_status(ksr_state_write(stream.cell(), another.state(), y, nullptr), KSR_BAD_STATE);
+  expect_status(ksr_state_write(nullptr, another.state(), y, nullptr), KSR_BAD_CELL);
+  expect_status(ksr_state_write(stream.cell(), stream.state(), y, y), KSR_BAD_CHOICE);
   ksr_cell_facts facts;
   expect_status(ksr_cell_describe(none, &facts), KSR_BAD_CELL);
   expect_status(ksr_cell_describe(stream.cell(), nullptr), KSR_NULL);

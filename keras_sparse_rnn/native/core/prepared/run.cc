@@ -30,6 +30,14 @@ ksr_status check_stream(const Cell* cell, const ksr_state* handle) {
   return state && state->magic == kStateMagic && state->tag == cell->tag ? KSR_OK : KSR_BAD_STATE;
 }
 
+void put_in(const Cell* cell, State* state, const float* h, const float* c) {
+  const int64_t bytes = cell->units * int64_t{sizeof(float)};
+  if (h) std::memcpy(at<float>(state, cell->state.h), h, bytes);
+  if (c) std::memcpy(at<float>(state, cell->state.c), c, bytes);
+  const FloatMode mode;
+  Stepper(cell, state).round_state();
+}
+
 }  // namespace
 }  // namespace prepared
 }  // namespace ksr
@@ -59,11 +67,7 @@ ksr_status ksr_state_init(const ksr_cell* handle, void* memory, size_t size, con
   std::memset(memory, 0, cell->state.size);
   State* state = static_cast<State*>(memory);
   *state = {kStateMagic, cell->tag};
-  const int64_t bytes = cell->units * int64_t{sizeof(float)};
-  if (h) std::memcpy(at<float>(state, cell->state.h), h, bytes);
-  if (c) std::memcpy(at<float>(state, cell->state.c), c, bytes);
-  const ksr::FloatMode mode;
-  Stepper(cell, state).round_state();
+  put_in(cell, state, h, c);
   *out = static_cast<ksr_state*>(memory);
   return KSR_OK;
 }
@@ -78,6 +82,17 @@ ksr_status ksr_state_read(const ksr_cell* handle, const ksr_state* state, float*
   const char* memory = reinterpret_cast<const char*>(state);
   if (h && states >= 1) std::memcpy(h, memory + cell->state.h, bytes);
   if (c && states == 2) std::memcpy(c, memory + cell->state.c, bytes);
+  return KSR_OK;
+}
+
+ksr_status ksr_state_write(const ksr_cell* handle, ksr_state* state, const float* h,
+                           const float* c) noexcept {
+  const Cell* cell = cell_of(handle);
+  const ksr_status status = check_stream(cell, state);
+  if (status != KSR_OK) return status;
+  const int states = kCells[cell->kind].states;
+  if ((h && states < 1) || (c && states < 2)) return KSR_BAD_CHOICE;
+  put_in(cell, reinterpret_cast<State*>(state), h, c);
   return KSR_OK;
 }
 
