@@ -46,13 +46,17 @@ class OwnOperators:
     def loop_of(self, layer):
         """What stands in for `inner_loop` of a recurrent layer; None if our operator does not
         compute what the layer does.
+
+        It also takes `previous` `[batch, units]`, the output that masked steps before the first
+        one that counts repeat, as those of a chunk do in the middle of a sequence; else these are
+        zeros, as in Keras.
         """
         cell = cell_weights.of_recurrent(layer)
         if cell is None:
             return None
         operator = self._operator(layer, cell)
 
-        def inner_loop(sequences, initial_state, mask, training=False):
+        def inner_loop(sequences, initial_state, mask, training=False, previous=None):
             mask = mask[0] if isinstance(mask, (list, tuple)) else mask
             mask = None if mask is None else tf.cast(mask, tf.bool)
             if layer.go_backwards:
@@ -63,6 +67,9 @@ class OwnOperators:
             outputs, *states = operator(sequences, *states, *masks)
             if masks and layer.zero_output_for_mask:
                 outputs = tf.where(mask[..., None], outputs, tf.zeros_like(outputs))
+            elif masks and previous is not None:
+                begun = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
+                outputs = tf.where(begun[..., None], outputs, previous[:, None])
             last = outputs[:, -1]
             return last, outputs if layer.return_sequences else last[:, None], states
 

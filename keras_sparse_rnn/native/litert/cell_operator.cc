@@ -1,5 +1,9 @@
 #include "cell_operator.h"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +26,24 @@ constexpr size_t kChecksumAt = 16, kHeader = 24;  // docs/format.md
 void* aligned(size_t size) {
   void* memory = nullptr;
   return posix_memalign(&memory, KSR_ALIGNMENT, size) ? nullptr : memory;
+}
+
+// Memory that is read in each step. Small pages lie anywhere in physical memory, where some push
+// others out of a cache that has room for all: in an LSTM of 660 KB, a step took 3.2 microseconds or
+// 4.1, as it came. A huge page does not, so large cells get some where the system gives any.
+void* read_often(size_t size) {
+#ifdef __linux__
+  constexpr size_t kHuge = 2 << 20, kLarge = kHuge / 4;
+  if (size >= kLarge) {
+    const size_t whole = (size + kHuge - 1) / kHuge * kHuge;
+    void* memory = nullptr;
+    if (!posix_memalign(&memory, kHuge, whole)) {
+      madvise(memory, whole, MADV_HUGEPAGE);
+      return memory;
+    }
+  }
+#endif
+  return aligned(size);
 }
 
 const char* name_of(int input, int states) {
@@ -140,7 +162,7 @@ bool CellOperator::read(const void* file, size_t bytes, const Wanted& wanted, ks
   if (!fits(wanted, description.kernel.inputs, description.kernel.units, states, error) ||
       ksr_cell_size(&description, &size, error) != KSR_OK)
     return false;
-  void* memory = aligned(size);
+  void* memory = read_often(size);
   if (!memory) return refuse(error, KSR_NO_MEMORY, "no memory for a cell of %zu bytes", size);
   if (ksr_cell_prepare(&description, memory, size, &cell_, error) != KSR_OK) {
     cell_ = nullptr;
