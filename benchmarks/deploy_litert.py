@@ -1,4 +1,4 @@
-"""Measures one step of a recurrent layer in LiteRT: stock dense, int8 and sparse, and our operators.
+"""Measures one step of a recurrent layer in LiteRT: stock dense, int8, sparse, and our operators.
 
     python -m benchmarks.deploy_litert [--cell lstm] [--inputs 256] [--units 512] [--sparsity 0.9]
         [--block 16 16] [--steps 1] [--threads 1] [--rounds 15] [--json FILE]

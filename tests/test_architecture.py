@@ -204,6 +204,19 @@ def test_the_glue_includes_no_header_of_tensorflow():
     assert not [line for line in included if "tensorflow/" in line]
 
 
+def test_the_operator_for_litert_stands_on_the_c_library_alone():
+    """So that it is built for any runtime and machine without the headers of either."""
+    folder = CHECKOUT / "keras_sparse_rnn" / "native" / "litert"
+    own = {path.name for path in folder.glob("*.h")} | {"ksr.h", "../core/ksr.h"}
+    included = [
+        line.split('"')[1]
+        for path in folder.glob("*.[hc]*")
+        for line in path.read_text().splitlines()
+        if line.startswith('#include "')
+    ]
+    assert included and set(included) <= own
+
+
 def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
     """Nothing here runs on another backend, and half a package is worse than none."""
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")

@@ -29,8 +29,8 @@ void* aligned(size_t size) {
 }
 
 // Memory that is read in each step. Small pages lie anywhere in physical memory, where some push
-// others out of a cache that has room for all: in an LSTM of 660 KB, a step took 3.2 microseconds or
-// 4.1, as it came. A huge page does not, so large cells get some where the system gives any.
+// others out of a cache that has room for all: in an LSTM of 660 KB, a step took 3.2 microseconds
+// or 4.1, as it came. A huge page does not, so large cells get some where the system gives any.
 void* read_often(size_t size) {
 #ifdef __linux__
   constexpr size_t kHuge = 2 << 20, kLarge = kHuge / 4;
@@ -60,8 +60,8 @@ bool check_input(const OperatorTensor& tensor, const char* name, Numbers numbers
                                                : "float32");
   if (tensor.axes != 2 || tensor.sizes[0] != rows || tensor.sizes[1] != columns)
     return refuse(error, KSR_BAD_SIZE,
-                  "%s must have the sizes %d x %d, by x and the cell; it has %d axes, %d x %d", name,
-                  rows, columns, tensor.axes, tensor.axes > 0 ? tensor.sizes[0] : 0,
+                  "%s must have the sizes %d x %d, by x and the cell; it has %d axes, %d x %d",
+                  name, rows, columns, tensor.axes, tensor.axes > 0 ? tensor.sizes[0] : 0,
                   tensor.axes > 1 ? tensor.sizes[1] : 0);
   return true;
 }

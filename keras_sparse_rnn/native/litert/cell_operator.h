@@ -57,8 +57,8 @@ class CellOperator {
   bool is_of(const void* cell) const { return cell == place_; }
   bool has_checksum_of(const OperatorTensor& cell) const;
 
-  // Call output_sizes and prepare before. Arrays hold what their sizes say; states that come out may
-  // be null.
+  // Call output_sizes and prepare before. Arrays hold what their sizes say; states that come out
+  // may be null.
   bool run(const OperatorTensor* inputs, int input_count, const OperatorTensor* outputs,
            int output_count, ksr_error* error) const;
 
