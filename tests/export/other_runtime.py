@@ -2,16 +2,18 @@
 door that it has, and prints how far the outputs are from those that Keras gave. It takes numpy and
 ai_edge_litert alone:
 
-    python other_runtime.py _ksr_delegate.so model.tflite arrays.npz
+    python other_runtime.py _ksr_delegate.so FOLDER
 
-`arrays.npz` has the inputs by their names and `expected`, the only output. Prints one line for each
-front door: its name, and the difference or why there is none."""
+`own_files.py` writes the folder. Prints one line for each front door: its name, the difference, or
+why there is none, and what it says of a damaged file. It fails where a difference is above 1e-5."""
 
 import contextlib
 import ctypes
 import importlib.metadata
 import pathlib
+import re
 import sys
+import tempfile
 
 import numpy as np
 
@@ -124,18 +126,37 @@ def in_compiled_model(library, path, inputs, expected):
     return second
 
 
-def main(library, path, arrays):
-    inputs = dict(np.load(arrays))
-    expected = inputs.pop("expected")
+def refusal(path, run):
+    """What a front door says of the file with another byte in its first cell."""
+    content = bytearray(pathlib.Path(path).read_bytes())
+    content[content.index(b"ksr-file") + 400] ^= 1
+    with tempfile.TemporaryDirectory() as folder:
+        wrong = pathlib.Path(folder, "wrong.tflite")
+        wrong.write_bytes(content)
+        try:
+            run(str(wrong))
+        except RuntimeError as error:
+            return re.search("KsrCell: checksum is 0x[0-9a-f]{16}", str(error))[0]
+    raise AssertionError("a damaged file ran")
+
+
+def main(library, folder):
+    path = str(pathlib.Path(folder, "own.tflite"))
+    inputs = dict(np.load(pathlib.Path(folder, "own.npz")))
+    expected, largest = inputs.pop("expected"), 0.0
     for name, run in (
-        ("Interpreter", lambda: in_interpreter(library, path, inputs)),
-        ("CompiledModel", lambda: in_compiled_model(library, path, inputs, expected)),
+        ("Interpreter", lambda path: in_interpreter(library, path, inputs)),
+        ("CompiledModel", lambda path: in_compiled_model(library, path, inputs, expected)),
     ):
         try:
-            print(f"{name}: {np.abs(run() - expected).max():.1e}", flush=True)
-        except (LookupError, AttributeError) as error:
+            difference = np.abs(run(path) - expected).max()
+            largest = max(largest, difference)
+            said = refusal(path, run)
+            print(f"{name}: {difference:.1e}, damaged: {said}", flush=True)
+        except LookupError as error:
             print(f"{name}: none, {error}", flush=True)
+    return 0 if largest < 1e-5 else 1
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))
