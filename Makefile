@@ -3,7 +3,7 @@
 # Both make their own .venv first and install this package into it, with its native library if there is a C++17 compiler.
 #
 # make test-versions: the quick suite on the versions of tests/versions/, oldest and middle, and on the newest, in a .venv of their own each
-# make test-litert-versions: files of streams in every version of LiteRT's runtime that pip has, from 1.2 on, in a .venv of its own each; some minutes
+# make test-litert-versions: files of streams, and one of our operator, in every version of LiteRT's runtime that pip has, from 1.2 on, in a .venv of its own each; some minutes
 # make test-oldest: a short test of every part, on the oldest of them; Python 3.10 to 3.12
 # make test-native: the C++ tests of the core, on every instruction set that this machine has; half a minute
 # make sanitize-address: the same with AddressSanitizer and UBSan; one or two minutes
@@ -47,8 +47,10 @@ LITERT_VERSIONS := 1.2.0 1.3.0 1.4.0 2.0.2 2.0.3 2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2
 test-litert-versions: .venv/installed $(LITERT_VERSIONS:%=.venv-litert-%/installed)
 	rm -rf build/litert
 	.venv/bin/python tests/export/stream_files.py build/litert > /dev/null 2>&1
+	.venv/bin/python tests/export/own_files.py build/litert/own > /dev/null 2>&1
 	@set -e; for version in $(LITERT_VERSIONS); do \
-	.venv-litert-$$version/bin/python tests/export/runtimes.py build/litert 2> build/litert/$$version.log || { cat build/litert/$$version.log; exit 1; }; done
+	.venv-litert-$$version/bin/python tests/export/runtimes.py build/litert 2> build/litert/$$version.log || { cat build/litert/$$version.log; exit 1; }; \
+	.venv-litert-$$version/bin/python tests/export/other_runtime.py build/litert/own 2> build/litert/$$version.log || { cat build/litert/$$version.log; exit 1; }; done
 
 test-oldest: .venv-oldest/installed
 	.venv-oldest/bin/pytest tests/test_whole_road.py tests/test_slots.py tests/layers/test_adapters.py

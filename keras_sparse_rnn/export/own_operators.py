@@ -31,7 +31,7 @@ class OwnOperators:
 
     def __init__(self, weights, activations):
         self.weights, self.activations = weights, activations
-        self._cells = {}
+        self._cells, self._loops = {}, {}
 
     @property
     def count(self):
@@ -51,6 +51,11 @@ class OwnOperators:
         one that counts repeat, as those of a chunk do in the middle of a sequence; else these are
         zeros, as in Keras.
         """
+        if layer not in self._loops:  # weights cannot be read where a graph is being traced
+            self._loops[layer] = self._new_loop_of(layer)
+        return self._loops[layer]
+
+    def _new_loop_of(self, layer):
         cell = cell_weights.of_recurrent(layer)
         if cell is None:
             return None

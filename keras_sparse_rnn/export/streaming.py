@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_sparse_rnn import private_keras
-from keras_sparse_rnn.export import cells, conversion, recurrence, signature
+from keras_sparse_rnn.export import cells, conversion, own_operators, recurrence, signature
 
 ANEW = (
     "is given its initial state by another layer, and so at each chunk anew: let it begin with "
@@ -134,11 +134,15 @@ class Streamed:
         if layer not in self._cells:
             self._cells[layer] = cells.of(layer)
         cell = self._cells[layer]
+        operators = own_operators.current()
+        own = None if operators is None else operators.loop_of(layer)
 
         def inner_loop(sequences, initial_state, mask, training=False):
             states = self._take(layer, [one.shape for one in keras.tree.flatten(initial_state)])
             mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-            if cell is not None:
+            if own is not None:
+                last, outputs, new = own(sequences, states, mask, previous=states[0])
+            elif cell is not None:
                 last, outputs, new = recurrence.run(
                     cell,
                     sequences,

@@ -2,7 +2,7 @@
 door that it has, and prints how far the outputs are from those that Keras gave. It takes numpy and
 ai_edge_litert alone:
 
-    python other_runtime.py _ksr_delegate.so FOLDER
+    python other_runtime.py FOLDER
 
 `own_files.py` writes the folder. Prints one line for each front door: its name, the difference, or
 why there is none, and what it says of a damaged file. It fails where a difference is above 1e-5."""
@@ -140,8 +140,10 @@ def refusal(path, run):
     raise AssertionError("a damaged file ran")
 
 
-def main(library, folder):
-    path = str(pathlib.Path(folder, "own.tflite"))
+def main(folder):
+    library, path = (
+        str(pathlib.Path(folder, name).absolute()) for name in ("_ksr_delegate.so", "own.tflite")
+    )
     inputs = dict(np.load(pathlib.Path(folder, "own.npz")))
     expected, largest = inputs.pop("expected"), 0.0
     for name, run in (

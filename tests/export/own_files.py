@@ -3,6 +3,7 @@
 python own_files.py FOLDER"""
 
 import pathlib
+import shutil
 import sys
 
 import keras
@@ -10,10 +11,11 @@ import numpy as np
 from pruned_models import prune, randomised
 
 from keras_sparse_rnn import export
+from keras_sparse_rnn.export import library
 
 
 def write(folder):
-    """Writes `own.tflite` and `own.npz` into the folder."""
+    """Writes `own.tflite`, `own.npz` and the library into the folder."""
     keras.utils.set_random_seed(0)
     parts = [
         keras.layers.LSTM(24, return_sequences=True),
@@ -26,6 +28,7 @@ def write(folder):
     folder.mkdir(parents=True, exist_ok=True)
     export.export_litert(model, folder / "own.tflite", "ksr")
     x = np.random.default_rng(0).normal(size=(1, 6, 18)).astype("float32")
+    shutil.copy(library.path(), folder)
     np.savez(folder / "own.npz", x=x, expected=model(x).numpy())
 
 

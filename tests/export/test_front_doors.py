@@ -35,7 +35,7 @@ def case(tmp_path_factory):
 
 def test_in_another_process_without_tensorflow(case):
     done = subprocess.run(
-        [sys.executable, SCRIPT, library.path(), case[0].parent],
+        [sys.executable, SCRIPT, case[0].parent],
         capture_output=True,
         text=True,
         timeout=120,

@@ -163,7 +163,7 @@ def test_a_file_that_names_states_that_it_has_not(exported, tmp_path):
     said["streaming"]["states"] = ["nowhere"]
     model.metadata = []
     info.add(model, said)
-    integrity.add_metadata(model)
+    integrity.add_metadata(model, "builtin")
     path = tmp_path / "model.tflite"
     path.write_bytes(integrity.sealed(model))
     assert message(export.Stream, path) == (
