@@ -34,9 +34,9 @@ class OwnOperators:
         self._cells, self._loops = {}, {}
 
     @property
-    def count(self):
-        """How many weight matrices they hold."""
-        return sum(len(cell.kernels) for cell, _ in self._cells.values())
+    def kernels(self):
+        """The weight matrices that they hold, as float32 arrays."""
+        return [kernel for cell, _ in self._cells.values() for kernel in cell.kernels]
 
     @property
     def saved_bytes(self):

@@ -39,9 +39,9 @@ def sparsify(model):
     return [form for form in forms.values() if form.kind != "dense"]
 
 
-def sparsity_of(model):
+def sparsity_of(model, others=()):
     """The fraction of the weights of all FULLY_CONNECTED of a `ModelT` that is zero, each matrix
-    counted once.
+    counted once, and of `others`, dense arrays.
     """
     matrices = {
         (tensor := graph.tensors[operator.inputs[1]]).buffer: weights_of(model, tensor)
@@ -49,8 +49,9 @@ def sparsity_of(model):
         for operator in graph.operators
         if is_product(model, graph, operator)
     }
-    size = sum(matrix.size for matrix in matrices.values())
-    live = sum(np.count_nonzero(matrix) for matrix in matrices.values())
+    every = [*matrices.values(), *others]
+    size = sum(matrix.size for matrix in every)
+    live = sum(np.count_nonzero(matrix) for matrix in every)
     return round(1 - live / size, 6) if size else 0.0
 
 

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from keras_sparse_rnn.export import checks, info
+from keras_sparse_rnn.export import checks, info, library
 from keras_sparse_rnn.export.interpreter import check_file
 from keras_sparse_rnn.export.stepping import Stepper
 
@@ -52,6 +52,8 @@ class Stream:
         try:
             self.steps, self._outputs = found["steps"], found["outputs"]
             self._stepper = Stepper(self.path, found["states"], self._outputs, num_threads)
+        except library.LibraryError:
+            raise
         except (RuntimeError, ValueError, KeyError) as error:
             raise ValueError(
                 f"`path` must be a file that LiteRT can run. Received: path={self.path!r}, and "
