@@ -87,12 +87,11 @@ void cell_backward(const Backward& b, int64_t p, int64_t t, int64_t i, int64_t f
   phase ? layout.cell.reset_backward(&arguments) : layout.cell.update_backward(&arguments);
 }
 
-// Runs `team`'s part `id` of the steps [begin, begin + steps) backwards, leaving the gates' gradients.
-void steps_backward(const Backward& b, int64_t begin, int64_t steps, int id, Team& team, bool by_panels) {
+// Runs a thread's part of the steps [begin, begin + steps) backwards, leaving the gates' gradients.
+void steps_backward(const Backward& b, int64_t begin, int64_t steps, const GridPlace& place) {
   const Layout& layout = b.layout;
-  const bool meet = team.size() > 1 && !by_panels;
-  const int part = meet ? id : 0, parts = meet ? team.size() : 1;
-  const auto [panel, last] = meet ? share(layout.panels, 0, 1) : share(layout.panels, id, team.size());
+  const int part = place.part, parts = place.parts;
+  const int64_t panel = place.panel, last = place.last_panel;
   const auto [from, to] = share(layout.units, part, parts);
   const std::vector<int> cuts = b.plans.recurrent.cut_rows(parts, 1);
   std::vector<int> candidate_cuts;
@@ -106,15 +105,15 @@ void steps_backward(const Backward& b, int64_t begin, int64_t steps, int id, Tea
       cell_backward(b, p, t, i, from, to, 0);
       if (b.plans.candidate) zero(b.d_reset + p * layout.stride() + from * kLanes, (to - from) * kLanes);
     }
-    if (meet) team.barrier(id);
+    place.meet();
     if (b.plans.candidate) {
       for (int64_t p = panel; p < last; ++p) rows(*b.plans.candidate, candidate_cuts, p, i, b.d_reset);
-      if (meet) team.barrier(id);
+      place.meet();
       for (int64_t p = panel; p < last; ++p) cell_backward(b, p, t, i, from, to, 1);
-      if (meet) team.barrier(id);
+      place.meet();
     }
     for (int64_t p = panel; p < last; ++p) rows(b.plans.recurrent, cuts, p, i, b.d_h);
-    if (meet) team.barrier(id);
+    place.meet();
   }
 }
 
@@ -157,11 +156,12 @@ void backward_panels(const Recurrent& problem, const Layout& layout, const Recur
     panel_rows(gradients.d_c, p, problem.batch, layout.units, rows);
     layout.kernels.rows_to_panel(rows, layout.units, b.d_c + p * layout.stride());
   }
-  const Sharing sharing = ksr::sharing(problem, layout, b.plans);
-  parallel(sharing.threads, !sharing.by_panels, [&](int id, Team& team) {
+  const int threads = panel_threads(problem, layout, b.plans);
+  parallel(threads, panel_groups(layout.panels, threads) < threads, [&](int id, Team& team) {
+    const GridPlace place(layout.panels, id, team);
     for (int64_t end = problem.time; end > 0; end -= std::min(end, b.chunk)) {
       const int64_t steps = std::min(end, b.chunk);
-      steps_backward(b, end - steps, steps, id, team, sharing.by_panels);
+      steps_backward(b, end - steps, steps, place);
       team.barrier(id);
       chunk_backward(b, end - steps, steps, id, team);
     }

@@ -44,13 +44,13 @@ struct Step {
 // A thread's memory for widened weights: a few columns of the input's kernel at a time, and its columns of the recurrent one where so many panels meet
 // them that it pays. It is each thread's own: what another processor has just written takes longer to fetch than to widen.
 struct WideMemory {
-  WideMemory(const Recurrent& problem, const Layout& layout, const Plans& plans, const Sharing& sharing) : group(plans.kernel.columns_of_weights(kGroupWeights)) {
+  WideMemory(const Recurrent& problem, const Layout& layout, const Plans& plans, int threads) : group(plans.kernel.columns_of_weights(kGroupWeights)) {
     constexpr int64_t kWorth = 12, kMost = 16 * 1024 * 1024;  // panels, floats of all threads
     tile = round_up(Wide::floats_of_any(plans.kernel, group), 16);
     recurrent = round_up(Wide::floats(plans.recurrent, 0, plans.recurrent.columns()), 16);
     if (plans.candidate) candidate = round_up(Wide::floats(*plans.candidate, 0, plans.candidate->columns()), 16);
-    const int64_t panels = sharing.by_panels ? layout.panels / sharing.threads : layout.panels;
-    states = panels * problem.time >= kWorth && sharing.threads * (recurrent + candidate) <= kMost;
+    const int64_t panels = layout.panels / panel_groups(layout.panels, threads);
+    states = panels * problem.time >= kWorth && threads * (recurrent + candidate) <= kMost;
   }
   int64_t floats() const { return tile + (states ? recurrent + candidate : 0); }
 
@@ -78,23 +78,23 @@ void write_outputs(const Recurrent& problem, const Layout& layout, const std::ve
 void forward_panels(const Recurrent& problem, const Layout& layout, const RecurrentOut& out) {
   if (problem.batch == 0) return;
   const Plans plans(problem, layout, false);
-  const Sharing sharing = ksr::sharing(problem, layout, plans);
+  const int threads = panel_threads(problem, layout, plans);
   const std::vector<float> bias = slot_bias(problem, layout);
   const std::vector<int64_t> first = first_steps(problem);
   // Steps whose input is projected in one go: enough panels to share a pass over the weights, few enough to stay in the cache.
   const int64_t chunk = std::min(std::max<int64_t>(1, problem.time), std::max<int64_t>(2, 16 / layout.panels));
   const int64_t kept = out.reserve ? problem.time + 1 : chunk + 1;  // slabs of a panel
   const int64_t x_floats = layout.in_features * kLanes;
-  const WideMemory wide(problem, layout, plans, sharing);
-  Scratch scratch(layout.panels * (chunk * x_floats + (out.reserve ? 0 : kept * layout.slab)) + sharing.threads * wide.floats());
+  const WideMemory wide(problem, layout, plans, threads);
+  Scratch scratch(layout.panels * (chunk * x_floats + (out.reserve ? 0 : kept * layout.slab)) + threads * wide.floats());
   float* x = scratch.take(layout.panels * chunk * x_floats);
   float* slabs = out.reserve ? out.reserve : scratch.take(layout.panels * kept * layout.slab);
-  float* wide_memory = scratch.take(sharing.threads * wide.floats());
+  float* wide_memory = scratch.take(threads * wide.floats());
 
-  parallel(sharing.threads, !sharing.by_panels, [&](int id, Team& team) {
-    const bool meet = team.size() > 1 && !sharing.by_panels;
-    const auto [panel, last_panel] = meet ? share(layout.panels, 0, 1) : share(layout.panels, id, team.size());
-    const int part = meet ? id : 0, parts = meet ? team.size() : 1;
+  parallel(threads, panel_groups(layout.panels, threads) < threads, [&](int id, Team& team) {
+    const GridPlace place(layout.panels, id, team);
+    const int part = place.part, parts = place.parts;
+    const int64_t panel = place.panel, last_panel = place.last_panel;
     const std::vector<int> cuts = plans.recurrent.cut_columns(parts, 1), kernel_cuts = plans.kernel.cut_columns(parts, 1);
     float* tile = wide_memory + id * wide.floats();
     Wide kernel(plans.kernel), recurrent(plans.recurrent), candidate(plans.candidate ? *plans.candidate : plans.recurrent);
@@ -131,21 +131,21 @@ void forward_panels(const Recurrent& problem, const Layout& layout, const Recurr
           zero(now + h_end, h_padding);
         }
       }
-      if (meet) team.barrier(id);
+      place.meet();
       for (int c = kernel_cuts[part]; c < kernel_cuts[part + 1]; c += wide.group) {
         const int last = std::min(c + wide.group, kernel_cuts[part + 1]);
         kernel.widen(c, last, tile);
         for (int64_t p = panel; p < last_panel; ++p)
           for (int64_t t = begin; t < begin + steps; ++t) kernel.multiply(c, last, x + (p * chunk + t - begin) * x_floats, slab(p, t + 1 - base));
       }
-      if (meet) team.barrier(id);
+      place.meet();
       for (int64_t t = begin; t < begin + steps; ++t) {
         for (int phase = 0; phase < (plans.candidate ? 2 : 1); ++phase) {
           for (int64_t p = panel; p < last_panel; ++p) {
             alignas(64) int32_t lanes[kLanes];
             step.run(slab(p, t - base), slab(p, t + 1 - base), step_lanes(problem, p, t, lanes), phase);
           }
-          if (meet) team.barrier(id);
+          place.meet();
         }
       }
       for (int64_t p = panel; p < last_panel; ++p) {
@@ -154,7 +154,7 @@ void forward_panels(const Recurrent& problem, const Layout& layout, const Recurr
         if (out.reserve || begin + steps == problem.time || part != p % parts) continue;
         copy(slab(p, steps) + layout.h(), layout.rule.states * layout.stride(), slab(p, 0) + layout.h());
       }
-      if (meet) team.barrier(id);
+      place.meet();
     }
 
     for (int64_t p = panel; out.h && p < last_panel; ++p) {

@@ -18,6 +18,7 @@ namespace {
 
 constexpr int64_t kChunkRows = 64;
 constexpr int64_t kGroup = 64;     // features that are projected in one go
+constexpr int kOwnInputs = 4;      // threads of a team in which each transposes the input for itself
 constexpr int64_t kPage = 1024;    // floats of a page of memory, so far apart are the memories of two threads
 
 // One thread's share of a problem.
@@ -137,7 +138,8 @@ class Worker {
 
   // The gates of steps [begin, begin + steps): bias and input.
   void project(int64_t begin, int64_t steps) {
-    if (part_.width == 0) return;
+    const bool once = team_.size() > kOwnInputs;  // x is transposed, into memory that all read
+    if (part_.width == 0 && !once) return;
     const Layout& layout = call_.layout;
     const Plan& kernel = call_.plans.kernel;
     const int64_t rows = call_.problem.batch * steps;  // steps of samples, time fastest
@@ -168,14 +170,17 @@ class Worker {
     // A last panel that would be half empty or more is left to the row kernels.
     const int64_t left = rows % kLanes, tail = left < k_.few_left && left <= steps ? left : 0;
     const int64_t used = (rows - tail + kLanes - 1) / kLanes, x_floats = layout.in_features * kLanes;
+    float* panels_x = once ? memory_ + parts_[0].memory : x_;
+    const auto [first, past] = once ? share(used, id_, team_.size()) : std::pair<int64_t, int64_t>(0, used);
     float* tail_x = x_ + used * x_floats;
     for (int64_t i = 0; i < tail; ++i) padded_row(rows - tail + i, tail_x + i * layout.in_features);
-    for (int64_t p = 0; p < used; ++p) {
+    for (int64_t p = first; p < past; ++p) {
       const float* lanes[kLanes];
       for (int64_t i = 0; i < kLanes; ++i) lanes[i] = p * kLanes + i < rows ? source(p * kLanes + i) : nullptr;
-      k_.rows_to_panel(lanes, layout.inputs, x_ + p * x_floats);
-      zero(x_ + p * x_floats + layout.inputs * kLanes, (layout.in_features - layout.inputs) * kLanes);
+      k_.rows_to_panel(lanes, layout.inputs, panels_x + p * x_floats);
+      zero(panels_x + p * x_floats + layout.inputs * kLanes, (layout.in_features - layout.inputs) * kLanes);
     }
+    if (once) team_.barrier(id_);  // before it is written again, all will have met after a step
     // A few columns at a time go all the way, so that their sums never leave the first cache.
     for (int column = part_.kernel_begin; column < part_.kernel_end; column += call_.group) {
       const int last = std::min(column + call_.group, part_.kernel_end);
@@ -184,7 +189,7 @@ class Worker {
       for (int64_t p = 0; p < used; ++p) {
         for (int64_t slot = 0; slot < slots(); ++slot)
           k_.fill_panel(call_.bias.data() + slot * features() + from, count, sums_ + slot * count * kLanes);
-        kernel.multiply(column, last, x_ + p * x_floats, sums_, {count, from});
+        kernel.multiply(column, last, panels_x + p * x_floats, sums_, {count, from});
         for (int64_t slot = 0; slot < slots(); ++slot) {
           float* lanes[kLanes];
           for (int64_t i = 0; i < kLanes; ++i)

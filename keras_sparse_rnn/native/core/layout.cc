@@ -1,6 +1,7 @@
 #include "layout.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "cpu.h"
 #include "pool.h"
@@ -93,24 +94,39 @@ void x_panel(const Recurrent& problem, const Layout& layout, int64_t panel, int6
   zero(out + layout.inputs * kLanes, (layout.in_features - layout.inputs) * kLanes);
 }
 
-Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans) {
-  const int threads = num_threads();
+int panel_groups(int64_t panels, int threads) {
+  for (int groups = threads; groups > 1; --groups) {
+    const int64_t most = (panels + groups - 1) / groups;
+    if (threads % groups == 0 && 8 * most * groups <= 9 * panels) return groups;
+  }
+  return 1;
+}
+
+int panel_threads(const Recurrent& problem, const Layout& layout, const Plans& plans) {
   const double panels = static_cast<double>(layout.panels);
   const double step =
       static_cast<double>(plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0) + 8 * layout.slots * layout.units);
   const double all = (step + static_cast<double>(plans.kernel.weights())) * panels * static_cast<double>(problem.time);
-  const bool by_panels = layout.panels % threads == 0 || layout.panels >= 4 * threads;
-  // In vectors of 16 products: some 30 microseconds in all, or, where the threads meet after every step, 8 in a step.
-  const bool worth = by_panels ? all >= 100000 : step * panels >= 30000;
-  return {worth ? threads : 1, by_panels || !worth};
+  // In vectors of 16 products a thread: some 15 microseconds in all, or, where threads meet after every step, 4 in a step.
+  const auto at_most = [](int threads, double worth) { return worth >= threads ? threads : std::max(1, static_cast<int>(worth)); };
+  const int threads = at_most(num_threads(), all / 50000);
+  return panel_groups(layout.panels, threads) == threads ? threads : at_most(threads, step * panels / 15000);
+}
+
+GridPlace::GridPlace(int64_t panels, int id, Team& team) : team(team), id(id) {
+  const int groups = panel_groups(panels, team.size());
+  parts = team.size() / groups;
+  part = id % parts;
+  std::tie(panel, last_panel) = share(panels, id / parts, groups);
 }
 
 int row_threads(const Recurrent& problem, const Plans& plans) {
   const int64_t step = plans.recurrent.weights() + (plans.candidate ? plans.candidate->weights() : 0);
-  // Worth it from some 3 microseconds a step and 100 in all.
-  const bool worth = step * problem.batch >= 64 * 1024 &&
-                     static_cast<double>((step + plans.kernel.weights()) * problem.batch) * static_cast<double>(problem.time) >= 4 * 1024 * 1024;
-  return worth ? num_threads() : 1;
+  // Worth it from some 3 microseconds a step and 100 in all, and so much more for each further thread.
+  const double weights = static_cast<double>(step) * static_cast<double>(problem.batch);
+  const double all = static_cast<double>((step + plans.kernel.weights()) * problem.batch) * static_cast<double>(problem.time);
+  const double worth = std::min(weights / (32 * 1024), all / (2 * 1024 * 1024));
+  return std::max(1, static_cast<int>(std::min<double>(worth, num_threads())));
 }
 
 }  // namespace ksr

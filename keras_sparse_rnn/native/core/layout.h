@@ -9,6 +9,7 @@
 
 #include <memory>
 
+#include "pool.h"
 #include "recurrent.h"
 
 namespace ksr {
@@ -63,12 +64,23 @@ void panel_rows(Float* data, int64_t panel, int64_t batch, int64_t stride, Float
 // x of step t as a panel [in_features, 16].
 void x_panel(const Recurrent& problem, const Layout& layout, int64_t panel, int64_t t, float* out);
 
-// How many threads a problem of this size is worth, and whether they share out panels (else columns, meeting after every step).
-struct Sharing {
-  int threads;
-  bool by_panels;
+// Into how many groups threads are cut, which share out the panels; the threads of a group share out the columns, and meet after every step. As many as
+// the panels let do about the same.
+int panel_groups(int64_t panels, int threads);
+
+// How many threads a problem of this size is worth.
+int panel_threads(const Recurrent& problem, const Layout& layout, const Plans& plans);
+
+// A thread's place in the grid of panels and columns.
+struct GridPlace {
+  GridPlace(int64_t panels, int id, Team& team);
+  // Returns when the threads of the group have called it.
+  void meet() const { team.barrier(id, id - part, parts); }
+
+  Team& team;
+  int id, part, parts;        // which of the threads that share out the columns it is
+  int64_t panel, last_panel;  // of its group
 };
-Sharing sharing(const Recurrent& problem, const Layout& layout, const Plans& plans);
 
 // How many threads a problem of that size is worth in row layout.
 int row_threads(const Recurrent& problem, const Plans& plans);

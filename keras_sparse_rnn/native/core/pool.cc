@@ -95,33 +95,33 @@ bool Team::reached(int id, unsigned count) const {
   return static_cast<int>(reached_[id].count.load(std::memory_order_acquire) - count) >= 0;
 }
 
-void Team::barrier(int id) {
-  if (size_ == 1) return;
-  meet(id);
+void Team::barrier(int id, int first, int count) {
+  if (count == 1) return;
+  meet(id, first, count);
   if (failed_.load(std::memory_order_acquire)) throw Failed();
 }
 
-void Team::meet(int id) {
+void Team::meet(int id, int from, int size) {
   std::atomic<unsigned>& own = reached_[id].count;
   const unsigned count = own.load(std::memory_order_relaxed) + 1;
-  if (size_ <= kFlat) {
+  if (size <= kFlat) {
     own.store(count, std::memory_order_release);
     wait([&] {
-      for (int i = 0; i < size_; ++i)
+      for (int i = from; i < from + size; ++i)
         if (!reached(i, count)) return false;
       return true;
     });
     return;
   }
   // Up a tree, each waiting for its branches; and down by one line that all read.
-  const int first = kBranches * id + 1, last = std::min(first + kBranches, size_);
+  const int first = from + kBranches * (id - from) + 1, last = std::min(first + kBranches, from + size);
   wait([&] {
     for (int i = first; i < last; ++i)
       if (!reached(i, count)) return false;
     return true;
   });
   own.store(count, std::memory_order_release);
-  if (id > 0) wait([&] { return reached(0, count); });
+  if (id > from) wait([&] { return reached(from, count); });
 }
 
 namespace {

@@ -30,7 +30,10 @@ class Team {
   int size() const { return size_; }
   // Returns when all threads of the team have called it, each with its own number. What they wrote
   // before is then visible to all. Where one of them has thrown it throws, too, so that all end.
-  void barrier(int id);
+  void barrier(int id) { barrier(id, 0, size_); }
+  // The same for the threads [first, first + count), of whom `id` is one. Before threads meet that are not all of one such group, each must have
+  // called `barrier` as often as the others.
+  void barrier(int id, int first, int count);
 
   // For the pool: who has which number, but for 0, the caller's own; what thread `id` does; what
   // the caller does, until all have ended: then it throws what one of them has thrown.
@@ -42,7 +45,7 @@ class Team {
   int64_t lost() const { return lost_.load(std::memory_order_relaxed); }
 
  private:
-  void meet(int id);
+  void meet(int id, int first, int size);
   template <typename Ready>
   void wait(Ready ready);
   bool reached(int id, unsigned count) const;

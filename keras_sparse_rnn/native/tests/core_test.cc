@@ -92,7 +92,7 @@ void test_threads(Case one) {
   ksr::set_num_threads(1);
   one.run(false);
   const auto alone = one.results();
-  for (int threads : {2, 3, 4}) {
+  for (int threads : {2, 3, 4, 6, 8, 12}) {
     ksr::set_num_threads(threads);
     one.run(false);
     expect(one.results() == alone, "results with other numbers of threads", threads, 1);
@@ -100,7 +100,7 @@ void test_threads(Case one) {
 }
 
 void test_threads() {
-  for (int64_t batch : {2, 16, 33}) test_threads(large(batch));
+  for (int64_t batch : {2, 16, 33, 64, 96}) test_threads(large(batch));
   // Long enough for a second chunk of projected steps, in which threads write where the others have read.
   for (ksr::Cell cell : {ksr::Cell::kLstm, ksr::Cell::kGruResetAfter, ksr::Cell::kGruResetBefore}) test_threads(large(3, cell, 50));
   ksr::set_num_threads(2);

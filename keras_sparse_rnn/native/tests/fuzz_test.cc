@@ -21,11 +21,11 @@ void random_shape(int* shape) {
 struct Draw {
   ksr::Cell cell = static_cast<ksr::Cell>(pick(0, 4));
   bool large = pick(0, 15) == 0;  // so much work that threads share it
-  int64_t batch = large ? one_of({2, 4, 8, 17, 33}) : one_of({0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33}), time = large ? 6 : pick(0, 9);
+  int64_t batch = large ? one_of({2, 4, 8, 17, 33, 64}) : one_of({0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33}), time = large ? 6 : pick(0, 9);
   int inputs = static_cast<int>(large ? pick(90, 130) : pick(1, 50)), units = static_cast<int>(large ? pick(180, 260) : pick(1, 50));
   double density = large ? 0.9 : one_of({0, 1, 4, 10}) / 10.0;
   bool bias = pick(0, 1), mask = pick(0, 1), go_backwards = pick(0, 1), keep = pick(0, 1);
-  int threads = static_cast<int>(pick(1, 4)), shape[2], recurrent_shape[2];
+  int threads = static_cast<int>(pick(1, large ? 12 : 4)), shape[2], recurrent_shape[2];
 
   Draw() {
     if (!large && pick(0, 15) == 0) time = 70;  // longer than a chunk

@@ -33,10 +33,32 @@ void meet_often(int threads, int times) {
   expect(size <= std::min(threads, ksr::num_threads()), "threads of a team", size, threads);
 }
 
+// Threads of a group see what the group has written; then all meet.
+void meet_in_groups(int threads, int parts) {
+  std::vector<int64_t> sums(ksr::kMaxThreads * 16);
+  std::atomic<int> wrong{0};
+  ksr::parallel(threads, true, [&](int id, ksr::Team& team) {
+    if (team.size() % parts) return;
+    const int first = id / parts * parts;
+    for (int i = 1; i <= 20; ++i) {
+      sums[id * 16] = 1000 * i + id;
+      team.barrier(id, first, parts);
+      for (int other = first; other < first + parts; ++other) wrong += sums[other * 16] != 1000 * i + other;
+      team.barrier(id, first, parts);
+      if (i % 5) continue;
+      team.barrier(id);
+      for (int other = 0; other < team.size(); ++other) wrong += sums[other * 16] != 1000 * i + other;
+      team.barrier(id);
+    }
+  });
+  expect(wrong == 0, "what threads see behind a barrier of a group", wrong, 0);
+}
+
 void test_every_size() {
   for (int threads : {1, 2, 3, 4, 5, 8, 9, 10, 13, 16, 21, 40}) {
     ksr::set_num_threads(threads);
     for (int asked : {1, 2, threads, threads + 3}) meet_often(asked, 5);
+    for (int parts : {1, 2, 3, 4, 10}) meet_in_groups(threads, parts);
   }
 }
 
