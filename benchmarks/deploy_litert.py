@@ -1,11 +1,12 @@
 """Measures one step of a recurrent layer in LiteRT: stock dense, int8, sparse, and our operators.
 
-    python -m benchmarks.deploy_litert [--cell lstm] [--inputs 256] [--units 512] [--sparsity 0.9]
-        [--block 16 16] [--steps 1] [--threads 1] [--rounds 15] [--json FILE]
+    python -m benchmarks.deploy_litert [--cells lstm gru] [--inputs 256] [--units 512]
+        [--sparsity 0.9] [--block 16 16] [--steps 1] [--threads 1] [--rounds 15] [--json FILE]
 
 Each file takes a chunk of `steps` and the states, and returns outputs and new states. "Dense int8"
 is what TensorFlow's converter makes of the dense graph with its default optimisation: int8 weights
-with a scale for each output, inputs rounded as they come. All files are opened first and then run
+with a scale for each output, inputs rounded as they come; "stock sparse int8" is our export with
+`weights="int8"`, on the built-in operators. All files of a cell are opened first and then run
 in turns; a time is the median over the rounds of the mean of many invocations, in microseconds per
 step."""
 
@@ -28,6 +29,7 @@ from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.patterns import Block
 
 CELLS = {"lstm": (keras.layers.LSTM, 4, 2), "gru": (keras.layers.GRU, 3, 1)}
+STOCK = ["stock dense float32", "stock dense int8", "stock sparse", "stock sparse int8"]
 OURS = [("float32", "float32"), ("bfloat16", "float32"), ("int8", "float32"), ("int8", "int8")]
 SECONDS = 0.05  # of each file in each round
 
@@ -103,18 +105,16 @@ def microseconds(invokes, rounds, seconds=SECONDS):
     return [statistics.median(seen) for seen in times]
 
 
-def export_all(options, folder):
-    """Writes the files; returns their names and paths."""
-    model = streaming_model(options.cell, options.inputs, options.units, options.steps)
+def export_all(cell, options, folder):
+    """Writes the files of a cell; returns their names and paths."""
+    model = streaming_model(cell, options.inputs, options.units, options.steps)
     sample = arrays([each.shape for each in model.inputs])
-    files = {
-        name: os.path.join(folder, f"{number}.tflite")
-        for number, name in enumerate(["stock dense float32", "stock dense int8", "stock sparse"])
-    }
+    files = {name: os.path.join(folder, f"{number}.tflite") for number, name in enumerate(STOCK)}
     export.export_litert(model, files["stock dense float32"], sample=sample)
     dense_int8(model, files["stock dense int8"])
-    prune(model, options.cell, options.block, options.sparsity)
+    prune(model, cell, options.block, options.sparsity)
     export.export_litert(model, files["stock sparse"], sample=sample)
+    export.export_litert(model, files["stock sparse int8"], weights="int8", sample=sample)
     for weights, activations in OURS:
         name = f"ours {weights}" + (" x int8" if activations == "int8" else "")
         files[name] = os.path.join(folder, f"{len(files)}.tflite")
@@ -122,10 +122,10 @@ def export_all(options, folder):
     return files
 
 
-def measured(options):
+def measured(cell, options):
     """A list of what was measured of each file, as dicts."""
     with tempfile.TemporaryDirectory() as folder:
-        files = export_all(options, folder)
+        files = export_all(cell, options, folder)
         invokes = [invoked(path, options.threads) for path in files.values()]
         print("exported; measuring", file=sys.stderr)
         times = microseconds(invokes, options.rounds)
@@ -155,7 +155,7 @@ def as_table(found):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cell", choices=CELLS, default="lstm")
+    parser.add_argument("--cells", choices=CELLS, nargs="+", default=list(CELLS))
     sizes = [("inputs", 256), ("units", 512), ("steps", 1), ("threads", 1), ("rounds", 15)]
     for name, default in sizes:
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -164,8 +164,9 @@ def main(arguments=None):
     parser.add_argument("--json", help="a file to write what was measured to")
     options = parser.parse_args(arguments)
     options.block = tuple(options.block)
-    found = measured(options)
-    print(as_table(found))
+    found = {cell: measured(cell, options) for cell in options.cells}
+    for cell, files in found.items():
+        print(f"{cell}\n\n{as_table(files)}\n")
     if options.json:
         asked = {key: value for key, value in vars(options).items() if key != "json"}
         result = {"machine": machine.describe(options.threads), "options": asked, "files": found}

@@ -11,10 +11,6 @@ from keras_sparse_rnn.report.rows import bytes_of, not_cut, rows_of
 from keras_sparse_rnn.substitution.advice import how_to_substitute
 from keras_sparse_rnn.substitution.block_shapes import faster_block_shape, relative_cost
 
-# Where training in a batch of one breaks even with Keras: measured for LSTMs and GRUs of 256 to
-# 1024 units. The kernels compute 16 samples at a time, so a smaller batch takes as long as one of
-# 16.
-BREAK_EVEN = 0.65
 COLUMNS = ("layer", "kernel", "block", "sparsity", "bytes", "", "multiply-adds", "")
 
 
@@ -78,19 +74,6 @@ class Report:
                     f"weight, one sample at a time; {faster} blocks at "
                     f"{_speed(faster)}: prune in those instead."
                 )
-        recurrent = {row.layer for row in self.rows if row.kernel == "recurrent_kernel"}
-        full = [
-            row
-            for row in self.rows
-            if row.block_sparse and row.layer in recurrent and row.sparsity < BREAK_EVEN
-        ]
-        if full:
-            names = ", ".join(dict.fromkeys(row.layer for row in full))
-            notes.append(
-                f"{names}: below {BREAK_EVEN:.0%} sparsity, training in batches of fewer than 16 "
-                "can take longer than in the Keras layer (below 30 %, inference in batches of 8 "
-                "to 15 too). Larger batches gain at any sparsity."
-            )
         notes += [_cut_off(row) for row in self.rows if row.kernel == "recurrent_kernel"]
         notes += _quantised(self.rows)
         if self.uncut:

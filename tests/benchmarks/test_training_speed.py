@@ -109,10 +109,15 @@ def test_block_shapes_are_compared(capsys):
         assert str(shape) in printed
 
 
-def test_small_batches_are_compared_with_keras(capsys):
-    break_even = importlib.import_module("benchmarks.break_even")
-    break_even.main(["--units", "20", "--batches", "2", "--rounds", "1", "--cells", "gru"])
-    printed = capsys.readouterr().out
-    assert "training" in printed and "forward" in printed
-    with pytest.raises(SystemExit):
-        break_even.main(["--rounds", "0"])
+def test_rows_are_compared_with_panels(tmp_path, capsys, monkeypatch):
+    few_samples = importlib.import_module("benchmarks.few_samples")
+    monkeypatch.setattr(few_samples, "SETS", ("plain", "no such set"))
+    path = tmp_path / "few_samples.json"
+    few_samples.main(["--quick", "--output", str(path)])
+    assert "no such set: not on this machine" in capsys.readouterr().out
+    found = json.loads(path.read_text())["sets"]["plain"]
+    assert set(found["to_panels"]) == {
+        f"{layout}, {kind}" for layout in ("rows", "chosen") for kind in ("forward", "gradient")
+    }
+    assert len(found["cases"]) == 2 * 2 * len(few_samples.SHAPES)
+    assert list(tmp_path.iterdir()) == [path]

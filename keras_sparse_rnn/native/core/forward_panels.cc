@@ -41,22 +41,23 @@ struct Step {
   }
 };
 
-// A thread's memory for widened weights: a few columns of the input's kernel at a time, and its columns of the recurrent one where so many panels meet
-// them that it pays. It is each thread's own: what another processor has just written takes longer to fetch than to widen.
+// A thread's memory for widened weights: its columns of all kernels where so many panels meet them that it pays, else a few columns of the input's
+// kernel at a time. It is each thread's own: what another processor has just written takes longer to fetch than to widen.
 struct WideMemory {
   WideMemory(const Recurrent& problem, const Layout& layout, const Plans& plans, int threads) : group(plans.kernel.columns_of_weights(kGroupWeights)) {
     constexpr int64_t kWorth = 12, kMost = 16 * 1024 * 1024;  // panels, floats of all threads
-    tile = round_up(Wide::floats_of_any(plans.kernel, group), 16);
+    const int64_t tile = round_up(Wide::floats_of_any(plans.kernel, group), 16);
+    kernel = round_up(Wide::floats(plans.kernel, 0, plans.kernel.columns()), 16);
     recurrent = round_up(Wide::floats(plans.recurrent, 0, plans.recurrent.columns()), 16);
     if (plans.candidate) candidate = round_up(Wide::floats(*plans.candidate, 0, plans.candidate->columns()), 16);
     const int64_t panels = layout.panels / panel_groups(layout.panels, threads);
-    states = panels * problem.time >= kWorth && threads * (recurrent + candidate) <= kMost;
+    all = panels * problem.time >= kWorth && threads * (kernel + recurrent + candidate) <= kMost;
+    floats = all ? kernel + recurrent + candidate : tile;
   }
-  int64_t floats() const { return tile + (states ? recurrent + candidate : 0); }
 
   const int group;  // columns
-  int64_t tile, recurrent, candidate = 0;
-  bool states;
+  int64_t kernel, recurrent, candidate = 0, floats;
+  bool all;
 };
 
 void write_outputs(const Recurrent& problem, const Layout& layout, const std::vector<int64_t>& first, int64_t panel, int64_t t,
@@ -86,21 +87,22 @@ void forward_panels(const Recurrent& problem, const Layout& layout, const Recurr
   const int64_t kept = out.reserve ? problem.time + 1 : chunk + 1;  // slabs of a panel
   const int64_t x_floats = layout.in_features * kLanes;
   const WideMemory wide(problem, layout, plans, threads);
-  Scratch scratch(layout.panels * (chunk * x_floats + (out.reserve ? 0 : kept * layout.slab)) + threads * wide.floats());
+  Scratch scratch(layout.panels * (chunk * x_floats + (out.reserve ? 0 : kept * layout.slab)) + threads * wide.floats);
   float* x = scratch.take(layout.panels * chunk * x_floats);
   float* slabs = out.reserve ? out.reserve : scratch.take(layout.panels * kept * layout.slab);
-  float* wide_memory = scratch.take(threads * wide.floats());
+  float* wide_memory = scratch.take(threads * wide.floats);
 
   parallel(threads, panel_groups(layout.panels, threads) < threads, [&](int id, Team& team) {
     const GridPlace place(layout.panels, id, team);
     const int part = place.part, parts = place.parts;
     const int64_t panel = place.panel, last_panel = place.last_panel;
     const std::vector<int> cuts = plans.recurrent.cut_columns(parts, 1), kernel_cuts = plans.kernel.cut_columns(parts, 1);
-    float* tile = wide_memory + id * wide.floats();
+    float* widened = wide_memory + id * wide.floats;
     Wide kernel(plans.kernel), recurrent(plans.recurrent), candidate(plans.candidate ? *plans.candidate : plans.recurrent);
-    if (wide.states) {
-      recurrent.widen(cuts[part], cuts[part + 1], tile + wide.tile);
-      if (plans.candidate) candidate.widen(cuts[part], cuts[part + 1], tile + wide.tile + wide.recurrent);
+    if (wide.all) {
+      kernel.widen(kernel_cuts[part], kernel_cuts[part + 1], widened);
+      recurrent.widen(cuts[part], cuts[part + 1], widened + wide.kernel);
+      if (plans.candidate) candidate.widen(cuts[part], cuts[part + 1], widened + wide.kernel + wide.recurrent);
     }
     const Step step = {problem, layout, plans, recurrent, candidate, cuts[part], cuts[part + 1]};
     const auto slab = [&](int64_t p, int64_t t) { return slabs + (p * kept + t) * layout.slab; };
@@ -134,7 +136,7 @@ void forward_panels(const Recurrent& problem, const Layout& layout, const Recurr
       place.meet();
       for (int c = kernel_cuts[part]; c < kernel_cuts[part + 1]; c += wide.group) {
         const int last = std::min(c + wide.group, kernel_cuts[part + 1]);
-        kernel.widen(c, last, tile);
+        if (!wide.all) kernel.widen(c, last, widened);
         for (int64_t p = panel; p < last_panel; ++p)
           for (int64_t t = begin; t < begin + steps; ++t) kernel.multiply(c, last, x + (p * chunk + t - begin) * x_floats, slab(p, t + 1 - base));
       }
