@@ -55,11 +55,11 @@ CASES = {
 FEATURES = 64
 
 
-def problem(units, shape, sparsity, batch, steps, gradients):
+def problem(units, shape, sparsity, batch, steps, gradients, features=FEATURES):
     """A function that runs the op once, and how many weights it stores."""
     generator = np.random.default_rng(0)
     packed = []
-    for inputs in (FEATURES, units):
+    for inputs in (features, units):
         grid = BlockGrid(inputs, units, 4, shape)
         kernel = generator.normal(size=grid.kernel_shape, scale=0.05).astype("float32")
         values, blocks = grid.pack(
@@ -67,7 +67,7 @@ def problem(units, shape, sparsity, batch, steps, gradients):
             * grid.expand(Block(shape).keep(grid, generator.normal(size=kernel.shape), sparsity))
         )
         packed.append((tf.constant(values), tf.constant(blocks), grid))
-    x = tf.constant(generator.normal(size=(batch, steps, FEATURES)).astype("float32"))
+    x = tf.constant(generator.normal(size=(batch, steps, features)).astype("float32"))
     state, bias = tf.zeros((batch, units)), tf.zeros((4 * units,))
 
     def forward(x, values, recurrent_values):

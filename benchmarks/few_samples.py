@@ -20,11 +20,11 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
+from benchmarks.block_shapes import problem
 from benchmarks.training_speed import write
 
 FOLDER = pathlib.Path(__file__).parent
@@ -32,41 +32,6 @@ BATCHES = (1, 2, 4, 6, 8, 10, 12, 14, 16, 17, 20, 22, 24, 28, 40)
 SHAPES, UNITS, STEPS = ((16, 16), (1, 16), (4, 4)), (256, 1024), 20
 LAYOUTS = {"rows": 1 << 20, "panels": 1, "chosen": 0}  # below how many samples rows are taken
 SETS = ("avx512", "avx2", "neon", "plain")
-
-
-def problem(units, shape, batch, steps, gradients):
-    """A function that runs an LSTM once."""
-    import tensorflow as tf
-
-    from keras_sparse_rnn import ops
-    from keras_sparse_rnn.patterns import Block, BlockGrid
-
-    generator = np.random.default_rng(0)
-    packed = []
-    for _ in range(2):
-        grid = BlockGrid(units, units, 4, shape)
-        kernel = generator.normal(size=grid.kernel_shape, scale=0.05).astype("float32")
-        keep = Block(shape).keep(grid, generator.normal(size=kernel.shape), 0.9)
-        values, blocks = grid.pack(kernel * grid.expand(keep))
-        packed.append((tf.constant(values), tf.constant(blocks), grid))
-    x = tf.constant(generator.normal(size=(batch, steps, units)).astype("float32"))
-    state, bias = tf.zeros((batch, units)), tf.zeros((4 * units,))
-
-    def forward(x, *values):
-        kernels = (ops.PackedKernel(v, b, grid) for v, (_, b, grid) in zip(values, packed))
-        return ops.block_sparse_lstm(
-            x, state, state, *kernels, bias, kernel="native", training=gradients
-        )[0]
-
-    def both(*variables):
-        with tf.GradientTape() as tape:
-            tape.watch(variables)
-            outputs = forward(*variables)
-        return tape.gradient(outputs, variables)
-
-    call = tf.function(both if gradients else forward)
-    arguments = (x, packed[0][0], packed[1][0])
-    return lambda: call(*arguments)
 
 
 def measured(rounds, units, batches):
@@ -80,7 +45,7 @@ def measured(rounds, units, batches):
         for shape in SHAPES:
             for batch in batches:
                 for gradients in (False, True):
-                    run = problem(size, shape, batch, STEPS, gradients)
+                    run, _ = problem(size, shape, 0.9, batch, STEPS, gradients, size)
                     times = {layout: [] for layout in LAYOUTS}
                     for turn in range(rounds + 1):
                         for layout, below in LAYOUTS.items():
