@@ -7,10 +7,8 @@ import ctypes
 import numpy as np
 
 from keras_sparse_rnn import ops
-from keras_sparse_rnn.export import library
+from ksr_runtime.library import VERSION, Error
 
-VERSION = 1  # KSR_VERSION
-ALIGNMENT = 64
 # By their numbers in ksr.h.
 CELLS = ("lstm", "gru", "gru_reset_before", "simple_rnn_tanh", "simple_rnn_relu", "dense")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "hard_sigmoid", "silu", "softmax")
@@ -42,26 +40,14 @@ class _Description(ctypes.Structure):
     ]
 
 
-class _Error(ctypes.Structure):
-    _fields_ = [("status", ctypes.c_int32), ("text", ctypes.c_char * 252)]
-
-
-def write(
-    cell,
-    kernel,
-    recurrent=None,
-    bias=None,
-    *,
-    activation="linear",
-    activations="float32",
-    input_range=0.0,
-):
+def write(native, cell, kernels, bias, *, activation, activations, input_range):
     """The bytes of the file of a cell, a multiple of 64.
 
     Args:
+        native: a library that has the functions of `ksr.h`, loaded.
         cell: one of `CELLS`.
-        kernel: `ops.PackedKernel` `[inputs, gates * units]`, of float32, bfloat16 or int8 values.
-        recurrent: the same `[units, gates * units]`; None for `"dense"`.
+        kernels: `ops.PackedKernel`s of float32, bfloat16 or int8 values: the kernel `[inputs,
+            gates * units]` and, but for `"dense"`, the recurrent one `[units, gates * units]`.
         bias: float array of `gates * units` numbers, twice as many for `"gru"`; or None.
         activation: one of `ACTIVATIONS`, for `"dense"`.
         activations: `"float32"` or `"int8"`, what inputs and states are rounded to.
@@ -69,37 +55,37 @@ def write(
 
     Raises:
         CellError: the description is not right.
-        ValueError: the library is missing.
     """
     kept = []  # what the description points to
+    matrices = [_matrix(kernel, kept) for kernel in kernels]
     description = _Description(
         version=VERSION,
         cell=CELLS.index(cell),
         activation=ACTIVATIONS.index(activation),
         activations=TYPES.index(activations),
         input_range=input_range,
-        kernel=_matrix(kernel, kept),
-        recurrent=_Matrix() if recurrent is None else _matrix(recurrent, kept),
+        kernel=matrices[0],
+        recurrent=matrices[1] if len(matrices) > 1 else _Matrix(),
         bias=None if bias is None else _pointer(np.asarray(bias, np.float32), kept),
     )
-    library_, size, error = library.loaded(), ctypes.c_size_t(), _Error()
-    _check(library_.ksr_file_size(ctypes.byref(description), ctypes.byref(size), _at(error)), error)
+    size, error = ctypes.c_size_t(), Error()
+    _check(native.ksr_file_size(ctypes.byref(description), ctypes.byref(size), _at(error)), error)
     content = np.zeros(size.value, np.uint8)
     memory = ctypes.c_void_p(content.ctypes.data)
-    _check(library_.ksr_file_write(ctypes.byref(description), memory, size, _at(error)), error)
+    _check(native.ksr_file_write(ctypes.byref(description), memory, size, _at(error)), error)
     return content.tobytes()
 
 
-def quantized(packed):
+def quantized(native, packed):
     """A packed kernel of float values as the int8 one that int8 activations are multiplied with: no
     two weights that a processor may add up in 16 bits are too large for that.
     """
-    kept, error = [], _Error()
+    kept, error = [], Error()
     values = np.zeros(np.shape(packed.values), np.int8)
     scales = np.zeros(ops.quantization.scales_shape(packed.grid), np.float32)
     places = (ctypes.c_void_p(array.ctypes.data) for array in (values, scales))
     matrix = _matrix(packed, kept)
-    _check(library.loaded().ksr_quantize(ctypes.byref(matrix), *places, _at(error)), error)
+    _check(native.ksr_quantize(ctypes.byref(matrix), *places, _at(error)), error)
     return packed._replace(values=values, scales=scales)
 
 

@@ -1,4 +1,6 @@
-"""Which layers our operator runs, and their weights as the file of a cell holds them."""
+"""Layers as cells, with their weights as the file of a cell holds them, and which of them our
+operator runs.
+"""
 
 import dataclasses
 
@@ -6,18 +8,16 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn import layers, ops
-from keras_sparse_rnn.export import cell_file
+from keras_sparse_rnn.export import cell_file, cells
 from keras_sparse_rnn.patterns import BlockGrid
 
-# Those that prepared cells are stored in: a kernel gets the one in which it takes fewest bytes.
+GATES = {"lstm": 4, "gru": 3, "gru_reset_before": 3}  # of the other cells: 1
+# Those that cells of our operator are stored in: a kernel gets the one of fewest bytes.
 SHAPES = ((16, 16), (32, 32), (8, 16), (8, 8), (4, 16), (4, 8), (4, 4), (1, 16), (4, 1), (1, 1))
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 # A Dense layer with more live weights than this is left to the runtime.
 DENSE_MOST_LIVE = 0.5
 
-_LSTM = keras.layers.LSTM, layers.BlockSparseLSTM
-_GRU = keras.layers.GRU, layers.BlockSparseGRU
-_SIMPLE_RNN = keras.layers.SimpleRNN, layers.BlockSparseSimpleRNN
 _DENSE = keras.layers.Dense, layers.BlockSparseDense
 _ACTIVATIONS = {getattr(keras.activations, name): name for name in cell_file.ACTIVATIONS}
 
@@ -29,11 +29,15 @@ class CellWeights:
     """
 
     cell: str
-    gates: int
     kernels: tuple
     bias: np.ndarray | None
     input_range: float = 0.0
     activation: str = "linear"
+
+    @property
+    def gates(self):
+        """How many stand side by side in a kernel."""
+        return GATES.get(self.cell, 1)
 
     @property
     def units(self):
@@ -50,15 +54,26 @@ class CellWeights:
         """Of the kernels as dense float32 ones."""
         return sum(kernel.size * 4 for kernel in self.kernels)
 
-    def file(self, weights, activations):
-        """The bytes of the file of the cell, its kernels with `weights` of that type."""
-        kernel, *recurrent = (
-            _packed(kernel, self.gates, weights, activations) for kernel in self.kernels
-        )
+    def smallest(self, native, weights, activations):
+        """The kernels as `ops.PackedKernel`s with `weights` of that type, in the blocks in which
+        they take fewest bytes. `native`: as in `cell_file.write`.
+        """
+        packed = [
+            pack(kernel, grid_of(kernel, self.gates, _best_shape(kernel, self.gates, weights)))
+            for kernel in self.kernels
+        ]
+        if activations == "int8":
+            return [cell_file.quantized(native, kernel) for kernel in packed]
+        return [ops.quantize(kernel, weights) for kernel in packed]
+
+    def file(self, native, kernels, activations):
+        """The bytes of the file of the cell with `kernels`, its own as `ops.PackedKernel`s.
+        `native`: as in `cell_file.write`.
+        """
         return cell_file.write(
+            native,
             self.cell,
-            kernel,
-            recurrent[0] if recurrent else None,
+            kernels,
             self.bias,
             activation=self.activation,
             activations=activations,
@@ -66,52 +81,49 @@ class CellWeights:
         )
 
 
+def recurrent(layer, activation):
+    """The `CellWeights` of a built recurrent layer of Keras or of its block-sparse twin, which has
+    the `activation` `"tanh"` or, if it is a SimpleRNN, `"relu"`.
+    """
+    if isinstance(layer, keras.layers.SimpleRNN):
+        cell = f"simple_rnn_{activation}"
+    elif isinstance(layer, keras.layers.LSTM):
+        cell = "lstm"
+    else:
+        cell = "gru" if layer.reset_after else "gru_reset_before"
+    kernels, bias = cells.weights_of(layer)
+    return CellWeights(cell, kernels, bias, getattr(layer, "input_range", 0.0))
+
+
+def dense(layer, activation):
+    """The `CellWeights` of a built Dense layer or of its block-sparse twin; `activation`: one of
+    `cell_file.ACTIVATIONS`.
+    """
+    kernels, bias = cells.weights_of(layer)
+    return CellWeights("dense", kernels, bias, getattr(layer, "input_range", 0.0), activation)
+
+
 def of_recurrent(layer):
     """The `CellWeights` of a built recurrent layer, or None where our operator does not compute
     what it does.
     """
-    kind, gates = _kind(layer)
-    if kind is None:
+    if type(layer) not in cells.KINDS:
         return None
-    cell = layer.cell
-    block_sparse = hasattr(layer, "dense_kernels")
-    kernels = (
-        layer.dense_kernels()
-        if block_sparse
-        else (cell.kernel.numpy(), cell.recurrent_kernel.numpy())
-    )
-    bias = None if cell.bias is None else cell.bias.numpy().astype(np.float32)
-    kernels = tuple(kernel.astype(np.float32) for kernel in kernels)
-    return CellWeights(kind, gates, kernels, bias, getattr(layer, "input_range", 0.0))
-
-
-def _kind(layer):
-    """The name of a recurrent layer's cell and the number of its gates."""
     gate = getattr(layer, "recurrent_activation", None) in (None, keras.activations.sigmoid)
-    tanh = getattr(layer, "activation", None) is keras.activations.tanh and gate
-    if type(layer) in _LSTM and tanh:
-        return "lstm", 4
-    if type(layer) in _GRU and tanh:
-        return ("gru" if layer.reset_after else "gru_reset_before"), 3
-    if type(layer) in _SIMPLE_RNN and (tanh or layer.activation is keras.activations.relu):
-        return ("simple_rnn_tanh" if tanh else "simple_rnn_relu"), 1
-    return None, 0
+    if layer.activation is keras.activations.tanh and gate:
+        return recurrent(layer, "tanh")
+    relu = layer.activation is keras.activations.relu
+    return recurrent(layer, "relu") if relu and isinstance(layer, keras.layers.SimpleRNN) else None
 
 
 def of_dense(layer):
     """The `CellWeights` of a built Dense layer that was pruned, or None for any other layer."""
     if type(layer) not in _DENSE:
         return None
-    block_sparse = hasattr(layer, "dense_kernels")
-    (kernel,) = layer.dense_kernels() if block_sparse else (np.asarray(layer.kernel),)
-    kernel = kernel.astype(np.float32)
+    cell = dense(layer, _ACTIVATIONS.get(layer.activation, "linear"))
+    (kernel,) = cell.kernels
     stored = _stored(kernel, 1, _best_shape(kernel, 1, "float32"), "float32")
-    if stored > DENSE_MOST_LIVE * kernel.size * 4:
-        return None
-    bias = None if layer.bias is None else layer.bias.numpy().astype(np.float32)
-    activation = _ACTIVATIONS.get(layer.activation, "linear")
-    input_range = getattr(layer, "input_range", 0.0)
-    return CellWeights("dense", 1, (kernel,), bias, input_range, activation)
+    return None if stored > DENSE_MOST_LIVE * kernel.size * 4 else cell
 
 
 def activation_after(layer, cell):
@@ -119,16 +131,14 @@ def activation_after(layer, cell):
     return None if layer.activation in _ACTIVATIONS else layer.activation
 
 
-def _packed(kernel, gates, weights, activations):
-    grid = _grid(kernel, gates, _best_shape(kernel, gates, weights))
+def pack(kernel, grid):
+    """A dense float32 kernel as an `ops.PackedKernel` of its live blocks."""
     values, blocks = grid.pack(kernel)
-    packed = ops.PackedKernel(values, blocks, grid)
-    if activations == "int8":
-        return cell_file.quantized(packed)
-    return ops.quantize(packed, weights)
+    return ops.PackedKernel(values, blocks, grid)
 
 
-def _grid(kernel, gates, shape):
+def grid_of(kernel, gates, shape):
+    """The `BlockGrid` of a kernel in blocks of that shape."""
     return BlockGrid(kernel.shape[0], kernel.shape[1] // gates, gates, shape)
 
 
@@ -143,5 +153,5 @@ def _best_shape(kernel, gates, weights):
 
 def _stored(kernel, gates, shape, weights):
     """The bytes of the live blocks and of their numbers."""
-    live = int(_grid(kernel, gates, shape).live(kernel).sum())
+    live = int(grid_of(kernel, gates, shape).live(kernel).sum())
     return live * (shape[0] * shape[1] * BYTES[weights] + 4)

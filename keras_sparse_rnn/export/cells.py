@@ -1,4 +1,4 @@
-"""The cells of a model's recurrent layers, with their weights as they go into a file."""
+"""The weights of layers as they go into a file, and the cells of recurrent ones."""
 
 import keras
 import numpy as np
@@ -23,14 +23,25 @@ def of(layer):
     """
     if type(layer) not in KINDS:
         return None
-    cell = layer.cell
-    block_sparse = hasattr(layer, "dense_kernels")
-    kernels = (
-        layer.dense_kernels()
-        if block_sparse
-        else (cell.kernel.numpy(), cell.recurrent_kernel.numpy())
-    )
-    bias = None if cell.bias is None else cell.bias.numpy().astype(np.float32)
-    options = {name: getattr(cell, name) for name in OPTIONS if hasattr(cell, name)}
-    kernel, recurrent_kernel = (kernel.astype(np.float32) for kernel in kernels)
-    return KINDS[type(layer)](kernel, recurrent_kernel, bias, **options)
+    kernels, bias = weights_of(layer)
+    options = {name: getattr(layer.cell, name) for name in OPTIONS if hasattr(layer.cell, name)}
+    return KINDS[type(layer)](*kernels, bias, **options)
+
+
+def weights_of(layer):
+    """The dense kernels of a built recurrent or Dense layer, a tuple, and its bias, which may be
+    None; float32 arrays.
+    """
+    owner = getattr(layer, "cell", layer)
+    if hasattr(layer, "dense_kernels"):
+        kernels = layer.dense_kernels()
+    else:
+        names = ("kernel", "recurrent_kernel")
+        kernels = (getattr(owner, name) for name in names if hasattr(owner, name))
+    bias = None if owner.bias is None else array(owner.bias)
+    return tuple(array(kernel) for kernel in kernels), bias
+
+
+def array(variable):
+    """A variable or a tensor as a float32 array."""
+    return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)

@@ -131,9 +131,7 @@ def _loop_of_one_batch(layer):
 
 def _dense_call(layer):
     """What the Keras layer that the block-sparse `layer` stands for computes."""
-    (kernel,) = layer.dense_kernels()
-    kernel = kernel.astype(np.float32)
-    bias = None if layer.bias is None else layer.bias.numpy().astype(np.float32)
+    (kernel,), bias = cells.weights_of(layer)
 
     def call(inputs, training=None):
         dense = types.SimpleNamespace(

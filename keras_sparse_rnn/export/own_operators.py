@@ -97,7 +97,9 @@ class OwnOperators:
     def _operator(self, layer, cell):
         if layer not in self._cells:
             try:
-                self._cells[layer] = cell, cell.file(self.weights, self.activations)
+                native = library.loaded()
+                kernels = cell.smallest(native, self.weights, self.activations)
+                self._cells[layer] = cell, cell.file(native, kernels, self.activations)
             except cell_file.CellError as error:
                 raise ValueError(
                     "`model` must have layers that make cells. Received: the layer "

@@ -5,9 +5,12 @@ import numpy as np
 
 from keras_sparse_rnn import layers as block_sparse
 from keras_sparse_rnn import ops
-from keras_sparse_rnn.export.c import cells, file
-from keras_sparse_rnn.export.c.writer import Refused, activation_of, array
+from keras_sparse_rnn.export import cell_file, cell_weights
+from keras_sparse_rnn.export.c import file
+from keras_sparse_rnn.export.c.writer import Refused, activation_of
+from keras_sparse_rnn.export.cells import array
 from keras_sparse_rnn.layers import storage
+from keras_sparse_rnn.substitution.block_shapes import best_block_shape
 
 K = keras.layers
 # What they do, they do in training.
@@ -60,22 +63,30 @@ def write(writer, layer, sources):
     return of_this_kind(writer, layer, sources if of_this_kind in MERGING else sources[0])
 
 
-def _kernels(writer, layer, owner, names, dense, gates):
-    """The packed kernels of a layer: as they are, where it keeps them packed."""
-    weights, activations, _ = writer.precision_of(layer)
-    grids = getattr(layer, "grids", (None,) * len(names))
-    if getattr(layer, "storage", None) != "packed":
-        return [
-            cells.packed(kernel, gates, weights, activations, grid)
-            for kernel, grid in zip(dense, grids)
+def _cell(writer, layer, cell, source):
+    """Writes the `CellWeights` of a layer, with its packed kernels as they are, where it keeps them
+    packed; returns the register.
+    """
+    weights, activations = writer.precision_of(layer)
+    names, owner = ("kernel", "recurrent_kernel"), getattr(layer, "cell", layer)
+    own = "float32"
+    if getattr(layer, "storage", None) == "packed":
+        own = layer.weights_choice
+        kernels = [
+            storage.packed_kernel(owner, name, grid, "float32", own)
+            for name, grid in zip(names, layer.grids)
         ]
-    own = layer.weights_choice
-    packed = [
-        storage.packed_kernel(owner, name, grid, "float32", own) for name, grid in zip(names, grids)
-    ]
-    if own != "float32":
-        return packed
-    return [ops.quantize(each, weights, activations) for each in packed]
+    else:
+        grids = getattr(layer, "grids", None) or [_grid(each, cell.gates) for each in cell.kernels]
+        kernels = [cell_weights.pack(kernel, grid) for kernel, grid in zip(cell.kernels, grids)]
+    if own == "float32":
+        kernels = [ops.quantize(kernel, weights, activations) for kernel in kernels]
+    return writer.cell(cell, kernels, activations, source)
+
+
+def _grid(kernel, gates):
+    """The `BlockGrid` in which a kernel costs least."""
+    return cell_weights.grid_of(kernel, gates, best_block_shape(kernel, gates))
 
 
 def recurrent(writer, layer, source):
@@ -86,30 +97,16 @@ def recurrent(writer, layer, source):
         if problem:
             raise Refused(what)
     inner = layer.cell
-    if isinstance(layer, K.SimpleRNN):
-        name = activation_of(layer, inner.activation, ("tanh", "relu"))
-        kind = cells.SIMPLE_RNN_TANH if name == "tanh" else cells.SIMPLE_RNN_RELU
-    else:
-        activation_of(layer, inner.activation, ("tanh",))
+    simple = isinstance(layer, K.SimpleRNN)
+    name = activation_of(layer, inner.activation, ("tanh", "relu") if simple else ("tanh",))
+    if not simple:
         activation_of(layer, inner.recurrent_activation, ("sigmoid",))
-        after = getattr(inner, "reset_after", False)
-        kind = cells.GRU if after else cells.GRU_RESET_BEFORE
-        kind = cells.LSTM if isinstance(layer, K.LSTM) else kind
-    gates = {cells.LSTM: 4, cells.GRU: 3, cells.GRU_RESET_BEFORE: 3}.get(kind, 1)
-    if hasattr(layer, "dense_kernels"):
-        kernels = layer.dense_kernels()
-    else:
-        kernels = array(inner.kernel), array(inner.recurrent_kernel)
-    kernels = _kernels(writer, layer, inner, ("kernel", "recurrent_kernel"), kernels, gates)
-    return writer.cell(layer, kind, kernels, inner.bias, source, layer.units)
+    return _cell(writer, layer, cell_weights.recurrent(layer, name), source)
 
 
 def dense(writer, layer, source):
     name = activation_of(layer, layer.activation)
-    kernel = layer.dense_kernels() if hasattr(layer, "dense_kernels") else [array(layer.kernel)]
-    kernels = _kernels(writer, layer, layer, ("kernel",), kernel, 1)
-    activation = cells.ACTIVATIONS.index(name)
-    return writer.cell(layer, cells.DENSE, kernels, layer.bias, source, layer.units, activation)
+    return _cell(writer, layer, cell_weights.dense(layer, name), source)
 
 
 def conv1d(writer, layer, source):
@@ -133,10 +130,10 @@ def conv1d(writer, layer, source):
     if size > 1:
         options = {"window": size, "dilation": layer.dilation_rate[0]}
         source = writer.file.step(file.WINDOW, source, inputs * size, **options)
-    weights, activations, _ = writer.precision_of(layer)
-    packed = cells.packed(kernel.reshape(-1, filters), 1, weights, activations)
-    activation = cells.ACTIVATIONS.index(name)
-    return writer.cell(layer, cells.DENSE, [packed], layer.bias, source, filters, activation)
+    bias = None if layer.bias is None else array(layer.bias)
+    kernels = (kernel.reshape(-1, filters),)
+    cell = cell_weights.CellWeights("dense", kernels, bias, activation=name)
+    return _cell(writer, layer, cell, source)
 
 
 def embedding(writer, layer, source):
@@ -153,7 +150,7 @@ def embedding(writer, layer, source):
         scales = rows.astype("<f4").tobytes()
     elif kind == "bfloat16":
         table = np.asarray(keras.ops.cast(table, "bfloat16"))
-    options = {"type": file.TYPES[kind], "rows": layer.input_dim, "scales": scales}
+    options = {"type": cell_file.TYPES.index(kind), "rows": layer.input_dim, "scales": scales}
     return writer.file.step(
         file.EMBEDDING, source, layer.output_dim, data=table.tobytes(), **options
     )

@@ -1,10 +1,11 @@
 """Steps of a model's file, as layers are made of them."""
 
-import keras
 import numpy as np
 
-from keras_sparse_rnn.export.c import cells, file
+from keras_sparse_rnn.export.c import file
+from keras_sparse_rnn.export.cell_file import ACTIVATIONS
 from keras_sparse_rnn.ops.choice import activation_name
+from ksr_runtime import library
 
 
 class Refused(Exception):
@@ -27,24 +28,21 @@ class Writer:
         return self.file.widths[register]
 
     def precision_of(self, layer):
-        """`(weights, activations, input_range)` that the layer's cell gets."""
+        """`(weights, activations)` that the layer's cell gets."""
         if getattr(layer, "weights_choice", "float32") != "float32":
-            return layer.weights_choice, layer.activations_choice, layer.input_range
-        return self.weights, self.activations, 0.0
+            return layer.weights_choice, layer.activations_choice
+        return self.weights, self.activations
 
-    def cell(self, layer, kind, kernels, bias, source, units, activation=0):
-        """Writes a step with a cell."""
-        _, activations, input_range = self.precision_of(layer)
-        options = {"activations": activations, "input_range": input_range}
-        bias = None if bias is None else array(bias)
-        content = cells.cell_file(kind, kernels, bias, activation=activation, **options)
-        return self.file.step(file.CELL, source, units, data=content)
+    def cell(self, cell, kernels, activations, source):
+        """Writes a step with a cell, a `CellWeights`, and its packed `kernels`."""
+        content = cell.file(library.library(), kernels, activations)
+        return self.file.step(file.CELL, source, cell.units, data=content)
 
     def activate(self, name, source):
         """Writes a step with an activation."""
         if name == "linear":
             return source
-        options = {"activation": cells.ACTIVATIONS.index(name)}
+        options = {"activation": ACTIVATIONS.index(name)}
         return self.file.step(file.ACTIVATION, source, self.width(source), **options)
 
     def affine(self, scale, offset, source):
@@ -55,11 +53,7 @@ class Writer:
         return self.file.step(file.AFFINE, source, width, data=data)
 
 
-def array(variable):
-    return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
-
-
-def activation_of(layer, function, choices=cells.ACTIVATIONS):
+def activation_of(layer, function, choices=ACTIVATIONS):
     """The name of an activation that there is a kernel for."""
     name = activation_name(function)
     name = {"swish": "silu", None: getattr(function, "__name__", function)}.get(name, name)
