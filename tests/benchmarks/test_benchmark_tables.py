@@ -62,6 +62,9 @@ def test_figures_compare_with_the_fastest_or_the_named_peer(results):
             "ours": 1.0,
             "time": 10.0 if "/steps/" in figure.key else 1000.0,
         }
+        if figure.form == "int8":  # which was skipped
+            assert value is None
+            continue
         assert value == pytest.approx(expected[figure.against]), figure.what
     main = targets.FIGURES[0]
     assert targets.reached(main, 10.0) and not targets.reached(main, 9.9)

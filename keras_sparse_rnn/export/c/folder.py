@@ -10,7 +10,8 @@ from keras_sparse_rnn.export.c import templates
 from keras_sparse_rnn.version import version
 
 CORE = pathlib.Path(__file__).parents[2] / "native" / "core"
-COPIED = ("ksr.h", "ksr_model.h", "vector.inc", "weights.inc")  # beside the two folders below
+# Beside the two folders below.
+COPIED = ("float_mode.h", "ksr.h", "ksr_model.h", "vector.inc", "weights.inc")
 FOLDERS = ("prepared", "model")
 KEYWORDS = set(
     "alignas alignof and asm auto bool break case catch char class const constexpr continue "
