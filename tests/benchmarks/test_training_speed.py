@@ -109,6 +109,7 @@ def test_block_shapes_are_compared(capsys):
         assert str(shape) in printed
 
 
+@pytest.mark.slow
 def test_rows_are_compared_with_panels(tmp_path, capsys, monkeypatch):
     few_samples = importlib.import_module("benchmarks.few_samples")
     monkeypatch.setattr(few_samples, "SETS", ("plain", "no such set"))
