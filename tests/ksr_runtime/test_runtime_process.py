@@ -23,10 +23,13 @@ print(json.dumps([stream(x[:, t : t + 1])[0, 0].tolist() for t in range(4)]))
 """
 
 
-def test_it_runs_with_numpy_alone(files, chain):
+def test_it_runs_with_numpy_alone(files, chain, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", SCRIPT, str(files["chain"])]
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    # In another folder: the one that it starts in may be a source tree, without the library.
+    ran = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True
+    )
     np.random.seed(0)
     expected = np.asarray(chain(np.random.normal(size=(1, 4, 6)).astype("float32")))
     np.testing.assert_allclose(json.loads(ran.stdout), expected[0], atol=1e-6)
