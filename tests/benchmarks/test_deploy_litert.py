@@ -24,6 +24,7 @@ FILES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not library.LIBRARY.exists(), reason="the library was not built")
 def test_every_file_is_measured(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(deploy_litert, "SECONDS", 0.001)

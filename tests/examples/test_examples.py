@@ -45,6 +45,7 @@ def line(printed, beginning):
     return next(each for each in printed.splitlines() if each.startswith(beginning))
 
 
+@pytest.mark.slow
 def test_quickstart_learns_prunes_and_exports(run, tmp_path):
     printed = run("quickstart.py")
     dense, pruned = figures(line(printed, "errors"))

@@ -153,7 +153,9 @@ def test_a_sealed_file_with_other_scales_is_refused(exported_integers, tmp_path)
     )
 
 
-@pytest.mark.parametrize("kind", ["exported", "exported_integers"])
+@pytest.mark.parametrize(
+    "kind", ["exported", pytest.param("exported_integers", marks=pytest.mark.slow)]
+)
 def test_random_damage_to_sparse_weights_never_ends_the_process(kind, request, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(request.getfixturevalue(kind).read_bytes())
