@@ -128,12 +128,13 @@ class Worker {
       plan.kernels().row_backward(&plan.backward(), cuts_[id_], cuts_[id_ + 1], batch, d_gates, call_.gate_floats(), out, features());
     };
     if (plans.candidate) {
+      const prepared::CellRule& rule = call_.layout.rule;
       apply(call_.layout.cell.update_backward, t, d_gates);
-      exchange(d_gates, 2, 3);
+      exchange(d_gates, rule.recurrent_gates, rule.gates);
       zero(d_reset_, call_.state_floats());
       product(*plans.candidate, d_reset_);
       apply(call_.layout.cell.reset_backward, t, d_gates);
-      exchange(d_gates, 0, 2);
+      exchange(d_gates, 0, rule.recurrent_gates);
     } else {
       apply(call_.layout.cell.update_backward, t, d_gates);
       exchange(d_gates, 0, slots());

@@ -66,9 +66,13 @@ struct Parts {
         of_panels(panels, kernels),
         of_rows(rows, kernels) {}
 
-  // Floats of the reserve of the samples in panels; those of the others follow.
+  // Floats of the reserve: first that of the samples in panels.
+  int64_t reserve() const {
+    const int64_t rows_reserve = checked_product({of_rows.row_slab, rows.batch, rows.time + 1});
+    for (const int64_t floats : {panels_reserve(), rows_reserve}) checked_product({floats, 4 * sizeof(float)});
+    return panels_reserve() + rows_reserve;
+  }
   int64_t panels_reserve() const { return checked_product({of_panels.slab, of_panels.panels, panels.time + 1}); }
-  int64_t rows_reserve() const { return checked_product({of_rows.row_slab, rows.batch, rows.time + 1}); }
 
   const int64_t count;  // of samples in panels
   const Recurrent panels, rows;
@@ -89,10 +93,7 @@ void set_few_samples(int samples) { few_samples.store(samples, std::memory_order
 
 int64_t reserve_size(const Recurrent& problem) {
   check_sizes(problem);
-  const Parts parts(problem, kernels());
-  checked_product({parts.panels_reserve(), 4 * sizeof(float)});
-  checked_product({parts.rows_reserve(), 4 * sizeof(float)});
-  return parts.panels_reserve() + parts.rows_reserve();
+  return Parts(problem, kernels()).reserve();
 }
 
 void recurrent_forward(const Recurrent& problem, const RecurrentOut& out) {
@@ -114,8 +115,9 @@ void recurrent_backward(const Recurrent& problem, const RecurrentGradients& grad
   RecurrentGradients all = gradients;
   std::unique_ptr<Scratch> recomputed;
   if (!all.reserve) {
-    recomputed.reset(new Scratch(reserve_size(problem)));
-    float* fresh = recomputed->take(reserve_size(problem));
+    const int64_t floats = parts.reserve();  // of this call's instruction set, whatever is chosen meanwhile
+    recomputed.reset(new Scratch(floats));
+    float* fresh = recomputed->take(floats);
     forward(problem, parts, {nullptr, nullptr, nullptr, fresh});
     all.reserve = fresh;
   }
