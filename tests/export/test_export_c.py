@@ -171,7 +171,7 @@ def test_names_of_inputs_become_names_of_c():
     names = ["x", "X", "a b", "a_b", "int", "1", "inputs", "_y", "zähler"]
     wanted = ["x", "X_1", "a_b", "a_b_1", "int_1", "n_1", "inputs_1", "n__y", "z_hler"]
     assert identifiers(names) == wanted
-    assert identifiers(["x", "printf"], wanted) == ["x_2", "printf_1"]
+    assert identifiers(["x", "printf", "NULL"], wanted) == ["x_2", "printf_1", "NULL_1"]
 
 
 OTHER = """

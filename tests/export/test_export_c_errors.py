@@ -124,6 +124,11 @@ def test_a_subclassed_model_is_refused(tmp_path):
         "main",
         "ksr",
         "build",
+        "KSR",
+        "Linux",
+        "signal",
+        "clean",
+        "concept",
     ],
 )
 def test_a_name_that_is_none_in_c_is_refused(name, tmp_path):
@@ -131,8 +136,8 @@ def test_a_name_that_is_none_in_c_is_refused(name, tmp_path):
         export_c(sequential(lstm()), tmp_path / "c", name=name)
     assert str(error.value) == (
         "`name` must be a C identifier of at most 40 letters, digits and underscores that begins "
-        "with a letter and not with ksr, and no word of C or C++, nor one that the written files "
-        f"use. Received: name={name!r}"
+        "with a letter and not with ksr, and no word of C or C++, nor one that the written files, "
+        f"C's headers or CMake use. Received: name={name!r}"
     )
     assert not list(tmp_path.iterdir())
 

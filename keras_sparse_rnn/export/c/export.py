@@ -134,20 +134,20 @@ def export_c(
 
 
 def _check_name(name):
-    taken = (folders.KEYWORDS | folders.TAKEN) - {"model"}
+    taken = (folders.KEYWORDS | folders.TAKEN | folders.FILES) - {"model"}
     good = isinstance(name, str) and re.fullmatch("[A-Za-z][A-Za-z0-9_]{,39}", name)
-    if not good or name in taken or name.startswith("ksr"):
+    if not good or name.lower() in taken or name.lower().startswith("ksr"):
         raise ValueError(
             "`name` must be a C identifier of at most 40 letters, digits and underscores that "
             "begins with a letter and not with ksr, and no word of C or C++, nor one that the "
-            f"written files use. Received: name={name!r}"
+            f"written files, C's headers or CMake use. Received: name={name!r}"
         )
 
 
 def _check_folder(folder, name):
     """The path of the folder, if it can be written there."""
     try:
-        target = pathlib.Path(os.path.abspath(os.fsdecode(folder)))
+        target = pathlib.Path(os.path.realpath(os.fsdecode(folder)))
     except TypeError:
         raise ValueError(
             f"`folder` must be the path of a folder. Received: folder={folder!r}"
@@ -157,7 +157,8 @@ def _check_folder(folder, name):
     if target.exists() and not target.is_dir():
         raise ValueError(f"`folder` must be no file. Received: folder={folder!r}")
     found = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    others = sorted(found - folders.names(name))
+    # A program of somebody's own may have a main.c, too.
+    others = sorted(found - folders.names(name) if f"{name}.ksr" in found else found)
     if others:
         raise ValueError(
             "`folder` must be new, empty, or an earlier export of this name, which is replaced. "

@@ -2,7 +2,6 @@
 
 import pathlib
 import re
-import shutil
 
 import numpy as np
 
@@ -14,19 +13,30 @@ CORE = pathlib.Path(__file__).parents[2] / "native" / "core"
 COPIED = ("float_mode.h", "ksr.h", "ksr_model.h", "vector.inc", "weights.inc")
 FOLDERS = ("prepared", "model")
 KEYWORDS = set(
-    "alignas alignof and asm auto bool break case catch char class const constexpr continue "
-    "decltype default delete do double else enum explicit export extern false float for friend "
-    "goto if inline int long mutable namespace new noexcept not nullptr operator or private "
-    "protected public register restrict return short signed sizeof static struct switch template "
-    "this throw true try typedef typename union unsigned using virtual void volatile while "
-    "xor".split()
+    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t "
+    "char32_t class co_await co_return co_yield compl concept const const_cast consteval constexpr "
+    "constinit continue decltype default delete do double dynamic_cast else enum explicit export "
+    "extern false float for friend goto if inline int long mutable namespace new noexcept not "
+    "not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires "
+    "restrict return short signed sizeof static static_assert static_cast struct switch template "
+    "this thread_local throw true try typedef typeid typename typeof union unsigned using virtual "
+    "void volatile wchar_t while xor xor_eq".split()
 )
-# What the written files call something themselves.
+# What the written files call something themselves, and macros of compilers and of C's headers.
 TAKEN = set(
-    "build end feof fflush fprintf frame from got inputs ksr main memory model outputs "
-    "print_numbers printf read_numbers scanf size_t stderr stdin stdout wanted".split()
+    "bufsiz build end eof feof fflush fprintf frame from got i386 inputs ksr linux main memory "
+    "model null outputs print_numbers printf read_numbers scanf size_t stderr stdin stdout unix "
+    "wanted".split()
+)
+# Headers of C, which `name.h` would stand in front of, and targets that CMake has itself.
+FILES = set(
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math memory pthread "
+    "setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string "
+    "strings tgmath threads time uchar unistd wchar wctype all clean depend edit_cache help "
+    "install list_install_components package preinstall rebuild_cache test".split()
 )
 OWN = 320  # bytes of `struct model`, aligned
+FUNCTIONS = re.compile(r"^KSR_API [^;(]*?(ksr_\w+)\(", re.MULTILINE)
 SETS = re.compile(r'^KSR_INSTRUCTION_SET\((\w+), (\w+), "(.*?)"', re.MULTILINE)
 
 
@@ -69,8 +79,10 @@ def write(folder, name, title, content, model, memory, stream):
         stream: bytes of a stream alone, likewise.
     """
     upper = name.upper()
-    inputs = identifiers([port.name for port in model.inputs])
-    outputs = identifiers([port.name for port in model.outputs], inputs)
+    functions = re.findall(r"\* ?(@NAME@\w+)\(|int (@NAME@\w+)\(", templates.HEADER)
+    taken = [name, *("".join(one).replace("@NAME@", name) for one in functions)]
+    inputs = identifiers([port.name for port in model.inputs], taken)
+    outputs = identifiers([port.name for port in model.outputs], [*taken, *inputs])
     widths = [
         f"#define {upper}_{own.upper()}_WIDTH {port.width}"
         + (f" /* a whole number from 0 to {port.tokens - 1} */" if port.tokens else "")
@@ -120,7 +132,7 @@ def write(folder, name, title, content, model, memory, stream):
         (folder / path).write_text(templates.filled(template, **values), encoding="utf-8")
     (folder / f"{name}.ksr").write_bytes(content)
     _write_weights(folder / f"{name}_weights.h", name, content)
-    _copy_core(folder / "ksr")
+    _copy_core(folder / "ksr", name)
     needs = templates.filled(templates.NEEDS, **values)
     (folder / "ksr" / "prepared" / "needs.h").write_text(needs, encoding="utf-8")
 
@@ -158,13 +170,29 @@ def _write_weights(path, name, content):
         file.write(f"}};\n\n#endif /* {name.upper()}_WEIGHTS_H_ */\n")
 
 
-def _copy_core(target):
-    """The part of the core that runs models."""
+def _copy_core(target, name):
+    """The part of the core that runs models, with all that a linker sees called as the model is: a
+    program may have several models, each with kernels of its own.
+    """
     target.mkdir()
-    for name in COPIED:
-        shutil.copyfile(CORE / name, target / name)
-    for name in FOLDERS:
-        (target / name).mkdir()
-        for path in sorted((CORE / name).iterdir()):
-            if path.suffix in (".cc", ".h", ".inc"):
-                shutil.copyfile(path, target / name / path.name)
+    paths = [CORE / one for one in COPIED]
+    for part in FOLDERS:
+        (target / part).mkdir()
+        paths += [
+            path for path in sorted((CORE / part).iterdir()) if path.suffix in (".cc", ".h", ".inc")
+        ]
+    functions = set()
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        functions.update(FUNCTIONS.findall(text))
+        if path.suffix == ".cc":
+            text = f'#include "../names.h"\n#define ksr {name}_ksr  // the namespace\n{text}'
+        elif FUNCTIONS.search(text):
+            text = text.replace("\n#include", '\n#include "names.h"\n#include', 1)
+        (target / path.relative_to(CORE)).write_text(text, encoding="utf-8")
+    lines = [f"#define {one} {name}_{one}\n" for one in sorted(functions)]
+    (target / "names.h").write_text(
+        f"/* The functions of the library have names of the model's own: a program that includes\n"
+        f" * the headers of one model can have others linked to it. */\n{''.join(lines)}",
+        encoding="utf-8",
+    )
