@@ -102,6 +102,38 @@ def computing_in_float32(layers):
             object.__setattr__(layer, "_dtype_policy", policy)
 
 
+@contextlib.contextmanager
+def taking_other_sizes(layers):
+    """While it lasts, those of `layers` that are functional models run on inputs of other sizes
+    than they were built for, if what is in them does.
+
+    Public: `Model.input_spec`, which can be set, but not be set back.
+    """
+    name = "_manual_input_spec"
+    models = [layer for layer in layers if isinstance(layer, Functional)]
+    before = [vars(model).get(name, name) for model in models]
+    try:
+        for model in models:
+            object.__setattr__(model, name, None)
+        yield
+    finally:
+        for model, spec in zip(models, before):
+            if spec is name:
+                object.__delattr__(model, name)
+            else:
+                object.__setattr__(model, name, spec)
+
+
+def takes_mask(layer):
+    """Whether the `call` of `layer` takes a mask. Public: nothing; a signature does not say it."""
+    return _private(layer, "_call_has_mask_arg")
+
+
+def takes_training(layer):
+    """Whether the `call` of `layer` takes `training`. Public: as above."""
+    return _private(layer, "_call_has_training_arg")
+
+
 def initial_epoch(model):
     """The epoch at which `fit` begins, as Keras's BackupAndRestore has set it; 0 if it has not.
 

@@ -19,7 +19,7 @@ from keras_sparse_rnn.export import (
     verification,
 )
 from keras_sparse_rnn.export.quiet import quiet
-from keras_sparse_rnn.export.samples import Trial
+from keras_sparse_rnn.export.samples import said
 from keras_sparse_rnn.export.sequences import output_names
 from keras_sparse_rnn.export.stepping import Stepper
 
@@ -49,11 +49,11 @@ class Chunks:
         self._axes = _sequences(model, own)
         open_ = signature.specs_of(model, own, given["batch_size"], None)
         self._specs = self._sized(open_, self._steps)
-        fewest = min(MOST, max(FEWEST, 2 + -(-streaming.reach(self._streamed) // self._steps)))
-        whole = self._sized(open_, fewest * self._steps)
         if sample is None:
-            trial = Trial(model, own, self._structure, whole, given)
-            (self._whole,) = trial.samples(None, np.random.default_rng(seed))
+            whole = self._that_runs(open_, [own[place].shape[1] for place in self._axes])
+            shapes = [tuple(spec.shape) for spec in whole]
+            rng = np.random.default_rng(seed)
+            self._whole = verification.random_inputs(model, whole, shapes, rng)
         else:
             self._whole = self._given(sample)
         self._chunks = self._cut()
@@ -155,6 +155,28 @@ class Chunks:
     def _open(self, path, num_threads):
         states = [state.name for state in self._streamed.states]
         return Stepper(path, states, self._names, num_threads)
+
+    def _that_runs(self, specs, own):
+        """The specs of a sequence of several chunks that the model runs on: a short one or, for a
+        model that knows one length, of its `own`, if that has whole chunks.
+        """
+        reach = streaming.reach(self.model)
+        short = self._steps * min(MOST, max(FEWEST, 2 + -(-reach // self._steps)))
+        fixed = [size for size in own if size and size % self._steps == 0 and size > self._steps]
+        causes = []
+        for length in (short, *fixed[:1]):
+            whole = self._sized(specs, length)
+            try:
+                conversion.try_shapes(self.model, self._structure, whole)
+                return whole
+            except Exception as error:  # whatever a layer says about what it cannot take
+                causes.append(error)
+        shapes = ", ".join(str(tuple(spec.shape)) for spec in self._sized(specs, short))
+        raise ValueError(
+            "`model` must run on sequences of several chunks, to be streamed. Received: "
+            f"model={self.model.name!r}, which does not run on inputs of shape {shapes}: "
+            f"{said(causes[0])}"
+        ) from causes[0]
 
     def _sized(self, specs, steps):
         """`specs` with `steps` steps in those that are sequences."""

@@ -55,7 +55,8 @@ def full_precision(model):
 @contextlib.contextmanager
 def exportable(model):
     """Lets the layers run as they are exported: as our operators where those are chosen and know
-    the layer, else recurrent ones as `recurrence` does, block-sparse ones on their dense kernels.
+    the layer, else recurrent ones as `recurrence` does, block-sparse ones on their dense kernels,
+    and what is in a `TimeDistributed` on all steps at once.
     """
     swaps, operators = [], own_operators.current()
     for layer in layers_of(model):
@@ -69,6 +70,8 @@ def exportable(model):
             if loop is None and (cell := cells.of(layer)) is not None:
                 loop = _loop_of(layer, cell)
             swaps.append((layer, "inner_loop", loop))
+        elif type(layer) is keras.layers.TimeDistributed:
+            swaps.append((layer, "call", _call_on_all_steps(layer)))
     swaps = [swap for swap in swaps if swap[2] is not None]
     with swapped(swaps):
         yield
@@ -142,6 +145,35 @@ def _dense_call(layer):
     return call
 
 
+def _call_on_all_steps(layer):
+    """What a `TimeDistributed` computes, with the steps in the axis of the batch. Keras calls what
+    is inside for each step, which the file would have as often, or not at all where their number
+    is open. None where it keeps a state for each of the batch.
+    """
+    inside = layer.layer
+    if any(getattr(each, "stateful", False) for each in layers_of(inside)):
+        return None
+
+    def joined(tensor):
+        return tf.reshape(tensor, [-1, *recurrence.sizes(tensor)[2:]])
+
+    def call(inputs, training=None, mask=None):
+        options = {}
+        if mask is not None and private_keras.takes_mask(inside):
+            options["mask"] = joined(mask)
+        if private_keras.takes_training(inside):
+            options["training"] = training
+        outputs = inside.call(joined(inputs), **options)
+        return keras.tree.map_structure(
+            lambda one: tf.reshape(
+                one, [*recurrence.sizes(inputs)[:2], *recurrence.sizes(one)[1:]]
+            ),
+            outputs,
+        )
+
+    return call
+
+
 def _loop_of(layer, cell):
     def inner_loop(sequences, initial_state, mask, training=False):
         return recurrence.run(
@@ -182,10 +214,13 @@ def states_at_zero(model):
 
 
 def call(model, structure, inputs):
-    """The flat list of the model's outputs on the flat list `inputs`."""
-    return keras.tree.flatten(
-        model(keras.tree.pack_sequence_as(structure, list(inputs)), training=False)
-    )
+    """The flat list of the model's outputs on the flat list `inputs`, whose sizes may be others
+    than those that the model was built for.
+    """
+    with private_keras.taking_other_sizes(layers_of(model)):
+        return keras.tree.flatten(
+            model(keras.tree.pack_sequence_as(structure, list(inputs)), training=False)
+        )
 
 
 def convert(model, structure, signature, output_names):

@@ -15,6 +15,7 @@ from keras_sparse_rnn.export import conversion, streaming
 from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.export.samples import said
 
+PADDING = 'give it padding="causal", and train it so'
 ROUNDING = 1e-3  # of the largest output; the comparison of the file is stricter, and names no layer
 
 
@@ -73,7 +74,9 @@ def check(model, structure, whole, chunks, streamed):
                     _call(model, structure, chunk)
             except Exception as error:  # whatever a layer says about what it cannot take
                 layer = record.running or model
-                what = f"does not run on a chunk, {_shapes(chunk)}: {said(error)}"
+                what = f"does not run on a chunk, {_shapes(chunk)}: {said(error).rstrip('.')}"
+                if _needs_padding(layer):
+                    what += f": {PADDING}"
                 raise ValueError(streaming.refusal(model, layer, what)) from error
             if streamed.refused:
                 raise ValueError(streamed.refused)
@@ -126,10 +129,14 @@ def _same(whole, pieces):
     return not np.abs(whole - together).max(initial=0.0) > ROUNDING * scale
 
 
+def _needs_padding(operation):
+    return isinstance(operation, keras.layers.Conv1D) and operation.padding != "causal"
+
+
 def _advice(operation):
     """What to do about a layer."""
     what = "gives other outputs on chunks than on the whole sequence, for it reads steps that "
     what += "a chunk does not hold: "
-    if isinstance(operation, keras.layers.Conv1D) and operation.padding != "causal":
-        return f'{what}give it padding="causal", and train it so'
+    if _needs_padding(operation):
+        return f"{what}{PADDING}"
     return f"{what}leave it out of the model that is exported, and do it with what the stream gives"

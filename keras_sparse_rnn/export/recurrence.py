@@ -100,7 +100,7 @@ def run(
 
     if sequences.shape[1] == 1:
         cell = cell.map(tf.constant)
-        only = tf.reshape(sequences, [_sizes(sequences)[0], sequences.shape[2]])
+        only = tf.reshape(sequences, [sizes(sequences)[0], sequences.shape[2]])
         live = None if mask is None else tf.cast(mask, tf.bool)
         *states, last = step(_projected(cell, only), live, carry)
         return last, tf.expand_dims(last, 1), states
@@ -130,7 +130,7 @@ def run(
     if outputs is None:
         outputs = last[:, None]
     else:
-        outputs = tf.reshape(outputs, [padding + sequences.shape[1] if cut else -1, *_sizes(last)])[
+        outputs = tf.reshape(outputs, [padding + sequences.shape[1] if cut else -1, *sizes(last)])[
             padding:
         ]
         outputs = tf.transpose(outputs, [1, 0, 2])
@@ -147,7 +147,7 @@ def _time_major(sequences, go_backwards):
     return tf.reverse(swapped, [0]) if go_backwards else swapped
 
 
-def _sizes(tensor):
+def sizes(tensor):
     """The shape of a tensor, static where it is known."""
     dynamic = tf.shape(tensor)
     return [dynamic[n] if size is None else size for n, size in enumerate(tensor.shape)]
@@ -157,7 +157,7 @@ def _cut(sequence, cut):
     """`[steps, batch, n]` as `[*loops, piece, batch, n]`."""
     if sequence is None:
         return None
-    return tf.reshape(sequence, [*cut.loops, cut.piece, *_sizes(sequence)[1:]])
+    return tf.reshape(sequence, [*cut.loops, cut.piece, *sizes(sequence)[1:]])
 
 
 def _rounds(step, pieces, masks, carry, loops, collect):

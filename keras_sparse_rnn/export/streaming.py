@@ -20,6 +20,12 @@ ANEW = (
     "zeros, as a stream does"
 )
 
+CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.SeparableConv1D,
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class State:
@@ -205,9 +211,10 @@ def _remembers(layer):
     )
 
 
-def reach(streamed):
-    """How many steps before its own the convolutions of a `Streamed` read, one behind the other."""
-    return sum(_reach(layer) for layer in streamed.layers if _remembers(layer))
+def reach(model):
+    """How many steps beside its own the convolutions of a model read, one behind the other."""
+    layers = conversion.layers_of(model)
+    return sum(_reach(layer) for layer in layers if isinstance(layer, CONVOLUTIONS))
 
 
 def _check_direction(model, layer):
