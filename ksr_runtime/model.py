@@ -166,6 +166,10 @@ class Model:
             if os.path.exists(temporary):
                 os.unlink(temporary)
 
+    def __reduce__(self):
+        """Copies, and pickles for other processes, are prepared models of the same bytes."""
+        return type(self).from_bytes, (self._memory.tobytes(),)
+
     def checked(self, x):
         """The inputs `x` as a list of float32 arrays `[batch, steps, width]`, one for each."""
         if isinstance(x, dict):

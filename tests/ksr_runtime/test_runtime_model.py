@@ -1,3 +1,9 @@
+import copy
+import json
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -145,3 +151,30 @@ def test_without_the_native_library_it_is_said_what_to_do(files, monkeypatch, tm
         "`apt install g++`) and install keras_sparse_rnn again, or in a source tree run "
         "`python setup.py build_ext --inplace`"
     )
+
+
+IN_ANOTHER_PROCESS = """
+import pickle, sys
+model, x = pickle.load(sys.stdin.buffer)
+print(model.run(x).ravel().tolist())
+"""
+
+
+def test_a_model_goes_to_other_processes_and_is_copied(files, tmp_path):
+    """With its bytes: what it points to is there alone."""
+    model = ksr_runtime.Model(files["chain"], "plain")
+    model.save(tmp_path / "prepared.ksr")
+    mapped, x = ksr_runtime.Model(tmp_path / "prepared.ksr"), RNG.normal(size=(1, 5, 6))
+    expected = model.run(x)
+    for one in (model, mapped):
+        ran = subprocess.run(
+            [sys.executable, "-c", IN_ANOTHER_PROCESS],
+            input=pickle.dumps((one, x)),
+            capture_output=True,
+            check=True,
+        )
+        np.testing.assert_array_equal(json.loads(ran.stdout), expected.ravel())
+    copied = copy.deepcopy(model)
+    model._memory[:] = 0
+    np.testing.assert_array_equal(copied.run(x), expected)
+    assert copied.processor == "plain" and copied.inputs == mapped.inputs
