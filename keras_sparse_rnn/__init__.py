@@ -17,6 +17,7 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from keras_sparse_rnn import (
+    activations,
     callbacks,
     constraints,
     criteria,
@@ -37,11 +38,13 @@ from keras_sparse_rnn.pruning import prune
 from keras_sparse_rnn.reordering import reorder_units
 from keras_sparse_rnn.report import report
 from keras_sparse_rnn.substitution import substitute, to_dense
+from keras_sparse_rnn.units import remove_dead_units
 from keras_sparse_rnn.version import version as _version
 
 __version__ = _version()
 
 __all__ = [
+    "activations",
     "callbacks",
     "constraints",
     "criteria",
@@ -58,6 +61,7 @@ __all__ = [
     "prune",
     "recipes",
     "regularizers",
+    "remove_dead_units",
     "reorder_units",
     "report",
     "schedules",

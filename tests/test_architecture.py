@@ -23,9 +23,10 @@ LAYERS = [
     {"selection"},
     {"schedules"},
     {"regularizers", "ops"},
-    {"constraints"},
+    {"constraints", "activations"},
     {"layers"},
     {"substitution", "geometry"},
+    {"units"},
     {"criteria"},
     {"pruning", "export", "reordering", "report", "plot"},
     {"callbacks"},
@@ -231,6 +232,7 @@ def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
 @pytest.mark.parametrize(
     "name",
     [
+        "activations",
         "callbacks",
         "constraints",
         "criteria",
@@ -245,6 +247,7 @@ def test_a_backend_other_than_tensorflow_is_refused_in_words(monkeypatch):
         "patterns",
         "plot",
         "regularizers",
+        "remove_dead_units",
         "reorder_units",
         "report",
         "schedules",

@@ -10,29 +10,10 @@ import numpy as np
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.selection import Kernel
 from keras_sparse_rnn.selectors import CELLS
+from keras_sparse_rnn.units.kinds import ALIKE, calls_as, is_alike
 
 FIXED = -1  # a channel that is no unit of a layer that is reordered
 
-# Layers that treat all channels alike: what goes in in another order comes out in that order.
-ALIKE = tuple(
-    getattr(keras.layers, name)
-    for name in (
-        "Activation ActivityRegularization AlphaDropout Dropout ELU GaussianDropout GaussianNoise "
-        "GlobalAveragePooling1D GlobalMaxPooling1D Identity LeakyReLU Masking ReLU Softmax "
-        "SpatialDropout1D UnitNormalization"
-    ).split()
-    if hasattr(keras.layers, name)
-)
-# The activations that do so: element by element, or a normalisation over all of them.
-ALIKE_ACTIVATIONS = tuple(
-    name
-    for name in (
-        "celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear "
-        "log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus "
-        "softsign sparse_plus sparse_sigmoid sparsemax squareplus tanh tanh_shrink"
-    ).split()
-    if hasattr(keras.activations, name)
-)
 NORMALIZATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
@@ -135,7 +116,7 @@ class Readers:
         if isinstance(layer, keras.layers.Activation):
             self._check_activation(layer, "activation", inputs, "are read by")
         if (
-            _calls_as(layer, ALIKE)
+            calls_as(layer, ALIKE)
             and len(inputs) == 1
             and getattr(layer, "axis", -1) in (-1, rank - 1)
         ):
@@ -150,7 +131,7 @@ class Readers:
         self._refuse(inputs[1:], f"are the initial state of {layer.name!r}")
         cell = layer.cell
         record = self.reordered.get(id(cell))
-        if _calls_as(cell, CELLS) and isinstance(getattr(cell, "kernel", None), keras.Variable):
+        if calls_as(cell, CELLS) and isinstance(getattr(cell, "kernel", None), keras.Variable):
             self._read(cell.kernel, inputs[0])
         else:
             self._refuse(
@@ -167,7 +148,7 @@ class Readers:
         for name in ("activation", "recurrent_activation"):
             if hasattr(cell, name):
                 self._check_activation(cell, name, [record.numbers], "come from")
-        if not _calls_as(cell, CELLS):
+        if not calls_as(cell, CELLS):
             self._refuse(
                 [record.numbers],
                 f"come from {cell.name!r} ({type(cell).__name__}), whose `call` is its own and may "
@@ -193,7 +174,7 @@ class Readers:
     def _check_activation(self, layer, name, numbers, how):
         """Refuses an activation of `layer` that may mix the units `numbers`."""
         activation = getattr(layer, name)
-        if not any(activation is getattr(keras.activations, one) for one in ALIKE_ACTIVATIONS):
+        if not is_alike(activation):
             called = getattr(activation, "__name__", None) or type(activation).__name__
             self._refuse(
                 numbers,
@@ -219,10 +200,3 @@ class Readers:
                     "`layers` must be layers whose readers can be followed: the units of "
                     f"{record.recurrent.path} {why}. Leave this layer out with `layers`."
                 )
-
-
-def _calls_as(layer, kinds):
-    """Whether `layer` is of one of the `kinds` and has its `call`: a subclass with another one may
-    do anything.
-    """
-    return any(isinstance(layer, kind) and type(layer).call is kind.call for kind in kinds)

@@ -10,8 +10,9 @@ from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.substitution.references import held
 
 
-def copy_from_config(layer):
-    """A copy from the config. Works for the plain operations of a functional model, too.
+def copy_from_config(layer, **changes):
+    """A copy from the config, with `changes` to it. Works for the plain operations of a functional
+    model, too.
 
     A layer of a class whose config does not make one is returned itself, to be shared, if it holds
     no variable and no other layer: there is nothing in it that two models could quarrel about.
@@ -21,7 +22,7 @@ def copy_from_config(layer):
     """
     try:
         with keras.saving.custom_object_scope(_unregistered(layer)):
-            return type(layer).from_config(layer.get_config())
+            return type(layer).from_config({**layer.get_config(), **changes})
     except Exception as error:
         inside = [
             f"`{path}`"

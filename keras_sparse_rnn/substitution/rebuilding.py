@@ -73,11 +73,14 @@ class Rebuilder:
     Args:
         replacements: a dict from `id(layer)` to the new layer, not built, that takes its place.
         compares: whether copies of models with a `call` of their own must predict the same.
+        transfers: what carries over from a replaced layer to its replacement: a function of both
+            that returns a list of `Transfer`s.
     """
 
-    def __init__(self, replacements, compares=True):
+    def __init__(self, replacements, compares=True, transfers=transfers):
         self.replacements = replacements
         self.compares = compares
+        self.transfers = transfers
         self._copies = {}
         self._holders = []
 
@@ -222,7 +225,7 @@ class Rebuilder:
         their own.
         """
         if id(old) in self.replacements:
-            return transfers(old, new)
+            return self.transfers(old, new)
         inner = [
             (layer, self._copies[id(layer)])
             for layer in sublayers(old)

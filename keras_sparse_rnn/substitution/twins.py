@@ -46,7 +46,7 @@ def dense_kernels(layer):
     """
     if is_block_sparse(layer):
         return layer.dense_kernels()
-    return tuple(variable.numpy() for variable in _kernel_variables(layer))
+    return tuple(variable.numpy() for variable in kernel_variables(layer))
 
 
 def patterns(layer):
@@ -61,10 +61,10 @@ def patterns(layer):
     for index, kernel in enumerate(dense_kernels(layer)):
         if is_initial(kernel):
             live = np.ones(kernel.shape, bool)
-            if _is_packed(layer):
+            if is_packed(layer):
                 grid = layer.grids[index]
                 live = np.zeros(grid.count, bool)
-                live[_block_variables(layer)[index].numpy()] = True
+                live[block_variables(layer)[index].numpy()] = True
                 live = grid.expand(live.reshape(grid.shape))
             kernel = live.astype(kernel.dtype)
         found.append(kernel)
@@ -148,8 +148,8 @@ def _kernel_transfers(old, new, index, pattern):
     steps = []
     if _is_quantized(old):
         steps.append(lambda array: old.dense_kernels()[index])
-    elif _is_packed(old):
-        old_grid, old_blocks = old.grids[index], _block_variables(old)[index].numpy()
+    elif is_packed(old):
+        old_grid, old_blocks = old.grids[index], block_variables(old)[index].numpy()
         name = f"{KERNELS[index]}_blocks"
         steps.append(lambda array: old_grid.unpack(array, old_blocks, name))
     if is_block_sparse(new):
@@ -157,18 +157,18 @@ def _kernel_transfers(old, new, index, pattern):
         live = grid.live(pattern)
         if new.storage == "packed":
             blocks = np.flatnonzero(live).astype(np.int32)
-            _block_variables(new)[index].assign(blocks)
+            block_variables(new)[index].assign(blocks)
             steps.append(lambda array: grid.pack(array, blocks)[0])
         else:
             # An optimiser's memory of a dead block would bring it back to life.
             steps.append(
                 lambda array: np.where(grid.expand(live), array, np.zeros((), array.dtype))
             )
-    old_variable, new_variable = _kernel_variables(old)[index], _kernel_variables(new)[index]
+    old_variable, new_variable = kernel_variables(old)[index], kernel_variables(new)[index]
     if not _is_quantized(new):
         return [
             Transfer(
-                old_variable, new_variable, _in_turn(steps) if steps else None, _is_quantized(old)
+                old_variable, new_variable, in_turn(steps) if steps else None, _is_quantized(old)
             )
         ]
     quantize = lambda values: ops.quantize(
@@ -178,7 +178,7 @@ def _kernel_transfers(old, new, index, pattern):
         Transfer(
             old_variable,
             new_variable,
-            _in_turn([*steps, quantize, lambda packed: packed.values]),
+            in_turn([*steps, quantize, lambda packed: packed.values]),
             True,
         )
     ]
@@ -188,14 +188,16 @@ def _kernel_transfers(old, new, index, pattern):
             Transfer(
                 old_variable,
                 scales,
-                _in_turn([*steps, quantize, lambda packed: packed.scales]),
+                in_turn([*steps, quantize, lambda packed: packed.scales]),
                 True,
             )
         )
     return pairs
 
 
-def _in_turn(steps):
+def in_turn(steps):
+    """A function that applies several, one after another."""
+
     def convert(array):
         for step in steps:
             array = step(array)
@@ -208,19 +210,21 @@ def _is_quantized(layer):
     return is_block_sparse(layer) and layer.weights_choice != "float32"
 
 
-def _is_packed(layer):
+def is_packed(layer):
+    """Whether a layer owns the live blocks of its kernels only."""
     return is_block_sparse(layer) and layer.storage == "packed"
 
 
-def _kernel_variables(layer):
+def kernel_variables(layer):
     """The variables of the kernels: dense ones, or packed values."""
     names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
     return [
-        getattr(owner_of(layer), f"{name}_values" if _is_packed(layer) else name) for name in names
+        getattr(owner_of(layer), f"{name}_values" if is_packed(layer) else name) for name in names
     ]
 
 
-def _block_variables(layer):
+def block_variables(layer):
+    """The variables of the block numbers of a packed layer, in the order of `kernel_variables`."""
     names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
     return [getattr(owner_of(layer), f"{name}_blocks") for name in names]
 

@@ -6,7 +6,7 @@ import pytest
 from random_models import X, functional
 
 import keras_sparse_rnn as ksr
-from keras_sparse_rnn.reordering.readers import ALIKE_ACTIVATIONS
+from keras_sparse_rnn.units.kinds import ALIKE_ACTIVATIONS
 
 layers = keras.layers
 
