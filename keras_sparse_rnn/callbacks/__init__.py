@@ -1,6 +1,7 @@
 """Callbacks for `model.fit`.
 
 - `BlockPruning` prunes in blocks while the model trains; with a `Regrowth`, blocks may come back.
+- `UnitPruning` prunes whole units.
 - `StrengthSchedule` changes the strength of regularizers while it trains.
 - `KeepMasks` trains a pruned model on and leaves zero what is zero.
 - `EarlyStopping` is Keras's, but looks only at epochs of the final sparsity.
@@ -11,5 +12,13 @@ from keras_sparse_rnn.callbacks.early_stopping import EarlyStopping
 from keras_sparse_rnn.callbacks.keep_masks import KeepMasks
 from keras_sparse_rnn.callbacks.regrowth import Regrowth
 from keras_sparse_rnn.callbacks.strength_schedule import StrengthSchedule
+from keras_sparse_rnn.callbacks.unit_pruning import UnitPruning
 
-__all__ = ["BlockPruning", "EarlyStopping", "KeepMasks", "Regrowth", "StrengthSchedule"]
+__all__ = [
+    "BlockPruning",
+    "EarlyStopping",
+    "KeepMasks",
+    "Regrowth",
+    "StrengthSchedule",
+    "UnitPruning",
+]

@@ -11,6 +11,8 @@ weights alone, `"fisher"`, or an object of this module:
 - `Geometric(data)`: how much of the activity of the hidden states a block carries;
 - `LAMP(criterion)`: the scores of another criterion, made comparable across gates and kernels for
   `scope="model"`;
+- `UnitImportance()`: the weights of whole units, into them or out of them (`UnitPruning` goes by
+  it, too);
 - a `Criterion` of your own: one method, `block_scores`."""
 
 from keras_sparse_rnn.criteria.criterion import Criterion, deserialize, get, scores_of, serialize
@@ -19,6 +21,7 @@ from keras_sparse_rnn.criteria.geometric import Geometric
 from keras_sparse_rnn.criteria.lamp import LAMP
 from keras_sparse_rnn.criteria.magnitude import Magnitude
 from keras_sparse_rnn.criteria.taylor import Taylor
+from keras_sparse_rnn.criteria.unit_importance import UnitImportance
 
 __all__ = [
     "Criterion",
@@ -27,6 +30,7 @@ __all__ = [
     "LAMP",
     "Magnitude",
     "Taylor",
+    "UnitImportance",
     "deserialize",
     "get",
     "scores_of",

@@ -6,8 +6,10 @@ reads in the end and which are constant, and builds the model anew without the o
 - `walk`: who reads whom, with which weights;
 - `constants`: which units never change;
 - `liveness`: which units are needed, by a fixed point;
-- `cutting`: the smaller layers."""
+- `cutting`: the smaller layers;
+- `outgoing_weights`: how much each unit is read."""
 
+from keras_sparse_rnn.units.outgoing import outgoing_weights
 from keras_sparse_rnn.units.removal import remove_dead_units
 
-__all__ = ["remove_dead_units"]
+__all__ = ["outgoing_weights", "remove_dead_units"]

@@ -1,0 +1,86 @@
+"""The weights of the units of one layer under masks: its kernels and its bias."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_sparse_rnn.patterns import BlockGrid
+from keras_sparse_rnn.pruning.masks import KernelMask, has_weights_outside
+
+
+class VectorGrid(BlockGrid):
+    """The grid of a bias `[gates * units]`: that of a kernel of one row, without its axis."""
+
+    @property
+    def kernel_shape(self):
+        return (self.gates * self.units,)
+
+
+class UnitMasks:
+    """Some units of a layer, dead: of their weights, all into them and, in the recurrent kernel,
+    out of them are zero, and so is their bias.
+
+    Args:
+        kernels: the `selection.Kernel` records of one layer: its kernel and, if it is recurrent,
+            its recurrent kernel.
+
+    Attributes:
+        kernels: `KernelMask`s of these.
+        bias: that of the bias, or None.
+        live: bool `[units]`.
+    """
+
+    def __init__(self, kernels):
+        self.path, self.units = kernels[0].path, kernels[0].units
+        self.kernels = [
+            KernelMask(one, (1 if one.role == "recurrent_kernel" else one.inputs, 1))
+            for one in kernels
+        ]
+        bias = getattr(kernels[0].cell, "bias", None)
+        self.bias = _bias_mask(kernels[0], bias) if isinstance(bias, keras.Variable) else None
+        self.live = np.ones(self.units, bool)
+
+    @property
+    def masks(self):
+        """All masks of the layer."""
+        return [*self.kernels, *([] if self.bias is None else [self.bias])]
+
+    def pattern(self):
+        """Which units read anything now, bool `[units]`."""
+        sums = [(mask.kernel.numpy() != 0).any(axis=0) for mask in self.kernels]
+        return np.any(sums, axis=0).reshape(-1, self.units).any(axis=0)
+
+    def chosen(self, live):
+        """The mask of each weight in which only the units `live` are: pairs `(mask, live)`."""
+        pairs = []
+        for mask in self.masks:
+            columns = np.broadcast_to(live[None, :, None], mask.grid.shape)
+            recurrent = mask.kernel.role == "recurrent_kernel"
+            pairs.append((mask, columns & live if recurrent else columns.copy()))
+        return pairs
+
+    def shortfall(self):
+        """What is wrong with the weights, a sentence, or None."""
+        wrong = [
+            mask.kernel.role
+            for mask in self.masks
+            if has_weights_outside(mask.grid.expand(mask.live), mask.kernel.numpy())
+        ]
+        dead = self.units - np.count_nonzero(self.live)
+        return (
+            f"{self.path} should have {dead} dead units, and they have weights in "
+            f"{', '.join(wrong)}"
+            if wrong
+            else None
+        )
+
+
+def _bias_mask(kernel, bias):
+    rows = bias.shape[0] if len(bias.shape) == 2 else 1
+    mask = KernelMask(
+        dataclasses.replace(kernel, variable=bias, role="bias", inputs=rows), (rows, 1)
+    )
+    if len(bias.shape) == 1:
+        mask.grid = VectorGrid(1, kernel.units, kernel.gates, (1, 1))
+    return mask
