@@ -15,9 +15,11 @@ from keras_sparse_rnn.callbacks.regrowth import Regrowth
 from keras_sparse_rnn.callbacks.schedule_arguments import bound, check_frequency, check_schedules
 from keras_sparse_rnn.patterns import (
     SCOPES,
-    check_block_shape,
+    Pattern,
+    check_block_or_pattern,
     check_choice,
     check_flag,
+    check_pattern,
     check_sparsity,
 )
 from keras_sparse_rnn.pruning import notices
@@ -82,7 +84,9 @@ class BlockPruning(MaskHolder):
             the others stay dense.
         block_shape: `(rows, columns)` of a block in the kernel `[inputs, units]` of one gate. It is
             cut to the gates of a layer that is smaller, with a warning; a kernel of few inputs has
-            partial blocks.
+            partial blocks. `None`: (16, 16).
+        pattern: in place of blocks, a `Pattern` that the schedule shall end at, such as
+            `patterns.NofM(2, 4)`: until then single weights go that it does not keep.
         frequency: steps between two masks; `None`: that of the schedule if it has one, else 100.
         criterion: the score of a block: `"max"`, `"mean"`, `"l2"` or `"fisher"`, or a `Criterion`
             (see `criteria`).
@@ -120,8 +124,9 @@ class BlockPruning(MaskHolder):
     def __init__(
         self,
         schedule,
-        block_shape=(16, 16),
+        block_shape=None,
         *,
+        pattern=None,
         frequency=None,
         criterion="max",
         scope="gate",
@@ -133,8 +138,8 @@ class BlockPruning(MaskHolder):
         log=None,
     ):
         super().__init__(optimizer)
-        self.block_shape = check_block_shape(block_shape)
-        criteria.get(criterion)
+        self.pattern = check_pattern(pattern)
+        self.block_shape = check_block_or_pattern(block_shape, pattern)
         check_schedules(schedule, layers)
         if not isinstance(regrowth, Regrowth | None):
             raise ValueError(
@@ -152,8 +157,8 @@ class BlockPruning(MaskHolder):
         self.layers = layers
         self.regrowth = regrowth
         self.log = check_choice(log, (None, "kernels"), "log")
-        self._criterion = None
-        self._groups = []
+        self._options()  # raises for arguments that do not go together
+        self._criterion, self._groups = None, []
         self._told_unfinished = False
 
     @property
@@ -176,29 +181,32 @@ class BlockPruning(MaskHolder):
         step = self._steps.count()
         return all(group.unfinished(step) is None for group in self._groups)
 
-    def find(self):
-        criterion = criteria.get(self.criterion)
-        options = Options(
+    def _options(self):
+        return Options(
             self.block_shape,
-            criterion,
+            criteria.get(self.criterion),
             frequency=self.frequency or FREQUENCY,
             scope=self.scope,
             keep_diagonal=self.keep_diagonal,
             minimum_density=self.minimum_density,
             regrowth=self.regrowth,
+            pattern=self.pattern,
         )
+
+    def find(self):
+        options = self._options()
         schedule = bound(self.schedule, self.params, self._steps.counted)
         groups = find_groups(self.model, schedule, self.layers, options)
-        criterion.begin(self.model)
+        options.criterion.begin(self.model)
         try:
             for group in groups:
                 group.check()
                 for mask in group.masks:
                     mask.check_free(self, self.training)
         except ValueError:
-            criterion.end(self.model)
+            options.criterion.end(self.model)
             raise
-        return groups, criterion
+        return groups, options.criterion
 
     def install(self, found):
         self._groups, self._criterion = found
@@ -267,7 +275,8 @@ class BlockPruning(MaskHolder):
             )
         return {
             "schedule": serialize_schedule(self.schedule),
-            "block_shape": list(self.block_shape),
+            "block_shape": self.block_shape and list(self.block_shape),
+            "pattern": self.pattern and keras.saving.serialize_keras_object(self.pattern),
             "frequency": self.frequency,
             "criterion": criteria.serialize(self.criterion),
             "scope": self.scope,
@@ -283,7 +292,8 @@ class BlockPruning(MaskHolder):
         config = dict(config)
         config["schedule"] = deserialize_schedule(config["schedule"])
         config["layers"] = deserialize_selector(config.get("layers"))
-        if config.get("regrowth") is not None:
-            config["regrowth"] = configs.deserialize(config["regrowth"], Regrowth, "regrowth")
+        for name, kind in (("regrowth", Regrowth), ("pattern", Pattern)):
+            if config.get(name) is not None:
+                config[name] = configs.deserialize(config[name], kind, name)
         config["criterion"] = criteria.deserialize(config.get("criterion", "max"))
         return cls(**config)

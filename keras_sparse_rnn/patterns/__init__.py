@@ -18,6 +18,8 @@ A packed kernel is the ascending list of its live block numbers, `blocks` int32 
 `values` `[live, block rows, block columns]`, where the part of a partial block that lies outside
 the kernel is zero.
 
+A `Pattern` says itself which weights may live: `NofM(2, 4)` two of every four inputs.
+
 >>> import numpy as np
 >>> grid = BlockGrid(inputs=6, units=8, gates=4, block_shape=(4, 4))
 >>> grid.shape                       # gates, columns, rows: the second row of blocks is partial
@@ -30,6 +32,7 @@ the kernel is zero.
 
 from keras_sparse_rnn.patterns.arguments import (
     check_block_fits,
+    check_block_or_pattern,
     check_block_shape,
     check_choice,
     check_flag,
@@ -38,16 +41,22 @@ from keras_sparse_rnn.patterns.arguments import (
 )
 from keras_sparse_rnn.patterns.block import CRITERIA, SCOPES, Block, keep_largest, missing
 from keras_sparse_rnn.patterns.grid import BlockGrid
+from keras_sparse_rnn.patterns.n_of_m import NofM
+from keras_sparse_rnn.patterns.pattern import Pattern, check_pattern
 
 __all__ = [
     "CRITERIA",
     "SCOPES",
     "Block",
     "BlockGrid",
+    "NofM",
+    "Pattern",
     "check_block_fits",
+    "check_block_or_pattern",
     "check_block_shape",
     "check_choice",
     "check_flag",
+    "check_pattern",
     "check_sparsity",
     "fitted_block_shape",
     "keep_largest",

@@ -2,6 +2,8 @@
 
 import numbers
 
+DEFAULT_BLOCK_SHAPE = (16, 16)
+
 
 def check_block_shape(block_shape, name="block_shape"):
     """Returns `block_shape` as a tuple of two positive ints, or raises a `ValueError` that names
@@ -19,6 +21,15 @@ def check_block_shape(block_shape, name="block_shape"):
             f"{name}={block_shape!r}"
         )
     return tuple(int(n) for n in block_shape)
+
+
+def check_block_or_pattern(block_shape, pattern):
+    """The block shape of pruning: `block_shape`, checked; where it is None, (16, 16), or None
+    beside a `pattern`.
+    """
+    if block_shape is None:
+        return None if pattern is not None else DEFAULT_BLOCK_SHAPE
+    return check_block_shape(block_shape)
 
 
 def check_block_fits(block_shape, kernel_shape, kernel_name):

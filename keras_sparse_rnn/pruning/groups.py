@@ -6,24 +6,47 @@ import warnings
 import keras
 
 from keras_sparse_rnn import criteria, schedules
-from keras_sparse_rnn.patterns import fitted_block_shape
+from keras_sparse_rnn.patterns import Pattern, fitted_block_shape
 from keras_sparse_rnn.pruning.group import PruningGroup
 from keras_sparse_rnn.pruning.masks import KernelMask
+from keras_sparse_rnn.pruning.pattern_group import PatternGroup
 from keras_sparse_rnn.pruning.regrowing_group import RegrowingGroup
 from keras_sparse_rnn.selection import find_kernels, matches
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How kernels are pruned: the arguments of `BlockPruning` that a `PruningGroup` follows."""
+    """How kernels are pruned: the arguments of `BlockPruning` that a `PruningGroup` follows.
 
-    block_shape: tuple
+    Raises:
+        ValueError: arguments exclude each other.
+    """
+
+    block_shape: tuple | None
     criterion: criteria.Criterion
     frequency: int = 100
     scope: str | None = "gate"
     keep_diagonal: bool = False
     minimum_density: float = 0.0
     regrowth: object = None
+    pattern: Pattern | None = None
+
+    def __post_init__(self):
+        if self.pattern is None:
+            return
+        others = {
+            "block_shape": None,
+            "keep_diagonal": False,
+            "minimum_density": 0.0,
+            "regrowth": None,
+        }
+        for name, value in others.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"`{name}` must be left out where there is a `pattern`, which says itself "
+                    f"which weights live. Received: {name}={getattr(self, name)!r}, "
+                    f"pattern={self.pattern!r}"
+                )
 
 
 def find_groups(model, schedule, layers, options):
@@ -43,17 +66,42 @@ def find_groups(model, schedule, layers, options):
     """
     mapping = schedule if isinstance(schedule, dict) else {None: schedule}
     kernels = trainable_kernels(model, list(mapping) if mapping is schedule else layers, "pruned")
-    shapes = _fitted(kernels, options.block_shape)
+    if options.pattern is not None:
+        kernels = _of_pattern(kernels, options.pattern)
+        shapes = dict.fromkeys(map(id, kernels), options.pattern.block_shape)
+    else:
+        shapes = _fitted(kernels, options.block_shape)
     groups = []
     for selector, one in mapping.items():
         own = [kernel for kernel in kernels if selector is None or matches(selector, kernel)]
         kernels = [kernel for kernel in kernels if kernel not in own]
         masks = [KernelMask(kernel, shapes[id(kernel)], options.keep_diagonal) for kernel in own]
         if masks:
-            kind = PruningGroup if options.regrowth is None else RegrowingGroup
             scope = options.scope or default_scope(own)
-            groups.append(kind(schedules.get(one), masks, options, model, scope=scope))
+            groups.append(_kind(options)(schedules.get(one), masks, options, model, scope=scope))
     return groups
+
+
+def _kind(options):
+    """The class of the groups."""
+    if options.pattern is not None:
+        return PatternGroup
+    return PruningGroup if options.regrowth is None else RegrowingGroup
+
+
+def _of_pattern(kernels, pattern):
+    """The `kernels` of which the pattern says something.
+
+    Raises:
+        ValueError: it is of none, or of one of other sizes.
+    """
+    found = [kernel for kernel in kernels if pattern.concerns(kernel)]
+    if not found:
+        raise ValueError(
+            f"`layers` must have a kernel that the pattern is for. Received: {pattern!r}, and "
+            f"{', '.join(kernel.name for kernel in kernels)}"
+        )
+    return found
 
 
 def _fitted(kernels, block_shape):

@@ -3,21 +3,25 @@
 from keras_sparse_rnn import criteria
 from keras_sparse_rnn.patterns import (
     SCOPES,
-    check_block_shape,
+    check_block_or_pattern,
     check_choice,
     check_flag,
+    check_pattern,
     check_sparsity,
 )
 from keras_sparse_rnn.pruning.groups import Options, find_groups
 from keras_sparse_rnn.schedules import Constant
 from keras_sparse_rnn.slots import optimizers_of
 
+SPARSITY = 0.9
+
 
 def prune(
     model,
-    sparsity=0.9,
-    block_shape=(16, 16),
+    sparsity=None,
+    block_shape=None,
     *,
+    pattern=None,
     criterion="max",
     scope="gate",
     keep_diagonal=False,
@@ -35,8 +39,8 @@ def prune(
 
     Args:
         model: a built model, of any make.
-        sparsity: fraction of the weights to prune, in [0, 1).
-        block_shape, criterion, scope, keep_diagonal, minimum_density, layers: as in
+        sparsity: fraction of the weights to prune, in [0, 1). `None`: 0.9, or that of the pattern.
+        block_shape, pattern, criterion, scope, keep_diagonal, minimum_density, layers: as in
             `callbacks.BlockPruning`.
 
     Returns:
@@ -50,12 +54,20 @@ def prune(
         UserWarning: as in `callbacks.BlockPruning`.
     """
     options = Options(
-        check_block_shape(block_shape),
+        check_block_or_pattern(block_shape, check_pattern(pattern)),
         criteria.get(criterion),
         scope=check_choice(scope, (*SCOPES, None), "scope"),
         keep_diagonal=check_flag(keep_diagonal, "keep_diagonal"),
         minimum_density=check_sparsity(minimum_density, "minimum_density"),
+        pattern=pattern,
     )
+    if sparsity is None:
+        sparsity = SPARSITY if pattern is None else pattern.sparsity
+    elif pattern is not None and sparsity != pattern.sparsity:
+        raise ValueError(
+            "`sparsity` must be left out where there is a `pattern`, which has one of its own, "
+            f"{pattern.sparsity:.6g}. Received: sparsity={sparsity!r}, pattern={pattern!r}"
+        )
     (group,) = find_groups(model, Constant(check_sparsity(sparsity), 0), layers, options)
     options.criterion.begin(model)
     try:
