@@ -43,7 +43,14 @@ PRIVATE = {
     for name in (*dir(example), *dir(getattr(example, "_functional", None)))
     if name.startswith("_") and not name.startswith("__")
 }
-HEAVY = ("tensorflow_model_optimization", "tf_keras", "ai_edge_litert", "rich", "matplotlib")
+HEAVY = (
+    "tensorflow_model_optimization",
+    "tf_keras",
+    "ai_edge_litert",
+    "rich",
+    "matplotlib",
+    "networkx",
+)
 
 
 def modules():

@@ -5,9 +5,15 @@ import inspect
 import numbers
 import warnings
 
+from keras_sparse_rnn import configs
 from keras_sparse_rnn.ops.choice import KERNELS
 from keras_sparse_rnn.ops.quantization import WEIGHTS, check_activations, check_input_range
-from keras_sparse_rnn.patterns import check_block_shape, check_choice, fitted_block_shape
+from keras_sparse_rnn.patterns import (
+    GraphPattern,
+    check_block_shape,
+    check_choice,
+    fitted_block_shape,
+)
 
 STORAGES = ("packed", "masked")
 
@@ -103,6 +109,35 @@ def check_live_blocks(live_blocks, count, storage):
             f"Received: live_blocks={live_blocks!r}, storage={storage!r}"
         )
     return tuple(int(n) for n in live_blocks)
+
+
+def check_recurrent_pattern(pattern, units, block_shape, live_blocks):
+    """Returns `pattern`, a `GraphPattern` (or the config of one, of a saved layer) or None, and the
+    block shape of the recurrent kernel: that of the pattern or, without one, `block_shape`.
+
+    Raises:
+        ValueError: the pattern is not one of a layer of so many `units`, or another argument says
+            what lives, too.
+    """
+    if isinstance(pattern, dict):
+        pattern = configs.deserialize(pattern, GraphPattern, "recurrent_pattern")
+    if pattern is None:
+        return None, block_shape
+    if not isinstance(pattern, GraphPattern):
+        raise ValueError(
+            "`recurrent_pattern` must be a GraphPattern, such as ksr.patterns.from_graph(graph), "
+            f"or None. Received: recurrent_pattern={pattern!r}"
+        )
+    own = pattern.block_shape
+    block_shape = own if block_shape is None else check_block_shape(block_shape)
+    if block_shape != own or live_blocks is not None:
+        raise ValueError(
+            "`recurrent_block_shape` and `live_blocks` must be None where there is a "
+            "`recurrent_pattern`, which says itself what lives. Received: recurrent_block_shape="
+            f"{block_shape}, live_blocks={live_blocks!r}, recurrent_pattern={pattern!r}"
+        )
+    pattern.check_units(units, "recurrent_pattern")
+    return pattern, own
 
 
 def fitted_blocks(layer, block_shape, recurrent_block_shape):

@@ -11,6 +11,7 @@ from keras_sparse_rnn.layers.arguments import (
     check_kernel,
     check_live_blocks,
     check_native,
+    check_recurrent_pattern,
     check_rounding,
     check_storage,
     check_weights,
@@ -24,6 +25,7 @@ from keras_sparse_rnn.layers.cells import (
     of_cell,
     weights_made_by,
 )
+from keras_sparse_rnn.layers.fresh import fresh_blocks
 from keras_sparse_rnn.patterns import BlockGrid, check_sparsity
 
 
@@ -48,6 +50,8 @@ class BlockSparseRNN:
         block_shape: `(rows, columns)` of a block of the kernels of one gate, `[inputs, units]` and
             `[units, units]`.
         recurrent_block_shape: that of the recurrent kernel, if it is another one.
+        recurrent_pattern: which blocks of the recurrent kernel live, a `patterns.GraphPattern`;
+            `sparsity` is that of the kernel of the inputs alone then.
         sparsity: fraction of blocks that are zero in a fresh layer: a random choice, the same
             number in each gate. It follows `seed`, or without one `keras.utils.set_random_seed`.
         storage: `"packed"` owns the live blocks only, `"masked"` the dense kernels of the Keras
@@ -78,6 +82,7 @@ class BlockSparseRNN:
         block_shape=(16, 16),
         *,
         recurrent_block_shape=None,
+        recurrent_pattern=None,
         sparsity=0.0,
         storage="packed",
         kernel="auto",
@@ -88,6 +93,9 @@ class BlockSparseRNN:
         **kwargs,
     ):
         super().__init__(units, **kwargs)
+        self.recurrent_pattern, recurrent_block_shape = check_recurrent_pattern(
+            recurrent_pattern, units, recurrent_block_shape, live_blocks
+        )
         self.block_shape, self.recurrent_block_shape = fitted_blocks(
             self, block_shape, recurrent_block_shape
         )
@@ -210,6 +218,8 @@ class BlockSparseRNN:
         config.update(
             block_shape=self.block_shape,
             recurrent_block_shape=self.recurrent_block_shape,
+            recurrent_pattern=self.recurrent_pattern
+            and keras.saving.serialize_keras_object(self.recurrent_pattern),
             sparsity=self.sparsity,
             storage=self.storage,
             kernel=self.kernel_choice,
@@ -257,18 +267,8 @@ class BlockSparseRNN:
             return add_weight(name=name, shape=shape, initializer=initializer, **kept)
         index = WEIGHTS.index(name)
         grid = self._grids[index]
-        live = (
-            self.live_blocks[index]
-            if self.live_blocks
-            else storages.live_count(grid, self.sparsity, self.storage)
-        )
-        if live > grid.count:
-            raise ValueError(
-                f"`live_blocks` must not exceed the {grid.count} blocks of the {name}. "
-                f"Received: live_blocks={self.live_blocks}"
-            )
         seed = None if self.cell.seed is None else (self.cell.seed, index)
-        blocks = storages.random_blocks(grid, live, seed)
+        blocks = fresh_blocks(self, name, index, grid, seed)
         if self.storage == "masked":
             return storages.add_masked_weight(
                 add_weight, name, grid, blocks, shape=shape, initializer=initializer, **kept

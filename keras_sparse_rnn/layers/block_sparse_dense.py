@@ -15,6 +15,7 @@ from keras_sparse_rnn.layers.arguments import (
     takes_arguments_of,
     warn_of_cut_blocks,
 )
+from keras_sparse_rnn.layers.fresh import fresh_blocks
 from keras_sparse_rnn.patterns import (
     BlockGrid,
     check_block_shape,
@@ -117,17 +118,7 @@ class BlockSparseDense(keras.layers.Dense):
         if name != "kernel":
             return super().add_weight(*args, name=name, initializer=initializer, **options)
         (grid,) = self._grids
-        live = (
-            self.live_blocks[0]
-            if self.live_blocks
-            else storages.live_count(grid, self.sparsity, self.storage)
-        )
-        if live > grid.count:
-            raise ValueError(
-                f"`live_blocks` must not exceed the {grid.count} blocks of the kernel. "
-                f"Received: live_blocks={self.live_blocks}"
-            )
-        blocks = storages.random_blocks(grid, live, None)
+        blocks = fresh_blocks(self, name, 0, grid)
         if self.storage == "masked":
             return storages.add_masked_weight(
                 super().add_weight, name, grid, blocks, initializer=initializer, **options

@@ -25,6 +25,8 @@ class BlockSparseSimpleRNN(BlockSparseRNN, keras.layers.SimpleRNN):
         units: size of the output and of the state.
         block_shape: `(rows, columns)` of a block of `[inputs, units]` and `[units, units]`.
         recurrent_block_shape: that of the recurrent kernel, if it is another one.
+        recurrent_pattern: which weights or blocks of the recurrent kernel live, such as
+            `patterns.from_graph(graph)`; `sparsity` is that of the other kernel alone then.
         sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at
             random.
         storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer,

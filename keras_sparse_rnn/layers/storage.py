@@ -18,7 +18,6 @@ kernel `[inputs, gates * units]`. In packed storage it is unpacked for them, exc
 which sum over weights and so may see the packed ones, and for a GroupLasso of the same blocks."""
 
 import functools
-import random
 
 import keras
 import numpy as np
@@ -29,29 +28,6 @@ from keras_sparse_rnn.layers.adapters import DenseRegularizer, MaskedRegularizer
 from keras_sparse_rnn.regularizers import Regularizer
 
 SUMS_OVER_WEIGHTS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
-
-
-def live_count(grid, sparsity, storage):
-    """How many blocks of `grid` live at `sparsity`: as many in each gate. In masked storage at
-    least one, for all zero is no pattern there.
-    """
-    per_gate = grid.columns * grid.rows
-    return max(grid.gates * (per_gate - round(sparsity * per_gate)), int(storage == "masked"))
-
-
-def random_blocks(grid, count, seed):
-    """The numbers of `count` live blocks, int32, ascending, chosen at random and as evenly over the
-    gates as `count` allows.
-
-    `seed=None` follows `keras.utils.set_random_seed`.
-    """
-    generator = np.random.default_rng(random.randint(0, 2**31) if seed is None else seed)
-    per_gate = grid.columns * grid.rows
-    counts = [(count + gate) // grid.gates for gate in range(grid.gates)]
-    chosen = [
-        gate * per_gate + generator.permutation(per_gate)[:live] for gate, live in enumerate(counts)
-    ]
-    return np.sort(np.concatenate(chosen)).astype(np.int32)
 
 
 def add_packed_weights(

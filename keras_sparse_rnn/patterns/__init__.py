@@ -18,7 +18,8 @@ A packed kernel is the ascending list of its live block numbers, `blocks` int32 
 `values` `[live, block rows, block columns]`, where the part of a partial block that lies outside
 the kernel is zero.
 
-A `Pattern` says itself which weights may live: `NofM(2, 4)` two of every four inputs.
+A `Pattern` says itself which weights may live: `NofM(2, 4)` two of every four inputs, and
+`from_graph(graph)` those along the links of a graph, in a recurrent kernel.
 
 >>> import numpy as np
 >>> grid = BlockGrid(inputs=6, units=8, gates=4, block_shape=(4, 4))
@@ -40,6 +41,7 @@ from keras_sparse_rnn.patterns.arguments import (
     fitted_block_shape,
 )
 from keras_sparse_rnn.patterns.block import CRITERIA, SCOPES, Block, keep_largest, missing
+from keras_sparse_rnn.patterns.graph import GraphPattern, from_graph
 from keras_sparse_rnn.patterns.grid import BlockGrid
 from keras_sparse_rnn.patterns.n_of_m import NofM
 from keras_sparse_rnn.patterns.pattern import Pattern, check_pattern
@@ -49,6 +51,7 @@ __all__ = [
     "SCOPES",
     "Block",
     "BlockGrid",
+    "GraphPattern",
     "NofM",
     "Pattern",
     "check_block_fits",
@@ -59,6 +62,7 @@ __all__ = [
     "check_pattern",
     "check_sparsity",
     "fitted_block_shape",
+    "from_graph",
     "keep_largest",
     "missing",
 ]

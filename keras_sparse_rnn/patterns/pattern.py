@@ -15,8 +15,13 @@ class Pattern:
         block_shape: `(rows, columns)` of what it keeps or drops as a whole.
     """
 
-    sparsity: float = 0.0
-    block_shape: tuple = (1, 1)
+    @property
+    def sparsity(self):
+        raise NotImplementedError(f"{type(self).__name__} must have a `sparsity`")
+
+    @property
+    def block_shape(self):
+        return 1, 1
 
     def concerns(self, kernel):
         """Whether the kernel, a `selection.Kernel`, is one that the pattern says something of.

@@ -25,6 +25,7 @@ PARENTS = {twin: parent for parent, twin in TWINS.items()}
 OWN_ARGUMENTS = (
     "block_shape",
     "recurrent_block_shape",
+    "recurrent_pattern",
     "sparsity",
     "storage",
     "kernel",

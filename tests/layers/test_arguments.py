@@ -34,6 +34,7 @@ def test_takes_every_argument_of_its_parent_with_the_same_default(layer, parent)
     }
     if parent is not keras.layers.Dense:
         extra["recurrent_block_shape"] = None
+        extra["recurrent_pattern"] = None
     assert {name: parameter.default for name, parameter in own.items()} == extra
     assert list(inspect.signature(layer).parameters)[:2] == ["units", "block_shape"]
 
