@@ -101,13 +101,4 @@ class PackedConstraint(keras.constraints.Constraint):
                 blocks,
                 self.grid,
             )
-        return tf.where(self._inside(blocks), values, tf.zeros_like(values))
-
-    def _inside(self, blocks):
-        """Which of the values lie in the kernel, bool `[live, block rows, block columns]`."""
-        grid, (height, width) = self.grid, self.grid.block_shape
-        first_row = blocks % grid.rows * height
-        first_column = blocks // grid.rows % grid.columns * width
-        rows = first_row[:, None] + tf.range(height) < grid.inputs
-        columns = first_column[:, None] + tf.range(width) < grid.units
-        return rows[:, :, None] & columns[:, None, :]
+        return tf.where(ops.inside(blocks, self.grid), values, tf.zeros_like(values))

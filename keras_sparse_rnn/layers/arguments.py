@@ -140,6 +140,18 @@ def check_recurrent_pattern(pattern, units, block_shape, live_blocks):
     return pattern, own
 
 
+def check_sole_pattern(pattern, recurrent_sparsity, keep_diagonal):
+    """Raises a `ValueError` if a `recurrent_pattern` is not the only thing that says which blocks
+    of the recurrent kernel live.
+    """
+    if pattern is not None and (recurrent_sparsity is not None or keep_diagonal):
+        raise ValueError(
+            "`recurrent_sparsity` must be None and `keep_diagonal` False where there is a "
+            "`recurrent_pattern`, which says itself what lives. Received: recurrent_sparsity="
+            f"{recurrent_sparsity!r}, keep_diagonal={keep_diagonal!r}"
+        )
+
+
 def fitted_blocks(layer, block_shape, recurrent_block_shape):
     """The block shapes that a recurrent `layer` uses: `(block_shape, recurrent_block_shape)`, the
     second None if it is the first. Blocks larger than the layer are cut, with a warning, so that a
@@ -182,3 +194,19 @@ def forgotten_arguments(layer):
     if hasattr(layer, "cudnn_choice"):
         found["use_cudnn"] = layer.cudnn_choice
     return found
+
+
+def own_arguments(layer):
+    """The arguments, as a dict, that any block-sparse `layer` has beside those of its Keras
+    parent.
+    """
+    return {
+        "block_shape": layer.block_shape,
+        "sparsity": layer.sparsity,
+        "storage": layer.storage,
+        "kernel": layer.kernel_choice,
+        "live_blocks": layer.live_blocks,
+        "weights": layer.weights_choice,
+        "activations": layer.activations_choice,
+        "input_range": layer.input_range,
+    }

@@ -13,10 +13,12 @@ from keras_sparse_rnn.layers.arguments import (
     check_native,
     check_recurrent_pattern,
     check_rounding,
+    check_sole_pattern,
     check_storage,
     check_weights,
     fitted_blocks,
     forgotten_arguments,
+    own_arguments,
 )
 from keras_sparse_rnn.layers.cells import (
     WEIGHTS,
@@ -25,8 +27,8 @@ from keras_sparse_rnn.layers.cells import (
     of_cell,
     weights_made_by,
 )
-from keras_sparse_rnn.layers.fresh import fresh_blocks
-from keras_sparse_rnn.patterns import BlockGrid, check_sparsity
+from keras_sparse_rnn.layers.growth import watched
+from keras_sparse_rnn.patterns import BlockGrid, check_flag, check_sparsity
 
 
 class BlockSparseRNN:
@@ -54,6 +56,10 @@ class BlockSparseRNN:
             `sparsity` is that of the kernel of the inputs alone then.
         sparsity: fraction of blocks that are zero in a fresh layer: a random choice, the same
             number in each gate. It follows `seed`, or without one `keras.utils.set_random_seed`.
+        recurrent_sparsity: that of the recurrent kernel, if it is another one: see
+            `patterns.erdos_renyi`.
+        keep_diagonal: whether the blocks that touch the diagonal of a gate of the recurrent kernel
+            are among the live ones. They count in the sparsity.
         storage: `"packed"` owns the live blocks only, `"masked"` the dense kernels of the Keras
             layer (see `keras_sparse_rnn.layers.storage`).
         kernel: `"auto"` runs the native op where it applies and plain TensorFlow elsewhere,
@@ -75,6 +81,7 @@ class BlockSparseRNN:
 
     gates: int | None = None
     op: str | None = None
+    watch = None  # a `growth.GradientWatch`, while blocks grow by their gradients
 
     def __init__(
         self,
@@ -84,6 +91,8 @@ class BlockSparseRNN:
         recurrent_block_shape=None,
         recurrent_pattern=None,
         sparsity=0.0,
+        recurrent_sparsity=None,
+        keep_diagonal=False,
         storage="packed",
         kernel="auto",
         live_blocks=None,
@@ -96,10 +105,15 @@ class BlockSparseRNN:
         self.recurrent_pattern, recurrent_block_shape = check_recurrent_pattern(
             recurrent_pattern, units, recurrent_block_shape, live_blocks
         )
+        check_sole_pattern(self.recurrent_pattern, recurrent_sparsity, keep_diagonal)
         self.block_shape, self.recurrent_block_shape = fitted_blocks(
             self, block_shape, recurrent_block_shape
         )
         self.sparsity = check_sparsity(sparsity)
+        if recurrent_sparsity is not None:
+            recurrent_sparsity = check_sparsity(recurrent_sparsity, "recurrent_sparsity")
+        self.recurrent_sparsity = recurrent_sparsity
+        self.keep_diagonal = check_flag(keep_diagonal, "keep_diagonal")
         self.storage = check_storage(storage)
         self.kernel_choice = check_kernel(kernel)
         self.live_blocks = check_live_blocks(live_blocks, len(WEIGHTS), storage)
@@ -112,6 +126,12 @@ class BlockSparseRNN:
         if hasattr(self, "use_cudnn"):
             # Bidirectional reads the kernels of layers for which it is not False.
             self.cudnn_choice, self.use_cudnn = self.use_cudnn, False
+
+    @property
+    def sparsities(self):
+        """That of a fresh kernel and that of a fresh recurrent kernel."""
+        recurrent = self.recurrent_sparsity
+        return self.sparsity, self.sparsity if recurrent is None else recurrent
 
     @property
     def grids(self):
@@ -205,7 +225,8 @@ class BlockSparseRNN:
             "activations": self.activations_choice,
             "input_range": self.input_range,
         }
-        outputs, *states = self._run(tf.cast(sequences, dtype), states, *kernels, bias, options)
+        arguments = tf.cast(sequences, dtype), states, *kernels, bias, options
+        outputs, *states = watched(self, self._run(*arguments), *arguments, training=training)
         if mask is None:
             return states[0], outputs, states
         if self.zero_output_for_mask:
@@ -216,17 +237,12 @@ class BlockSparseRNN:
     def get_config(self):
         config = super().get_config()
         config.update(
-            block_shape=self.block_shape,
+            own_arguments(self),
             recurrent_block_shape=self.recurrent_block_shape,
             recurrent_pattern=self.recurrent_pattern
             and keras.saving.serialize_keras_object(self.recurrent_pattern),
-            sparsity=self.sparsity,
-            storage=self.storage,
-            kernel=self.kernel_choice,
-            live_blocks=self.live_blocks,
-            weights=self.weights_choice,
-            activations=self.activations_choice,
-            input_range=self.input_range,
+            recurrent_sparsity=self.recurrent_sparsity,
+            keep_diagonal=self.keep_diagonal,
         )
         config.update(forgotten_arguments(self))
         return config
@@ -234,6 +250,13 @@ class BlockSparseRNN:
     def _run(self, x, states, packed, recurrent_packed, bias, options):
         """Calls the op. Returns `outputs, *states`."""
         raise NotImplementedError
+
+    def recurrent_factors(self, x, previous, gradients, kernels, bias):
+        """What the recurrent kernel is multiplied with, a tensor for each gate, and the gradients
+        of what comes out, of the states `previous` to each step and the `gradients` of the sums
+        that enter the activations.
+        """
+        return [previous] * self.gates, gradients
 
     def _runs_as_its_parent(self):
         """Whether the Keras layer's own path is taken, with the dense kernels: on a GPU it has
@@ -266,21 +289,9 @@ class BlockSparseRNN:
         if name not in WEIGHTS:
             return add_weight(name=name, shape=shape, initializer=initializer, **kept)
         index = WEIGHTS.index(name)
-        grid = self._grids[index]
         seed = None if self.cell.seed is None else (self.cell.seed, index)
-        blocks = fresh_blocks(self, name, index, grid, seed)
-        if self.storage == "masked":
-            return storages.add_masked_weight(
-                add_weight, name, grid, blocks, shape=shape, initializer=initializer, **kept
-            )
-        options = {
-            "initializer": initializer,
-            "weights": self.weights_choice,
-            "activations": self.activations_choice,
-            **kept,
-        }
-        storages.add_packed_weights(self.cell, add_weight, name, grid, blocks, **options)
-        return None
+        options = {"shape": shape, "initializer": initializer, "seed": seed, **kept}
+        return storages.add_kernel(self, self.cell, add_weight, name, index, **options)
 
     def _packed_kernels(self, training):
         """The kernel and the recurrent kernel as `ops.PackedKernel`s."""

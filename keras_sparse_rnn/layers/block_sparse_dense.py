@@ -12,10 +12,10 @@ from keras_sparse_rnn.layers.arguments import (
     check_rounding,
     check_storage,
     check_weights,
+    own_arguments,
     takes_arguments_of,
     warn_of_cut_blocks,
 )
-from keras_sparse_rnn.layers.fresh import fresh_blocks
 from keras_sparse_rnn.patterns import (
     BlockGrid,
     check_block_shape,
@@ -57,6 +57,7 @@ class BlockSparseDense(keras.layers.Dense):
 
     gates = 1
     op = "matmul"
+    watch = None  # a `growth.GradientWatch`, while blocks grow by their gradients
 
     @takes_arguments_of(keras.layers.Dense)
     def __init__(
@@ -97,6 +98,11 @@ class BlockSparseDense(keras.layers.Dense):
         self.supports_jit = kernel == "reference"
 
     @property
+    def sparsities(self):
+        """That of a fresh kernel, in a tuple of one."""
+        return (self.sparsity,)
+
+    @property
     def grids(self):
         """The `BlockGrid` of the kernel, in a tuple of one. The layer must be built."""
         return self._grids
@@ -117,20 +123,8 @@ class BlockSparseDense(keras.layers.Dense):
         """As in Keras, except that the kernel becomes packed, or starts with zero blocks."""
         if name != "kernel":
             return super().add_weight(*args, name=name, initializer=initializer, **options)
-        (grid,) = self._grids
-        blocks = fresh_blocks(self, name, 0, grid)
-        if self.storage == "masked":
-            return storages.add_masked_weight(
-                super().add_weight, name, grid, blocks, initializer=initializer, **options
-            )
-        options.pop("shape")
-        options.update(
-            initializer=initializer,
-            weights=self.weights_choice,
-            activations=self.activations_choice,
-        )
-        storages.add_packed_weights(self, super().add_weight, name, grid, blocks, **options)
-        return None
+        options.update(initializer=initializer)
+        return storages.add_kernel(self, self, super().add_weight, name, 0, **options)
 
     def dense_kernels(self):
         """The kernel `[inputs, units]` as a NumPy array, dead blocks zero, in a tuple of one."""
@@ -152,14 +146,19 @@ class BlockSparseDense(keras.layers.Dense):
             kernel = tf.cast(ops.unpack(packed.values, packed.blocks, packed.grid), dtype)
             outputs = keras.ops.matmul(inputs, kernel)
         else:
+            inputs = tf.cast(inputs, dtype)
             outputs = ops.block_sparse_matmul(
-                tf.cast(inputs, dtype),
+                inputs,
                 packed,
                 kernel=self.kernel_choice,
                 prepare=self._prepares(training),
                 activations=self.activations_choice,
                 input_range=self.input_range,
             )
+            if training and self.watch is not None:
+                (outputs,) = self.watch.of(
+                    [outputs], [packed], lambda gradient: [([inputs], gradient)]
+                )
         if self.bias is not None:
             outputs += tf.cast(self.bias, dtype)
         outputs = tf.cast(outputs, self.compute_dtype)
@@ -190,16 +189,7 @@ class BlockSparseDense(keras.layers.Dense):
 
     def get_config(self):
         config = super().get_config()
-        config.update(
-            block_shape=self.block_shape,
-            sparsity=self.sparsity,
-            storage=self.storage,
-            kernel=self.kernel_choice,
-            live_blocks=self.live_blocks,
-            weights=self.weights_choice,
-            activations=self.activations_choice,
-            input_range=self.input_range,
-        )
+        config.update(own_arguments(self))
         return config
 
     def _op_dtype(self):

@@ -1,6 +1,7 @@
 """The block-sparse GRU."""
 
 import keras
+import tensorflow as tf
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers.arguments import takes_arguments_of
@@ -37,6 +38,9 @@ class BlockSparseGRU(BlockSparseRNN, keras.layers.GRU):
             `patterns.from_graph(graph)`; `sparsity` is that of the other kernel alone then.
         sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at
             random.
+        recurrent_sparsity: that of the recurrent kernel, if it is another one.
+        keep_diagonal: whether the blocks that touch the diagonal of a gate of the recurrent kernel
+            are among the live ones.
         storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer,
             so that `BlockPruning` can prune them.
         kernel: `"auto"`, `"native"` or `"reference"`.
@@ -66,3 +70,22 @@ class BlockSparseGRU(BlockSparseRNN, keras.layers.GRU):
     def _run(self, x, states, packed, recurrent_packed, bias, options):
         options = {"reset_after": self.cell.reset_after, **self._op_options(), **options}
         return ops.block_sparse_gru(x, *states, packed, recurrent_packed, bias, **options)
+
+    def recurrent_factors(self, x, previous, gradients, kernels, bias):
+        """As in the base class: the reset gate stands between the candidate and the recurrent
+        product (`reset_after`), or before it.
+        """
+        sums = [
+            ops.block_sparse_matmul(one, packed, kernel=self.kernel_choice)
+            for one, packed in zip((x, previous), kernels)
+        ]
+        sums = (
+            sum(sums)
+            if bias is None
+            else sum(sums) + tf.reduce_sum(tf.reshape(bias, (-1, bias.shape[-1])), axis=0)
+        )
+        reset = self.recurrent_activation(tf.split(sums, 3, axis=-1)[1])
+        if not self.cell.reset_after:
+            return [previous, previous, reset * previous], gradients
+        *others, candidate = tf.split(gradients, 3, axis=-1)
+        return [previous] * 3, tf.concat([*others, reset * candidate], -1)

@@ -44,6 +44,9 @@ class BlockSparseLSTM(BlockSparseRNN, keras.layers.LSTM):
             `patterns.from_graph(graph)`; `sparsity` is that of the other kernel alone then.
         sparsity: fraction of the blocks of a fresh layer that are zero, in [0, 1), chosen at
             random.
+        recurrent_sparsity: that of the recurrent kernel, if it is another one.
+        keep_diagonal: whether the blocks that touch the diagonal of a gate of the recurrent kernel
+            are among the live ones.
         storage: `"packed"` owns the live blocks only, `"masked"` the variables of the Keras layer,
             so that `BlockPruning` can prune them.
         kernel: `"auto"`, `"native"` or `"reference"`.

@@ -25,9 +25,28 @@ import tensorflow as tf
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers.adapters import DenseRegularizer, MaskedRegularizer, PackedConstraint
+from keras_sparse_rnn.layers.starts import fresh_blocks, initial_values
 from keras_sparse_rnn.regularizers import Regularizer
 
 SUMS_OVER_WEIGHTS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+
+
+def add_kernel(layer, owner, add_weight, name, index, *, shape, initializer, seed=None, **options):
+    """Makes the kernel `name` of a block-sparse `layer`, the number `index` of its grids, as its
+    arguments say. Returns the dense variable of masked storage; packed ones become attributes of
+    `owner`, and None is returned.
+
+    Raises:
+        ValueError: see `starts.fresh_blocks`.
+    """
+    grid = layer.grids[index]
+    blocks = fresh_blocks(layer, name, index, grid, seed)
+    options["initializer"] = initializer
+    if layer.storage == "masked":
+        return add_masked_weight(add_weight, name, grid, blocks, shape=shape, **options)
+    options.update(weights=layer.weights_choice, activations=layer.activations_choice)
+    add_packed_weights(owner, add_weight, name, grid, blocks, **options)
+    return None
 
 
 def add_packed_weights(
@@ -63,16 +82,12 @@ def add_packed_weights(
     quantized = weights != "float32"
 
     @functools.lru_cache(maxsize=1)
-    def initial():
-        values = ops.pack(initializer(grid.kernel_shape, dtype="float32"), blocks, grid)
+    def rounded():
+        values = initial_values(initializer, blocks, grid, "float32")
         return ops.quantize(ops.PackedKernel(values, blocks, grid), weights, activations)
 
-    def initial_values(shape, dtype=None):
-        return (
-            initial().values
-            if quantized
-            else ops.pack(initializer(grid.kernel_shape, dtype=dtype), blocks, grid)
-        )
+    def fresh_values(shape, dtype=None):
+        return rounded().values if quantized else initial_values(initializer, blocks, grid, dtype)
 
     if quantized:
         options.update(dtype=weights, trainable=False)
@@ -80,7 +95,7 @@ def add_packed_weights(
     values = add_weight(
         name=f"{name}_values",
         shape=(len(blocks), *grid.block_shape),
-        initializer=initial_values,
+        initializer=fresh_values,
         autocast=False,
         **options,
     )
@@ -98,7 +113,7 @@ def add_packed_weights(
         scales = add_weight(
             name=f"{name}_scales",
             shape=(grid.gates, grid.columns, grid.block_shape[1]),
-            initializer=lambda shape, dtype=None: initial().scales,
+            initializer=lambda shape, dtype=None: rounded().scales,
             dtype="float32",
             trainable=False,
             autocast=False,

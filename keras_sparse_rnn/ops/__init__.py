@@ -20,6 +20,7 @@ zero times NaN or infinity."""
 
 from keras_sparse_rnn.ops import loader
 from keras_sparse_rnn.ops.choice import why_not_native
+from keras_sparse_rnn.ops.dead_blocks import largest_gradients
 from keras_sparse_rnn.ops.functions import (
     block_sparse_gru,
     block_sparse_lstm,
@@ -27,7 +28,7 @@ from keras_sparse_rnn.ops.functions import (
     block_sparse_simple_rnn,
 )
 from keras_sparse_rnn.ops.loader import cpu, native_available, num_threads, set_cpu, set_num_threads
-from keras_sparse_rnn.ops.packing import PackedKernel, pack, unpack
+from keras_sparse_rnn.ops.packing import PackedKernel, inside, pack, unpack
 from keras_sparse_rnn.ops.quantization import dense, dequantize, quantize
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "cpu",
     "dense",
     "dequantize",
+    "inside",
+    "largest_gradients",
     "native_available",
     "num_threads",
     "pack",

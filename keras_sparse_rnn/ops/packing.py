@@ -55,6 +55,18 @@ def pack(kernel, blocks, grid):
     return tf.gather(tf.reshape(cut, (grid.count, height, width)), blocks)
 
 
+def inside(blocks, grid):
+    """Which weights of the blocks numbered `blocks`, int32 `[live]`, lie in the kernel and not in
+    the padding of a partial block: bool `[live, block rows, block columns]`.
+    """
+    height, width = grid.block_shape
+    first_row = blocks % grid.rows * height
+    first_column = blocks // grid.rows % grid.columns * width
+    rows = first_row[:, None] + tf.range(height) < grid.inputs
+    columns = first_column[:, None] + tf.range(width) < grid.units
+    return rows[:, :, None] & columns[:, None, :]
+
+
 def checked_blocks(blocks, grid, name="blocks"):
     """`blocks` as an int32 tensor, checked as `grid.checked_blocks` does.
 

@@ -41,6 +41,8 @@ from keras_sparse_rnn.patterns.arguments import (
     fitted_block_shape,
 )
 from keras_sparse_rnn.patterns.block import CRITERIA, SCOPES, Block, keep_largest, missing
+from keras_sparse_rnn.patterns.chance import among_others, distinct
+from keras_sparse_rnn.patterns.erdos_renyi import erdos_renyi
 from keras_sparse_rnn.patterns.graph import GraphPattern, from_graph
 from keras_sparse_rnn.patterns.grid import BlockGrid
 from keras_sparse_rnn.patterns.n_of_m import NofM
@@ -54,6 +56,7 @@ __all__ = [
     "GraphPattern",
     "NofM",
     "Pattern",
+    "among_others",
     "check_block_fits",
     "check_block_or_pattern",
     "check_block_shape",
@@ -61,6 +64,8 @@ __all__ = [
     "check_flag",
     "check_pattern",
     "check_sparsity",
+    "distinct",
+    "erdos_renyi",
     "fitted_block_shape",
     "from_graph",
     "keep_largest",

@@ -75,6 +75,18 @@ class BlockGrid:
         )
         return np.broadcast_to(column_sizes[:, None] * row_sizes, self.shape)
 
+    @property
+    def diagonal(self):
+        """The numbers of the blocks that touch the diagonal of their gate, int64, ascending."""
+        height, width = self.block_shape
+        last = min(self.inputs, self.units)
+        columns, rows = np.arange(self.columns)[:, None], np.arange(self.rows)
+        touches = (rows * height < np.minimum((columns + 1) * width, last)) & (
+            columns * width < np.minimum((rows + 1) * height, last)
+        )
+        own = np.flatnonzero(touches)
+        return (np.arange(self.gates)[:, None] * touches.size + own).ravel()
+
     def split(self, kernel):
         """Cuts `kernel` `[inputs, gates * units]` into `[gates, columns, rows, block rows, block
         columns]`, padded with zeros; a view of it where nothing has to be padded.

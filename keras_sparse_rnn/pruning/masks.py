@@ -85,8 +85,9 @@ class KernelMask:
         self.elements = kernel.inputs * kernel.units * kernel.gates
         self.live = np.ones(self.grid.shape, bool)
         diagonal = keep_diagonal and kernel.role == "recurrent_kernel"
-        nothing = np.zeros(self.grid.shape, bool)
-        self.protected = self.grid.live(_diagonal(self.grid)) if diagonal else nothing
+        self.protected = np.zeros(self.grid.shape, bool)
+        if diagonal:
+            self.protected.flat[self.grid.diagonal] = True
         self.constraint = None
         self.newborn = None
         self.optimizers = ()
@@ -218,8 +219,3 @@ def known_constraints(model, masks):
     traced = () if current is None else current.traced
     constraints = [mask.constraint for mask in masks] + list(traced)
     return [one for one in constraints if isinstance(one, MaskConstraint)]
-
-
-def _diagonal(grid):
-    """A kernel that is one on the diagonal of each gate and zero elsewhere."""
-    return np.tile(np.eye(grid.inputs, grid.units, dtype=bool), (1, grid.gates))

@@ -27,6 +27,8 @@ OWN_ARGUMENTS = (
     "recurrent_block_shape",
     "recurrent_pattern",
     "sparsity",
+    "recurrent_sparsity",
+    "keep_diagonal",
     "storage",
     "kernel",
     "live_blocks",

@@ -33,8 +33,12 @@ def test_takes_every_argument_of_its_parent_with_the_same_default(layer, parent)
         "input_range": 0.0,
     }
     if parent is not keras.layers.Dense:
-        extra["recurrent_block_shape"] = None
-        extra["recurrent_pattern"] = None
+        extra.update(
+            recurrent_block_shape=None,
+            recurrent_pattern=None,
+            recurrent_sparsity=None,
+            keep_diagonal=False,
+        )
     assert {name: parameter.default for name, parameter in own.items()} == extra
     assert list(inspect.signature(layer).parameters)[:2] == ["units", "block_shape"]
 
@@ -260,17 +264,6 @@ def test_the_pattern_follows_the_seed(storage):
     assert not np.array_equal(first, blocks(None))
     keras.utils.set_random_seed(3)
     assert np.array_equal(first, blocks(None))
-
-
-def test_live_weights_start_as_the_initializer_makes_them():
-    packed = layers.BlockSparseLSTM(
-        19, (4, 4), sparsity=0.5, seed=1, kernel_initializer=keras.initializers.GlorotNormal(5)
-    )
-    plain = keras.layers.LSTM(19, kernel_initializer=keras.initializers.GlorotNormal(5))
-    packed.build((None, None, 7)), plain.build((None, None, 7))
-    kernel, wanted = packed.dense_kernels()[0], plain.cell.kernel.numpy()
-    assert np.array_equal(kernel, wanted * (kernel != 0)) and np.mean(kernel != 0) > 0.4
-    assert np.array_equal(packed.bias, plain.cell.bias)
 
 
 @pytest.mark.parametrize("storage, live", [("packed", 0), ("masked", 1)])

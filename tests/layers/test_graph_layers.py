@@ -158,3 +158,15 @@ def test_a_pattern_in_a_file_is_made_again_or_refused():
     config["recurrent_pattern"] = keras.saving.serialize_keras_object(ksr.patterns.NofM(2, 4))
     with pytest.raises(ValueError, match="`recurrent_pattern` in a config must be a GraphPattern"):
         layers.BlockSparseGRU.from_config(config)
+
+
+@pytest.mark.parametrize("other", [{"recurrent_sparsity": 0.5}, {"keep_diagonal": True}])
+def test_a_graph_alone_says_what_lives_in_the_recurrent_kernel(other):
+    with pytest.raises(ValueError) as error:
+        layers.BlockSparseGRU(10, recurrent_pattern=from_graph(GRAPH), **other)
+    received = {"recurrent_sparsity": None, "keep_diagonal": False, **other}
+    assert str(error.value) == (
+        "`recurrent_sparsity` must be None and `keep_diagonal` False where there is a "
+        "`recurrent_pattern`, which says itself what lives. Received: recurrent_sparsity="
+        f"{received['recurrent_sparsity']}, keep_diagonal={received['keep_diagonal']}"
+    )
