@@ -20,6 +20,23 @@ FIRST_MOMENTS = {
 }
 SECOND_MOMENTS = {name: "_velocities" for name in ("Adam", "Lamb", "Nadam", "RMSprop")}
 
+# All slots of the optimizers of which it is known what each is for a weight that was never trained:
+# a number, or the attribute of the optimizer that says it.
+FRESH = {
+    "Adadelta": {"_accumulated_grads": 0, "_accumulated_delta_vars": 0},
+    "Adagrad": {"_accumulators": "initial_accumulator_value"},
+    "Adam": {"_momentums": 0, "_velocities": 0, "_velocity_hats": 0},
+    "Adamax": {"_m": 0, "_u": 0},
+    "Ftrl": {"_accumulators": "initial_accumulator_value", "_linears": 0},
+    "Lamb": {"_momentums": 0, "_velocities": 0},
+    "Lion": {"_momentums": 0},
+    "Nadam": {"_momentums": 0, "_velocities": 0},
+    "RMSprop": {"_velocities": 0, "_momentums": 0, "_average_gradients": 0},
+    "SGD": {"momentums": 0},
+}
+# Of every optimizer: gradients that wait for their step, and the average of a weight that is zero.
+FRESH_OF_ALL = {"_accumulated_gradients": 0, "_model_variables_moving_average": 0}
+
 
 def optimizers_of(model):
     """`[(name, optimizer)]`: that of `compile`, and those that a model of one's own (a GAN) has as
@@ -89,6 +106,31 @@ def knows(optimizer, variable):
     return any(_index(one, variable) is not None for one in nested(optimizer))
 
 
+def fresh_slots(optimizer, variable):
+    """All that `optimizer` keeps for `variable`, weight for weight: `[(slot, fresh)]`, with what
+    the slot is for a weight that was never trained and is zero.
+
+    Raises:
+        ValueError: it keeps something else, or something of which that is not known.
+    """
+    found = []
+    for one in nested(optimizer):
+        known = _fresh_of(one)
+        index = _index(one, variable)
+        if known is None and (index is not None or not one.built):
+            _refuse(one, "an optimizer of which that is not known")
+        if index is None:
+            continue
+        for owner, name, slot in slots_of(one, variable):
+            if owner is not one:
+                continue
+            if name not in known or slot.shape != variable.shape:
+                _refuse(one, f"one that keeps {name!r} of shape {tuple(slot.shape)}")
+            fresh = known[name]
+            found.append((slot, getattr(one, fresh) if isinstance(fresh, str) else fresh))
+    return found
+
+
 def moving_averages(optimizer, variable):
     """The averages of `variable` kept under `use_ema`; none before the optimizer is built."""
     found = []
@@ -130,3 +172,24 @@ def _moment(optimizer, variable, names):
 def _index(optimizer, variable):
     known = private_keras.optimizer_variables(optimizer)
     return next((number for number, one in enumerate(known) if one is variable), None)
+
+
+def _fresh_of(optimizer):
+    """What is known of the slots of `optimizer`, by their names; None if it is another one. One
+    that only holds others keeps nothing itself.
+    """
+    if hasattr(optimizer, "inner_optimizer") or hasattr(optimizer, "optimizers"):
+        return FRESH_OF_ALL
+    own = getattr(optimizer, "fresh_slots", {})
+    for name, slots in FRESH.items():
+        if isinstance(optimizer, getattr(keras.optimizers, name, ())):
+            return {**FRESH_OF_ALL, **slots, **own}
+    return {**FRESH_OF_ALL, **own} if own else None
+
+
+def _refuse(optimizer, what):
+    raise ValueError(
+        "The optimizer must keep for each weight what a new one can begin with: "
+        f"{', '.join(FRESH)} do, and one of your own that says so in `fresh_slots`, a dict from "
+        f"the names of its slots to numbers. Received: {type(optimizer).__name__}, {what}"
+    )

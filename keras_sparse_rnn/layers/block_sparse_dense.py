@@ -16,6 +16,7 @@ from keras_sparse_rnn.layers.arguments import (
     takes_arguments_of,
     warn_of_cut_blocks,
 )
+from keras_sparse_rnn.layers.growth import save_record, take_record
 from keras_sparse_rnn.patterns import (
     BlockGrid,
     check_block_shape,
@@ -58,6 +59,7 @@ class BlockSparseDense(keras.layers.Dense):
     gates = 1
     op = "matmul"
     watch = None  # a `growth.GradientWatch`, while blocks grow by their gradients
+    evolution = None  # the options of `callbacks.Evolution`, once it has been at work
 
     @takes_arguments_of(keras.layers.Dense)
     def __init__(
@@ -178,11 +180,13 @@ class BlockSparseDense(keras.layers.Dense):
         )
 
     def save_own_variables(self, store):
+        save_record(self, store)
         if self.storage == "masked":
             return super().save_own_variables(store)
         return keras.Layer.save_own_variables(self, store)
 
     def load_own_variables(self, store):
+        store = take_record(self, store)
         if self.storage == "masked":
             return super().load_own_variables(store)
         return keras.Layer.load_own_variables(self, store)

@@ -14,13 +14,15 @@ import tensorflow as tf
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.patterns import BlockGrid
 
+RECORD = "evolution"
+
 
 class GradientWatch:
     """Finds the dead blocks of the largest gradients, of each kernel of a layer, at one step.
 
     Args:
         name: of the layer, for errors.
-        counts: how many blocks are wanted of each part of each kernel.
+        counts: how many blocks are wanted of each part of each kernel; 0: it is left alone.
         lives: how many blocks of each kernel live.
         scope: what a part is, `"gate"` or `"kernel"`.
         grids: the `BlockGrid`s of the kernels.
@@ -28,6 +30,7 @@ class GradientWatch:
 
     Attributes:
         due: a variable, the step to wait for.
+        armed: its value.
         caught: a variable, the step at which gradients were caught last; -1: none.
         found: for each kernel three variables: what `ops.largest_gradients` returns.
     """
@@ -35,7 +38,7 @@ class GradientWatch:
     def __init__(self, name, counts, lives, scope, grids, step):
         self.name, self.counts, self.scope, self.step = name, counts, scope, step
         self.due, self.caught = (tf.Variable(-1, dtype=tf.int64, trainable=False) for _ in range(2))
-        self._graph = None
+        self.armed, self._graph = -1, None
         self.found = []
         for count, live, grid in zip(counts, lives, grids):
             shape = (grid.gates if scope == "gate" else 1, count)
@@ -45,6 +48,20 @@ class GradientWatch:
                     tf.Variable(tf.zeros(shape), trainable=False),
                     tf.Variable(tf.zeros((live,)), trainable=False),
                 )
+            )
+
+    def arm(self, step):
+        """Waits for `step`; -1: for none."""
+        self.armed, self._graph = step, None
+        self.due.assign(step)
+
+    def check(self):
+        """Raises a `RuntimeError` unless gradients were caught at the step that was waited for."""
+        if int(self.caught.numpy()) != self.armed:
+            raise RuntimeError(
+                f'`growth="gradient"` has seen no gradient of the layer {self.name!r} at step '
+                f"{self.armed + 1}: the training step was traced before the callback was told that "
+                "training begins, or does not go through the layer with training=True"
             )
 
     def of(self, results, kernels, factors):
@@ -74,6 +91,8 @@ class GradientWatch:
             for kernel, own, count, found in zip(
                 kernels, factors(*gradients), self.counts, self.found
             ):
+                if not count:
+                    continue
                 largest = ops.largest_gradients(*own, kernel.blocks, kernel.grid, count, self.scope)
                 for variable, value in zip(found, largest):
                     variable.assign(tf.cast(value, variable.dtype))
@@ -172,3 +191,21 @@ def _states_before(outputs, first, mask):
         return before
     counted = tf.cumsum(tf.cast(mask, tf.int32), axis=1, exclusive=True) > 0
     return tf.where(counted[..., None], before, first[:, None])
+
+
+def save_record(layer, store):
+    """Writes into `store`, of a file of weights, with what options the blocks of `layer` have been
+    evolving, if they have.
+    """
+    if layer.evolution is not None:
+        store[RECORD] = np.asarray(layer.evolution, np.float64)
+
+
+def take_record(layer, store):
+    """Reads from `store` what `save_record` has written. Returns a store without it."""
+    names = list(store.keys())
+    layer.evolution = None
+    if RECORD not in names:
+        return store
+    layer.evolution = tuple(np.asarray(store[RECORD], np.float64).tolist())
+    return {name: store[name] for name in names if name != RECORD}
