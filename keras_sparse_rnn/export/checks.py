@@ -136,8 +136,26 @@ def check_path(path):
     return text
 
 
+def check_finished(model):
+    """A model of which no layer trains at few bits: what these layers compute, substituted ones
+    do.
+    """
+    training = [
+        layer.name
+        for layer in conversion.layers_of(model)
+        if getattr(layer, "low_precision", None) is not None
+    ]
+    if training:
+        raise ValueError(
+            "`model` must have no layer of a `low_precision`, which is for training: export "
+            'ksr.substitute(model), or ksr.substitute(model, weights="int8", activations="int8"), '
+            f"whose integers are those of the training. Received: model={model.name!r} with "
+            f"low_precision in {', '.join(map(repr, training))}"
+        )
+
+
 def check_model(model):
-    """A built Keras model with a recurrent layer."""
+    """A built Keras model with a recurrent layer, none of them of a `low_precision`."""
     check_keras_model(model)
     if not model.built:
         raise ValueError(
@@ -155,3 +173,4 @@ def check_model(model):
             "`model` must have a recurrent layer (LSTM, GRU, SimpleRNN or RNN). "
             f"Received: model={model.name!r} with layers of type {kinds or 'none'}"
         )
+    check_finished(model)

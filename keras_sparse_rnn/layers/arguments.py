@@ -5,8 +5,10 @@ import inspect
 import numbers
 import warnings
 
+import keras
+
 from keras_sparse_rnn import configs
-from keras_sparse_rnn.ops.choice import KERNELS
+from keras_sparse_rnn.ops.choice import KERNELS, NO_ROUNDER
 from keras_sparse_rnn.ops.quantization import WEIGHTS, check_activations, check_input_range
 from keras_sparse_rnn.patterns import (
     GraphPattern,
@@ -14,6 +16,7 @@ from keras_sparse_rnn.patterns import (
     check_choice,
     fitted_block_shape,
 )
+from keras_sparse_rnn.quantization.low_precision import LowPrecision, check_low_precision
 
 STORAGES = ("packed", "masked")
 
@@ -74,6 +77,42 @@ def check_rounding(activations, input_range, weights):
     """
     activations = check_activations(activations, weights)
     return activations, check_input_range(input_range, activations)
+
+
+def check_low(low_precision, storage, weights):
+    """Returns `low_precision`, given as a `LowPrecision`, its config, or None; or raises a
+    `ValueError`.
+    """
+    if isinstance(low_precision, dict):
+        low_precision = configs.deserialize(low_precision, LowPrecision, "low_precision")
+    return check_low_precision(low_precision, storage, weights)
+
+
+def low_config(low_precision):
+    """What stands in the config of a layer."""
+    return None if low_precision is None else keras.saving.serialize_keras_object(low_precision)
+
+
+def rounds_inputs(layer):
+    """Whether a `layer` that trains at few bits rounds what its weights are multiplied with."""
+    return layer.low_precision is not None and layer.low_precision.activation_bits is not None
+
+
+def why_not_rounding(layer):
+    """Why the native op cannot round what `layer` rounds in training, in words; or None."""
+    return NO_ROUNDER if rounds_inputs(layer) else None
+
+
+def check_loop(layer):
+    """Raises a `ValueError` if a recurrent `layer` rounds inputs and trains in Keras's loop, which
+    does not.
+    """
+    if rounds_inputs(layer) and layer.trains_step_by_step:
+        raise ValueError(
+            "`activation_bits` must be None with dropout between time steps (`recurrent_dropout`, "
+            "or `dropout` with `implementation=1`), which trains in Keras's own loop. Received: "
+            f"the layer {layer.name!r} with low_precision={layer.low_precision!r}"
+        )
 
 
 def check_native(layer, reason=None):
@@ -209,4 +248,5 @@ def own_arguments(layer):
         "weights": layer.weights_choice,
         "activations": layer.activations_choice,
         "input_range": layer.input_range,
+        "low_precision": low_config(layer.low_precision),
     }

@@ -6,10 +6,13 @@ import keras
 import tensorflow as tf
 
 from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers import kernels
 from keras_sparse_rnn.layers import storage as storages
 from keras_sparse_rnn.layers.arguments import (
     check_kernel,
     check_live_blocks,
+    check_loop,
+    check_low,
     check_native,
     check_recurrent_pattern,
     check_rounding,
@@ -19,6 +22,8 @@ from keras_sparse_rnn.layers.arguments import (
     fitted_blocks,
     forgotten_arguments,
     own_arguments,
+    rounds_inputs,
+    why_not_rounding,
 )
 from keras_sparse_rnn.layers.cells import (
     WEIGHTS,
@@ -72,6 +77,8 @@ class BlockSparseRNN:
         activations: `"int8"`, with int8 weights only, rounds inputs and states to integers, too.
         input_range: of int8 activations, the largest input in absolute value; larger ones count as
             it. 0: that of each step of each sample.
+        low_precision: a `ksr.quantization.LowPrecision`, or None: the layer computes with weights,
+            and if wanted with inputs and states, of few bits, and trains so. With float32 weights.
         kwargs: every argument of the Keras layer. `use_cudnn` is heeded where a masked layer of
             `kernel="auto"` on a machine with a GPU runs the path of its Keras parent.
 
@@ -100,6 +107,7 @@ class BlockSparseRNN:
         weights="float32",
         activations="float32",
         input_range=0.0,
+        low_precision=None,
         **kwargs,
     ):
         super().__init__(units, **kwargs)
@@ -122,8 +130,9 @@ class BlockSparseRNN:
         self.activations_choice, self.input_range = check_rounding(
             activations, input_range, weights
         )
+        self.low_precision = check_low(low_precision, storage, weights)
         # The native ops have no XLA kernel. Keras then compiles the model without XLA.
-        self.supports_jit = kernel == "reference"
+        self.supports_jit = kernel == "reference" and low_precision is None
         if hasattr(self, "use_cudnn"):
             # Bidirectional reads the kernels of layers for which it is not False.
             self.cudnn_choice, self.use_cudnn = self.use_cudnn, False
@@ -158,6 +167,7 @@ class BlockSparseRNN:
     bias = of_cell("bias", "The bias of the Keras layer, or None.")
 
     def build(self, sequences_shape, initial_state_shape=None):
+        check_loop(self)
         dropout = "they have no dropout between time steps (`recurrent_dropout`, or `dropout` with "
         dropout += "`implementation=1`)"
         check_native(self, dropout if self.trains_step_by_step else None)
@@ -172,18 +182,13 @@ class BlockSparseRNN:
 
     def dense_kernels(self):
         """The kernel `[inputs, gates * units]` and the recurrent kernel `[units, gates * units]`,
-        as NumPy arrays, dead blocks zero.
+        as NumPy arrays, dead blocks zero, as the layer computes with them.
         """
-        if self.storage == "masked":
-            return tuple(getattr(self.cell, name).numpy() for name in WEIGHTS)
-        return tuple(
-            storages.dense_kernel(self.cell, name, grid, self.weights_choice)
-            for name, grid in zip(WEIGHTS, self._grids)
-        )
+        return kernels.dense(self, self.cell, WEIGHTS, self._op_dtype())
 
     def why_not_native(self):
         """Why the native op cannot run this layer, in words; None if it can."""
-        return ops.why_not_native(
+        return why_not_rounding(self) or ops.why_not_native(
             self.op,
             dtype=self._op_dtype(),
             activations=self.activations_choice,
@@ -196,12 +201,12 @@ class BlockSparseRNN:
         """
         if keras.tree.is_nested(mask):
             mask = mask[0]
-        kernels = self._packed_kernels(training)
+        packed = self._packed_kernels(training)
         if self._runs_as_its_parent():
-            with kernels_lent_to(self.cell, kernels, self.compute_dtype), cudnn_chosen(self):
+            with kernels_lent_to(self.cell, packed, self.compute_dtype), cudnn_chosen(self):
                 return super().inner_loop(sequences, initial_state, mask, training=training)
         if training and self.trains_step_by_step:
-            with kernels_lent_to(self.cell, kernels, self.compute_dtype):
+            with kernels_lent_to(self.cell, packed, self.compute_dtype):
                 return keras.layers.RNN.inner_loop(
                     self, sequences, initial_state, mask, training=training
                 )
@@ -222,11 +227,13 @@ class BlockSparseRNN:
             "go_backwards": self.go_backwards,
             "kernel": self.kernel_choice,
             "training": bool(training),  # whether to keep what the gradient needs
-            "prepare": storages.keeps_its_tensors(self.storage, self.compute_dtype),
+            "prepare": self.low_precision is None
+            and storages.keeps_its_tensors(self.storage, self.compute_dtype),
             "activations": self.activations_choice,
             "input_range": self.input_range,
+            "rounder": self.low_precision.inputs if rounds_inputs(self) else None,
         }
-        arguments = tf.cast(sequences, dtype), states, *kernels, bias, options
+        arguments = tf.cast(sequences, dtype), states, *packed, bias, options
         outputs, *states = watched(self, self._run(*arguments), *arguments, training=training)
         if mask is None:
             return states[0], outputs, states
@@ -270,7 +277,8 @@ class BlockSparseRNN:
         """Whether the Keras layer's own path is taken, with the dense kernels: on a GPU it has
         cuDNN, where plain TensorFlow loops over time.
         """
-        return storages.is_dense_on_gpu(self.storage, self.kernel_choice)
+        on_gpu = storages.is_dense_on_gpu(self.storage, self.kernel_choice)
+        return on_gpu and not rounds_inputs(self)
 
     def _op_options(self):
         """The options of the op that decide whether there is a native one."""
@@ -290,28 +298,19 @@ class BlockSparseRNN:
         separate_masks = getattr(self.cell, "implementation", 2) == 1
         return self.recurrent_dropout > 0 or (self.dropout > 0 and separate_masks)
 
-    def _make_weight(self, add_weight, *, name, shape, initializer, **kept):
+    def _make_weight(self, add_weight, *, name, **options):
         """Stands in for `add_weight` of the cell while it is built: makes the kernels, leaves the
         bias alone.
         """
         if name not in WEIGHTS:
-            return add_weight(name=name, shape=shape, initializer=initializer, **kept)
+            return add_weight(name=name, **options)
         index = WEIGHTS.index(name)
         seed = None if self.cell.seed is None else (self.cell.seed, index)
-        options = {"shape": shape, "initializer": initializer, "seed": seed, **kept}
-        return storages.add_kernel(self, self.cell, add_weight, name, index, **options)
+        return kernels.made(self, self.cell, index, add_weight, name=name, seed=seed, **options)
 
     def _packed_kernels(self, training):
         """The kernel and the recurrent kernel as `ops.PackedKernel`s."""
-        dtype = self._op_dtype()
-        if self.storage == "packed":
-            return [
-                storages.packed_kernel(self.cell, name, grid, dtype, self.weights_choice)
-                for name, grid in zip(WEIGHTS, self._grids)
-            ]
         native = self.kernel_choice != "reference" and not self._runs_as_its_parent()
         native = native and not self.why_not_native()
-        return [
-            storages.masked_kernel(getattr(self.cell, name), grid, dtype, native, training)
-            for name, grid in zip(WEIGHTS, self._grids)
-        ]
+        options = {"native": native, "training": training}
+        return kernels.computed(self, self.cell, WEIGHTS, self._op_dtype(), **options)

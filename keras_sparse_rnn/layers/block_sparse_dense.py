@@ -4,15 +4,18 @@ import keras
 import tensorflow as tf
 
 from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers import kernels
 from keras_sparse_rnn.layers import storage as storages
 from keras_sparse_rnn.layers.arguments import (
     check_kernel,
     check_live_blocks,
+    check_low,
     check_native,
     check_rounding,
     check_storage,
     check_weights,
     own_arguments,
+    rounds_inputs,
     takes_arguments_of,
     warn_of_cut_blocks,
 )
@@ -48,6 +51,8 @@ class BlockSparseDense(keras.layers.Dense):
         activations: `"int8"`, with int8 weights only, rounds inputs to integers, too.
         input_range: of int8 activations, the largest input in absolute value; larger ones count as
             it. 0: that of each row of inputs.
+        low_precision: a `ksr.quantization.LowPrecision`, or None: the layer computes with weights,
+            and if wanted with inputs, of few bits, and trains so. With float32 weights.
         kwargs: every argument of `keras.layers.Dense`. The regularizer and the constraint of the
             kernel see it dense. `lora_rank` and `quantization_config` must be None: both work on a
             dense kernel.
@@ -74,6 +79,7 @@ class BlockSparseDense(keras.layers.Dense):
         weights="float32",
         activations="float32",
         input_range=0.0,
+        low_precision=None,
         **kwargs,
     ):
         super().__init__(units, **kwargs)
@@ -97,7 +103,8 @@ class BlockSparseDense(keras.layers.Dense):
         self.activations_choice, self.input_range = check_rounding(
             activations, input_range, weights
         )
-        self.supports_jit = kernel == "reference"
+        self.low_precision = check_low(low_precision, storage, weights)
+        self.supports_jit = kernel == "reference" and low_precision is None
 
     @property
     def sparsities(self):
@@ -121,18 +128,17 @@ class BlockSparseDense(keras.layers.Dense):
         self._grids = (BlockGrid(input_shape[-1], self.units, 1, self.block_shape),)
         super().build(input_shape)
 
-    def add_weight(self, *args, name=None, initializer=None, **options):
+    def add_weight(self, *args, name=None, **options):
         """As in Keras, except that the kernel becomes packed, or starts with zero blocks."""
         if name != "kernel":
-            return super().add_weight(*args, name=name, initializer=initializer, **options)
-        options.update(initializer=initializer)
-        return storages.add_kernel(self, self, super().add_weight, name, 0, **options)
+            return super().add_weight(*args, name=name, **options)
+        return kernels.made(self, self, 0, super().add_weight, name=name, **options)
 
     def dense_kernels(self):
-        """The kernel `[inputs, units]` as a NumPy array, dead blocks zero, in a tuple of one."""
-        if self.storage == "masked":
-            return (self.kernel.numpy(),)
-        return (storages.dense_kernel(self, "kernel", self._grids[0], self.weights_choice),)
+        """The kernel `[inputs, units]` as a NumPy array, dead blocks zero, as the layer
+        computes with it; in a tuple of one.
+        """
+        return kernels.dense(self, self, ("kernel",), self._op_dtype())
 
     def why_not_native(self):
         """Why the native op cannot run this layer, in words; None if it can."""
@@ -143,6 +149,8 @@ class BlockSparseDense(keras.layers.Dense):
     def call(self, inputs, training=None):
         dtype = self._op_dtype()
         packed = self._packed_kernel(dtype, training)
+        if rounds_inputs(self):
+            inputs = self.low_precision.inputs(tf.cast(inputs, dtype))
         if storages.is_dense_on_gpu(self.storage, self.kernel_choice):
             dtype = self.compute_dtype
             kernel = tf.cast(ops.unpack(packed.values, packed.blocks, packed.grid), dtype)
@@ -201,13 +209,11 @@ class BlockSparseDense(keras.layers.Dense):
 
     def _prepares(self, training):
         """Weights that are being trained are others in each call."""
-        trains = training and self.weights_choice == "float32"
+        trains = self.low_precision or (training and self.weights_choice == "float32")
         return not trains and storages.keeps_its_tensors(self.storage, self.compute_dtype)
 
     def _packed_kernel(self, dtype, training):
-        (grid,) = self._grids
-        if self.storage == "packed":
-            return storages.packed_kernel(self, "kernel", grid, dtype, self.weights_choice)
         native = self.kernel_choice != "reference" and not self.why_not_native()
         native = native and not storages.is_dense_on_gpu(self.storage, self.kernel_choice)
-        return storages.masked_kernel(self.kernel, grid, dtype, native, training)
+        options = {"native": native, "training": training}
+        return kernels.computed(self, self, ("kernel",), dtype, **options)[0]

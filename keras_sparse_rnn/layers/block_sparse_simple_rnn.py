@@ -41,6 +41,8 @@ class BlockSparseSimpleRNN(BlockSparseRNN, keras.layers.SimpleRNN):
         activations: `"int8"`, with int8 weights only, rounds inputs and states to integers, too.
         input_range: of int8 activations, the largest input in absolute value; larger ones count as
             it. 0: that of each step of each sample.
+        low_precision: a `ksr.quantization.LowPrecision`, or None: the layer computes with weights,
+            and if wanted with inputs and states, of few bits, and trains so. With float32 weights.
         kwargs: every argument of `keras.layers.SimpleRNN`. Regularizers and constraints see the
             dense kernels.
     """

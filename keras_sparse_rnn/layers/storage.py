@@ -25,28 +25,10 @@ import tensorflow as tf
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers.adapters import DenseRegularizer, MaskedRegularizer, PackedConstraint
-from keras_sparse_rnn.layers.starts import fresh_blocks, initial_values
+from keras_sparse_rnn.layers.starts import initial_values
 from keras_sparse_rnn.regularizers import Regularizer
 
 SUMS_OVER_WEIGHTS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
-
-
-def add_kernel(layer, owner, add_weight, name, index, *, shape, initializer, seed=None, **options):
-    """Makes the kernel `name` of a block-sparse `layer`, the number `index` of its grids, as its
-    arguments say. Returns the dense variable of masked storage; packed ones become attributes of
-    `owner`, and None is returned.
-
-    Raises:
-        ValueError: see `starts.fresh_blocks`.
-    """
-    grid = layer.grids[index]
-    blocks = fresh_blocks(layer, name, index, grid, seed)
-    options["initializer"] = initializer
-    if layer.storage == "masked":
-        return add_masked_weight(add_weight, name, grid, blocks, shape=shape, **options)
-    options.update(weights=layer.weights_choice, activations=layer.activations_choice)
-    add_packed_weights(owner, add_weight, name, grid, blocks, **options)
-    return None
 
 
 def add_packed_weights(

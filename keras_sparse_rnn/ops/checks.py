@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from keras_sparse_rnn.ops import quantization
 from keras_sparse_rnn.ops.integer_reference import IntegerKernel
+from keras_sparse_rnn.ops.rounded_kernel import RoundedKernel
 
 GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
 NAMES = {"packed": "kernel", "recurrent_packed": "recurrent_kernel"}  # of layers, and native ops
@@ -27,10 +28,11 @@ def computing_dtype(native, x_dtype, activations):
     return tf.float32 if native or halves else x_dtype
 
 
-def checked_kernels(native, dtype, largest=None, **kernels):
+def checked_kernels(native, dtype, largest=None, rounder=None, **kernels):
     """The kernels, checked: packed ones for `native`, else dense ones of `dtype`.
 
     `largest`: with int8 activations, what 127 stands for in what each kernel is multiplied with.
+    `rounder`: what rounds that in training, see `functions.block_sparse_simple_rnn`.
     """
     types = {name: weights_type(packed, dtype) for name, packed in kernels.items()}
     if len(set(types.values())) > 1:
@@ -60,7 +62,10 @@ def checked_kernels(native, dtype, largest=None, **kernels):
             packed = packed._replace(scales=as_tensor(packed.scales, tf.float32))
             check_shape(f"{name}.scales", packed.scales, quantization.scales_shape(packed.grid))
         label = NAMES.get(name, name)
-        if largest is not None and not native:
+        if rounder is not None:
+            dense = quantization.dense(packed, dtype, f"{label}_blocks")
+            result.append(RoundedKernel(dense, rounder, largest[name]))
+        elif largest is not None and not native:
             result.append(IntegerKernel.of(packed, largest[name], dtype, label))
         elif not native:
             result.append(quantization.dense(packed, dtype, f"{label}_blocks"))
@@ -69,9 +74,12 @@ def checked_kernels(native, dtype, largest=None, **kernels):
     return result
 
 
-def checked_sequence(cell, native, x, states, kernels, largest, bias, mask, bias_shape):
+def checked_sequence(
+    cell, native, x, states, kernels, largest, bias, mask, bias_shape, rounder=None
+):
     """Checks the static shapes; returns `x, *states, kernel, recurrent kernel, bias, mask`: kernels
-    packed for `native`, else dense, or, where `largest` says what 127 stands for, of integers.
+    packed for `native`, else dense, or, where `largest` says what 127 stands for, of integers;
+    with a `rounder`, dense ones that round what they are multiplied with.
     """
     packed, recurrent_packed = kernels.values()
     grid, gates = packed.grid, GATES[cell]
@@ -95,7 +103,7 @@ def checked_sequence(cell, native, x, states, kernels, largest, bias, mask, bias
     if mask is not None:
         mask = as_tensor(mask, tf.bool)
         check_shape("mask", mask, x.shape[:2])
-    kernels = checked_kernels(native, x.dtype if native else dtype, largest, **kernels)
+    kernels = checked_kernels(native, x.dtype if native else dtype, largest, rounder, **kernels)
     return tf.cast(x, dtype), *states.values(), *kernels, bias, mask
 
 

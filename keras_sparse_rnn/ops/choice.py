@@ -21,6 +21,7 @@ _RECURRENT_ACTIVATIONS = {
     "gru": ("sigmoid",),
 }
 _DTYPES = ("float32", "float16", "bfloat16")
+NO_ROUNDER = "the native ops do not round inputs and states for training at few bits"
 MOST_INTEGER_INPUTS = 1 << 16  # whose products fit into 32 bits: native/core/prepared/check.h
 
 
@@ -70,8 +71,9 @@ def why_not_native(
     return None
 
 
-def use_native(kernel, cell, **options):
-    """Whether the native op is to be taken for the argument `kernel`, or the reference.
+def use_native(kernel, cell, rounder=None, **options):
+    """Whether the native op is taken for the argument `kernel`, or the reference: no native op
+    takes a `rounder`.
 
     Raises:
         ValueError: `kernel="native"` cannot be had.
@@ -79,7 +81,7 @@ def use_native(kernel, cell, **options):
     check_choice(kernel, KERNELS, "kernel")
     if kernel == "reference" or (kernel == "auto" and tf.config.list_physical_devices("GPU")):
         return False
-    reason = why_not_native(cell, **options)
+    reason = why_not_native(cell, **options) if rounder is None else NO_ROUNDER
     if kernel == "native" and reason:
         raise ValueError(
             f'`kernel="native"` cannot be had: {reason}. `kernel="auto"` would take the reference.'

@@ -45,7 +45,7 @@ def block_sparse_matmul(
     """
     x = tf.convert_to_tensor(x)
     x = with_inputs(x, (None,) * (len(x.shape) - 1) + (packed.grid.inputs,))
-    largest = _ranges(x, activations, input_range, packed=packed)
+    largest = _ranges(x, activations, input_range, None, packed=packed)
     options = {"dtype": x.dtype, "activations": activations, "grid": packed.grid}
     native = use_native(kernel, "matmul", **options)
     dtype = computing_dtype(native, x.dtype, activations)
@@ -75,6 +75,7 @@ def block_sparse_simple_rnn(
     prepare=False,
     activations="float32",
     input_range=0.0,
+    rounder=None,
 ):
     """A whole sequence through a simple recurrent cell, `h = activation(x W + h U + b)`.
 
@@ -100,6 +101,9 @@ def block_sparse_simple_rnn(
         activations, input_range: as in `block_sparse_matmul`; with 0 the range is that of each step
             of each sample. The state is rounded to 127ths; with relu, which leaves it without
             bound, by its largest number.
+        rounder: for training at few bits, a function that rounds inputs and states: of a tensor
+            `[..., numbers]` and of what 127 stands for (0: the largest number of each row), a
+            tensor of that shape, with a gradient. The reference runs.
 
     Returns:
         `outputs` `[batch, time, units]` and the last `h` `[batch, units]`. Both are differentiable
@@ -107,12 +111,12 @@ def block_sparse_simple_rnn(
     """
     x = tf.convert_to_tensor(x)
     kernels = {"packed": packed, "recurrent_packed": recurrent_packed}
-    largest = _ranges(x, activations, input_range, activation, **kernels)
+    largest = _ranges(x, activations, input_range, rounder, activation, **kernels)
     options = {"activation": activation, "dtype": x.dtype, "activations": activations}
-    native = use_native(kernel, "simple_rnn", grid=packed.grid, **options)
+    native = use_native(kernel, "simple_rnn", rounder, grid=packed.grid, **options)
     bias_shape = (packed.grid.units,)
     inputs = checked_sequence(
-        "simple_rnn", native, x, {"h0": h0}, kernels, largest, bias, mask, bias_shape
+        "simple_rnn", native, x, {"h0": h0}, kernels, largest, bias, mask, bias_shape, rounder
     )
     if native:
         name, keep = activation_name(activation), _keep(training, packed, x)
@@ -141,6 +145,7 @@ def block_sparse_lstm(
     prepare=False,
     activations="float32",
     input_range=0.0,
+    rounder=None,
 ):
     """A whole sequence through an LSTM, gates in Keras's order `i, f, c, o`.
 
@@ -150,7 +155,7 @@ def block_sparse_lstm(
         packed: `PackedKernel` of the kernel `[inputs, 4 * units]`.
         recurrent_packed: `PackedKernel` of the recurrent kernel `[units, 4 * units]`.
         bias: `[4 * units]` or None.
-        mask, go_backwards, kernel, training, prepare, activations, input_range: as in
+        mask, go_backwards, kernel, training, prepare, activations, input_range, rounder: as in
             `block_sparse_simple_rnn`.
         activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference
             anything that Keras knows.
@@ -161,10 +166,12 @@ def block_sparse_lstm(
     """
     x = tf.convert_to_tensor(x)
     kernels = {"packed": packed, "recurrent_packed": recurrent_packed}
-    largest = _ranges(x, activations, input_range, activation, recurrent_activation, **kernels)
+    functions = (activation, recurrent_activation)
+    largest = _ranges(x, activations, input_range, rounder, *functions, **kernels)
     native = use_native(
         kernel,
         "lstm",
+        rounder,
         activation=activation,
         recurrent_activation=recurrent_activation,
         dtype=x.dtype,
@@ -172,7 +179,9 @@ def block_sparse_lstm(
         grid=packed.grid,
     )
     states, bias_shape = {"h0": h0, "c0": c0}, (4 * packed.grid.units,)
-    inputs = checked_sequence("lstm", native, x, states, kernels, largest, bias, mask, bias_shape)
+    inputs = checked_sequence(
+        "lstm", native, x, states, kernels, largest, bias, mask, bias_shape, rounder
+    )
     if native:
         keep = _keep(training, packed, x)
         run = _prepared("lstm", prepare and not keep, largest)
@@ -200,6 +209,7 @@ def block_sparse_gru(
     prepare=False,
     activations="float32",
     input_range=0.0,
+    rounder=None,
 ):
     """A whole sequence through a GRU, gates in Keras's order `z, r, h`.
 
@@ -211,7 +221,7 @@ def block_sparse_gru(
         bias: `[2, 3 * units]` with `reset_after`, else `[3 * units]`, or None.
         reset_after: whether the reset gate acts after the recurrent product (Keras's default) or on
             the state before it.
-        mask, go_backwards, kernel, training, prepare, activations, input_range: as in
+        mask, go_backwards, kernel, training, prepare, activations, input_range, rounder: as in
             `block_sparse_simple_rnn`.
         activation, recurrent_activation: native only `"tanh"` and `"sigmoid"`, with the reference
             anything that Keras knows.
@@ -222,10 +232,12 @@ def block_sparse_gru(
     """
     x = tf.convert_to_tensor(x)
     kernels = {"packed": packed, "recurrent_packed": recurrent_packed}
-    largest = _ranges(x, activations, input_range, activation, recurrent_activation, **kernels)
+    functions = (activation, recurrent_activation)
+    largest = _ranges(x, activations, input_range, rounder, *functions, **kernels)
     native = use_native(
         kernel,
         "gru",
+        rounder,
         activation=activation,
         recurrent_activation=recurrent_activation,
         dtype=x.dtype,
@@ -234,7 +246,7 @@ def block_sparse_gru(
     )
     bias_shape = (2, 3 * packed.grid.units) if reset_after else (3 * packed.grid.units,)
     inputs = checked_sequence(
-        "gru", native, x, {"h0": h0}, kernels, largest, bias, mask, bias_shape
+        "gru", native, x, {"h0": h0}, kernels, largest, bias, mask, bias_shape, rounder
     )
     if native:
         keep = _keep(training, packed, x)
@@ -274,13 +286,13 @@ def _finished(results, x, packed):
     return tuple(results)
 
 
-def _ranges(x, activations, input_range, *functions, **kernels):
+def _ranges(x, activations, input_range, rounder, *functions, **kernels):
     """What 127 stands for in what each of the `kernels` is multiplied with, the input and a state
     that comes out of the activation `functions`: a dict. None of float activations.
     """
     quantization.check_activations(activations, weights_type(kernels["packed"], x.dtype))
     input_range = quantization.check_input_range(input_range, activations)
-    if activations != "int8":
+    if activations != "int8" and rounder is None:
         return None
     ranges = (input_range, integer_reference.state_range(*functions) if functions else None)
     return dict(zip(kernels, ranges))

@@ -35,6 +35,7 @@ OWN_ARGUMENTS = (
     "weights",
     "activations",
     "input_range",
+    "low_precision",
 )
 # Arguments that a config would carry as text: passed as the objects that they are, so that
 # unregistered ones survive.

@@ -12,6 +12,7 @@ from keras_sparse_rnn.layers.arguments import (
     check_weights,
 )
 from keras_sparse_rnn.patterns import check_block_shape
+from keras_sparse_rnn.quantization.low_precision import check_low_precision
 from keras_sparse_rnn.substitution.calibration import check_calibration, input_ranges
 from keras_sparse_rnn.substitution.classes import is_rebuildable
 from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
@@ -33,6 +34,7 @@ def substitute(
     weights="float32",
     activations="float32",
     calibration=None,
+    low_precision=None,
     in_place=False,
 ):
     """A model in which the recurrent layers of `model` are block-sparse: same predictions, only
@@ -124,6 +126,9 @@ def substitute(
             out). The model predicts on them once, and 127 stands for the largest input in absolute
             value that a layer gets then; what is larger later counts as it. None: 127 stands for
             the largest input of each step of each sample.
+        low_precision: a `ksr.quantization.LowPrecision`: all layers are swapped for ones that
+            compute, and train, at few bits. Without, a layer of that kind gives its twin the
+            weights that it computes with; and with `weights="int8"`, its integers as they are.
         in_place: change `model` itself, which must be a subclassed one.
 
     Returns:
@@ -140,6 +145,7 @@ def substitute(
     check_kernel(kernel)
     check_weights(weights, storage)
     check_rounding(activations, 0.0, weights)
+    check_low_precision(low_precision, storage, weights)
     check_calibration(calibration, activations)
     layers = list(walk(model))
     wanted = [
@@ -159,7 +165,11 @@ def substitute(
     speeds_up = storage == "packed" and kernel == "auto" and weights == "float32"
     for layer in wanted:
         try:
-            rounding = {"activations": activations, "input_range": ranges.get(id(layer), 0.0)}
+            rounding = {
+                "activations": activations,
+                "input_range": ranges.get(id(layer), 0.0),
+                "low_precision": low_precision,
+            }
             twin, sparse = block_sparse_twin(
                 layer, block_shape, storage, kernel, weights=weights, **rounding
             )
@@ -168,7 +178,7 @@ def substitute(
         reason = why_slow(twin) if speeds_up and not is_block_sparse(layer) else None
         if reason and sparse:
             slow.append(f"{layer.name!r} ({reason})")
-        elif sparse or storage == "masked" or is_block_sparse(layer):
+        elif sparse or storage == "masked" or low_precision or is_block_sparse(layer):
             replacements[id(layer)] = twin
             if speeds_up and getattr(twin, "trains_step_by_step", False):
                 looping.append(layer.name)
@@ -257,7 +267,12 @@ def to_dense(model, *, in_place=False):
             `substitute`.
     """
     check_model(model, "to_dense", in_place)
-    replacements = {id(layer): keras_twin(layer) for layer in walk(model) if is_block_sparse(layer)}
+    replacements = {}
+    for layer in filter(is_block_sparse, walk(model)):
+        try:
+            replacements[id(layer)] = keras_twin(layer)
+        except ValueError as error:
+            raise ValueError(f"The layer {layer.name!r} cannot be Keras's: {error}") from error
     return _with(replacements, model, in_place)
 
 

@@ -12,6 +12,7 @@ from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import is_initial
 from keras_sparse_rnn.patterns import BlockGrid, fitted_block_shape
+from keras_sparse_rnn.substitution import few_bits
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
 from keras_sparse_rnn.substitution.kinds import (
     PARENTS,
@@ -53,12 +54,14 @@ def patterns(layer):
     """Arrays of the shapes of `dense_kernels(layer)` whose blocks of zeros are those that a twin
     leaves out.
 
-    They are the kernels themselves, unless one is all zero or a multiple of the identity: an
+    They are the kernels themselves (before they are rounded to few bits), unless one is all zero or
+    a multiple of the identity: an
     initializer gives that, and weights that training has not reached yet must not be lost. Then
     every block counts as live, or those that a packed `layer` has.
     """
     found = []
-    for index, kernel in enumerate(dense_kernels(layer)):
+    few = few_bits.precision_of(layer) is not None
+    for index, kernel in enumerate(few_bits.held_kernels(layer) if few else dense_kernels(layer)):
         if is_initial(kernel):
             live = np.ones(kernel.shape, bool)
             if is_packed(layer):
@@ -80,11 +83,15 @@ def block_sparse_twin(layer, block_shape, storage, kernel, **quantization):
         block_shape: `(rows, columns)`, or None: that of a layer that is block-sparse already, else
             the best one for each kernel.
         storage, kernel, quantization: arguments of the new layer, the last one `weights`,
-            `activations` and `input_range`.
+            `activations`, `input_range` and `low_precision`.
 
     Returns:
         `(twin, sparse)`.
+
+    Raises:
+        ValueError: the twin cannot compute what `layer`, which trains at few bits, does.
     """
+    few_bits.check_twin(layer, **quantization)
     twin = twin_class(layer)
     gates = twin.gates
     kernels = patterns(layer)
@@ -106,7 +113,11 @@ def block_sparse_twin(layer, block_shape, storage, kernel, **quantization):
 def keras_twin(layer):
     """The plain Keras layer that computes what the block-sparse `layer` computes, not built yet:
     LSTM, GRU or SimpleRNN, also if it was made of an RNN around a cell.
+
+    Raises:
+        ValueError: `layer` trains at few bits, and the Keras layer would compute something else.
     """
+    few_bits.check_twin(layer)
     return PARENTS[type(layer)](**parent_arguments(layer))
 
 
@@ -146,7 +157,7 @@ def _kernel_transfers(old, new, index, pattern):
     and that of the scales of int8.
     """
     steps = []
-    if _is_quantized(old):
+    if _is_rounded(old):
         steps.append(lambda array: old.dense_kernels()[index])
     elif is_packed(old):
         old_grid, old_blocks = old.grids[index], block_variables(old)[index].numpy()
@@ -168,12 +179,16 @@ def _kernel_transfers(old, new, index, pattern):
     if not _is_quantized(new):
         return [
             Transfer(
-                old_variable, new_variable, in_turn(steps) if steps else None, _is_quantized(old)
+                old_variable, new_variable, in_turn(steps) if steps else None, _is_rounded(old)
             )
         ]
-    quantize = lambda values: ops.quantize(
-        ops.PackedKernel(values, blocks, grid), new.weights_choice, new.activations_choice
-    )
+
+    def quantize(values):
+        packed = ops.PackedKernel(values, blocks, grid)
+        if few_bits.precision_of(old) is not None and new.weights_choice == "int8":
+            return few_bits.trained_integers(old, index, packed, new.activations_choice)
+        return ops.quantize(packed, new.weights_choice, new.activations_choice)
+
     pairs = [
         Transfer(
             old_variable,
@@ -208,6 +223,11 @@ def in_turn(steps):
 
 def _is_quantized(layer):
     return is_block_sparse(layer) and layer.weights_choice != "float32"
+
+
+def _is_rounded(layer):
+    """Whether it computes with other numbers than those of its variables."""
+    return _is_quantized(layer) or few_bits.precision_of(layer) is not None
 
 
 def is_packed(layer):

@@ -31,6 +31,7 @@ def test_takes_every_argument_of_its_parent_with_the_same_default(layer, parent)
         "weights": "float32",
         "activations": "float32",
         "input_range": 0.0,
+        "low_precision": None,
     }
     if parent is not keras.layers.Dense:
         extra.update(

@@ -90,6 +90,7 @@ def export_c(
             "`model` must be built: give it an Input, or call it once on data. "
             f"Received: model={model.name!r}, which has no weights yet"
         )
+    checks.check_finished(model)
     content = graph.write(model, weights, activations).bytes(
         _notes(model, weights, activations, metadata)
     )
