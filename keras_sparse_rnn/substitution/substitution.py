@@ -163,6 +163,7 @@ def substitute(
     ranges = {} if calibration is None else input_ranges(model, wanted, calibration)
     replacements, dense_ones, small, slow, looping = {}, [], [], [], []
     speeds_up = storage == "packed" and kernel == "auto" and weights == "float32"
+    speeds_up = speeds_up and low_precision is None
     for layer in wanted:
         try:
             rounding = {

@@ -192,3 +192,12 @@ def test_integers_that_break_the_bound_of_pairs_in_other_blocks_are_refused():
         "blocks: substitute it with the `block_shape` that it was trained with. Received: blocks "
         "of (1, 16) for (4, 16)"
     )
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_layers_without_a_zero_or_without_a_native_op_train_at_few_bits_too(sparse):
+    model = keras.Sequential([keras.Input((3, 8)), keras.layers.SimpleRNN(8)])
+    if sparse:
+        prune(model, BLOCK)
+    low = LowPrecision(4, 4)
+    assert ksr.substitute(model, BLOCK, low_precision=low).layers[0].low_precision == low
