@@ -1,0 +1,1 @@
+"""Graphs as recurrent kernels, and what pruning costs, on strings of grammars."""
