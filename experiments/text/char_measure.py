@@ -23,7 +23,7 @@ def spread(bits, dense=None):
     return f"{mean:.3f}{deviation}" + (f" ({100 * (mean / dense - 1):+.1f} %)" if dense else "")
 
 
-def microseconds_per_step(layers, rounds=12, calls=10):
+def microseconds_per_step(layers, rounds=12, calls=10, inputs=None):
     """Times recurrent layers at batch 1 over `STEPS` steps, in turns, so that all see the same
     machine.
 
@@ -34,11 +34,14 @@ def microseconds_per_step(layers, rounds=12, calls=10):
         layers: mapping of names to built layers that take `[1, STEPS, EMBEDDING]`.
         rounds: turns of each.
         calls: calls in a turn; the last two thirds are timed.
+        inputs: what they take instead, of `STEPS` steps: whole models take codes, int32 `[1,
+            STEPS]`.
 
     Returns:
         dict of names to medians, microseconds for one step.
     """
-    x = tf.constant(np.random.default_rng(0).normal(size=(1, STEPS, EMBEDDING)).astype("float32"))
+    noise = np.random.default_rng(0).normal(size=(1, STEPS, EMBEDDING)).astype("float32")
+    x = tf.constant(noise if inputs is None else inputs)
     functions = {name: tf.function(layer) for name, layer in layers.items()}
     times = {name: [] for name in functions}
     for _ in range(rounds):

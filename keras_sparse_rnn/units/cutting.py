@@ -39,8 +39,8 @@ class Cut:
     @property
     def columns(self):
         """The columns of the kernels that stay, gate by gate."""
-        count, gates = kernels.weights(self.layer)[0].shape[-1], kernels.gates(self.layer)
-        return np.concatenate([gate * (count // gates) + self.units for gate in range(gates)])
+        count, gates = kernels.units(self.layer), kernels.gates(self.layer)
+        return np.concatenate([gate * count + self.units for gate in range(gates)])
 
     def smaller(self):
         """The new layer, not built yet."""

@@ -26,6 +26,14 @@ def gates(layer):
     return 1 if twin is None else twin.gates
 
 
+def units(layer):
+    """How many units a layer has, by whatever name."""
+    owner = owner_of(layer)
+    return next(
+        getattr(owner, name) for name in ("units", "filters", "output_dim") if hasattr(owner, name)
+    )
+
+
 def weights(layer):
     """The kernels, float64 `[taps, inputs, gates * units]`: that of the inputs and, of a recurrent
     layer, that of the states.
@@ -44,7 +52,7 @@ def biases(layer):
     none.
     """
     owner = owner_of(layer)
-    both = np.zeros((2, weights(layer)[0].shape[-1]))
+    both = np.zeros((2, gates(layer) * units(layer)))
     if owner.use_bias:
         bias = np.asarray(owner.bias.numpy(), np.float64)
         both[: bias.ndim] = bias  # a GRU with `reset_after` has two rows

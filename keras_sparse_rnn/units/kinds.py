@@ -59,3 +59,11 @@ def calls_as(layer, kinds):
     do anything.
     """
     return any(isinstance(layer, kind) and type(layer).call is kind.call for kind in kinds)
+
+
+def keeps_last_axis(operation, key, rank):
+    """Whether an operation is `x[key]` of a tensor of this `rank`, with all of its last axis."""
+    if type(operation).__name__ != "GetItem":
+        return False
+    keys = key if isinstance(key, tuple) else (key,)
+    return len(keys) < rank and all(isinstance(one, (int, slice)) for one in keys)

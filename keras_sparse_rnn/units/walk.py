@@ -14,7 +14,14 @@ from keras_sparse_rnn.substitution.classes import is_rebuildable
 from keras_sparse_rnn.substitution.kinds import has_twin
 from keras_sparse_rnn.units import constants, kernels
 from keras_sparse_rnn.units.channels import VARIES, Channels, Forest, concatenated
-from keras_sparse_rnn.units.kinds import MERGES, ONE_BY_ONE, POOLINGS, calls_as, is_one_by_one
+from keras_sparse_rnn.units.kinds import (
+    MERGES,
+    ONE_BY_ONE,
+    POOLINGS,
+    calls_as,
+    is_one_by_one,
+    keeps_last_axis,
+)
 from keras_sparse_rnn.units.refusals import check_layer, check_model, refuse
 
 NOTHING = Channels(np.zeros(0, int), np.zeros(0))
@@ -133,7 +140,8 @@ class Walk:
         """
         check_layer(layer, self.model)
         if not isinstance(layer, keras.Layer):
-            return self._opaque(inputs)
+            key = (node.arguments.args or (None,))[-1]
+            return inputs if keeps_last_axis(layer, key, rank) else self._opaque(inputs)
         if is_rebuildable(layer):
             self._once(layer)
             self._opaque(inputs)

@@ -159,6 +159,20 @@ def test_what_looks_at_all_units_keeps_them():
     assert sizes(small) == [5, 2] and error == 0
 
 
+@pytest.mark.parametrize(("key", "left"), [(np.s_[:, -1], 4), (np.s_[..., ::-1], 5)])
+def test_a_step_of_a_sequence_is_taken_and_what_takes_units_keeps_them(key, left):
+    def make(x):
+        x = layers.LSTM(5, return_sequences=True, name="a")(x)
+        return layers.Dense(2, name="head")(x[key])
+
+    model = functional(make)
+    unread(model.get_layer("a"), 1)
+    change(model.get_layer("head"), 0, 0.0, 1)
+    small, error = difference(model)
+    assert small.get_layer("a").units == left
+    assert error < 1e-6
+
+
 def test_a_nested_model_becomes_smaller_inside_and_at_its_outputs():
     inner = keras.Sequential(
         [keras.Input((6, 5)), layers.LSTM(5, return_sequences=True), layers.GRU(4, name="b")]

@@ -1,0 +1,269 @@
+"""What a character language model costs without the units that do nothing.
+
+    python -m experiments.text.char_units --quick
+        a minute, to see it work; its figures mean nothing
+    python -m experiments.text.char_units --seeds 3
+        LSTM-512 pruned to 90 % in (16, 16), and what is left of it
+
+The pruned model is that of `char_lm`; with its --output it is taken from there. Then, from the same
+dense model or from it:
+
+- *exact*: `ksr.remove_dead_units`, nothing else;
+- *unread*: the head stops reading those units that no block of the recurrence reads, at once, and
+  they are removed; bits before and after training on for half as many steps;
+- *head*: the head is pruned in the same blocks as the LSTM, and dead units are removed;
+- *narrow*: the dense model loses whole units, by `UnitPruning`, until it has as many parameters;
+- *remaining*: a dense model of as many units as *unread* leaves, pruned to as many parameters."""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.markup import escape
+from rich.table import Table
+
+import keras_sparse_rnn as ksr
+from experiments.common.files import keep, record_of, write_json
+from experiments.text import char_lm
+from experiments.text.char_measure import STEPS, microseconds_per_step, spread
+from experiments.text.char_network import (
+    bits_per_character,
+    build,
+    equal_sparsity,
+    equal_units,
+    parameters,
+    recurrent,
+)
+from experiments.text.char_tables import console
+from experiments.text.char_text import Text, windows
+from experiments.text.char_training import trained
+
+BLOCK = (16, 16)
+ROWS = {
+    "pruned": "LSTM-{units}, pruned",
+    "exact": "- dead units removed",
+    "unread": "- units that no recurrent block reads removed, at once",
+    "unread, trained": "- the same, trained on for half as many steps",
+    "head": "LSTM-{units}, its head pruned in the same blocks, dead units removed",
+    "narrow": "LSTM-{units}, whole units pruned to as many parameters, and removed",
+    "remaining": "dense LSTM of as many units as no. 3, pruned to as many parameters",
+}
+
+
+def parse(arguments=None):
+    """The command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--quick", action="store_true", help="a small model and few steps")
+    parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: Python's own help)")
+    parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 64)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
+    parser.add_argument(
+        "--output", type=pathlib.Path, default=pathlib.Path("char_lm"), metavar="FOLDER"
+    )
+    parser.set_defaults(sparsity=0.9, blocks=[BLOCK], sweep=False, tune=False)
+    options = parser.parse_args(arguments)
+    if options.units is None:
+        options.units = 64 if options.quick else 512
+    return options
+
+
+def bytes_of(model):
+    """Bytes of the weights that a model keeps when its layers hold live blocks only."""
+    return sum(
+        variable.shape.num_elements() * np.dtype(variable.dtype).itemsize
+        for layer in model.layers
+        for variable in layer.weights
+        if "seed" not in variable.path
+    )
+
+
+class Models:
+    """The models of one seed.
+
+    Args:
+        options: the command line.
+        text: `Text`.
+        seed: the seed.
+    """
+
+    def __init__(self, options, text, seed):
+        self.options, self.text, self.seed = options, text, seed
+        dense, _, (self.recipe,) = char_lm.recipes(options, seed)
+        self.dense = trained(dense, text, options.output, console)
+        self.pruned = trained(self.recipe, text, options.output, console)
+
+    def all(self):
+        """Plain Keras models by the names of `ROWS`."""
+        pruned = self.pruned.model()
+        exact = ksr.remove_dead_units(pruned)
+        unread = _without_unread(self.pruned.model())
+        halved = dataclasses.replace(self.recipe, steps=self.recipe.steps // 2)
+        return {
+            "pruned": pruned,
+            "exact": exact,
+            "unread": unread,
+            "unread, trained": self._fitted(
+                "unread", unread, halved, lambda: [ksr.callbacks.KeepMasks()]
+            ),
+            "head": ksr.remove_dead_units(
+                self._fitted("head", self._start(), self.recipe, self._both_pruned)
+            ),
+            "narrow": ksr.remove_dead_units(
+                self._fitted("narrow", self._start(), self.recipe, self._units_pruned)
+            ),
+            "remaining": self._remaining(recurrent(unread).units),
+        }
+
+    def _start(self):
+        """The dense model, with the dropout of the recipe."""
+        model = build(len(self.text.characters), self.options.units, self.recipe.dropout)
+        model.set_weights(self.dense.model().get_weights())
+        return model
+
+    def _both_pruned(self):
+        """The recipe of the LSTM, for the head, too."""
+        return ksr.recipes.PruneTrained(
+            self.recipe.steps,
+            self.recipe.learning_rate,
+            self.options.sparsity,
+            BLOCK,
+            lasso=self.recipe.lasso,
+            layers=[keras.layers.LSTM, keras.layers.Dense],
+        ).callbacks
+
+    def _units_pruned(self):
+        units = equal_units(len(self.text.characters), self.pruned.parameters)
+        begin, end = (max(1, round(part * self.recipe.steps)) for part in self.recipe.ramp)
+        schedule = ksr.schedules.PolynomialDecay(0.0, 1 - units / self.options.units, begin, end)
+        return [ksr.callbacks.UnitPruning(schedule, frequency=max(1, self.recipe.steps // 50))]
+
+    def _remaining(self, units):
+        dense = dataclasses.replace(self.dense.recipe, units=units)
+        trained(dense, self.text, self.options.output, console)
+        sparsity = equal_sparsity(len(self.text.characters), units, self.pruned.parameters)
+        recipe = dataclasses.replace(
+            self.recipe, units=units, start=dense.name(), sparsity=sparsity
+        )
+        return trained(recipe, self.text, self.options.output, console).model()
+
+    def _fitted(self, name, model, recipe, callbacks):
+        """`model` after training by `recipe`, in layers that skip zero blocks, with what
+        `callbacks` gives; or as an earlier run has left it.
+        """
+        path = self.options.output / f"units-{name}-{self.options.units}-seed{self.seed}.keras"
+        asked = {**dataclasses.asdict(recipe), "text": self.text.digest}
+        if record_of(path, asked) is None:
+            console.print(f"training: {path.stem}")
+            keras.utils.set_random_seed(self.seed)
+            model = ksr.substitute(model, BLOCK, storage="masked")
+            rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss)
+            data = windows(self.text.train, recipe.batch, recipe.window, recipe.steps, recipe.seed)
+            model.fit(data, callbacks=callbacks(), verbose=0, shuffle=False)
+            keep(path, ksr.to_dense(model).save, asked, {})
+        return keras.models.load_model(path)
+
+
+def _without_unread(model):
+    """`model` without the units that no block of its recurrent kernel reads: its head does not read
+    them any more.
+    """
+    head = model.get_layer("logits").kernel
+    unread = (recurrent(model).cell.recurrent_kernel.numpy() == 0).all(axis=1)
+    head.assign(np.where(unread[:, None], 0.0, head.numpy()))
+    return ksr.remove_dead_units(model)
+
+
+def figures(models, text):
+    """What each of `Models.all` is worth and costs: a dict for each."""
+    found, timed = {}, {}
+    for name, model in models.items():
+        # Nothing is gained by packing a dense layer; as a masked one it runs on the same kernels.
+        storage = "packed" if _has_zero_blocks(model) else "masked"
+        sparse = ksr.substitute(model, BLOCK, storage=storage, dense=storage == "packed")
+        timed[name] = sparse
+        found[name] = {
+            "units": recurrent(model).units,
+            "bits": bits_per_character(model, text),
+            "parameters": parameters(model),
+            "bytes": bytes_of(sparse),
+        }
+    codes = text.evaluation()[0][:1, :1].repeat(STEPS, axis=1)
+    times = microseconds_per_step(timed, inputs=codes)
+    for name, value in times.items():
+        found[name]["microseconds"] = value
+    found["exact"]["largest_difference"] = _difference(models["pruned"], models["exact"], text)
+    return found
+
+
+def _has_zero_blocks(model):
+    layer = recurrent(model)
+    kernels = layer.cell.kernel.numpy(), layer.cell.recurrent_kernel.numpy()
+    grids = [ksr.patterns.BlockGrid(len(one), layer.units, 4, BLOCK) for one in kernels]
+    return any(not grid.live(one).all() for grid, one in zip(grids, kernels))
+
+
+def _difference(model, other, text):
+    """The largest difference of the probabilities of two models over held-out text."""
+    inputs = text.evaluation()[0][:8]
+    both = [keras.ops.softmax(one(inputs)) for one in (model, other)]
+    return float(np.abs(both[0] - both[1]).max())
+
+
+def table(options, runs):
+    """The figures as a `rich` table; costs are those of the first seed."""
+    made = Table("", "units left", "bits per character", "parameters", "bytes", "us a step")
+    for name, title in ROWS.items():
+        first = runs[0][name]
+        made.add_row(
+            title.format(units=options.units),
+            " ".join(str(run[name]["units"]) for run in runs),
+            spread([run[name]["bits"] for run in runs]),
+            f"{first['parameters']:,}",
+            f"{first['bytes']:,}",
+            f"{first['microseconds']:.2f}",
+        )
+    return made
+
+
+def main(arguments=None):
+    """Trains, measures, prints and writes; returns the exit status."""
+    options = parse(arguments)
+    try:
+        char_lm.check(options)
+        text = Text(options.text)
+        options.output.mkdir(parents=True, exist_ok=True)
+        runs = []
+        for seed in range(1, options.seeds + 1):
+            runs.append(figures(Models(options, text, seed).all(), text))
+            console.print(table(options, runs))
+    except (ValueError, OSError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        return 2
+    path = options.output / "units.json"
+    write_json(
+        path,
+        {
+            "text": {"source": text.source, "characters": text.length, "sha256": text.digest},
+            "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+            "units": options.units,
+            "block_shape": list(BLOCK),
+            "runs": runs,
+        },
+    )
+    console.print(f"Figures: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
