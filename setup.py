@@ -40,7 +40,8 @@ LIBRARIES = {
     "ksr_runtime._ksr": (PREPARED, MODEL),
 }
 # Read before anything is compiled: its code says by what hash a source tree knows a library.
-SOURCES_HASH = runpy.run_path(str(NATIVE.parent / "ops" / "stamp.py"))["hash_of_sources"](NATIVE)
+STAMP = runpy.run_path(str(pathlib.Path("ksr_runtime", "stamp.py")))
+SOURCES_HASH = STAMP["hash_of_sources"](NATIVE)
 FLAGS = [
     "-std=c++17",
     "-O3",

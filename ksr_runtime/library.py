@@ -4,6 +4,8 @@ import ctypes
 import functools
 import pathlib
 
+from ksr_runtime import installed
+
 PATH = pathlib.Path(__file__).with_name("_ksr.so")
 ALIGNMENT = 64
 VERSION = 1  # of ksr.h
@@ -55,24 +57,31 @@ class Port(ctypes.Structure):
     ]
 
 
+def _path():
+    """Where the library is: beside this module or, for a source tree in which it was not built, in
+    the installed package of the same version and sources.
+    """
+    found = PATH if PATH.exists() else installed.library(PATH)
+    if found is None:
+        raise OSError(f"ksr_runtime has no native library: {installed.why_missing(PATH)}")
+    if wrong := installed.stale(found):
+        raise OSError(f"{found} is no library for this ksr_runtime: {wrong}")
+    return found
+
+
 @functools.cache
 def library():
     """The library, loaded.
 
     Raises:
-        OSError: it was not built, or does not load.
+        OSError: it was not built, does not load, or was built from other sources than those that
+            lie in the source tree.
     """
-    if not PATH.exists():
-        raise OSError(
-            f"ksr_runtime has no native library: {PATH} is missing. It is built when "
-            "keras_sparse_rnn is installed where there is a C++17 compiler; install one (for "
-            "example `apt install g++`) and install keras_sparse_rnn again, or in a source tree "
-            "run `python setup.py build_ext --inplace`"
-        )
-    loaded = ctypes.CDLL(str(PATH))
+    path = _path()
+    loaded = ctypes.CDLL(str(path))
     if loaded.ksr_version() != VERSION:
         raise OSError(
-            f"{PATH} is of version {loaded.ksr_version()} of ksr.h, and ksr_runtime is for version "
+            f"{path} is of version {loaded.ksr_version()} of ksr.h, and ksr_runtime is for version "
             f"{VERSION}: install keras_sparse_rnn again"
         )
     size, pointer, number = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int64

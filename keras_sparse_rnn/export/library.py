@@ -8,7 +8,7 @@ import functools
 import pathlib
 
 from keras_sparse_rnn.export.quiet import quiet
-from keras_sparse_rnn.ops import installed
+from ksr_runtime import installed
 
 LIBRARY = pathlib.Path(__file__).with_name("_ksr_delegate.so")
 

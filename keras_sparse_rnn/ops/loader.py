@@ -9,7 +9,7 @@ import warnings
 
 import tensorflow as tf
 
-from keras_sparse_rnn.ops import installed
+from ksr_runtime import installed
 
 LIBRARY = pathlib.Path(__file__).with_name("_native.so")
 CPUS = ("avx512", "avx2", "neon", "plain")

@@ -146,10 +146,9 @@ def test_without_the_native_library_it_is_said_what_to_do(files, monkeypatch, tm
     finally:
         ksr_runtime.library.library.cache_clear()
     assert str(error.value) == (
-        f"ksr_runtime has no native library: {tmp_path / '_ksr.so'} is missing. It is built when "
-        "keras_sparse_rnn is installed where there is a C++17 compiler; install one (for example "
-        "`apt install g++`) and install keras_sparse_rnn again, or in a source tree run "
-        "`python setup.py build_ext --inplace`"
+        "ksr_runtime has no native library: it was not built, for want of a C++17 compiler. "
+        "Install one (for example `apt install g++`) and run `pip install --force-reinstall "
+        "--no-deps` on keras_sparse_rnn again"
     )
 
 

@@ -16,7 +16,8 @@ KSR_EXPORT void keras_sparse_rnn_set_few_samples(int samples) { ksr::set_few_sam
 KSR_EXPORT const char* keras_sparse_rnn_cpu() { return ksr::kernels().name; }
 KSR_EXPORT int keras_sparse_rnn_choose_cpu(const char* name) { return ksr::choose_cpu(name); }
 
-// The hash of the sources that this was built from, after a mark by which it is found in the file: see ops/stamp.py.
+// The hash of the sources that this was built from, after a mark by which it is found in the file:
+// see ksr_runtime/stamp.py.
 #ifdef KSR_SOURCES
 KSR_EXPORT const char* keras_sparse_rnn_sources() { return "keras_sparse_rnn sources " KSR_SOURCES; }
 #endif

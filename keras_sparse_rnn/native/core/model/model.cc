@@ -86,6 +86,11 @@ void add_needs(const prepared::Cell& cell, ksr_needs* needs) {
 using namespace ksr::model;
 namespace prepared = ksr::prepared;
 
+#ifdef KSR_SOURCES
+// By which a source tree knows a library that was built from it.
+extern "C" KSR_API const char* ksr_model_sources() { return "keras_sparse_rnn sources " KSR_SOURCES; }
+#endif
+
 extern "C" {
 
 ksr_status ksr_model_size(const void* file, size_t bytes, const char* name, size_t* size,
@@ -103,11 +108,9 @@ ksr_status ksr_model_size(const void* file, size_t bytes, const char* name, size
 
 ksr_status ksr_model_prepare(const void* file, size_t bytes, const char* name, void* memory,
                              size_t size, const ksr_model** model, ksr_error* error) noexcept {
-  if (!memory || !model) return fail(error, KSR_NULL, "%s is null", memory ? "model" : "memory");
+  if (!model) return fail(error, KSR_NULL, "model is null");
   *model = nullptr;
-  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
-    return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
-                KSR_ALIGNMENT);
+  KSR_TRY(prepared::check_memory(memory, size, 0, error));
   const prepared::Processor* processor;
   KSR_TRY(choose(name, &processor, error));
   KSR_TRY(check_head(file, bytes, error));

@@ -1,6 +1,6 @@
 """From which C++ sources a native library was built.
 
-`setup.py` runs this file by itself, so it imports nothing of the package."""
+`setup.py` runs this file by itself, so it imports nothing of a package."""
 
 import hashlib
 import pathlib
@@ -14,7 +14,7 @@ def hash_of_sources(folder):
     other ops, or the same ones with other signatures.
     """
     folder, whole = pathlib.Path(folder), hashlib.sha256()
-    parts = "core", "core/prepared", "tensorflow", "litert"
+    parts = "core", "core/prepared", "core/model", "tensorflow", "litert"
     for path in (path for part in parts for path in sorted(folder.glob(f"{part}/*"))):
         if path.suffix in (".cc", ".h", ".inc"):
             name = path.relative_to(folder).as_posix().encode()
