@@ -77,7 +77,8 @@ KSR_API ksr_status ksr_model_input(const ksr_model* model, int32_t number,
 KSR_API ksr_status ksr_model_output(const ksr_model* model, int32_t number,
                                     ksr_port* port) KSR_NOEXCEPT;
 
-/* How many bytes a stream of this model takes; 0 for what is no model. */
+/* How many bytes a stream of this model takes; 0 for what is no model, and for more than a machine
+ * of 32 bits can address. */
 KSR_API size_t ksr_stream_size(const ksr_model* model) KSR_NOEXCEPT;
 /* A stream at its begin. */
 KSR_API ksr_status ksr_stream_init(const ksr_model* model, void* memory, size_t size,

@@ -66,6 +66,15 @@ bool check_input(const OperatorTensor& tensor, const char* name, Numbers numbers
   return true;
 }
 
+// Whether the bytes of x, and of an output of so many units, can be counted.
+bool can_be(const OperatorTensor& x, int32_t units) {
+  const int last = x.axes - 1;
+  int64_t most = PTRDIFF_MAX / 4 / (x.sizes[last] > units ? x.sizes[last] : units);
+  for (int axis = 0; axis < last; ++axis)
+    if (x.sizes[axis]) most /= x.sizes[axis];
+  return most > 0;
+}
+
 bool fits(const CellOperator::Wanted& wanted, int64_t inputs, int64_t units, int64_t states,
           ksr_error* error) {
   if (states != wanted.states)
@@ -104,6 +113,8 @@ bool CellOperator::output_sizes(const OperatorTensor* inputs, int input_count, i
     return refuse(error, KSR_BAD_SIZE, "the cell must be a matrix of bytes; it has %d axes",
                   cell.axes);
   const int32_t units = cell.sizes[1];
+  if (!can_be(x, units))
+    return refuse(error, KSR_BAD_SIZE, "x has more numbers than memory can have");
   if (!check_input(cell, "the cell", Numbers::kUint8, cell.sizes[0], units, sizes_only, error))
     return false;
   for (int i = 2; i < input_count; ++i) {

@@ -239,13 +239,7 @@ ksr_status check_cell(const View& model, int32_t number, Sections* sections, Vis
 }  // namespace
 
 ksr_status check_head(const void* memory, size_t size, ksr_error* error) {
-  if (!memory) return fail(error, KSR_NULL, "the model's memory is null");
-  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
-    return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
-                KSR_ALIGNMENT);
-  if (size < kHeaderBytes)
-    return fail(error, KSR_BAD_FILE, "memory has %zu bytes: the header alone takes %lld", size,
-                Long{kHeaderBytes});
+  KSR_TRY(prepared::check_memory(memory, size, kHeaderBytes, error));
   const Header& h = *static_cast<const Header*>(memory);
   KSR_TRY(check_frame(h, static_cast<const char*>(memory), size, error));
   KSR_TRY(check_header(h, error));

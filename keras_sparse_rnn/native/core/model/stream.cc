@@ -205,7 +205,8 @@ extern "C" {
 
 size_t ksr_stream_size(const ksr_model* model) noexcept {
   if (!header_of(model)) return 0;
-  return static_cast<size_t>(for_parts(View(model), [](bool, int32_t, int64_t) {}));
+  const int64_t size = for_parts(View(model), [](bool, int32_t, int64_t) {});
+  return size > PTRDIFF_MAX ? 0 : static_cast<size_t>(size);
 }
 
 ksr_status ksr_stream_init(const ksr_model* model, void* memory, size_t size,
@@ -213,7 +214,8 @@ ksr_status ksr_stream_init(const ksr_model* model, void* memory, size_t size,
   if (!header_of(model)) return KSR_BAD_FILE;
   if (!memory || !stream) return KSR_NULL;
   *stream = nullptr;
-  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT || size < ksr_stream_size(model))
+  const size_t wanted = ksr_stream_size(model);
+  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT || size < wanted || !wanted)
     return KSR_BAD_MEMORY;
   const View view(model);
   if (!ksr::prepared::has_processor(view.header.processor)) return KSR_NO_PROCESSOR;

@@ -20,6 +20,17 @@ ksr_status fail(ksr_error* error, ksr_status status, const char* format, ...) {
   return status;
 }
 
+ksr_status check_memory(const void* memory, size_t size, size_t header, ksr_error* error) {
+  if (!memory) return fail(error, KSR_NULL, "memory is null");
+  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
+    return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
+                KSR_ALIGNMENT);
+  if (size < header)
+    return fail(error, KSR_BAD_FILE, "memory has %zu bytes: the header alone takes %zu", size,
+                header);
+  return KSR_OK;
+}
+
 namespace {
 
 constexpr int64_t kMostBlocks = int64_t{1} << 31;  // numbers are int32

@@ -13,6 +13,9 @@ namespace prepared {
 ksr_status fail(ksr_error* error, ksr_status status, const char* format, ...)
     __attribute__((format(printf, 3, 4)));
 
+// Whether there is memory at `memory`, aligned, and with a header's bytes at least.
+ksr_status check_memory(const void* memory, size_t size, size_t header, ksr_error* error);
+
 #define KSR_TRY(expression) \
   if (const ksr_status status_ = (expression); status_ != KSR_OK) return status_
 

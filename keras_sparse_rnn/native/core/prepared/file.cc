@@ -220,14 +220,8 @@ ksr_status ksr_file_write(const ksr_description* description, void* memory, size
 
 ksr_status ksr_file_read(const void* memory, size_t size, ksr_description* description,
                          ksr_error* error) noexcept {
-  if (!memory || !description)
-    return fail(error, KSR_NULL, "%s is null", memory ? "the description" : "memory");
-  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
-    return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
-                KSR_ALIGNMENT);
-  if (size < kHeaderBytes)
-    return fail(error, KSR_BAD_FILE, "memory has %zu bytes: the header alone takes %lld", size,
-                Long{kHeaderBytes});
+  if (!description) return fail(error, KSR_NULL, "the description is null");
+  KSR_TRY(check_memory(memory, size, kHeaderBytes, error));
   const char* file = static_cast<const char*>(memory);
   const FileHeader& header = *static_cast<const FileHeader*>(memory);
   KSR_TRY(check_frame(header, file, size, error));

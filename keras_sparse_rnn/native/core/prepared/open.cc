@@ -197,11 +197,9 @@ using namespace ksr::prepared;
 
 extern "C" ksr_status ksr_cell_open(const void* memory, size_t size, const ksr_cell** out,
                                     ksr_error* error) noexcept {
-  if (!memory || !out) return fail(error, KSR_NULL, "%s is null", memory ? "cell" : "memory");
+  if (!out) return fail(error, KSR_NULL, "cell is null");
   *out = nullptr;
-  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
-    return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
-                KSR_ALIGNMENT);
+  KSR_TRY(check_memory(memory, size, 0, error));
   if (size < sizeof(Cell))
     return fail(error, KSR_BAD_CELL, "memory has %zu bytes: the cell's numbers alone take %zu",
                 size, sizeof(Cell));

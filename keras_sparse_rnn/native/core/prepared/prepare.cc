@@ -159,11 +159,9 @@ ksr_status ksr_cell_size(const ksr_description* description, size_t* size,
 
 ksr_status ksr_cell_prepare(const ksr_description* description, void* memory, size_t size,
                             const ksr_cell** out, ksr_error* error) noexcept {
-  if (!memory || !out) return fail(error, KSR_NULL, "%s is null", memory ? "cell" : "memory");
+  if (!out) return fail(error, KSR_NULL, "cell is null");
   *out = nullptr;
-  if (reinterpret_cast<uintptr_t>(memory) % KSR_ALIGNMENT)
-    return fail(error, KSR_BAD_MEMORY, "memory is %p: it must be aligned to %d bytes", memory,
-                KSR_ALIGNMENT);
+  KSR_TRY(check_memory(memory, size, 0, error));
   KSR_TRY(check(description, true, error));
   return prepare_part(*description, {0, description->kernel.units}, memory, size, out, error);
 }

@@ -2,7 +2,9 @@
 // type, with masks, in chunks, and where nobody reads some outputs. Once prepared it allocates
 // nothing.
 #include <algorithm>
+#include <cstring>
 
+#include "../../litert/cell_operator.h"
 #include "faked.h"
 
 namespace {
@@ -169,6 +171,20 @@ void try_dense() {
     }
 }
 
+// So large that the bytes of x, counted in 64 bits, are 0 again: no tensor has as little memory as
+// that says.
+void try_sizes_that_overflow() {
+  using namespace ksr;
+  about = "sizes";
+  const int32_t x[] = {1 << 16, 1 << 16, 1 << 16, 1 << 14}, cell[] = {1, 12};
+  const OperatorTensor inputs[] = {{Numbers::kFloat32, 4, x, nullptr, 0},
+                                   {Numbers::kUint8, 2, cell, nullptr, 12}};
+  Sizes outputs[1];
+  ksr_error error = {};
+  expect(!CellOperator::output_sizes(inputs, 2, 1, outputs, false, &error), "overflow", 0, 1);
+  expect(!std::strcmp(error.text, "x has more numbers than memory can have"), error.text, 0, 1);
+}
+
 }  // namespace
 
 int main() {
@@ -180,5 +196,6 @@ int main() {
     if (i < 2 && !(relu && d.description.activations == KSR_INT8)) try_chunks(d.description);
   });
   try_dense();
+  try_sizes_that_overflow();
   return failures != 0;
 }
