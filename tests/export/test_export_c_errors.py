@@ -58,6 +58,19 @@ def test_a_layer_that_cannot_run_is_named_with_what_to_do(layer, kind, says, tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_a_mask_is_refused_where_it_is_made(tmp_path):
+    """Not at the operations that Keras writes around it, whose names nobody has given."""
+    model = keras.Sequential(
+        [keras.Input((None, 6)), K.Dense(3), K.Masking(name="skip"), lstm()], name="chain"
+    )
+    with pytest.raises(ValueError) as error:
+        export_c(model, tmp_path / "c")
+    assert str(error.value) == (
+        f"{START}the layer 'skip' of type Masking: a stream has no mask; leave it out, and give "
+        "the stream only the steps that count"
+    )
+
+
 def test_a_layer_that_is_not_known_is_told_which_are(tmp_path):
     model = keras.Sequential(
         [keras.Input((None, 6)), K.UnitNormalization(name="one")], name="chain"

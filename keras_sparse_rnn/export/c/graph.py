@@ -53,7 +53,9 @@ def _write(model, writer, registers, tokens):
     nodes = private_keras.nodes(model)
     if nodes is None:
         raise Refused("it is no Sequential or functional model; use its layers themselves")
-    for node in nodes:
+    # First those that Keras writes operations around, which would be named in their place.
+    hindering = [node for node in nodes if type(node.operation) in layers.ADVICE]
+    for node in [*hindering, *nodes]:
         layer, tensors = node.operation, node.input_tensors
         try:
             registers[id(node.output_tensors[0])] = _output(
@@ -71,6 +73,8 @@ def _write(model, writer, registers, tokens):
 
 def _output(layer, node, tensors, writer, registers, tokens):
     """The register of what a node gives."""
+    if type(layer) in layers.ADVICE:
+        raise Refused(layers.ADVICE[type(layer)])
     for tensor in tensors:
         if id(tensor) not in registers:
             raise Refused("it reads a state of another layer; a stream keeps states by itself")
