@@ -2,7 +2,7 @@
 
 import os
 
-from keras_sparse_rnn.export import checks, info, integrity, library, verification
+from keras_sparse_rnn.export import arrays, checks, info, integrity, library, verification
 
 
 class Interpreter:
@@ -62,8 +62,13 @@ class Interpreter:
         )
 
     def __call__(self, **inputs):
-        """One inference; returns the outputs by name."""
-        return self._interpreter.get_signature_runner()(**inputs)
+        """One inference; returns the outputs by name.
+
+        Raises:
+            ValueError: an input is missing, or has another shape or type than the file's.
+        """
+        runner = self._interpreter.get_signature_runner()
+        return runner(**arrays.named("{}", inputs, arrays.wanted(runner.get_input_details())))
 
     def __getattr__(self, name):
         if name == "_interpreter":

@@ -2,9 +2,7 @@
 
 import os
 
-import numpy as np
-
-from keras_sparse_rnn.export import checks, info, library
+from keras_sparse_rnn.export import arrays, checks, info, library
 from keras_sparse_rnn.export.interpreter import check_file
 from keras_sparse_rnn.export.stepping import Stepper
 
@@ -59,10 +57,7 @@ class Stream:
                 f"`path` must be a file that LiteRT can run. Received: path={self.path!r}, and "
                 f"LiteRT says: {error}"
             ) from error
-        self._inputs = {
-            name: (tuple(map(int, each["shape"])), np.dtype(each["dtype"]))
-            for name, each in self._stepper.inputs.items()
-        }
+        self._inputs = arrays.wanted(self._stepper.inputs)
 
     def __call__(self, chunk):
         """The outputs of the next chunk.
@@ -92,30 +87,9 @@ class Stream:
         """The arrays of a chunk, by name."""
         if len(self._inputs) == 1 and not isinstance(chunk, dict):
             chunk = dict.fromkeys(self._inputs, chunk)
-        if not isinstance(chunk, dict) or chunk.keys() != self._inputs.keys():
-            received = list(chunk) if isinstance(chunk, dict) else f"a {type(chunk).__name__}"
+        if not isinstance(chunk, dict):
             raise ValueError(
-                f"`chunk` must be a dict with the inputs {list(self._inputs)}. Received: {received}"
+                f"`chunk` must be a dict with the inputs {list(self._inputs)}. Received: a "
+                f"{type(chunk).__name__}"
             )
-        return {name: self._array(name, array) for name, array in chunk.items()}
-
-    def _array(self, name, array):
-        shape, dtype = self._inputs[name]
-        try:
-            array = np.asarray(array)
-        except ValueError as error:  # a list of lists of several lengths
-            raise ValueError(
-                f"`chunk` must be an array of shape {shape} for the input {name!r}. Received: what "
-                f"is no array: {error}"
-            ) from None
-        if array.shape != shape:
-            raise ValueError(
-                f"`chunk` must have the shape {shape} for the input {name!r}. Received: an "
-                f"array of shape {array.shape}"
-            )
-        if not np.can_cast(array.dtype, dtype, "same_kind"):
-            raise ValueError(
-                f"`chunk` must have numbers that {dtype} can hold for the input {name!r}. "
-                f"Received: an array of {array.dtype}"
-            )
-        return array.astype(dtype, copy=False)
+        return arrays.named("chunk", chunk, self._inputs)

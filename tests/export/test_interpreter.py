@@ -44,6 +44,44 @@ def test_runs_by_name_and_has_what_the_stock_interpreter_has(exported):
         interpreter.no_such_thing
 
 
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"features": np.zeros((1, 9, 3))}, "`features` must have the shape (1, 4, 3) for the "
+         "input 'features'. Received: an array of shape (1, 9, 3)"),
+        ({"features": np.zeros((4, 3))}, "`features` must have the shape (1, 4, 3) for the input "
+         "'features'. Received: an array of shape (4, 3)"),
+        ({"features": np.zeros((1, 4, 3), complex)}, "`features` must have numbers that float32 "
+         "can hold for the input 'features'. Received: an array of complex128"),
+        ({"x": np.zeros((1, 4, 3))}, "`inputs` must be a dict with the inputs ['features']. "
+         "Received: ['x']"),
+    ],
+)  # fmt: skip
+def test_inputs_that_the_file_does_not_take(inputs, says, exported):
+    """The runtime says: failed to reshape runtimeNode number 8."""
+    interpreter = export.Interpreter(exported)
+    with pytest.raises(ValueError) as error:
+        interpreter(**inputs)
+    assert str(error.value) == says
+    assert interpreter(features=np.ones((1, 4, 3)))["out"].shape == (1, 2)
+
+
+def test_inputs_of_any_size_are_taken_where_the_file_takes_them(tmp_path):
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    x = keras.layers.GRU(3, name="h")(keras.layers.Embedding(5, 4)(tokens))
+    export.export_litert(keras.Model(tokens, x), tmp_path / "m.tflite", batch_size="dynamic")
+    interpreter = export.Interpreter(tmp_path / "m.tflite")
+    assert interpreter(tokens=[[1, 2, 3], [3, 4, 0]])["h"].shape == (2, 3)
+    with pytest.raises(ValueError) as error:
+        interpreter(tokens=[[2**32 + 1]])
+    assert str(error.value) == (
+        "`tokens` must have numbers that int32 can hold for the input 'tokens'. Received: an array "
+        "of int64"
+    )
+    with pytest.raises(ValueError, match=r"^`tokens` must have the shape \(None, None\) for the "):
+        interpreter(tokens=[1, 2])
+
+
 def test_arguments(exported):
     assert message(3) == "`path` must be the path of a file. Received: path=3"
     with pytest.raises(ValueError) as error:
