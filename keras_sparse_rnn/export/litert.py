@@ -13,19 +13,18 @@ and the states, and has none where a chunk is one step.
 >>> summary = ksr.export_litert(model, "model.tflite", steps=100)      # doctest: +SKIP
 >>> print(summary)                                                            # doctest: +SKIP"""
 
-import contextlib
 import os
-import tempfile
 
 import numpy as np
 
 from keras_sparse_rnn.export import checks, flatbuffer, info, integrity, own_operators
 from keras_sparse_rnn.export.chunks import Chunks
 from keras_sparse_rnn.export.integers import quantise
+from keras_sparse_rnn.export.litert_summary import LiteRTSummary
+from keras_sparse_rnn.export.placing import placed
 from keras_sparse_rnn.export.sequences import Sequences
 from keras_sparse_rnn.export.sparse_storage import FAST
 from keras_sparse_rnn.export.sparsify import sparsify, sparsity_of
-from keras_sparse_rnn.export.summary import LiteRTSummary
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.02}
 
@@ -135,7 +134,9 @@ def export_litert(
     own_operators.align(converted)
     content = integrity.sealed(converted)
 
-    with _written(target, content) as temporary:
+    with placed(target) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(content)
         absolute, relative = job.compare(temporary, num_threads)
         if not relative <= tolerance:
             raise ValueError(
@@ -156,24 +157,3 @@ def export_litert(
         sparse_tensors=len(forms) + (len(own.kernels) if own else 0),
         computed_sparse=sum(form.kind in FAST for form in forms) + (len(own.kernels) if own else 0),
     )
-
-
-@contextlib.contextmanager
-def _written(path, content):
-    """Writes `content` to a temporary file beside `path`, and moves it there if the block does not
-    raise.
-    """
-    number, temporary = tempfile.mkstemp(prefix=".", suffix=".tflite", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(
-            temporary, 0o666 & ~umask
-        )  # what an ordinary new file gets; a temporary one is for its owner only
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)

@@ -46,6 +46,13 @@ def streamed(stream, x):
     ]
 
 
+def check(model, path, x, last=False):
+    """Compares with Keras what all chunks of `x` give, or what the last one does."""
+    received = streamed(export.Stream(path), x)
+    received = received[-1] if last else np.concatenate(received, 1)
+    np.testing.assert_allclose(received, np.asarray(model(x)), atol=1e-5)
+
+
 def noise(*shape):
     return np.random.default_rng(5).normal(size=shape).astype("float32")
 
@@ -90,9 +97,7 @@ def test_pruned_weights_are_stored_without_their_zeros(tmp_path):
     summary = export.export_litert(model, path, streaming=True)
     assert summary.computed_sparse == summary.sparse_tensors == 2
     assert summary.bytes < summary.dense_bytes / 2
-    x = noise(1, 6, 16)
-    received = np.concatenate(streamed(export.Stream(path), x), 1)
-    np.testing.assert_allclose(received, np.asarray(model(x)), atol=1e-5)
+    check(model, path, noise(1, 6, 16))
 
 
 def test_a_last_layer_without_sequences_gives_what_keras_gives_on_all_steps_so_far(tmp_path):
@@ -116,9 +121,7 @@ def test_a_causal_convolution_remembers_its_last_steps(steps, tmp_path):
     path = tmp_path / "model.tflite"
     assert export.export_litert(model, path, streaming=True, steps=steps).largest_error < 1e-5
     assert model.layers[0].padding == "causal" and "call" not in vars(model.layers[0])
-    x = noise(1, 28, 8)
-    received = np.concatenate(streamed(export.Stream(path), x), 1)
-    np.testing.assert_allclose(received, np.asarray(model(x)), atol=1e-5)
+    check(model, path, noise(1, 28, 8))
 
 
 def test_layers_that_halve_the_steps_run_on_chunks_that_they_divide(tmp_path):
@@ -129,9 +132,7 @@ def test_layers_that_halve_the_steps_run_on_chunks_that_they_divide(tmp_path):
     )
     path = tmp_path / "model.tflite"
     assert export.export_litert(model, path, streaming=True, steps=4).largest_error < 1e-5
-    x = noise(1, 16, 8)
-    received = np.concatenate(streamed(export.Stream(path), x), 1)
-    np.testing.assert_allclose(received, np.asarray(model(x)), atol=1e-5)
+    check(model, path, noise(1, 16, 8))
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -148,9 +149,7 @@ def test_masked_steps_leave_the_states_alone_and_repeat_the_output_before(
     path = tmp_path / "model.tflite"
     export.export_litert(model, path, streaming=True, steps=steps)
     tokens = np.array([[0, 0, 3, 1, 0, 0, 0, 4, 5, 0, 0, 0]], "int32")
-    received = streamed(export.Stream(path), tokens)
-    received = np.concatenate(received, 1) if sequences else received[-1]
-    np.testing.assert_allclose(received, np.asarray(model(tokens)), atol=1e-5)
+    check(model, path, tokens, last=not sequences)
 
 
 def test_several_inputs_and_outputs_have_their_names(tmp_path):
@@ -178,9 +177,7 @@ def test_layers_behind_the_last_output_run_anew_in_each_chunk(tmp_path):
     )
     path = tmp_path / "model.tflite"
     assert export.export_litert(model, path, streaming=True).largest_error < 1e-5
-    x = noise(1, 5, 2)
-    last = streamed(export.Stream(path), x)[-1]
-    np.testing.assert_allclose(last, np.asarray(model(x)), atol=1e-5)
+    check(model, path, noise(1, 5, 2), last=True)
 
 
 def test_a_model_of_a_fixed_length_and_a_nested_one(tmp_path):
@@ -188,9 +185,7 @@ def test_a_model_of_a_fixed_length_and_a_nested_one(tmp_path):
     model = sequential(keras.layers.Dense(4), inner, keras.layers.SimpleRNN(3), shape=(30, 8))
     path = tmp_path / "model.tflite"
     assert export.export_litert(model, path, streaming=True).largest_error < 1e-5
-    x = noise(1, 30, 8)
-    last = streamed(export.Stream(path), x)[-1]
-    np.testing.assert_allclose(last, np.asarray(model(x)), atol=1e-5)
+    check(model, path, noise(1, 30, 8), last=True)
 
 
 def test_a_subclassed_model_with_a_layer_that_is_called_twice(tmp_path):
@@ -210,8 +205,7 @@ def test_a_subclassed_model_with_a_layer_that_is_called_twice(tmp_path):
     path = tmp_path / "model.tflite"
     signature = keras.KerasTensor((None, None, 4), name="x")
     export.export_litert(model, path, streaming=True, input_signature=signature)
-    received = np.concatenate(streamed(export.Stream(path), x), 1)
-    np.testing.assert_allclose(received, np.asarray(model(x)), atol=1e-5)
+    check(model, path, x)
 
 
 def test_a_network_of_ten_kilobytes_is_a_file_of_less_than_thirty(tmp_path):

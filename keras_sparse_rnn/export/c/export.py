@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 
 import keras
@@ -17,6 +16,7 @@ from keras_sparse_rnn.export.c import comparison, graph
 from keras_sparse_rnn.export.c import folder as folders
 from keras_sparse_rnn.export.c.program import Program, compiler
 from keras_sparse_rnn.export.c.summary import CSummary
+from keras_sparse_rnn.export.placing import placed
 from keras_sparse_rnn.ops.quantization import WEIGHTS, check_activations
 from keras_sparse_rnn.patterns import check_choice
 from keras_sparse_rnn.version import version
@@ -105,8 +105,8 @@ def export_c(
     results = list(results.values()) if isinstance(results, dict) else [results]
     pairs = list(zip(results, expected))
     command = compiler()
-    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as temporary:
-        written = pathlib.Path(temporary, "folder")
+    with placed(target) as temporary:
+        written = pathlib.Path(temporary)
         written.mkdir()
         folders.write(written, name, model.name, content, runtime, memory, stream)
         code = None
@@ -122,7 +122,6 @@ def export_c(
         quantized = [weights, *(_own_weights(layer) for layer in conversion.layers_of(model))]
         allowed = max(TOLERANCES[each] for each in quantized) if tolerance is None else tolerance
         largest = comparison.compare(model, pairs, allowed)
-        _put_in_place(written, target)
     return CSummary(
         folder=os.fspath(folder),
         bytes=len(content),
@@ -213,18 +212,3 @@ def _dense_weights(model):
     for variable in model.weights:
         if id(variable) not in packed:
             yield np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
-
-
-def _put_in_place(written, target):
-    """Moves the folder to its place; what is there goes only then."""
-    if not target.exists():
-        os.rename(written, target)
-        return
-    old = written.with_name("old")
-    os.rename(target, old)
-    try:
-        os.rename(written, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old)
