@@ -100,8 +100,9 @@ class Chunks:
             conversion.full_precision(self.model),
             self._streamed.continuing(),
         ):
-            module.forward = tf.function(forward, input_signature=[*self._specs, *begin])
-            traced = module.forward.get_concrete_function()
+            traced = tf.function(
+                forward, input_signature=[*self._specs, *begin]
+            ).get_concrete_function()
         content = flatbuffer.unpack(conversion.converted(self.model, traced, module))
         flatbuffer.part_outputs(content)
         return flatbuffer.pack(content)

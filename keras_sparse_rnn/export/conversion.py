@@ -260,8 +260,7 @@ def convert(model, structure, signature, output_names):
         return {name: tf.identity(output) for name, output in zip(names, outputs)}
 
     with full_precision(model), exportable(model):
-        module.forward = tf.function(forward, input_signature=signature)
-        traced = module.forward.get_concrete_function()
+        traced = tf.function(forward, input_signature=signature).get_concrete_function()
     return converted(model, traced, module), names
 
 
