@@ -14,7 +14,7 @@ layers = keras.layers
 
 
 class GAN(keras.Model):
-    """As in Keras's guides: two models, two optimizers, and a bare `super().compile()`."""
+    """As in Keras's guides: two models, two optimizers, and a `super().compile()` without one."""
 
     def __init__(self):
         super().__init__()
@@ -25,8 +25,9 @@ class GAN(keras.Model):
             [keras.Input((3, 8)), layers.LSTM(8, name="d"), layers.Dense(1)]
         )
 
-    def compile(self, d_optimizer, g_optimizer):
-        super().compile()
+    def compile(self, d_optimizer, g_optimizer, run_eagerly=True):
+        # tracing takes longer than training
+        super().compile(run_eagerly=run_eagerly)
         self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
 
     def train_step(self, real):
@@ -57,7 +58,11 @@ def fit(model, *callbacks):
     return model.fit(REAL, batch_size=4, verbose=0, callbacks=list(callbacks))
 
 
-def test_the_schedule_counts_the_steps_of_the_optimizer_that_is_given(gan, assert_sparse):
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_the_schedule_counts_the_steps_of_the_optimizer_that_is_given(
+    run_eagerly, gan, assert_sparse
+):
+    gan.run_eagerly = run_eagerly
     schedule = PolynomialDecay(0.0, 0.75, 1, 4)
     pruning = BlockPruning(schedule, (2, 2), frequency=1, layers="g", optimizer=gan.g_optimizer)
     history = fit(gan, pruning).history
@@ -125,7 +130,7 @@ class Held(GAN):
     """Has its optimizers where they are not seen at once."""
 
     def compile(self, d_optimizer, g_optimizer):
-        keras.Model.compile(self)
+        keras.Model.compile(self, run_eagerly=True)
         self.held = {"d": d_optimizer, "g": g_optimizer}
 
     @property
