@@ -126,13 +126,21 @@ def trained(recipe, callbacks, epochs=(5,), wrap=lambda optimizer: optimizer):
     return fit.history, model.get_weights()
 
 
+OPTIONS = dict(steps=20, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4), lasso=1e-4)
+
+
+@pytest.fixture(scope="module")
+def by_callbacks():
+    """The history and the weights of a training that was given the callbacks of the recipe."""
+    return trained(recipe := PruneTrained(**OPTIONS), recipe.callbacks)
+
+
 @pytest.mark.parametrize(
     "given", [lambda r: r, lambda r: [r], lambda r: [*r], lambda r: r.callbacks]
 )
-def test_fit_takes_the_recipe_itself_or_what_is_in_it(given):
-    options = dict(steps=20, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4), lasso=1e-4)
-    expected, weights = trained(recipe := PruneTrained(**options), recipe.callbacks)
-    history, own = trained(recipe := PruneTrained(**options), given(recipe))
+def test_fit_takes_the_recipe_itself_or_what_is_in_it(given, by_callbacks):
+    expected, weights = by_callbacks
+    history, own = trained(recipe := PruneTrained(**OPTIONS), given(recipe))
     assert history == expected and history["sparsity"][-1] == pytest.approx(0.5, abs=0.05)
     for one, other in zip(weights, own):
         np.testing.assert_array_equal(one, other)

@@ -1,8 +1,8 @@
 """Calls ops of the native library as any graph may call them, in a process of their own: where it
 ends early, an op has crashed.
 
-Arguments: `named`, or `random` with a seed and a number of calls. Prints one JSON string a call:
-what the op said, or "ran"."""
+Arguments: a seed and a number of random calls, which follow the named ones. Prints one JSON string
+a call: what the op said, or "ran"."""
 
 import json
 import sys
@@ -196,15 +196,12 @@ def said(call):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "named":
-        calls = list(NAMED.values())
-    else:
-        rng = np.random.default_rng(int(sys.argv[2]))
-        calls = []
-        while len(calls) < int(sys.argv[3]):
-            call = random_call(rng)
-            if not too_large(call[1]):
-                calls.append(call)
+    calls = list(NAMED.values())
+    rng = np.random.default_rng(int(sys.argv[1]))
+    while len(calls) < len(NAMED) + int(sys.argv[2]):
+        call = random_call(rng)
+        if not too_large(call[1]):
+            calls.append(call)
     for call in calls:
         if "-v" in sys.argv:
             described = {k: getattr(v, "shape", v) for k, v in call[1].items()}

@@ -184,33 +184,35 @@ def test_settings(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "variable, value, expression",
+    "variables, expression",
     [
-        ("KERAS_SPARSE_RNN_THREADS", "5", "ops.num_threads() == 5"),
-        pytest.param(
-            "KERAS_SPARSE_RNN_THREADS", "1000", "ops.num_threads() == 256", marks=pytest.mark.slow
+        (
+            {"KERAS_SPARSE_RNN_THREADS": "5", "KERAS_SPARSE_RNN_CPU": "plain"},
+            "(ops.num_threads(), ops.cpu()) == (5, 'plain')",
         ),
         pytest.param(
-            "KERAS_SPARSE_RNN_THREADS", "0", "1 <= ops.num_threads() <= 256", marks=pytest.mark.slow
+            {"KERAS_SPARSE_RNN_THREADS": "1000"}, "ops.num_threads() == 256", marks=pytest.mark.slow
         ),
         pytest.param(
-            "KERAS_SPARSE_RNN_THREADS",
-            "many",
+            {"KERAS_SPARSE_RNN_THREADS": "0"},
             "1 <= ops.num_threads() <= 256",
             marks=pytest.mark.slow,
         ),
-        ("KERAS_SPARSE_RNN_CPU", "plain", "ops.cpu() == 'plain'"),
         pytest.param(
-            "KERAS_SPARSE_RNN_CPU",
-            "no such",
+            {"KERAS_SPARSE_RNN_THREADS": "many"},
+            "1 <= ops.num_threads() <= 256",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"KERAS_SPARSE_RNN_CPU": "no such"},
             "ops.cpu() in ops.loader.CPUS",
             marks=pytest.mark.slow,
         ),
     ],
 )
-def test_environment(variable, value, expression, tmp_path):
+def test_environment(variables, expression, tmp_path):
     script = f"from keras_sparse_rnn import ops; assert {expression}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), variable: value}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
     subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
