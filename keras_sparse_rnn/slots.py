@@ -131,6 +131,22 @@ def fresh_slots(optimizer, variable):
     return found
 
 
+def check_slots(optimizer, variable):
+    """Raises what `fresh_slots` raises, also before `optimizer` is built: then a copy of it is, for
+    a small variable.
+    """
+    fresh_slots(optimizer, variable)
+    if not optimizer.built:
+        try:
+            copy = type(optimizer).from_config(optimizer.get_config())
+        except Exception:  # an optimizer of somebody's own without a config: seen at the first step
+            return
+        copy.fresh_slots = getattr(optimizer, "fresh_slots", {})
+        small = keras.Variable(np.zeros((2, 2, 2), "float32"))
+        copy.build([small])
+        fresh_slots(copy, small)
+
+
 def moving_averages(optimizer, variable):
     """The averages of `variable` kept under `use_ema`; none before the optimizer is built."""
     found = []

@@ -1,21 +1,25 @@
 """Networks that are sparse from the first step to the last, and change which blocks live."""
 
 import math
-import numbers
 
 import keras
 
 from keras_sparse_rnn.callbacks.configs import deserialize_selector, serialize_selector
+from keras_sparse_rnn.callbacks.evolution_arguments import (
+    GROWTHS,
+    SCOPES,
+    check_end,
+    check_fraction,
+    in_words,
+    last_step,
+)
 from keras_sparse_rnn.layers.growth import GradientWatch
 from keras_sparse_rnn.patterns import check_choice, check_flag
 from keras_sparse_rnn.pruning.evolving import DROPS, find_evolving
 from keras_sparse_rnn.pruning.participant import Participant
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selectors import as_selectors
-from keras_sparse_rnn.slots import batches_per_step, fresh_slots
-
-GROWTHS = ("gradient", "random")
-SCOPES = ("gate", "kernel")
+from keras_sparse_rnn.slots import check_slots
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -90,10 +94,10 @@ class Evolution(Participant):
     ):
         super().__init__(optimizer)
         self.frequency = check_step(frequency, "frequency", least=1)
-        self.fraction = _check_fraction(fraction)
+        self.fraction = check_fraction(fraction)
         self.end_step = end_step if end_step is None else check_step(end_step, "end_step", least=1)
         if self.end_step is not None:
-            _check_end(self.end_step, self.frequency)
+            check_end(self.end_step, self.frequency)
         self.growth = check_choice(growth, GROWTHS, "growth")
         if layers is not None:
             as_selectors(layers)
@@ -116,11 +120,13 @@ class Evolution(Participant):
         return self.fraction / 2 * (1 + math.cos(math.pi * min(step, end) / end))
 
     def find(self):
-        end = self._last_step()
+        end = self.end_step
+        if end is None:
+            end = last_step(self.params, self._steps.counted, self.frequency)
         kernels = find_evolving(self.model, self.layers, self.keep_diagonal)
         for optimizer in self._steps.optimizers:
             for one in kernels:
-                fresh_slots(optimizer, one.values)
+                check_slots(optimizer, one.values)
         if self.growth == "gradient":
             self._check_gradients(kernels)
         return end, kernels
@@ -138,8 +144,8 @@ class Evolution(Participant):
                 raise ValueError(
                     f"The blocks of {layer.name!r} have evolved with other options up to step "
                     f"{step}: (frequency, fraction, end_step, growth, drop, scope, keep_diagonal) "
-                    f"were {_in_words(layer.evolution)}. Go on with these, or compile the model "
-                    f"anew, which begins at step 0. Received: {_in_words(options)}"
+                    f"were {in_words(layer.evolution)}. Go on with these, or compile the model "
+                    f"anew, which begins at step 0. Received: {in_words(options)}"
                 )
         for layer in self._layers():
             layer.evolution = options
@@ -216,20 +222,6 @@ class Evolution(Participant):
         """The last step up to `step` at which blocks are exchanged; 0 if there is none."""
         return min(step, self._end - 1) // self.frequency * self.frequency
 
-    def _last_step(self):
-        if self.end_step is not None:
-            return self.end_step
-        params = self.params or {}
-        if params.get("steps") is None:
-            raise ValueError(
-                "`end_step` must be given where nobody knows how many steps there will be: in a "
-                "loop of your own, and in a `fit` of data without a length. Received: end_step=None"
-            )
-        batches = params["steps"] * params["epochs"]
-        steps = batches // batches_per_step(self._steps.counted)
-        _check_end(3 * steps // 4, self.frequency, f", of the {steps} steps of this fit")
-        return 3 * steps // 4
-
     def _check_gradients(self, kernels):
         replicas = self.model.distribute_strategy.num_replicas_in_sync
         if replicas > 1:
@@ -282,36 +274,3 @@ class Evolution(Participant):
             self.keep_diagonal,
         )
         return tuple(map(float, (self.frequency, self.fraction, self._end, *choices)))
-
-
-def _in_words(options):
-    """What `Evolution._options` returns, as a user gives it."""
-    frequency, fraction, end, growth, drop, scope, keep_diagonal = options
-    return (
-        int(frequency),
-        fraction,
-        int(end),
-        GROWTHS[int(growth)],
-        DROPS[int(drop)],
-        SCOPES[int(scope)],
-        bool(keep_diagonal),
-    )
-
-
-def _check_fraction(fraction):
-    """Returns `fraction` as a float between 0 and 1, or raises a `ValueError`."""
-    valid = isinstance(fraction, numbers.Real) and not isinstance(fraction, bool)
-    if not valid or not 0 < fraction < 1:
-        raise ValueError(
-            "`fraction` must be a number between 0 and 1, the share of live blocks that is "
-            f"exchanged at first. Received: fraction={fraction!r}"
-        )
-    return float(fraction)
-
-
-def _check_end(end_step, frequency, of_what=""):
-    if end_step <= frequency:
-        raise ValueError(
-            "`end_step` must be larger than `frequency`, or no block is ever exchanged. Received: "
-            f"end_step={end_step}{of_what}, frequency={frequency}"
-        )

@@ -32,11 +32,11 @@ from keras_sparse_rnn.layers.cells import (
     of_cell,
     weights_made_by,
 )
-from keras_sparse_rnn.layers.growth import save_record, take_record, watched
+from keras_sparse_rnn.layers.growth import Evolving, watched
 from keras_sparse_rnn.patterns import BlockGrid, check_flag, check_sparsity
 
 
-class BlockSparseRNN:
+class BlockSparseRNN(Evolving):
     """Mixin over `keras.layers.LSTM`, `GRU` and `SimpleRNN`.
 
     Everything around the loop over time is Keras's own: states, masks, `stateful`, `return_state`,
@@ -88,8 +88,6 @@ class BlockSparseRNN:
 
     gates: int | None = None
     op: str | None = None
-    watch = None  # a `growth.GradientWatch`, while blocks grow by their gradients
-    evolution = None  # the options of `callbacks.Evolution`, once it has been at work
 
     def __init__(
         self,
@@ -241,13 +239,6 @@ class BlockSparseRNN:
             in_order = tf.reverse(mask, (1,)) if self.go_backwards else mask
             outputs = tf.where(in_order[..., None], outputs, tf.zeros_like(outputs))
         return outputs[:, -1], outputs, states
-
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        save_record(self, store)
-
-    def load_own_variables(self, store):
-        super().load_own_variables(take_record(self, store))
 
     def get_config(self):
         config = super().get_config()

@@ -19,7 +19,7 @@ from keras_sparse_rnn.layers.arguments import (
     takes_arguments_of,
     warn_of_cut_blocks,
 )
-from keras_sparse_rnn.layers.growth import save_record, take_record
+from keras_sparse_rnn.layers.growth import Evolving, save_record, take_record
 from keras_sparse_rnn.patterns import (
     BlockGrid,
     check_block_shape,
@@ -29,7 +29,7 @@ from keras_sparse_rnn.patterns import (
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
-class BlockSparseDense(keras.layers.Dense):
+class BlockSparseDense(Evolving, keras.layers.Dense):
     """`keras.layers.Dense` that computes the live blocks of its kernel only: `activation(x W + b)`,
     `W` zero outside its live blocks.
 
@@ -63,8 +63,6 @@ class BlockSparseDense(keras.layers.Dense):
 
     gates = 1
     op = "matmul"
-    watch = None  # a `growth.GradientWatch`, while blocks grow by their gradients
-    evolution = None  # the options of `callbacks.Evolution`, once it has been at work
 
     @takes_arguments_of(keras.layers.Dense)
     def __init__(
@@ -188,16 +186,15 @@ class BlockSparseDense(keras.layers.Dense):
         )
 
     def save_own_variables(self, store):
-        save_record(self, store)
         if self.storage == "masked":
-            return super().save_own_variables(store)
+            return keras.layers.Dense.save_own_variables(self, store)
+        save_record(self, store)
         return keras.Layer.save_own_variables(self, store)
 
     def load_own_variables(self, store):
-        store = take_record(self, store)
         if self.storage == "masked":
-            return super().load_own_variables(store)
-        return keras.Layer.load_own_variables(self, store)
+            return keras.layers.Dense.load_own_variables(self, store)
+        return keras.Layer.load_own_variables(self, take_record(self, store))
 
     def get_config(self):
         config = super().get_config()

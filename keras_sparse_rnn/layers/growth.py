@@ -193,6 +193,26 @@ def _states_before(outputs, first, mask):
     return tf.where(counted[..., None], before, first[:, None])
 
 
+class Evolving:
+    """What block-sparse layers have for `callbacks.Evolution`.
+
+    Attributes:
+        watch: a `GradientWatch`, while blocks grow by their gradients, else None.
+        evolution: with what options blocks have been exchanged, a tuple of numbers that is saved
+            with the weights; None if they never were.
+    """
+
+    watch = None
+    evolution = None
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        save_record(self, store)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(take_record(self, store))
+
+
 def save_record(layer, store):
     """Writes into `store`, of a file of weights, with what options the blocks of `layer` have been
     evolving, if they have.
