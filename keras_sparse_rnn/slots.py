@@ -22,7 +22,7 @@ SECOND_MOMENTS = {name: "_velocities" for name in ("Adam", "Lamb", "Nadam", "RMS
 
 # All slots of the optimizers of which it is known what each is for a weight that was never trained:
 # a number, or the attribute of the optimizer that says it.
-FRESH = {
+FRESH: dict[str, dict] = {
     "Adadelta": {"_accumulated_grads": 0, "_accumulated_delta_vars": 0},
     "Adagrad": {"_accumulators": "initial_accumulator_value"},
     "Adam": {"_momentums": 0, "_velocities": 0, "_velocity_hats": 0},

@@ -76,12 +76,12 @@ class EvolvingKernel:
             inside = (blocks >= first) & (blocks < after)
             room = after - first - np.count_nonzero(inside)
             groups = [inside] if above is None else [inside & above, inside & ~above]
-            own = []
+            pieces = []
             for group in groups:
                 count = round(share * np.count_nonzero(group))
                 places = np.flatnonzero(group & free)
-                own.append(places[np.argsort(scores[places], kind="stable")[:count]])
-            own = np.concatenate(own)
+                pieces.append(places[np.argsort(scores[places], kind="stable")[:count]])
+            own = np.concatenate(pieces)
             own = own[np.argsort(scores[own], kind="stable")[:room]]
             chosen.append(np.sort(blocks[own]))
         return chosen
@@ -205,7 +205,7 @@ def _kernels_of(layer, where, keep_diagonal, is_selected):
     """The kernels of a packed layer; of one that is not trained none, or an error if it
     `is_selected`.
     """
-    owner = layer.cell if isinstance(layer, BlockSparseRNN) else layer
+    owner = getattr(layer, "cell", layer)
     names = ("kernel", "recurrent_kernel")[: len(layer.grids)]
     kernels = []
     for index, (name, grid) in enumerate(zip(names, layer.grids)):
