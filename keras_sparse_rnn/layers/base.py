@@ -148,14 +148,8 @@ class BlockSparseRNN(Evolving):
         """
         return self._grids
 
-    kernel_values = of_cell(
-        "kernel_values",
-        "Live blocks of the kernel `[live, block rows, block columns]`. Packed storage only.",
-    )
-    kernel_blocks = of_cell(
-        "kernel_blocks",
-        "Numbers of the live blocks of the kernel, int32 `[live]`. Packed storage only.",
-    )
+    kernel_values = of_cell("kernel_values", "If packed: live blocks `[live, rows, columns]`.")
+    kernel_blocks = of_cell("kernel_blocks", "If packed: their numbers, int32 `[live]`.")
     recurrent_kernel_values = of_cell(
         "recurrent_kernel_values", "As `kernel_values`, of the recurrent kernel."
     )
@@ -216,9 +210,8 @@ class BlockSparseRNN(Evolving):
         dtype = self._op_dtype()
         bias = None if self.bias is None else tf.cast(self.bias, dtype)
         if self.weights_choice != "float32" and bias is not None and not self.bias.trainable:
-            bias = tf.stop_gradient(
-                bias
-            )  # or the tape would want the gradient of an op that has none
+            # Or the tape would want the gradient of an op that has none.
+            bias = tf.stop_gradient(bias)
         states = [tf.cast(state, dtype) for state in initial_state]
         options = {
             "mask": mask,
