@@ -238,6 +238,12 @@ class Evolution(Participant):
                     f"dead blocks are those of whole sequences. Received: growth='gradient', the "
                     f"layer {one.layer.name!r}"
                 )
+            if one.layer.low_precision is not None:
+                raise ValueError(
+                    '`growth` must be "random" for a layer that trains at few bits: the gradient '
+                    "of a dead block is that of float weights. Received: growth='gradient', the "
+                    f"layer {one.layer.name!r} with low_precision={one.layer.low_precision!r}"
+                )
 
     def _watch(self):
         """Puts a `GradientWatch` into each layer: those of an earlier run, if they fit, with which

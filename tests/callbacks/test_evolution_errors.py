@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from evolving import fit, model
 
+import keras_sparse_rnn as ksr
 from keras_sparse_rnn import layers
 from keras_sparse_rnn.callbacks import Evolution
 from keras_sparse_rnn.slots import fresh_slots
@@ -201,4 +202,15 @@ def test_a_step_that_was_traced_without_the_callback():
         "`growth=\"gradient\"` has seen no gradient of the layer 'head' at step 1: the training "
         "step was traced before the callback was told that training begins, or does not go "
         "through the layer with training=True"
+    )
+
+
+def test_gradients_of_a_layer_of_few_bits():
+    low = ksr.quantization.LowPrecision(4)
+    rnn = layers.BlockSparseGRU(4, (2, 2), sparsity=0.5, low_precision=low, name="few")
+    message = refused(of(rnn), Evolution(1, end_step=9))
+    assert message == (
+        '`growth` must be "random" for a layer that trains at few bits: the gradient of a dead '
+        "block is that of float weights. Received: growth='gradient', the layer 'few' with "
+        f"low_precision={low!r}"
     )
