@@ -2,6 +2,7 @@
 them.
 """
 
+import functools
 import json
 import struct
 
@@ -76,11 +77,14 @@ class ModelFile:
 
 def checksum(content):
     """Of whole words of eight bytes: see docs/format.md."""
-    total = 0xCBF29CE484222325
-    for word in np.frombuffer(content, "<u8").tolist():
+
+    def added(total, word):
         total = (total ^ word) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-        total ^= total >> 32
-    return total
+        return total ^ total >> 32
+
+    first, words = 0xCBF29CE484222325, np.frombuffer(content, "<u8").tolist()
+    sums = [functools.reduce(added, words[n::8], first) for n in range(8)]
+    return functools.reduce(added, sums, first)
 
 
 def _padded(content):

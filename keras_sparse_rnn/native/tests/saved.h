@@ -33,12 +33,15 @@ class Saved {
 
   // As docs/format.md has it, from byte `from` to byte `to`.
   uint64_t sum(size_t from, size_t to) const {
-    uint64_t sum = 0xCBF29CE484222325u;
-    for (; from + 8 <= to; from += 8) {
-      sum = (sum ^ get<uint64_t>(from)) * 0x100000001B3u;
-      sum ^= sum >> 32;
-    }
-    return sum;
+    uint64_t sums[9];
+    for (uint64_t& sum : sums) sum = 0xCBF29CE484222325u;
+    const auto add = [](uint64_t* sum, uint64_t word) {
+      *sum = (*sum ^ word) * 0x100000001B3u;
+      *sum ^= *sum >> 32;
+    };
+    for (int n = 0; from + 8 <= to; from += 8, ++n) add(&sums[n % 8], get<uint64_t>(from));
+    for (int n = 0; n < 8; ++n) add(&sums[8], sums[n]);
+    return sums[8];
   }
   // What the checksum of a file, or of a cell, should be.
   void sum_file() const { put(16, sum(24, size_)); }

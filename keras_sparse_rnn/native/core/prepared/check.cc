@@ -43,6 +43,29 @@ bool is_finite(const void* values, int32_t type, int64_t i) {
   return (static_cast<const uint16_t*>(values)[i] & 0x7F80) != 0x7F80;
 }
 
+// The first one that is not finite; `count` if all are. Whole runs are asked without a branch.
+int64_t first_infinite(const void* values, int32_t type, int64_t count) {
+  constexpr int64_t kRun = 1024;
+  int64_t i = 0;
+  for (; type != KSR_INT8 && i + kRun <= count; i += kRun) {
+    uint32_t found = 0;
+    if (type == KSR_FLOAT32) {
+      const char* from = static_cast<const char*>(values) + i * 4;
+      for (int64_t n = 0; n < kRun; ++n) {
+        uint32_t bits;
+        std::memcpy(&bits, from + 4 * n, sizeof bits);
+        found |= (bits & 0x7F800000) == 0x7F800000;
+      }
+    } else {
+      const uint16_t* from = static_cast<const uint16_t*>(values) + i;
+      for (int64_t n = 0; n < kRun; ++n) found |= (from[n] & 0x7F80) == 0x7F80;
+    }
+    if (found) break;
+  }
+  while (i < count && is_finite(values, type, i)) ++i;
+  return i;
+}
+
 ksr_status check_numbers(const char* name, const float* numbers, int64_t count, ksr_error* error) {
   for (int64_t i = 0; i < count; ++i)
     if (!std::isfinite(numbers[i]))
@@ -110,9 +133,10 @@ ksr_status check_contents(const char* name, const ksr_matrix& m, bool finite, ks
       return fail(error, KSR_BAD_BLOCKS, "%s.blocks[%lld] is %d after %d: numbers must ascend",
                   name, Long{i}, m.blocks[i], m.blocks[i - 1]);
   }
-  for (int64_t i = 0; finite && i < m.live * m.block_rows * m.block_columns; ++i)
-    if (!is_finite(m.values, m.type, i))
-      return fail(error, KSR_BAD_VALUE, "%s.values[%lld] is no finite number", name, Long{i});
+  const int64_t weights = finite ? m.live * m.block_rows * m.block_columns : 0;
+  const int64_t infinite = first_infinite(m.values, m.type, weights);
+  if (infinite < weights)
+    return fail(error, KSR_BAD_VALUE, "%s.values[%lld] is no finite number", name, Long{infinite});
   if (m.type != KSR_INT8 || !finite) return KSR_OK;
   char scales[40];
   std::snprintf(scales, sizeof scales, "%s.scales", name);

@@ -8,17 +8,33 @@
 namespace ksr {
 namespace prepared {
 
-// Of whole words of eight bytes: FNV-1a, with the upper half folded into the lower one after each
-// word, because a product alone would carry nothing down, and two changed signs could cancel out.
-// Each step can be undone, so a change within one word is always noticed.
+constexpr uint64_t kFirstSum = 14695981039346656037u;
+
+// FNV-1a of a word of eight bytes, with the upper half folded into the lower one, because a product
+// alone would carry nothing down, and two changed signs could cancel out. It can be undone, so a
+// change within one word is always noticed.
+inline uint64_t sum_word(uint64_t sum, uint64_t word) {
+  sum = (sum ^ word) * 1099511628211u;
+  return sum ^ sum >> 32;
+}
+
+// Of whole words: word n goes into sum n % 8, so that a processor has eight products under way at a
+// time, and these sums go into one.
 inline uint64_t checksum(const char* from, const char* to) {
-  uint64_t sum = 14695981039346656037u, word;
-  for (; from != to; from += sizeof word) {
-    std::memcpy(&word, from, sizeof word);
-    sum = (sum ^ word) * 1099511628211u;
-    sum ^= sum >> 32;
+  constexpr int kSums = 8;
+  uint64_t sums[kSums], words[kSums];
+  for (uint64_t& sum : sums) sum = kFirstSum;
+  for (; to - from >= int64_t{sizeof words}; from += sizeof words) {
+    std::memcpy(words, from, sizeof words);
+    for (int i = 0; i < kSums; ++i) sums[i] = sum_word(sums[i], words[i]);
   }
-  return sum;
+  for (int i = 0; from != to; from += sizeof *words, ++i) {
+    std::memcpy(words, from, sizeof *words);
+    sums[i] = sum_word(sums[i], *words);
+  }
+  uint64_t all = kFirstSum;
+  for (const uint64_t sum : sums) all = sum_word(all, sum);
+  return all;
 }
 
 }  // namespace prepared

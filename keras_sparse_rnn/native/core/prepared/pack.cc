@@ -10,16 +10,10 @@ namespace ksr {
 namespace prepared {
 namespace {
 
-void store_weight(Arithmetic arithmetic, float value, char* values, int64_t i) {
-  if (arithmetic == kFloatWeights) {
-    reinterpret_cast<float*>(values)[i] = value;
-  } else if (arithmetic == kBfloatWeights) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    reinterpret_cast<uint16_t*>(values)[i] = static_cast<uint16_t>(bits >> 16);
-  } else {
-    values[i] = static_cast<char>(static_cast<int8_t>(value));
-  }
+uint16_t upper_half(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<uint16_t>(bits >> 16);
 }
 
 // Writes columns one after the other.
@@ -30,7 +24,8 @@ class Packer {
         part_(part),
         byte_zero_(processor.byte_zero),
         tiling_(tiling),
-        format_(part.arithmetic(), kTileShapes[tiling.tile()], processor.lanes),
+        arithmetic_(part.arithmetic()),
+        format_(arithmetic_, kTileShapes[tiling.tile()], processor.lanes),
         rows_(tiling.most_tiles()),
         weights_(tiling.most_tiles() * format_.height * format_.width),
         integers_(tiling.most_tiles() * format_.height) {}
@@ -53,14 +48,29 @@ class Packer {
       scales[lane] = scale_of(tiling_.gate(i), unit);
       if (part_.integers)
         KSR_TRY(to_integers(i, unit, count, weights, &scales[lane], &starts[lane], error));
-      for (int64_t r = 0; r < count; ++r)
-        store_weight(part_.arithmetic(), weights[r * format_.width], values,
-                     format_.place(r, lane));
     }
+    if (arithmetic_ == kFloatWeights)
+      store(count, j, reinterpret_cast<float*>(values), [](float weight) { return weight; });
+    else if (arithmetic_ == kBfloatWeights)
+      store(count, j, reinterpret_cast<uint16_t*>(values), upper_half);
+    else
+      store(count, j, reinterpret_cast<int8_t*>(values),
+            [](float weight) { return static_cast<int8_t>(weight); });
     return KSR_OK;
   }
 
  private:
+  // The rows of the column that was read, as `narrow` makes them.
+  template <typename Weight, typename Narrow>
+  void store(int64_t count, int64_t j, Weight* values, Narrow narrow) const {
+    const int64_t width = format_.width, apart = format_.group();
+    for (int64_t r = 0; r < count; ++r) {
+      const float* from = weights_.get() + r * width;
+      Weight* to = values + format_.place(r, j * width);
+      for (int64_t c = 0; c < width; ++c) to[c * apart] = narrow(from[c]);
+    }
+  }
+
   // 1 where weights need none, 0 beyond the units.
   float scale_of(int64_t gate, int64_t unit) const {
     const ksr_matrix& m = *part_.matrix;
@@ -102,6 +112,7 @@ class Packer {
   const Part& part_;
   const int byte_zero_;
   const Tiling& tiling_;
+  const Arithmetic arithmetic_;
   const Format format_;
   Array<int32_t> rows_;
   Array<float> weights_;

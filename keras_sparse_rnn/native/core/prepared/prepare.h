@@ -20,7 +20,7 @@ constexpr int64_t kTagged = 2 * sizeof(uint64_t);  // where the bytes of a cell'
 // The rules that a cell is laid out by. They change by themselves with the tiles and with the size
 // of Cell; raise the number with any other change of what a prepared cell's bytes mean.
 constexpr char kLayoutRules[] =
-    "1"
+    "2"
 #define KSR_TILE(height, width) " " #height "x" #width
 #include "tiles.inc"
 #undef KSR_TILE

@@ -29,11 +29,12 @@ struct Format {
   int64_t steps(int64_t tiles) const { return scattered ? (tiles + kGroup - 1) / kGroup : tiles; }
   int64_t step_inputs() const { return scattered ? kGroup : height; }
   int64_t step_weights() const { return step_inputs() * size; }
+  // Weights of a lane that lie side by side.
+  int64_t group() const { return integers ? kGroup : paired ? 2 : 1; }
   // Where in its strip the weight of row `row` of the column's list of rows goes, and lane `lane`
   // of the strip.
   int64_t place(int64_t row, int64_t lane) const {
-    const int64_t group = integers ? kGroup : paired ? 2 : 1;
-    return (row / group * size + lane) * group + row % group;
+    return (row / group() * size + lane) * group() + row % group();
   }
 
   bool integers, scattered, paired;

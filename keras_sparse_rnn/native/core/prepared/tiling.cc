@@ -14,14 +14,22 @@ constexpr int kNarrowest = 4;  // width of a tile
 constexpr int kTileBytes =
     16;  // what a tile costs beyond its weights: its number, and the time to read it
 
-float weight(const ksr_matrix& m, int64_t i) {
-  if (m.type == KSR_FLOAT32) return static_cast<const float*>(m.values)[i];
-  if (m.type == KSR_INT8) return static_cast<const int8_t*>(m.values)[i];
-  const uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(m.values)[i]) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
+void widen(const ksr_matrix& m, int64_t from, int64_t count, float* to) {
+  if (m.type == KSR_FLOAT32) {
+    std::memcpy(to, static_cast<const float*>(m.values) + from, count * sizeof(float));
+  } else if (m.type == KSR_INT8) {
+    const int8_t* bytes = static_cast<const int8_t*>(m.values) + from;
+    for (int64_t i = 0; i < count; ++i) to[i] = bytes[i];
+  } else {
+    const uint16_t* halves = static_cast<const uint16_t*>(m.values) + from;
+    for (int64_t i = 0; i < count; ++i) {
+      const uint32_t bits = uint32_t{halves[i]} << 16;
+      std::memcpy(to + i, &bits, sizeof bits);
+    }
+  }
 }
+
+int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 
 }  // namespace
 
@@ -52,9 +60,36 @@ void Tiling::for_blocks(int64_t gate, int64_t column, int width, Visit visit) co
   }
 }
 
+bool Tiling::divides(TileShape shape) const {
+  return part_.matrix->block_rows % shape.height == 0
+         && part_.matrix->block_columns % shape.width == 0;
+}
+
+int64_t Tiling::count_all(TileShape shape) const {
+  const ksr_matrix& m = *part_.matrix;
+  int64_t tiles = 0;
+  if (!divides(shape)) {
+    const int64_t columns = parts(m.units, shape.width);
+    for (int64_t c = 0; c < m.gates * columns; ++c) tiles += mark(c / columns, c % columns, shape);
+    return tiles;
+  }
+  for (int64_t c = 0; c < m.gates * block_columns(m); ++c) {
+    const int64_t left = c % block_columns(m) * m.block_columns;
+    const int64_t wide = parts(std::min(m.block_columns, m.units - left), shape.width);
+    int64_t high = (first_[c + 1] - first_[c]) * (m.block_rows / shape.height);
+    // Numbers ascend, so that the last one may be of the last row, whose blocks may be cut off.
+    if (first_[c + 1] > first_[c]
+        && m.blocks[first_[c + 1] - 1] % block_rows(m) == block_rows(m) - 1)
+      high += parts(m.inputs - (block_rows(m) - 1) * m.block_rows, shape.height)
+              - m.block_rows / shape.height;
+    tiles += wide * high;
+  }
+  return tiles;
+}
+
 int64_t Tiling::mark(int64_t gate, int64_t column, TileShape shape) const {
   const ksr_matrix& m = *part_.matrix;
-  const int64_t rows = (m.inputs + shape.height - 1) / shape.height;
+  const int64_t rows = parts(m.inputs, shape.height);
   std::memset(marks_.get(), 0, rows * sizeof(int32_t));
   for_blocks(gate, column, shape.width, [&](int64_t, int64_t row, int64_t) {
     const int64_t last = std::min((row + 1) * m.block_rows, m.inputs) - 1;
@@ -75,10 +110,8 @@ ksr_status Tiling::plan(ksr_error* error) {
   int64_t best = INT64_MAX;
   for (int i = 0; i < kTiles; ++i) {
     const TileShape shape = kTileShapes[i];
-    const int64_t columns = (m.units + shape.width - 1) / shape.width;
-    int64_t tiles = 0;
-    for (int64_t c = 0; c < m.gates * columns; ++c) tiles += mark(c / columns, c % columns, shape);
-    const int64_t cost = tiles * (shape.height * shape.width * part_.weight_bytes() + kTileBytes);
+    const int64_t cost =
+        count_all(shape) * (shape.height * shape.width * part_.weight_bytes() + kTileBytes);
     if (cost < best) best = cost, tile_ = i;
   }
   for (int64_t i = 0; i < columns(); ++i) {
@@ -103,9 +136,8 @@ void Tiling::for_weights(int64_t i, Visit visit) const {
     for (int64_t in = top; in < std::min(top + m.block_rows, m.inputs); ++in) {
       const int64_t tile_row =
           int64_t{marks_[in / shape.height]} * shape.height + in % shape.height;
-      for (int64_t unit = from; unit < to; ++unit)
-        visit((block * m.block_rows + in - top) * m.block_columns + unit - left,
-              tile_row * shape.width + unit - begin);
+      visit((block * m.block_rows + in - top) * m.block_columns + from - left,
+            tile_row * shape.width + from - begin, to - from);
     }
   });
 }
@@ -118,13 +150,16 @@ void Tiling::read(int64_t i, int32_t* rows, float* weights) const {
     marks_[t] = static_cast<int32_t>(place++);
   }
   std::memset(weights, 0, count * height() * width() * sizeof(float));
-  for_weights(i,
-              [&](int64_t value, int64_t tile) { weights[tile] = weight(*part_.matrix, value); });
+  for_weights(i, [&](int64_t value, int64_t tile, int64_t several) {
+    widen(*part_.matrix, value, several, weights + tile);
+  });
 }
 
 void Tiling::write(int64_t i, const float* weights, int8_t* values) const {
-  for_weights(
-      i, [&](int64_t value, int64_t tile) { values[value] = static_cast<int8_t>(weights[tile]); });
+  for_weights(i, [&](int64_t value, int64_t tile, int64_t several) {
+    for (int64_t n = 0; n < several; ++n)
+      values[value + n] = static_cast<int8_t>(weights[tile + n]);
+  });
 }
 
 }  // namespace prepared

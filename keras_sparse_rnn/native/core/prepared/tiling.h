@@ -68,13 +68,18 @@ class Tiling {
   int64_t columns_of(int width) const {
     return (part_.unit_end - part_.unit_begin + width - 1) / width;
   }
+  // Whether blocks are made of whole tiles, so that no two of them share one.
+  bool divides(TileShape shape) const;
+  // All tiles of the matrix.
+  int64_t count_all(TileShape shape) const;
   // Marks the live rows of tiles of a column; returns how many they are.
   int64_t mark(int64_t gate, int64_t column, TileShape shape) const;
   // Calls visit(block, its block row, its block column) for the live blocks that a column of tiles
   // meets.
   template <typename Visit>
   void for_blocks(int64_t gate, int64_t column, int width, Visit visit) const;
-  // Calls visit(place in the matrix's values, place in the column's tiles), after `read`'s marks.
+  // Calls visit(place in the matrix's values, place in the column's tiles, how many there lie side
+  // by side), after `read`'s marks.
   template <typename Visit>
   void for_weights(int64_t i, Visit visit) const;
 
