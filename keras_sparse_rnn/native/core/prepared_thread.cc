@@ -107,7 +107,7 @@ void PreparedRun::Thread::multiply_inputs(int64_t b, int64_t rows, const float* 
       copy(prepared::at<float>(&cell, cell.bias), stride, sums + row * stride);
     const void* in = integers_ ? static_cast<void*>(x_bytes_) : x_;
     prepared::multiply(cell, run_.kernels_, cell.kernel, in, run_.x_stride_ * number_bytes(),
-                       factors, sums, stride, rows > 1);
+                       factors, sums, stride, static_cast<int>(rows));
   }
 }
 
@@ -122,12 +122,12 @@ void PreparedRun::Thread::multiply_states(const prepared::Product Cell::* produc
     const int64_t stride = own->sum_stride();
     if (all_together_) {
       prepared::multiply(*own->cell, run_.kernels_, own->cell->*product, in, in_stride, factors_,
-                         own->sums, stride, true);
+                         own->sums, stride, static_cast<int>(count_));
       continue;
     }
     for (int64_t b = 0; b < count_; ++b)
       prepared::multiply(*own->cell, run_.kernels_, own->cell->*product, in + b * in_stride, 0,
-                         factors_ + b, own->sums + (b * steps_together_ + k) * stride, 0, false);
+                         factors_ + b, own->sums + (b * steps_together_ + k) * stride, 0, 1);
   }
 }
 

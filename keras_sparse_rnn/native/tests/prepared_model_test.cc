@@ -1,4 +1,6 @@
 // Models: every kind of step against its cells and plain loops; streams, chunks, saving, refusals.
+#include <memory>
+
 #include "models.h"
 
 namespace {
@@ -138,6 +140,44 @@ void many_streams() {
   }
 }
 
+// Some of them share each weight, and what is left over goes alone: the bits are the same.
+void streams_that_come_together() {
+  constexpr int kStreams = 7, kFirst = 5;
+  for (const int32_t activations : {KSR_FLOAT32, KSR_INT8}) {
+    about = "together, activations " + std::to_string(activations);
+    Problem model;
+    model.lstm.description.activations = model.gru.description.activations = activations;
+    const Saved saved = prepared(model.file());
+    const Problem problems[kStreams];
+    std::vector<std::unique_ptr<ModelStream>> own;
+    std::vector<ksr_stream*> streams;
+    std::vector<Outputs> alone, together(kStreams);
+    for (const Problem& p : problems) {
+      alone.push_back(run(ModelStream(saved), p, kFrames));
+      own.emplace_back(new ModelStream(saved));
+      streams.push_back(own.back()->stream);
+    }
+    for (int begin = 0, frames = kFirst; begin < kFrames; begin += frames) {
+      frames = std::min(frames, kFrames - begin);
+      Floats tokens, x, squared(kStreams * frames * kUnits), soft(squared);
+      for (const Problem& p : problems) {
+        tokens.insert(tokens.end(), &p.tokens[begin], &p.tokens[begin] + frames);
+        x.insert(x.end(), &p.x[3 * begin], &p.x[3 * begin] + 3 * frames);
+      }
+      const float* inputs[] = {tokens.data(), x.data()};
+      float* outputs[] = {squared.data(), soft.data()};
+      expect_status(
+          ksr_streams_run(own[0]->model, streams.data(), kStreams, inputs, frames, outputs), KSR_OK);
+      const int64_t count = frames * kUnits;
+      for (int i = 0; i < kStreams; ++i) {
+        std::memcpy(&together[i].squared[begin * kUnits], &squared[i * count], 4 * count);
+        std::memcpy(&together[i].soft[begin * kUnits], &soft[i * count], 4 * count);
+      }
+    }
+    for (int i = 0; i < kStreams; ++i) expect(together[i] == alone[i], "the bits of each", i, 0);
+  }
+}
+
 void refusals() {
   about = "refusals";
   const Problem p;
@@ -198,6 +238,7 @@ int main() {
   every_kind_of_step();
   what_it_says_of_itself();
   many_streams();
+  streams_that_come_together();
   refusals();
   return failures != 0;
 }

@@ -18,7 +18,7 @@ constexpr int kGroup = 4;       // int8 x int8: inputs that one instruction sums
 constexpr int kKinds = 6;       // of cells
 constexpr int kActivations = 7;
 constexpr int kMostSlots = 4;
-constexpr int kMostTogether = 4;  // steps whose inputs are multiplied together
+constexpr int kMostTogether = 4;  // steps, of one sequence or of several, that share each weight
 constexpr int kNameBytes = 16;    // of an instruction set's name, filled up with zeros
 
 // How a product computes: the type of its weights, and int8 x int8.
@@ -87,7 +87,7 @@ struct State {
   uint64_t magic, tag;
 };
 
-// out += kernel^T in, of one step or of kStepsTogether.
+// out += kernel^T in, of one step or of kStepsTogether, each with an `in` and an `out`.
 struct Multiply {
   const Strip* strips;
   int64_t count;
@@ -95,11 +95,9 @@ struct Multiply {
   const void* values;
   const float* scales;
   const int32_t* starts;
-  const void* in;        // floats, or bytes in int8 x int8
-  int64_t in_stride;     // from step to step, in bytes
-  const float* factors;  // [steps], what an integer of `in` is worth; int8 x int8 only
-  float* out;
-  int64_t out_stride;  // from step to step, in floats
+  const void* in[kMostTogether];  // floats, or bytes in int8 x int8
+  const float* factors;           // [steps], what an integer of `in` is worth; int8 x int8 only
+  float* out[kMostTogether];
 };
 
 // One step of a cell, element by element, once its sums are there.
