@@ -151,6 +151,13 @@ def test_erdos_renyi_refuses_in_words(arguments, message):
     assert str(error.value) == message
 
 
+def test_a_layer_whose_dense_kernels_no_machine_holds_is_built():
+    """65,536 units and inputs: 137 GB dense, 14 MB of live weights."""
+    layer = layers.BlockSparseLSTM(1 << 16, sparsity=0.9999)
+    layer.build((None, None, 1 << 16))
+    assert layer.kernel_values.shape[0] == 4 * ((1 << 24) - round(0.9999 * (1 << 24)))
+
+
 LARGE = """
 import resource, sys
 import numpy as np
@@ -162,6 +169,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
+@pytest.mark.slow
 def test_a_layer_larger_than_its_live_weights_by_two_hundred_is_built_in_their_memory():
     """8,192 units and inputs: 2.1 GB dense, 11 MB of live weights. In a process of its own."""
     run = subprocess.run([sys.executable, "-c", LARGE], check=True, capture_output=True, text=True)

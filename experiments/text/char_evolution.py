@@ -1,0 +1,196 @@
+"""A character language model that is sparse from the first step, beside one that is trained dense
+and then pruned: accuracy, time and memory of the training.
+
+    python -m experiments.text.char_evolution --quick
+        a minute or two, to see it work; its accuracy means nothing
+    python -m experiments.text.char_evolution --seeds 3
+        LSTM-512 at 90 % in 16 x 16, every row
+    python -m experiments.text.char_evolution --only "dense, then pruned" gradient
+        some rows
+
+The rows have as many steps: a dense training and a `recipes.PruneTrained` after it take half of
+them each; the others train packed layers all the time, with the same warmed-up cosine. Their blocks
+are exchanged where the gradient is largest (`"gradient"`), at random (`"random"`), or not at all
+(`"fixed"`), from a uniform start or one by Erdos-Renyi. Each training runs in a process of its own,
+which says how much memory it has held at most. Rows are told apart on the first half of the
+held-out text (validation); the second half (test) is reported. Finished rows are kept in --output,
+so a run that was stopped goes on where it was. Written to `evolution.json`."""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+from rich.console import Console
+from rich.table import Table
+
+import keras_sparse_rnn as ksr
+from experiments.common.files import write_json
+from experiments.text.char_measure import spread
+from experiments.text.char_network import EMBEDDING, bits_of, build
+from experiments.text.char_text import Text, windows
+
+SPARSITY, BLOCK = 0.9, (16, 16)
+FRACTION, EXCHANGES = 0.3, 100  # at first; in a training
+ROWS = {
+    "dense, then pruned": None,
+    "gradient": {"growth": "gradient"},
+    "random": {"growth": "random"},
+    "fixed": {"growth": None},
+    "gradient, Erdos-Renyi": {"growth": "gradient", "erdos_renyi": True},
+    "gradient, three times the weights": {"growth": "gradient", "scale": 3.0},
+    "gradient, four times as often": {"growth": "gradient", "exchanges": 4 * EXCHANGES},
+}
+# Shared by all rows. Where dense and sparse trainings differ: dropout, chosen for the recipe.
+BATCH, WINDOW, RATE, DROPOUT = 32, 64, 8e-3, (0.5, 0.2)
+
+
+def sparse_model(characters, units, growth, erdos_renyi=False, scale=1.0):
+    """The network of `char_network.build` with a packed LSTM, sparse from the start.
+
+    `scale`: how many times larger than in the dense layer the first weights are.
+    """
+    shapes = [(EMBEDDING, units, 4), (units, units, 4)]
+    kernel, recurrent = (
+        ksr.patterns.erdos_renyi(SPARSITY, shapes) if erdos_renyi else (SPARSITY, SPARSITY)
+    )
+    inputs = keras.Input((None,), dtype="int32", name="characters")
+    x = keras.layers.Embedding(characters, EMBEDDING, name="embedding")(inputs)
+    layer = ksr.layers.BlockSparseLSTM(
+        units,
+        tuple(min(size, units) for size in BLOCK),
+        sparsity=kernel,
+        recurrent_sparsity=recurrent,
+        kernel_initializer=keras.initializers.VarianceScaling(scale**2, "fan_avg", "uniform"),
+        recurrent_initializer=keras.initializers.Orthogonal(scale),
+        return_sequences=True,
+        name="lstm",
+    )
+    x = keras.layers.Dropout(DROPOUT[1], name="dropout")(layer(x))
+    return keras.Model(inputs, keras.layers.Dense(characters, name="logits")(x), name="char_lm")
+
+
+def fit(model, text, steps, seed, callbacks=(), rate=None):
+    rate = ksr.recipes.warm_cosine(steps, RATE) if rate is None else rate
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss)
+    data = windows(text.train, BATCH, WINDOW, steps, seed)
+    model.fit(data, verbose=0, shuffle=False, callbacks=list(callbacks))
+
+
+def trained(row, text, units, steps, seed):
+    """The model of a row, trained for `steps` steps in all."""
+    keras.utils.set_random_seed(seed)
+    characters = len(text.characters)
+    if ROWS[row] is not None:
+        options = dict(ROWS[row])
+        growth, exchanges = options.pop("growth"), options.pop("exchanges", EXCHANGES)
+        model = sparse_model(characters, units, growth, **options)
+        frequency = max(1, steps * 3 // 4 // exchanges)
+        evolution = growth and ksr.callbacks.Evolution(
+            frequency, FRACTION, growth=growth, end_step=steps * 3 // 4
+        )
+        fit(model, text, steps, seed, [evolution] if growth else [])
+        return model
+    dense = build(characters, units, DROPOUT[0])
+    fit(dense, text, steps // 2, seed)
+    model = build(characters, units, DROPOUT[1])
+    model.set_weights(dense.get_weights())
+    block = tuple(min(size, units) for size in BLOCK)
+    model = ksr.substitute(model, block_shape=block, storage="masked")
+    recipe = ksr.recipes.PruneTrained(
+        steps - steps // 2, RATE, sparsity=SPARSITY, block_shape=block, lasso=1e-5
+    )
+    fit(model, text, steps - steps // 2, seed, recipe.callbacks, recipe.learning_rate)
+    return model
+
+
+def measured(row, text, units, steps, seed):
+    """One training in this process: a dict."""
+    loaded = _peak()
+    begin = time.perf_counter()
+    model = trained(row, text, units, steps, seed)
+    seconds, peak = time.perf_counter() - begin, _peak()
+    inputs, targets = text.evaluation()
+    half = len(inputs) // 2
+    return {
+        "validation": bits_of(model, inputs[:half], targets[:half]),
+        "test": bits_of(model, inputs[half:], targets[half:]),
+        "seconds": seconds,
+        "bytes": peak,
+        "bytes_beyond_loading": peak - loaded,
+    }
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a small network and few steps")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
+    parser.add_argument("--units", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=5000, help="of both trainings together")
+    parser.add_argument("--text", type=pathlib.Path, help="a file; Python's own help without it")
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("build/char_evolution"))
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.units, options.steps = 64, 40
+    return options
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    if options.measure:
+        row, seed, file = options.measure
+        text = Text(options.text)
+        write_json(pathlib.Path(file), measured(row, text, options.units, options.steps, int(seed)))
+        return
+    options.output.mkdir(parents=True, exist_ok=True)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    found = {}
+    for row in options.only:
+        for seed in range(1, options.seeds + 1):
+            name = f"{row.replace(', ', '-').replace(' ', '_')}-{options.units}-{options.steps}"
+            file = options.output / f"{name}-seed{seed}.json"
+            if not file.exists():
+                command = [sys.executable, "-m", "experiments.text.char_evolution"]
+                command += ["--units", str(options.units), "--steps", str(options.steps)]
+                command += ["--text", str(options.text)] if options.text else []
+                command += ["--measure", row, str(seed), str(file.resolve())]
+                environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+                subprocess.run(command, check=True, env=environment)
+            found.setdefault(row, []).append(json.loads(file.read_text()))
+    table = Table("", "validation", "test", "seconds", "peak memory", "beyond loading")
+    for row, runs in found.items():
+        table.add_row(
+            row,
+            *(spread([one[name] for one in runs]) for name in ("validation", "test")),
+            f"{statistics.mean(one['seconds'] for one in runs):.0f}",
+            *(
+                f"{statistics.mean(one[name] for one in runs) / 1e6:.0f} MB"
+                for name in ("bytes", "bytes_beyond_loading")
+            ),
+        )
+    console.print(table)
+    settings = {"units": options.units, "steps": options.steps, "sparsity": SPARSITY}
+    write_json(options.output / "evolution.json", {**settings, "block": BLOCK, "rows": found})
+
+
+def _peak():
+    """What this process has held at most, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Weights that are averaged each since it was born, and where the averages are put."""
+
+import keras
+import numpy as np
+import pytest
+from evolving import After, fit, kernels, model
+
+from keras_sparse_rnn.callbacks import AveragedWeights, Evolution
+from keras_sparse_rnn.optimizers import AveragedSGD
+
+
+class Steps(keras.callbacks.Callback):
+    """The kernels after each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.kernels.append(kernels(self.model))
+
+
+def average_by_hand(weights):
+    """Of the weights after each of their steps: the first two are there once."""
+    average = 0.0
+    for age, weight in enumerate(weights, 1):
+        average = average + (weight - average) / max(1, age - 1)
+    return average
+
+
+def test_each_weight_is_averaged_since_its_block_was_born():
+    optimizer, steps = AveragedSGD(0.3, begin_step=1), Steps()
+    made = model("simple_rnn", optimizer=optimizer)
+    evolution = Evolution(4, 0.6, end_step=6, growth="random")
+    fit(made, steps, evolution, epochs=2)  # steps 2 to 8 are averaged; blocks change after step 4
+    _, _, now = steps.kernels[-1][0]
+    values = made.get_layer("rnn").cell.kernel_values
+    average = np.array(optimizer.average_of(values))
+    age = np.array(optimizer.ages[0].numpy())
+    old = np.isin(now, steps.kernels[0][0][2])
+    assert old.any() and (~old).any()
+    for place, number in enumerate(now):
+        first = 1 if old[place] else 4
+        seen = [one[0][1][np.flatnonzero(one[0][2] == number)[0]] for one in steps.kernels[first:]]
+        assert np.all(age[place] == len(seen))
+        np.testing.assert_allclose(average[place], average_by_hand(seen), rtol=1e-4, atol=1e-6)
+
+
+def test_the_averages_are_what_is_evaluated_and_left_and_the_weights_are_what_is_trained():
+    optimizer, trained, judged = AveragedSGD(0.3, begin_step=0), [], []
+    made = model("simple_rnn", optimizer=optimizer)
+    values = made.get_layer("rnn").cell.kernel_values
+    watch = After(lambda _: trained.append(np.array(values.numpy())))
+    averages = AveragedWeights()
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: judged.append(values.numpy()))
+    x = np.ones((8, 3, 7), "float32")
+    made.fit(
+        x,
+        np.ones((8, 2)),
+        validation_data=(x, np.ones((8, 2))),
+        epochs=3,
+        verbose=0,
+        callbacks=[averages, watch, look],
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(trained, judged))
+    np.testing.assert_allclose(values.numpy(), average_by_hand(trained), rtol=1e-4, atol=1e-6)
+
+
+def test_averaging_begins_when_the_figure_no_longer_falls():
+    optimizer, callback = AveragedSGD(0.1), AveragedWeights("loss", patience=2)
+    made = model("simple_rnn", optimizer=optimizer)
+    optimizer.build(made.trainable_variables)
+    callback.set_model(made)
+    callback.on_train_begin()
+    begun = []
+    for epoch, loss in enumerate([5.0, 4.0, 3.0, 3.5, 3.2, 3.1, 2.0]):
+        callback.on_epoch_end(epoch, {"loss": loss})
+        begun.append(optimizer.is_averaging)
+    assert begun == [False] * 5 + [True] * 2  # 3.1 > 3, which is more than two epochs ago
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError) as error:
+        fit(model("simple_rnn"), AveragedWeights())
+    assert str(error.value) == (
+        "The model must be compiled with a ksr.optimizers.AveragedSGD. Received: Adam"
+    )
+    with pytest.raises(ValueError) as error:
+        fit(model("simple_rnn", optimizer=AveragedSGD(0.1)), AveragedWeights(), epochs=1)
+    assert str(error.value) == (
+        "`monitor` must be in the logs of an epoch, which are ['loss']. Received: "
+        "monitor='val_loss'"
+    )
+    with pytest.raises(ValueError) as error:
+        AveragedSGD(0.1, begin_step=-1)
+    assert str(error.value) == (
+        "`begin_step` must be None or an integer of at least 0. Received: begin_step=-1"
+    )
+    again = AveragedSGD.from_config(AveragedSGD(0.1, begin_step=7).get_config())
+    assert again.begin_step == 7
