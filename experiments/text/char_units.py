@@ -69,6 +69,9 @@ def parse(arguments=None):
     parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("char_lm"), metavar="FOLDER"
     )
+    parser.add_argument(
+        "--rows", nargs="+", choices=list(ROWS), default=list(ROWS), help="some of the table only"
+    )
     parser.set_defaults(sparsity=0.9, blocks=[BLOCK], sweep=False, tune=False)
     options = parser.parse_args(arguments)
     if options.units is None:
@@ -93,6 +96,10 @@ class Models:
         options: the command line.
         text: `Text`.
         seed: the seed.
+
+    Attributes:
+        same: pairs of models that compute the same, before and after the removal of dead units, by
+            the names of `ROWS`.
     """
 
     def __init__(self, options, text, seed):
@@ -102,26 +109,26 @@ class Models:
         self.pruned = trained(self.recipe, text, options.output, console)
 
     def all(self):
-        """Plain Keras models by the names of `ROWS`."""
-        pruned = self.pruned.model()
-        exact = ksr.remove_dead_units(pruned)
-        unread = _without_unread(self.pruned.model())
+        """Plain Keras models by those names of `ROWS` that are asked for."""
+        pruned, cut = self.pruned.model(), _without_unread(self.pruned.model())
+        exact, unread = ksr.remove_dead_units(pruned), ksr.remove_dead_units(cut)
+        self.same = {"exact": (pruned, exact), "unread": (cut, unread)}
         halved = dataclasses.replace(self.recipe, steps=self.recipe.steps // 2)
-        return {
-            "pruned": pruned,
-            "exact": exact,
-            "unread": unread,
-            "unread, trained": self._fitted(
-                "unread", unread, halved, lambda: [ksr.callbacks.KeepMasks()]
-            ),
-            "head": ksr.remove_dead_units(
-                self._fitted("head", self._start(), self.recipe, self._both_pruned)
-            ),
-            "narrow": ksr.remove_dead_units(
-                self._fitted("narrow", self._start(), self.recipe, self._units_pruned)
-            ),
-            "remaining": self._remaining(recurrent(unread).units),
+        kept = lambda: [ksr.callbacks.KeepMasks()]
+        makers = {
+            "pruned": lambda: pruned,
+            "exact": lambda: exact,
+            "unread": lambda: unread,
+            "unread, trained": lambda: self._fitted("unread", unread, halved, kept),
+            "head": lambda: self._removed("head", self._both_pruned),
+            "narrow": lambda: self._removed("narrow", self._units_pruned),
+            "remaining": lambda: self._remaining(recurrent(unread).units),
         }
+        return {name: makers[name]() for name in ROWS if name in self.options.rows}
+
+    def _removed(self, name, callbacks):
+        """The dense model, pruned with what `callbacks` gives, without its dead units."""
+        return ksr.remove_dead_units(self._fitted(name, self._start(), self.recipe, callbacks))
 
     def _start(self):
         """The dense model, with the dropout of the recipe."""
@@ -175,19 +182,19 @@ class Models:
 
 
 def _without_unread(model):
-    """`model` without the units that no block of its recurrent kernel reads: its head does not read
-    them any more.
+    """`model` with a head that does not read the units that no block of the recurrent kernel
+    reads.
     """
     head = model.get_layer("logits").kernel
     unread = (recurrent(model).cell.recurrent_kernel.numpy() == 0).all(axis=1)
     head.assign(np.where(unread[:, None], 0.0, head.numpy()))
-    return ksr.remove_dead_units(model)
+    return model
 
 
 def figures(models, text):
-    """What each of `Models.all` is worth and costs: a dict for each."""
+    """What each model of a `Models` is worth and costs: a dict for each."""
     found, timed = {}, {}
-    for name, model in models.items():
+    for name, model in models.all().items():
         # Nothing is gained by packing a dense layer; as a masked one it runs on the same kernels.
         storage = "packed" if _has_zero_blocks(model) else "masked"
         sparse = ksr.substitute(model, BLOCK, storage=storage, dense=storage == "packed")
@@ -202,7 +209,8 @@ def figures(models, text):
     times = microseconds_per_step(timed, inputs=codes)
     for name, value in times.items():
         found[name]["microseconds"] = value
-    found["exact"]["largest_difference"] = _difference(models["pruned"], models["exact"], text)
+    for name in set(models.same) & set(found):
+        found[name]["largest_difference"] = _difference(*models.same[name], text)
     return found
 
 
@@ -223,10 +231,9 @@ def _difference(model, other, text):
 def table(options, runs):
     """The figures as a `rich` table; costs are those of the first seed."""
     made = Table("", "units left", "bits per character", "parameters", "bytes", "us a step")
-    for name, title in ROWS.items():
-        first = runs[0][name]
+    for name, first in runs[0].items():
         made.add_row(
-            title.format(units=options.units),
+            ROWS[name].format(units=options.units),
             " ".join(str(run[name]["units"]) for run in runs),
             spread([run[name]["bits"] for run in runs]),
             f"{first['parameters']:,}",
@@ -245,7 +252,7 @@ def main(arguments=None):
         options.output.mkdir(parents=True, exist_ok=True)
         runs = []
         for seed in range(1, options.seeds + 1):
-            runs.append(figures(Models(options, text, seed).all(), text))
+            runs.append(figures(Models(options, text, seed), text))
             console.print(table(options, runs))
     except (ValueError, OSError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)

@@ -16,7 +16,7 @@ def test_a_quick_run_measures_all_that_is_left_of_the_pruned_model(tmp_path, cap
     assert char_units.main(arguments) == 0
     (run,) = json.loads((output / "units.json").read_text())["runs"]
     assert list(run) == list(char_units.ROWS)
-    assert run["exact"]["largest_difference"] < 1e-6
+    assert max(run[name]["largest_difference"] for name in ("exact", "unread")) < 1e-6
     assert run["exact"]["bits"] == pytest.approx(run["pruned"]["bits"], abs=1e-6)
     assert run["unread"]["units"] <= run["exact"]["units"]
     assert "LSTM-64, pruned" in capsys.readouterr().out
