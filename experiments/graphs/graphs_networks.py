@@ -12,12 +12,14 @@ import tensorflow as tf
 
 from experiments.graphs.graphs_strings import SYMBOLS
 
-UNITS, LAYERS, BATCH = 50, 3, 64
+UNITS, LAYERS, BATCH = 50, 3, 32
 GATES = {"tanh": 1, "relu": 1, "gru": 3, "lstm": 4}
 
 
 def initial_weights(cell, seeds):
-    """Weights as Keras's layers begin with them, by name: `[networks, ...]`."""
+    """Fresh weights, by name: `[networks, ...]`; those of the recurrent layers as Keras has
+    them.
+    """
     drawn = [_one(cell, np.random.default_rng(seed)) for seed in seeds]
     return {name: np.stack([one[name] for one in drawn]).astype("float32") for name in drawn[0]}
 
@@ -123,7 +125,8 @@ def _lstm(gates, memory):
 
 def _one(cell, generator):
     gates = GATES[cell]
-    weights = {"embedding": generator.uniform(-0.05, 0.05, (len(SYMBOLS), UNITS))}
+    # As in PyTorch; Keras's embedding begins twenty times smaller, and learns that much later.
+    weights = {"embedding": generator.normal(size=(len(SYMBOLS), UNITS))}
     for layer in range(LAYERS):
         weights[f"kernel{layer}"] = _glorot(generator, UNITS, gates * UNITS)
         q, r = np.linalg.qr(generator.normal(size=(gates * UNITS, UNITS)))

@@ -20,7 +20,6 @@ import keras_sparse_rnn as ksr
 from experiments.common.files import write_json
 from experiments.graphs.graphs_networks import GATES, LAYERS, Networks, initial_weights
 from experiments.graphs.graphs_strings import LONGEST, dataset
-from experiments.graphs.graphs_structure import TEST_SEED
 from experiments.graphs.graphs_tables import recoveries
 
 SPARSITIES = tuple(tenth / 10 for tenth in range(1, 10))
@@ -42,7 +41,7 @@ def run_piece(path, asked):
     """Trains dense networks, prunes them and trains them on; writes the file of the piece."""
     cell, seeds = asked["cell"], asked["seeds"]
     data = dataset(asked["task"], asked["strings"], seed=0)
-    held_out = dataset(asked["task"], asked["strings"] // 2, TEST_SEED)
+    held_out = dataset(asked["task"], asked["strings"] // 2, seed=1, held_out=True)
     dense = Networks(cell, initial_weights(cell, range(seeds)))
     for epoch in range(asked["epochs"]):
         dense.epoch(*data, seed=epoch)

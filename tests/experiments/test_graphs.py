@@ -33,6 +33,17 @@ def test_half_of_the_strings_are_right_and_the_others_nearly(task, is_right):
     assert all(text[0] == "B" and text[-1] == "E" for text in texts)
 
 
+@pytest.mark.parametrize("task", ["reber", "embedded"])
+def test_no_string_that_is_held_out_is_trained_on(task):
+    ends = slice(2, -2) if task == "embedded" else slice(None)
+    seen = []
+    for held_out in (False, True):
+        symbols, _ = graphs_strings.dataset(task, 300, seed=1, held_out=held_out)
+        texts = ["".join(graphs_strings.SYMBOLS[one] for one in row) for row in symbols]
+        seen.append({text.lstrip("_")[ends] for text in texts})
+    assert not seen[0] & seen[1] and len(seen[1]) > 5
+
+
 def test_wrong_embedded_strings_differ_in_what_must_be_remembered_alone():
     symbols, labels = graphs_strings.dataset("embedded", 200, seed=2)
     for row, right in zip(symbols, labels):
