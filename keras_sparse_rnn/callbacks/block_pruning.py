@@ -86,7 +86,7 @@ class BlockPruning(MaskHolder):
             cut to the gates of a layer that is smaller, with a warning; a kernel of few inputs has
             partial blocks. `None`: (16, 16).
         pattern: in place of blocks, a `Pattern` that the schedule shall end at, such as
-            `patterns.NofM(2, 4)`: until then single weights go that it does not keep.
+            `patterns.NofM(2, 4)`: until then the least go of what it does not keep.
         frequency: steps between two masks; `None`: that of the schedule if it has one, else 100.
         criterion: the score of a block: `"max"`, `"mean"`, `"l2"` or `"fisher"`, or a `Criterion`
             (see `criteria`).

@@ -57,8 +57,8 @@ class BlockSparseRNN(Evolving):
         block_shape: `(rows, columns)` of a block of the kernels of one gate, `[inputs, units]` and
             `[units, units]`.
         recurrent_block_shape: that of the recurrent kernel, if it is another one.
-        recurrent_pattern: which blocks of the recurrent kernel live, a `patterns.GraphPattern`;
-            `sparsity` is that of the kernel of the inputs alone then.
+        recurrent_pattern: which blocks of the recurrent kernel live in a fresh layer, a
+            `patterns.GraphPattern`; `sparsity` is that of the kernel of the inputs alone then.
         sparsity: fraction of blocks that are zero in a fresh layer: a random choice, the same
             number in each gate. It follows `seed`, or without one `keras.utils.set_random_seed`.
         recurrent_sparsity: that of the recurrent kernel, if it is another one: see
