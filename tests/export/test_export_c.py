@@ -76,6 +76,21 @@ def test_every_layer_says_what_it_says_in_keras(name, tmp_path, no_compiler):
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
+def test_an_infinite_number_goes_where_it_goes_in_keras(tmp_path, no_compiler):
+    """Units that are there to fill a vector are multiplied with it, too, and give NaN: no other unit
+    may read that.
+    """
+    for number, kind in enumerate(("lstm", "gru", "gru, reset before", "simple rnn")):
+        model = sequential(*CHAINS[kind]())
+        export_c(model, tmp_path / str(number))
+        x = RNG.normal(size=(1, 6, 6)).astype("float32")
+        x[0, 1, 2], x[0, 3, 0] = np.inf, -np.inf
+        expected = np.asarray(model(x))
+        assert np.isfinite(expected).all()
+        result = ksr_runtime.Model(tmp_path / str(number) / "model.ksr").run(x)
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
 def graph():
     """Several inputs and outputs, a residual connection, names that are no words of C."""
     tokens, x = keras.Input((None,), dtype="int32", name="a.b"), keras.Input((None, 4), name="int")

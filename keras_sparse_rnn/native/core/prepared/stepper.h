@@ -165,12 +165,16 @@ class Stepper {
     if (kCells[cell.kind].has_reset()) {
       for (int i = 0; i < count; ++i) {
         kernels.reset[integers](&e[i]);
+        all[i].clear_units(e[i].reset);
         in[i] = integers ? e[i].reset_bytes : static_cast<void*>(e[i].reset);
         factors[i] = kUnit;
       }
       prepared::multiply(cell, kernels, cell.candidate, in, factors, sums, count);
     }
-    for (int i = 0; i < count; ++i) kernels.elements[cell.kind][integers](&e[i]);
+    for (int i = 0; i < count; ++i) {
+      kernels.elements[cell.kind][integers](&e[i]);
+      all[i].clear_units(e[i].h);
+    }
   }
 
   Elements elements(float* sums) const {
@@ -181,6 +185,12 @@ class Stepper {
             at<float>(state_, places_.reset),
             at<uint8_t>(state_, places_.h_bytes),
             at<uint8_t>(state_, places_.reset_bytes)};
+  }
+
+  // Zeros behind the units, which products may read. An infinite input makes NaN of them, for their
+  // weights are 0.
+  void clear_units(float* units) const {
+    std::memset(units + cell_.units, 0, (cell_.padded_units - cell_.units) * sizeof(float));
   }
 
   float h_factor() const {
