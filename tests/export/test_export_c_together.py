@@ -124,3 +124,23 @@ def test_an_input_may_be_called_as_a_function_is(tmp_path):
         "int model_step(model* model, const float model_step_1[MODEL_MODEL_STEP_1_WIDTH], "
         "float NULL_1[MODEL_NULL_1_WIDTH]);" in header
     )
+
+
+def test_a_compiler_for_another_machine_is_told_from_a_broken_program(tmp_path, monkeypatch):
+    """Its programs do not start here, and cannot be compared with Keras."""
+    compiler = tmp_path / "cross-cc"
+    compiler.write_text(
+        '#!/bin/sh\nfor file; do :; done\ncase "$file" in -) ;; *) echo other > "$file";'
+        ' chmod +x "$file" ;; esac\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    with pytest.raises(ValueError) as error:
+        export_c(sequential(K.LSTM(4)), tmp_path / "c")
+    assert str(error.value) == (
+        "the exported program must start on this machine, to be compared with Keras; nothing was "
+        f"written. Received: a program of the compiler {str(compiler)!r}, and Exec format error. "
+        "Export with a compiler for this machine, or none, in the environment variable CC, and "
+        "build the folder for another one afterwards: CC=... sh build.sh"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["cross-cc"]

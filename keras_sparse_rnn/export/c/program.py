@@ -55,7 +55,7 @@ class Program:
                 f"the exported program must compile with {command!r}; nothing was written. "
                 f"Received: {(lines or built.stderr.splitlines() or ['no message'])[0]}"
             )
-        self.path = copy / name
+        self.path, self.command = copy / name, command
 
     @property
     def size(self):
@@ -68,9 +68,18 @@ class Program:
         """
         frames = np.concatenate(inputs, axis=1)
         text = "\n".join(" ".join(f"{number:.9g}" for number in frame) for frame in frames)
-        ran = subprocess.run(
-            [self.path], input=text, text=True, capture_output=True, timeout=LONGEST
-        )
+        try:
+            ran = subprocess.run(
+                [self.path], input=text, text=True, capture_output=True, timeout=LONGEST
+            )
+        except OSError as error:
+            raise ValueError(
+                "the exported program must start on this machine, to be compared with Keras; "
+                f"nothing was written. Received: a program of the compiler {self.command!r}, and "
+                f"{error.strerror}. Export with a compiler for this machine, or none, in the "
+                "environment variable CC, and build the folder for another one afterwards: "
+                "CC=... sh build.sh"
+            ) from error
         if ran.returncode:
             raise ValueError(f"the exported program must run. Received: {ran.stderr.strip()!r}")
         return np.array([line.split() for line in ran.stdout.splitlines()], np.float32)
