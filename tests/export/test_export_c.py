@@ -77,8 +77,8 @@ def test_every_layer_says_what_it_says_in_keras(name, tmp_path, no_compiler):
 
 
 def test_an_infinite_number_goes_where_it_goes_in_keras(tmp_path, no_compiler):
-    """Units that are there to fill a vector are multiplied with it, too, and give NaN: no other unit
-    may read that.
+    """Units that are there to fill a vector are multiplied with it, too, and give NaN: no other
+    unit may read that.
     """
     for number, kind in enumerate(("lstm", "gru", "gru, reset before", "simple rnn")):
         model = sequential(*CHAINS[kind]())
