@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_sparse_rnn import private_keras
+
 NEVER = 2**31 - 1
 
 
@@ -43,7 +45,9 @@ class AveragedSGD(keras.optimizers.SGD):
         if self.built:
             return
         super().build(variables)
-        self.places = {id(one): number for number, one in enumerate(variables)}
+        self.places = {
+            private_keras.variable_key(self, one): number for number, one in enumerate(variables)
+        }
         begin = NEVER if self.begin_step is None else self.begin_step
         self.averaging_since = self.add_variable(
             shape=(),
@@ -70,7 +74,7 @@ class AveragedSGD(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         super().update_step(gradient, variable, learning_rate)
-        index = self.places[id(variable)]
+        index = self.places[private_keras.variable_key(self, variable)]
         average, age = self.averages[index], self.ages[index]
         begun = ops.cast(self.iterations >= self.averaging_since, age.dtype)
         self.assign_add(age, ops.broadcast_to(begun, age.shape))
@@ -79,7 +83,7 @@ class AveragedSGD(keras.optimizers.SGD):
 
     def average_of(self, variable):
         """The average of `variable`, an array; where a weight has none yet, the weight."""
-        index = self.places[id(variable)]
+        index = self.places[private_keras.variable_key(self, variable)]
         return ops.where(self.ages[index] > 0, self.averages[index], variable)
 
     def get_config(self):

@@ -76,14 +76,14 @@ class EvolvingKernel:
             inside = (blocks >= first) & (blocks < after)
             room = after - first - np.count_nonzero(inside)
             groups = [inside] if above is None else [inside & above, inside & ~above]
-            pieces = []
+            own = []
             for group in groups:
                 count = round(share * np.count_nonzero(group))
                 places = np.flatnonzero(group & free)
-                pieces.append(places[np.argsort(scores[places], kind="stable")[:count]])
-            own = np.concatenate(pieces)
-            own = own[np.argsort(scores[own], kind="stable")[:room]]
-            chosen.append(np.sort(blocks[own]))
+                own.append(places[np.argsort(scores[places], kind="stable")[:count]])
+            places = np.concatenate(own)
+            places = places[np.argsort(scores[places], kind="stable")[:room]]
+            chosen.append(np.sort(blocks[places]))
         return chosen
 
     def by_chance(self, dropped, scope, step):
