@@ -211,7 +211,7 @@ def test_under_several_steps_in_an_execution_blocks_are_exchanged_after_it():
     assert not np.array_equal(before[1][2], kernels(made)[1][2])
 
 
-@pytest.mark.parametrize("growth", ["gradient", "random"])
+@pytest.mark.parametrize("growth", ["gradient", pytest.param("random", marks=pytest.mark.slow)])
 def test_a_run_that_breaks_off_and_is_resumed_ends_with_the_same_bits(growth, tmp_path):
     """In the third epoch of six, after five exchanges; a new model, callback and optimizer."""
 

@@ -29,6 +29,6 @@ def test_a_row_is_trained_and_measured(row, tmp_path):
     words = np.random.default_rng(0).choice(["sun", "moon", "rises", "and", "sets"], (300, 12))
     story = tmp_path / "story.txt"
     story.write_text("\n\n".join(" ".join(line) for line in words))
-    found = char_evolution.measured(row, Text(story), 64, 16, seed=1)
+    found = char_evolution.measured(row, Text(story), 64, 48, seed=1)
     assert 0 < found["validation"] < 6 and 0 < found["test"] < 6
     assert found["bytes"] > found["bytes_beyond_loading"] >= 0
