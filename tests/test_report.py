@@ -254,3 +254,12 @@ def test_a_keras_layer_pruned_in_a_slow_shape_is_noted(pruned):
         variable.assign(dense * grid.expand(Block((4, 1)).keep(grid, dense, 0.9)))
     (note,) = ksr.report(pruned, console=False).notes
     assert note.startswith("(4, 1) blocks run at about 0.5 of the speed")
+
+
+def test_a_packed_layer_is_reported_without_its_dense_kernel():
+    """65,536 units and inputs: 137 GB dense."""
+    layer = ksr.layers.BlockSparseLSTM(1 << 16, sparsity=0.9999, name="large")
+    layer.build((None, None, 1 << 16))
+    report = ksr.report(layer, console=False)
+    assert [row.dense_bytes for row in report.rows] == [4 << 34, 4 << 34]
+    assert report.sparsity == pytest.approx(0.9999, abs=1e-5)

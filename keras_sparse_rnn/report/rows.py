@@ -1,6 +1,7 @@
 """What is known of each kernel of a model, as a report shows it."""
 
 import dataclasses
+import math
 
 import keras
 import numpy as np
@@ -90,23 +91,29 @@ def _of_layer(path, layer, counted):
     names = ("kernel", "recurrent_kernel")[: len(layer.grids)]
     gate_names = next((names for types, names in GATE_NAMES if isinstance(layer, types)), ())
     owner = getattr(layer, "cell", layer)
-    for name, grid, kernel in zip(names, layer.grids, layer.dense_kernels()):
-        packed = layer.storage == "packed"
+    packed = layer.storage == "packed"
+    for name, grid in zip(names, layer.grids):
         variables = packed_variables(owner, name) if packed else [getattr(owner, name)]
         if id(variables[0]) in counted:
             continue
         counted.update(map(id, variables))
-        live = np.zeros(grid.count, bool)
-        live[np.asarray(variables[1]) if packed else np.flatnonzero(grid.live(kernel))] = True
+        if packed:  # whose dense kernel may be larger than the machine
+            live = np.zeros(grid.count, bool)
+            live[variables[1].numpy()] = True
+        else:
+            live = grid.live(variables[0].numpy()).ravel()
+        is_float = layer.weights_choice == "float32"
+        item = tf.as_dtype(variables[0].dtype).size if is_float else tf.float32.size
+        size = math.prod(grid.kernel_shape)
         yield Row(
             path,
             name,
             grid.block_shape,
             grid.sparsity(live),
             sum(map(bytes_of, variables)),
-            kernel.nbytes,
+            item * size,
             int(live.sum()) * grid.block_shape[0] * grid.block_shape[1],
-            kernel.size,
+            size,
             block_sparse=True,
             gate_names=gate_names,
             weights=layer.weights_choice,

@@ -24,6 +24,7 @@ def test_sparse_models_have_as_many_live_weights_whatever_the_start():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Gates have lost all blocks")
 @pytest.mark.parametrize("row", ["dense, then pruned", "gradient", "random", "fixed"])
 def test_a_row_is_trained_and_measured(row, tmp_path):
     words = np.random.default_rng(0).choice(["sun", "moon", "rises", "and", "sets"], (300, 12))
