@@ -9,6 +9,7 @@ stopped goes on with the pieces that are missing. The tables are made of the fil
 `--tables` makes them alone."""
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import pathlib
@@ -23,6 +24,7 @@ from experiments.graphs.graphs_networks import GATES, LAYERS, UNITS, Networks, i
 from experiments.graphs.graphs_strings import LONGEST, dataset
 from experiments.graphs.graphs_tables import show
 
+LINKS = ("one way", "both ways")
 CONTROL = 10  # networks without a graph, and of one graph
 
 
@@ -44,7 +46,10 @@ def train(task, cell, masks, seeds, strings, epochs):
         strings: how many are trained on; as many as half of them are held out.
     """
     by_name = {f"recurrent{layer}": masks for layer in range(LAYERS)}
-    networks = Networks(cell, initial_weights(cell, seeds), by_name)
+    weights = initial_weights(cell, seeds)
+    for name in by_name:  # so that a state begins as large as without a mask
+        weights[name] /= np.sqrt(masks.mean(axis=(1, 2), keepdims=True), dtype="float32")
+    networks = Networks(cell, weights, by_name)
     data = dataset(task, strings, seed=0)
     for epoch in range(epochs):
         networks.epoch(*data, seed=epoch)
@@ -74,20 +79,19 @@ def run_piece(path, asked):
 
 def pieces(options):
     """Yields `(path, asked)` of every piece."""
-    for task in options.tasks:
-        for cell in options.cells:
-            asked = {
-                "task": task,
-                "cell": cell,
-                "links": options.links,
-                "strings": options.strings,
-                "epochs": options.epochs,
-            }
-            name = f"{task}-{cell}-{options.links.replace(' ', '-')}"
-            yield options.out / f"{name}-control.json", {**asked, "numbers": None}
-            for first in range(0, options.graphs, options.piece):
-                numbers = list(range(first, min(first + options.piece, options.graphs)))
-                yield options.out / f"{name}-{first:03}.json", {**asked, "numbers": numbers}
+    for links, task, cell in itertools.product(options.links, options.tasks, options.cells):
+        asked = {
+            "task": task,
+            "cell": cell,
+            "links": links,
+            "strings": options.strings,
+            "epochs": options.epochs,
+        }
+        name = f"{task}-{cell}-{links.replace(' ', '-')}"
+        yield options.out / f"{name}-control.json", {**asked, "numbers": None}
+        for first in range(0, options.graphs, options.piece):
+            numbers = list(range(first, min(first + options.piece, options.graphs)))
+            yield options.out / f"{name}-{first:03}.json", {**asked, "numbers": numbers}
 
 
 def read(path, asked):
@@ -99,14 +103,15 @@ def read(path, asked):
 
 
 def found_so_far(options):
-    """What the files say, by task and cell: dicts of `"graphs"`, a list of rows, and
+    """What the files say, by task, links and cell: dicts of `"graphs"`, a list of rows, and
     `"control"`.
     """
     found = {}
     for path, asked in pieces(options):
         rows = read(path, asked)
         if rows is not None:
-            one = found.setdefault((asked["task"], asked["cell"]), {"graphs": [], "control": {}})
+            key = asked["task"], asked["links"], asked["cell"]
+            one = found.setdefault(key, {"graphs": [], "control": {}})
             if asked["numbers"] is None:
                 one["control"] = rows
             else:
@@ -122,7 +127,7 @@ def arguments(given):
     parser.add_argument("--piece", type=int, default=25, help="networks trained side by side")
     parser.add_argument("--tasks", nargs="+", choices=list(LONGEST), default=list(LONGEST))
     parser.add_argument("--cells", nargs="+", choices=list(GATES), default=list(GATES))
-    parser.add_argument("--links", choices=("one way", "both ways"), default="one way")
+    parser.add_argument("--links", nargs="+", choices=LINKS, default=list(LINKS))
     parser.add_argument("--strings", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--tables", action="store_true", help="train nothing")
@@ -148,7 +153,7 @@ def main(given=None):
         if process.exitcode:
             raise SystemExit(f"The piece {path.name} has failed")
         console.print(f"{path.name} done")
-    show(found_so_far(options), options.links, console)
+    show(found_so_far(options), console)
 
 
 if __name__ == "__main__":

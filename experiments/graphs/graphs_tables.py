@@ -19,27 +19,33 @@ PUBLISHED_ACCURACY = {
     "relu": (0.829, 0.728),
 }
 
+ALIKE = 0.02  # the range of accuracies under which nothing is correlated
 
-def show(found, links, console):
+
+def show(found, console):
     """Prints accuracies and correlations of what `graphs_structure` has found."""
-    console.print(accuracies(found, links))
-    for task in dict.fromkeys(task for task, _ in found):
-        of_task = {cell: one for (own, cell), one in found.items() if own == task}
-        console.print(correlations(task, of_task, links, at_equal_size=False))
-        console.print(correlations(task, of_task, links, at_equal_size=True))
+    console.print(accuracies(found))
+    for task, links in dict.fromkeys((task, links) for task, links, _ in found):
+        own = {cell: one for (*key, cell), one in found.items() if key == [task, links]}
+        console.print(correlations(task, own, links, at_equal_size=False))
+        console.print(correlations(task, own, links, at_equal_size=True))
 
 
-def accuracies(found, links):
+def accuracies(found):
     """A table of accuracies, with the deviation between graphs and that between seeds alone."""
-    table = Table(title=f"Accuracy, links {links}: mean ± deviation")
+    table = Table(title="Accuracy: mean ± deviation")
     for heading in ("", "dense", "one graph, other seeds", *FAMILIES, "published, of the two"):
         table.add_column(heading, justify="right" if heading else "left")
-    for (task, cell), one in found.items():
+    for (task, links, cell), one in found.items():
         rows = [one["control"].get(name, []) for name in ("dense", "one graph")]
         for family in FAMILIES:
             rows.append([row["accuracy"] for row in one["graphs"] if row["family"] == family])
         published = " / ".join(f"{value:.3f}" for value in PUBLISHED_ACCURACY[cell])
-        table.add_row(f"{task}, {cell}", *map(_spread, rows), published if task == "reber" else "")
+        table.add_row(
+            f"{task}, {cell}, links {links}",
+            *map(_spread, rows),
+            published if task == "reber" else "",
+        )
     return table
 
 
@@ -47,7 +53,8 @@ def correlations(task, of_cells, links, at_equal_size):
     """A table of the rank correlation of each measure with accuracy, and its 95 % interval.
 
     At equal size, each graph is ranked among those of its family and size alone, so that what only
-    tells large graphs from small ones, or the families, counts nothing.
+    tells large graphs from small ones, or the families, counts nothing. Where all accuracies lie
+    within 2 %, there is nothing to correlate, and a dash says so.
     """
     within = ", among graphs of equal family and size" if at_equal_size else ""
     table = Table(title=f"Rank correlation with accuracy, {task}, links {links}{within}")
@@ -112,7 +119,8 @@ def _spread(values):
 
 
 def _correlation(values, accuracy, strata):
-    found = correlation(values, accuracy, strata) if len(values) > 2 else float("nan")
+    alike = len(values) < 3 or np.ptp(accuracy) < ALIKE
+    found = float("nan") if alike else correlation(values, accuracy, strata)
     if np.isnan(found):
         return "-"
     low, high = interval(values, accuracy, strata)

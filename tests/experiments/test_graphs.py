@@ -178,6 +178,7 @@ def test_the_quick_run_writes_a_file_a_piece_and_goes_on_where_it_was(
     inline(monkeypatch, graphs_structure)
     monkeypatch.setattr(graphs_structure, "CONTROL", 2)
     given = ["--quick", "--tasks", "reber", "--cells", "tanh", "--out", str(tmp_path)]
+    given += ["--links", "one way"]
     graphs_structure.main(given)
     files = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert set(files) == {"reber-tanh-one-way-control.json", "reber-tanh-one-way-000.json"}
