@@ -38,7 +38,8 @@ def pattern_of(graph, links):
 
 
 def train(task, cell, masks, seeds, strings, epochs):
-    """The accuracy of networks that are trained side by side, a list.
+    """The accuracy of networks that are trained side by side, after each epoch: `[networks,
+    epochs]`.
 
     Args:
         masks: bool `[networks, units, gates * units]`, of the recurrent kernels of all layers.
@@ -50,10 +51,12 @@ def train(task, cell, masks, seeds, strings, epochs):
     for name in by_name:  # so that a state begins as large as without a mask
         weights[name] /= np.sqrt(masks.mean(axis=(1, 2), keepdims=True), dtype="float32")
     networks = Networks(cell, weights, by_name)
-    data = dataset(task, strings, seed=0)
+    data, held_out = dataset(task, strings, seed=0), dataset(task, strings // 2, 1, held_out=True)
+    accuracy = []
     for epoch in range(epochs):
         networks.epoch(*data, seed=epoch)
-    return networks.accuracy(*dataset(task, strings // 2, seed=1, held_out=True)).tolist()
+        accuracy.append(networks.accuracy(*held_out))
+    return np.transpose(accuracy)
 
 
 def run_piece(path, asked):
@@ -65,14 +68,21 @@ def run_piece(path, asked):
         one = pattern_of(graph, links).mask(GATES[cell])
         masks = [np.ones_like(one)] * CONTROL + [one] * CONTROL
         accuracy = train(task, cell, np.stack(masks), [*seeds, *seeds], *options)
-        rows = {"dense": accuracy[:CONTROL], "one graph": accuracy[CONTROL:]}
+        last = accuracy[:, -1].tolist()
+        rows = {"dense": last[:CONTROL], "one graph": last[CONTROL:]}
     else:
         graphs = [make_graph(number) for number in asked["numbers"]]
         masks = np.stack([pattern_of(graph, links).mask(GATES[cell]) for _, graph in graphs])
         accuracy = train(task, cell, masks, asked["numbers"], *options)
         rows = [
-            {"number": number, "family": family, "accuracy": one, "measures": measures(graph)}
-            for number, (family, graph), one in zip(asked["numbers"], graphs, accuracy)
+            {
+                "number": number,
+                "family": family,
+                "accuracy": own[-1],
+                "curve": own,
+                "measures": measures(graph),
+            }
+            for number, (family, graph), own in zip(asked["numbers"], graphs, accuracy.tolist())
         ]
     write_json(path, {"asked": asked, "rows": rows})
 

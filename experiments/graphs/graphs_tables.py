@@ -19,6 +19,7 @@ PUBLISHED_ACCURACY = {
     "relu": (0.829, 0.728),
 }
 
+FINAL, LEARNING = "accuracy", "mean accuracy of all epochs"
 ALIKE = 0.02  # the range of accuracies under which nothing is correlated
 
 
@@ -27,8 +28,9 @@ def show(found, console):
     console.print(accuracies(found))
     for task, links in dict.fromkeys((task, links) for task, links, _ in found):
         own = {cell: one for (*key, cell), one in found.items() if key == [task, links]}
-        console.print(correlations(task, own, links, at_equal_size=False))
-        console.print(correlations(task, own, links, at_equal_size=True))
+        for what in (FINAL, LEARNING):
+            console.print(correlations(task, own, links, what, at_equal_size=False))
+            console.print(correlations(task, own, links, what, at_equal_size=True))
 
 
 def accuracies(found):
@@ -49,15 +51,16 @@ def accuracies(found):
     return table
 
 
-def correlations(task, of_cells, links, at_equal_size):
-    """A table of the rank correlation of each measure with accuracy, and its 95 % interval.
+def correlations(task, of_cells, links, what, at_equal_size):
+    """A table of the rank correlation of each measure with `what`, and its 95 % interval: the
+    accuracy in the end or, for how soon networks learn, its mean over all epochs.
 
     At equal size, each graph is ranked among those of its family and size alone, so that what only
     tells large graphs from small ones, or the families, counts nothing. Where all accuracies lie
     within 2 %, there is nothing to correlate, and a dash says so.
     """
     within = ", among graphs of equal family and size" if at_equal_size else ""
-    table = Table(title=f"Rank correlation with accuracy, {task}, links {links}{within}")
+    table = Table(title=f"Rank correlation with the {what}, {task}, links {links}{within}")
     for heading in ("", *of_cells):
         table.add_column(heading, justify="right" if heading else "left")
     names = next(
@@ -67,13 +70,14 @@ def correlations(task, of_cells, links, at_equal_size):
         cells = []
         for cell, one in of_cells.items():
             rows = one["graphs"]
-            accuracy = [row["accuracy"] for row in rows]
+            accuracy = [row["accuracy"] if what == FINAL else np.mean(row["curve"]) for row in rows]
             values = [row["measures"][name] for row in rows]
             strata = None
             if at_equal_size:
                 strata = [f"{row['family']} {row['measures']['nodes']}" for row in rows]
             text = _correlation(values, accuracy, strata)
-            published = None if at_equal_size or task != "reber" else PUBLISHED.get((name, cell))
+            is_theirs = task == "reber" and what == FINAL and not at_equal_size
+            published = PUBLISHED.get((name, cell)) if is_theirs else None
             cells.append(text if published is None else f"{text}, published {published:+.2f}")
         table.add_row(name, *cells)
     return table
