@@ -141,7 +141,8 @@ class Model:
         return self.stream(len(arrays[0])).run(arrays)
 
     def step(self, streams, x):
-        """Runs streams whose frames have come together, in one call.
+        """Runs streams whose frames have come together, in one call, in which a few of them at a
+        time share each weight.
 
         Args:
             streams: a list of streams of this model, of one sequence each.
