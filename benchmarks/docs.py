@@ -1,4 +1,4 @@
-"""Keeps the tables and pictures of docs/benchmarks.md."""
+"""Keeps the tables and pictures of docs/benchmarks.md; `filled` does it for other documents."""
 
 import os
 import pathlib
@@ -20,9 +20,24 @@ PICTURES = {
 }
 
 
+def filled(text, content):
+    """A document with what stands between `<!-- table: NAME -->` and `<!-- end -->`, or between
+    `<!-- picture: NAME -->` and that, made anew.
+
+    Args:
+        text: of the document.
+        content: what `content(kind, name)` returns stands there then.
+    """
+
+    def fill(match):
+        kind, name = match.groups()
+        return f"<!-- {kind}: {name} -->\n{content(kind, name)}\n<!-- end -->"
+
+    return re.sub(r"<!-- (table|picture): (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
 def refreshed(text, results, pictures):
-    """A document with what stands between `<!-- table: NAME -->` and `<!-- end -->` made anew, and
-    so `<!-- picture: NAME -->`.
+    """docs/benchmarks.md with its tables and pictures made anew.
 
     Args:
         text: of the document.
@@ -30,27 +45,25 @@ def refreshed(text, results, pictures):
         pictures: the folder of the charts, `pictures` beside the document.
     """
 
-    def fill(match):
-        kind, name = match.groups()
+    def content(kind, name):
         if kind == "picture":
             file = f"benchmarks-{name}.png"
-            content = (
-                f"![{PICTURES[name]}](pictures/{file})"
-                if results and (pictures / file).exists()
-                else NOTHING
-            )
-        else:
-            table = TABLES[name](results) if results else None
-            content = table.markdown() if table and table.rows else NOTHING
-        return f"<!-- {kind}: {name} -->\n{content}\n<!-- end -->"
+            there = results and (pictures / file).exists()
+            return f"![{PICTURES[name]}](pictures/{file})" if there else NOTHING
+        table = TABLES[name](results) if results else None
+        return table.markdown() if table and table.rows else NOTHING
 
-    return re.sub(r"<!-- (table|picture): (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+    return filled(text, content)
 
 
 def refresh(path, results):
-    """Writes the tables of a document anew, the document whole or not at all."""
+    """Writes the tables of docs/benchmarks.md anew, the document whole or not at all."""
     path = pathlib.Path(path)
-    text = refreshed(path.read_text(encoding="utf-8"), results, path.parent / "pictures")
+    write(path, refreshed(path.read_text(encoding="utf-8"), results, path.parent / "pictures"))
+
+
+def write(path, text):
+    """Replaces a document whole or not at all."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         draft = pathlib.Path(folder, path.name)
         draft.write_text(text, encoding="utf-8")

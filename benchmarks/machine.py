@@ -83,6 +83,12 @@ def busy_seconds():
     return sum(map(int, (user, nice, system, *others))) / os.sysconf("SC_CLK_TCK")
 
 
+def resident(name):
+    """The line `VmRSS` or `VmHWM` of this process's status, in bytes; Linux only."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(rf"{name}:\s+(\d+) kB", status)[1])
+
+
 def version(package):
     try:
         return importlib.metadata.version(package)

@@ -2,12 +2,12 @@
 
 import gc
 import pathlib
-import re
 
 from benchmarks.data import Data, base_kernel
+from benchmarks.machine import resident
 from benchmarks.peers.base import Unavailable
 
-STATUS, REFERENCES = pathlib.Path("/proc/self/status"), pathlib.Path("/proc/self/clear_refs")
+REFERENCES = pathlib.Path("/proc/self/clear_refs")
 
 
 def of_training(peer, problem, case):
@@ -38,8 +38,3 @@ def of_training(peer, problem, case):
     for _ in range(3):
         prepared.call()
     return {"counted": prepared.counted(), "peak": resident("VmHWM") - baseline}
-
-
-def resident(name):
-    """A line of the process's status, in bytes."""
-    return 1024 * int(re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text())[1])
