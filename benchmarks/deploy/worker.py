@@ -128,14 +128,16 @@ def microseconds(act, steps, seconds):
     """Of a step, where `act` does so many: the best of short stretches, so that it matters little
     what else the machine does.
     """
+    begin = time.perf_counter()
     act()
+    once = max(1, min(8, int(STRETCH / (time.perf_counter() - begin))))  # between looks at a clock
     best, begin = float("inf"), time.perf_counter()
     while time.perf_counter() - begin < seconds:
         calls, since = 0, time.perf_counter()
         while time.perf_counter() - since < STRETCH:
-            for _ in range(max(1, 8 // steps)):
+            for _ in range(once):
                 act()
-                calls += 1
+            calls += once
         best = min(best, (time.perf_counter() - since) / calls)
     return 1e6 * best / steps
 
