@@ -73,7 +73,7 @@ class After(keras.callbacks.Callback):
 
 
 def whole_run(growth, backup_dir=None, after=None, run_eagerly=False):
-    """Six epochs of the same batch, for Keras begins an epoch anew when it resumes in it. Returns
+    """Four epochs of the same batch, for Keras begins an epoch anew when it resumes in it. Returns
     the weights, and the optimizer's. `after` is called with the model after each step.
     """
     keras.utils.clear_session(free_memory=False)
@@ -85,7 +85,7 @@ def whole_run(growth, backup_dir=None, after=None, run_eagerly=False):
     if after:
         more.append(After(after))
     x, y = (np.tile(one[:8], (STEPS, *[1] * (one.ndim - 1))) for one in data())
-    made.fit(x, y, batch_size=8, epochs=6, shuffle=False, verbose=0, callbacks=more)
+    made.fit(x, y, batch_size=8, epochs=4, shuffle=False, verbose=0, callbacks=more)
     return [np.array(one.numpy()) for one in [*made.weights, *made.optimizer.variables]]
 
 

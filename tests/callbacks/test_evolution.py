@@ -213,7 +213,7 @@ def test_under_several_steps_in_an_execution_blocks_are_exchanged_after_it():
 
 @pytest.mark.parametrize("growth", ["gradient", pytest.param("random", marks=pytest.mark.slow)])
 def test_a_run_that_breaks_off_and_is_resumed_ends_with_the_same_bits(growth, tmp_path):
-    """In the third epoch of six, after five exchanges; a new model, callback and optimizer."""
+    """In the third epoch of four; a new model, callback and optimizer."""
 
     def crash(made):
         if int(made.optimizer.iterations.numpy()) == 10:

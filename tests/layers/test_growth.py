@@ -118,7 +118,7 @@ def test_those_of_a_dense_layer_are_found():
 
 
 def test_a_watched_layer_has_the_gradients_of_one_that_is_not():
-    made = layers.BlockSparseGRU(UNITS, (3, 5), sparsity=0.6)
+    made = layers.BlockSparseSimpleRNN(UNITS, (3, 5), sparsity=0.6)
     x = tf.constant(np.random.default_rng(0).normal(size=(3, 4, INPUTS)), "float32")
     made.build(x.shape)
     found = []
