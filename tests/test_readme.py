@@ -36,7 +36,7 @@ def test_the_code_runs(tmp_path, monkeypatch):
 
 
 def documents():
-    for pattern in ("*.md", "docs/*.md", "experiments/**/*.md"):
+    for pattern in ("*.md", "docs/*.md", "examples/**/*.md", "experiments/**/*.md"):
         yield from ROOT.glob(pattern)
 
 
@@ -53,7 +53,7 @@ def test_commands_name_programs_that_exist():
     """Those of a checkout: `python -m experiments.text.char_lm`, `python examples/char_lm.py`."""
     texts = [path.read_text(encoding="utf-8") for path in documents() if path.stem != "CHANGELOG"]
     texts += [path.read_text(encoding="utf-8") for path in (ROOT / "experiments").rglob("*.py")]
-    modules = {name for text in texts for name in re.findall(r"-m ((?:exper|bench)[\w.]+)", text)}
+    modules = {name for text in texts for name in re.findall(r"-m ((?:ex|bench)[\w.]+)", text)}
     files = {name for text in texts for name in re.findall(r"python (\w+/[\w/]+\.py)", text)}
     assert len(modules) > 5
     for name in modules:

@@ -1,0 +1,1 @@
+"""A streaming recogniser of spoken words, dense and pruned, on every runtime: see README.md."""
