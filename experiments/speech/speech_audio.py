@@ -3,11 +3,10 @@
 They come as utterances, which are cheap descriptions: the sound is made when `read` is called."""
 
 import dataclasses
-import functools
-import shutil
-import subprocess
 
 import numpy as np
+
+from examples.keyword_spotting.espeak import ACCENTS, program, say
 
 WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -17,16 +16,6 @@ WORDS = (
     "zulu yes no up down left right on off stop go open close start end north south east west "
     "north red green blue black white point and minus plus"
 ).replace("x-ray", "xray")
-ACCENTS = (
-    "en-gb",
-    "en-us",
-    "en-gb-scotland",
-    "en-gb-x-gbclan",
-    "en-gb-x-rp",
-    "en-gb-x-gbcwmd",
-    "en-029",
-    "en-us-nyc",
-)
 # Variants of a voice as espeak-ng names them. The voices of the test are not heard in training.
 TRAINING_VOICES = (
     "m1 m2 m4 m6 m7 m8 f1 f3 f5 Alex Alicia Andrea Andy Gene Jacky Lee adam antonio belinda boris "
@@ -67,21 +56,7 @@ class Spoken:
 
     def read(self):
         """`(samples, rate)`: float32 `[samples]` and samples a second."""
-        command = [
-            "espeak-ng",
-            "--stdout",
-            "-v",
-            f"{self.accent}+{self.speaker}",
-            "-s",
-            str(self.speed),
-            "-p",
-            str(self.pitch),
-            self.text,
-        ]
-        spoken = subprocess.run(command, check=True, capture_output=True).stdout
-        # The header of a stream does not know the length: 44 bytes, of which four tell the rate.
-        rate = int.from_bytes(spoken[24:28], "little")
-        samples = np.frombuffer(spoken[44 : len(spoken) // 2 * 2], "<i2").astype(np.float32) / 32768
+        samples, rate = say(self.text, f"{self.accent}+{self.speaker}", self.speed, self.pitch)
         generator = np.random.default_rng([*map(ord, self.text), self.speed, self.pitch])
         noise = _coloured(generator.normal(size=len(samples)), self.colour)
         loudness = np.sqrt(np.mean(samples**2)) / np.sqrt(np.mean(noise**2))
@@ -111,7 +86,7 @@ def spoken(training, test, aside=400, tuning=False, words=(2, 5), noise=(0.0, 20
     Raises:
         ValueError: espeak-ng is missing, or lacks one of the voices.
     """
-    program = _program()
+    version = program((*TRAINING_VOICES, *TEST_VOICES))
     generator = np.random.default_rng(seed)
     vocabulary = sorted(set(WORDS.split()))
 
@@ -139,7 +114,7 @@ def spoken(training, test, aside=400, tuning=False, words=(2, 5), noise=(0.0, 20
                         round(ratio, 2),
                         round(colour, 3),
                         round(gain, 3),
-                        program,
+                        version,
                     )
                 )
         return result
@@ -150,44 +125,6 @@ def spoken(training, test, aside=400, tuning=False, words=(2, 5), noise=(0.0, 20
     if tuning:
         return learnt, set_aside
     return learnt, sentences(test, TEST_VOICES, known | {one.text for one in learnt})
-
-
-@functools.cache
-def _program():
-    """The version of espeak-ng; raises if it is missing or lacks a voice."""
-    if shutil.which("espeak-ng") is None:
-        raise ValueError(
-            "Speech is made with the program espeak-ng, which is not installed: apt install "
-            "espeak-ng (Debian, Ubuntu), brew install espeak-ng (macOS), dnf install espeak-ng "
-            "(Fedora). Or give recordings of your own: --data FOLDER"
-        )
-    known = {voice for kind in ("variant", "en") for voice in _listed(kind)}
-    missing = [
-        voice for voice in (*ACCENTS, *TRAINING_VOICES, *TEST_VOICES) if voice.lower() not in known
-    ]
-    if missing:
-        raise ValueError(
-            "espeak-ng must have the voices that are asked for: it would take others in "
-            f"silence. It lacks {', '.join(missing)}"
-        )
-    return (
-        subprocess.run(["espeak-ng", "--version"], check=True, capture_output=True, text=True)
-        .stdout.split("Data at")[0]
-        .strip()
-    )
-
-
-def _listed(kind):
-    """The names that `-v` takes: the last part of each voice's file, and its language, in lower
-    case.
-    """
-    lines = subprocess.run(
-        ["espeak-ng", f"--voices={kind}"], check=True, capture_output=True, text=True
-    ).stdout.splitlines()[1:]
-    for line in lines:
-        _, language, _, _, file, *_ = line.split()
-        yield language.lower()
-        yield file.rsplit("/", 1)[-1].lower()
 
 
 def _coloured(noise, colour):

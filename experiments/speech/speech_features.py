@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 from rich.progress import track
 
+from examples.keyword_spotting.front_end import mel_triangles
 from experiments.common.files import whole
 
 MELS = 40
@@ -56,18 +57,7 @@ def mel_filters(rate, size):
     """Triangles over the frequencies of a transform of `size` samples, float `[size // 2 + 1,
     MELS]`.
     """
-    corners = np.linspace(
-        *(2595 * np.log10(1 + SETTINGS[name] / 700) for name in ("lowest", "highest")), MELS + 2
-    )
-    corners = 700 * (10 ** (corners / 2595) - 1)
-    frequencies = np.fft.rfftfreq(size, 1 / rate)[:, None]
-    left, middle, right = corners[:-2], corners[1:-1], corners[2:]
-    return np.maximum(
-        0,
-        np.minimum(
-            (frequencies - left) / (middle - left), (right - frequencies) / (right - middle)
-        ),
-    )
+    return mel_triangles(MELS, SETTINGS["lowest"], SETTINGS["highest"], rate, size)
 
 
 def features(utterances, folder, console, title="features"):

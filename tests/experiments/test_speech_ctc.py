@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from examples.keyword_spotting import espeak
 from experiments.common import learning_rates
 from experiments.speech import (
     speech_audio,
@@ -131,7 +132,7 @@ def test_what_is_set_aside_is_neither_learnt_nor_tested():
 
 
 def test_missing_espeak_is_named_with_what_to_install(monkeypatch, tmp_path, capsys):
-    speech_audio._program.cache_clear()
+    espeak.program.cache_clear()
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert speech_ctc.main(["--quick", "--output", str(tmp_path / "out")]) == 2
     assert printed(capsys) == (
