@@ -6,7 +6,8 @@ import pathlib
 
 UNITS = {"dense": (16, 32, 64, 128), "pruned": (64, 128, 192, 256)}
 SEEDS = (0, 1, 2)
-EPOCHS = 16
+EPOCHS = 16  # of the search
+LONGER = 3  # times as many for the models of the chart
 RATES = 0.01, 0.02  # at first; then halved or doubled while that is better
 BOUNDS = 0.005, 0.02
 SETTINGS = {
@@ -79,28 +80,33 @@ def chosen(kind, units, folder, epochs=EPOCHS):
     return max(runs, key=lambda run: run.result(folder)["validation"])
 
 
+def last_runs(kind, units, folder, epochs=EPOCHS):
+    """The runs whose models are compared: with what was chosen, longer, of all seeds; empty while
+    the search is not done.
+    """
+    best = chosen(kind, units, folder, epochs)
+    if best is None:
+        return []
+    return [dataclasses.replace(best, seed=seed, epochs=LONGER * epochs) for seed in SEEDS]
+
+
 def todo(folder, epochs=EPOCHS):
-    """The runs that can be trained now and are not: the search, then the other seeds."""
-    runs = []
-    for kind, sizes in UNITS.items():
-        for units in sizes:
-            best = chosen(kind, units, folder, epochs)
-            runs += (
-                [dataclasses.replace(best, seed=seed) for seed in SEEDS]
-                if best
-                else search(kind, units, folder, epochs)
-            )
+    """The runs that can be trained now and are not: the search, then those to be compared."""
+    runs = [
+        run
+        for kind, sizes in UNITS.items()
+        for units in sizes
+        for run in last_runs(kind, units, folder, epochs) or search(kind, units, folder, epochs)
+    ]
     return [run for run in runs if not run.result(folder)]
 
 
 def finished(folder, epochs=EPOCHS):
-    """The runs with the chosen settings, of all seeds that are trained."""
+    """The runs that are compared, as far as they are trained."""
     return [
-        dataclasses.replace(best, seed=seed)
+        run
         for kind, sizes in UNITS.items()
         for units in sizes
-        for best in [chosen(kind, units, folder, epochs)]
-        if best
-        for seed in SEEDS
-        if dataclasses.replace(best, seed=seed).result(folder)
+        for run in last_runs(kind, units, folder, epochs)
+        if run.result(folder)
     ]

@@ -2,13 +2,11 @@
 
 import numbers
 
-import keras
 import numpy as np
 
 from keras_sparse_rnn.patterns.pattern import Pattern
 
 
-@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class GraphPattern(Pattern):
     """Units see the last state of those alone from which a link of a graph comes.
 

@@ -3,13 +3,11 @@
 import math
 import numbers
 
-import keras
 import numpy as np
 
 from keras_sparse_rnn.patterns.pattern import Pattern
 
 
-@keras.saving.register_keras_serializable(package="keras_sparse_rnn")
 class NofM(Pattern):
     """Of every `m` consecutive inputs of a unit, `n` live: N:M sparsity, such as 2:4 (Mishra et al.
     2021, arXiv 2104.08378).

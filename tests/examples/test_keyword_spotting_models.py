@@ -24,7 +24,7 @@ def small(monkeypatch, commands, tmp_path):
     monkeypatch.setattr(plan, "BOUNDS", (0.02, 0.02))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     folder = ["--folder", str(tmp_path / "made"), "--data", str(commands)]
-    return [*folder, "--epochs", "20"]
+    return [*folder, "--epochs", "8"]
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_models_are_trained_deployed_measured_and_drawn(small, tmp_path, capfd, 
     assert readme.read_text() == (
         f"before\n{chart.BEGIN}\n{chart.table(found)}\n{chart.END}\nafter\n"
     )
-    place = folder / "deployed" / plan.chosen("pruned", 32, folder, 20).name
+    place = folder / "deployed" / plan.last_runs("pruned", 32, folder, 8)[0].name
     write_clip(
         tmp_path / "noise.wav", 0.1 * np.random.default_rng(0).normal(size=16000).clip(-9, 9)
     )
@@ -89,8 +89,11 @@ def test_rates_are_tried_until_the_best_has_worse_ones_beside_it(tmp_path):
     best = plan.chosen("dense", 128, tmp_path)
     assert (best.learning_rate, best.dropout, best.seed) == (0.005, 0.0, 0)
     left = [run for run in plan.todo(tmp_path) if (run.kind, run.units) == ("dense", 128)]
-    assert [run.seed for run in left] == [1, 2]
-    assert [run.seed for run in plan.finished(tmp_path)] == [0]
+    assert left == plan.last_runs("dense", 128, tmp_path)
+    assert [(run.seed, run.epochs) for run in left] == [(0, 48), (1, 48), (2, 48)]
+    assert plan.finished(tmp_path) == []
+    write_json(tmp_path / "models" / f"{left[0].name}.json", {"validation": 1.0})
+    assert plan.finished(tmp_path) == left[:1]
 
 
 def result(kind, units, seed, entries):
