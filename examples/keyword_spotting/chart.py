@@ -163,6 +163,11 @@ def draw(results, path):
         zorder=0,
     )
     axes.set_xscale("log")
+    limits = axes.get_xlim()
+    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(limits)
     axes.set_xlabel("microseconds a frame, one thread (a frame is 25 ms of sound)")
     axes.set_ylabel("clips told right on the test, %")
     axes.set_title("Area of a mark: bytes of the file. Number beside a mark: units of the LSTM")
