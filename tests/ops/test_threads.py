@@ -191,19 +191,6 @@ def test_settings(monkeypatch):
             "(ops.num_threads(), ops.cpu()) == (5, 'plain')",
         ),
         pytest.param(
-            {"KERAS_SPARSE_RNN_THREADS": "1000"}, "ops.num_threads() == 256", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            {"KERAS_SPARSE_RNN_THREADS": "0"},
-            "1 <= ops.num_threads() <= 256",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            {"KERAS_SPARSE_RNN_THREADS": "many"},
-            "1 <= ops.num_threads() <= 256",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
             {"KERAS_SPARSE_RNN_CPU": "no such"},
             "ops.cpu() in ops.loader.CPUS",
             marks=pytest.mark.slow,
