@@ -13,8 +13,9 @@ REGISTER = "keras.saving.register_keras_serializable"
 # What a class, or Keras, raises for a config with other keys or of another form.
 WRONG_CONFIG = (TypeError, KeyError, AttributeError, IndexError)
 
-for pattern in (GraphPattern, NofM):  # in a package that is NumPy alone
-    keras.saving.register_keras_serializable(package="keras_sparse_rnn")(pattern)
+for kind in (GraphPattern, NofM):  # in a package that is NumPy alone
+    keras.saving.register_keras_serializable(package="keras_sparse_rnn")(kind)
+del kind
 
 
 def deserialize(config, kind, name):

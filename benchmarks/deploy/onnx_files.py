@@ -14,13 +14,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-ORDER = {"lstm": (0, 3, 1, 2), "gru": (0, 1, 2)}  # of ONNX's gates, in Keras's kernels
-
-
-def reordered(cell, array):
-    """With the gates of the last axis in ONNX's order."""
-    parts = np.split(array, len(ORDER[cell]), axis=-1)
-    return np.concatenate([parts[gate] for gate in ORDER[cell]], axis=-1)
+from benchmarks.peers.base import reordered
+from benchmarks.peers.onnxruntime_peer import ORDERS
 
 
 def operator(cell, kernel, recurrent, bias):
@@ -28,11 +23,11 @@ def operator(cell, kernel, recurrent, bias):
     units, states = recurrent.shape[0], ["h", "c"] if cell == "lstm" else ["h"]
     if cell == "lstm":
         bias = np.stack([bias, np.zeros_like(bias)])
-    weights = {
-        "W": reordered(cell, kernel).T,
-        "R": reordered(cell, recurrent).T,
-        "B": reordered(cell, bias).ravel(),
-    }
+    kernel, recurrent, bias = (
+        np.concatenate(reordered(array, ORDERS[cell], units), axis=-1)
+        for array in (kernel, recurrent, bias)
+    )
+    weights = {"W": kernel.T, "R": recurrent.T, "B": bias.ravel()}
     options = {"linear_before_reset": 1} if cell == "gru" else {}
     after = [f"next_{name}" for name in states]
     inputs, outputs = ["x", "W", "R", "B", "", *states], ["y", *after]

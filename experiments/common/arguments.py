@@ -12,3 +12,23 @@ def block_shape(text):
             f"a block is ROWSxCOLUMNS, such as 16x16; received {text!r}"
         ) from None
     return rows, columns
+
+
+def quick_parser(description, what):
+    """A parser whose help begins with `description` as it stands, and which takes `--quick`: `what`
+    says how small everything is then.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help=f"{what}: shows that everything works")
+    return parser
+
+
+def add_text(parser):
+    """Lets `parser` take the text that a language model is trained on."""
+    parser.add_argument(
+        "--text",
+        metavar="FILE",
+        help="a UTF-8 text (default: pydoc_data.topics, Python's own help)",
+    )

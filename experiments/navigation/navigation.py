@@ -17,7 +17,6 @@ The task, the regularisers and the pruning of the moduli paper (Mackey et al. 20
 run that was stopped goes on where it was; the seeds are the outer loop, so what is there is
 comparable at any time. docs/navigation.md says what came out."""
 
-import argparse
 import dataclasses
 import os
 import pathlib
@@ -28,6 +27,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from rich.markup import escape
 
+from experiments.common.arguments import quick_parser
 from experiments.navigation.navigation_network import Recipe
 from experiments.navigation.navigation_plots import draw
 from experiments.navigation.navigation_regularizers import NAMES
@@ -78,14 +78,7 @@ BLOCKS = {
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a small network, few steps, one seed: shows that everything works",
-    )
+    parser = quick_parser(__doc__, "a small network, few steps, one seed")
     parser.add_argument(
         "--blocks",
         action="store_true",

@@ -19,7 +19,6 @@ words are spoken by espeak-ng (on Debian: apt install espeak-ng), with noise; th
 sentences of the test are not heard in training. Finished models are kept in --output and not
 trained again, so a run that was stopped goes on where it was."""
 
-import argparse
 import dataclasses
 import math
 import os
@@ -33,7 +32,7 @@ import tensorflow as tf
 from rich.markup import escape
 
 import keras_sparse_rnn as ksr
-from experiments.common.arguments import block_shape
+from experiments.common.arguments import block_shape, quick_parser
 from experiments.common.learning_rates import tune
 from experiments.speech.speech_audio import spoken
 from experiments.speech.speech_data import Speech
@@ -49,14 +48,7 @@ UTTERANCES, QUICK_UTTERANCES = (8000, 1600), (192, 32)
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="small models, few steps, few sentences: shows that everything works",
-    )
+    parser = quick_parser(__doc__, "small models, few steps, few sentences")
     parser.add_argument(
         "--data",
         metavar="FOLDER",

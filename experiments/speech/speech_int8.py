@@ -13,7 +13,6 @@ The models are trained as in `speech_ctc`, pruned while they train, with a group
 are the utterances that are set aside there for tuning, test those that are tested there. Ranges of
 int8 activations are found on utterances of the training, altered as they are there."""
 
-import argparse
 import dataclasses
 import os
 import pathlib
@@ -26,6 +25,7 @@ import keras
 import tensorflow as tf
 from rich.markup import escape
 
+from experiments.common.arguments import quick_parser
 from experiments.common.files import write_json
 from experiments.common.number_formats import PARTS, cost_table, errors_in_all
 from experiments.speech import speech_ctc
@@ -44,14 +44,7 @@ CALIBRATION_BATCHES = 8
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a small model, few steps, few sentences: shows that everything works",
-    )
+    parser = quick_parser(__doc__, "a small model, few steps, few sentences")
     parser.add_argument(
         "--data",
         metavar="FOLDER",

@@ -15,7 +15,6 @@ Finished models are kept in --output and not trained again, so a run that was st
 it was, and more rows, seeds or blocks can be added later. The table is printed, and written to
 `ablation.json` with every figure in it."""
 
-import argparse
 import dataclasses
 import json
 import os
@@ -31,7 +30,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import keras_sparse_rnn as ksr
-from experiments.common.arguments import block_shape
+from experiments.common.arguments import add_text, block_shape, quick_parser
 from experiments.common.files import write_json
 from experiments.text.char_measure import spread
 from experiments.text.char_network import small_units
@@ -93,19 +92,8 @@ ROWS = {
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a small model and few steps: shows that everything works",
-    )
-    parser.add_argument(
-        "--text",
-        metavar="FILE",
-        help="a UTF-8 text (default: pydoc_data.topics, Python's own help)",
-    )
+    parser = quick_parser(__doc__, "a small model and few steps")
+    add_text(parser)
     parser.add_argument(
         "--cell", choices=("lstm", "gru"), default="lstm", help="kind of layer (default: lstm)"
     )

@@ -9,7 +9,6 @@ The models are those of `char_lm`, trained as they are there; with its --output 
 there. The text that is held out is cut in two: its first half is called validation, its second half
 test. Ranges of int8 activations are found on text of the training."""
 
-import argparse
 import dataclasses
 import os
 import pathlib
@@ -22,6 +21,7 @@ import keras
 import tensorflow as tf
 from rich.markup import escape
 
+from experiments.common.arguments import add_text, quick_parser
 from experiments.common.files import write_json
 from experiments.common.number_formats import PARTS, cost_table, errors_in_all
 from experiments.text import char_lm
@@ -36,19 +36,8 @@ CALIBRATION_BATCHES = 8
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a small model and few steps: shows that everything works",
-    )
-    parser.add_argument(
-        "--text",
-        metavar="FILE",
-        help="a UTF-8 text (default: pydoc_data.topics, Python's own help)",
-    )
+    parser = quick_parser(__doc__, "a small model and few steps")
+    add_text(parser)
     parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 128)")
     parser.add_argument(
         "--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table"

@@ -15,7 +15,6 @@ block-sparse layers, written for LiteRT.
 The text is Python's own help, or your own with --text FILE. Finished models are kept in --output
 and not trained again, so a run that was stopped goes on where it was."""
 
-import argparse
 import dataclasses
 import os
 import pathlib
@@ -27,7 +26,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from rich.markup import escape
 
 import keras_sparse_rnn as ksr
-from experiments.common.arguments import block_shape
+from experiments.common.arguments import add_text, block_shape, quick_parser
 from experiments.text.char_measure import (
     STEPS,
     largest_difference,
@@ -49,14 +48,7 @@ PRUNED_RATE = 16e-3
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a small model and few steps: shows that everything works",
-    )
+    parser = quick_parser(__doc__, "a small model and few steps")
     parser.add_argument("--sweep", action="store_true", help="the second table instead")
     parser.add_argument(
         "--tune",
@@ -70,11 +62,7 @@ def parse(arguments=None):
         default=list(CELLS),
         help="of the second table (default: lstm gru)",
     )
-    parser.add_argument(
-        "--text",
-        metavar="FILE",
-        help="a UTF-8 text (default: pydoc_data.topics, Python's own help)",
-    )
+    add_text(parser)
     parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 128)")
     parser.add_argument(
         "--sparsity",

@@ -14,7 +14,6 @@ control, rounded and not trained. The text that is held out is cut in two, as in
 validation and test. Every finished model has a file of figures in --output and is not trained
 again, so a run that was stopped goes on where it was."""
 
-import argparse
 import os
 import pathlib
 import sys
@@ -27,6 +26,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.markup import escape
 
+from experiments.common.arguments import add_text, quick_parser
 from experiments.common.files import write_json
 from experiments.text.char_few_bits import FLOAT, Piece, figures
 from experiments.text.char_low_precision_table import table
@@ -42,19 +42,8 @@ NOTHING_LEFT = 3
 
 def parse(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a small model and few steps: shows that everything works",
-    )
-    parser.add_argument(
-        "--text",
-        metavar="FILE",
-        help="a UTF-8 text (default: pydoc_data.topics, Python's own help)",
-    )
+    parser = quick_parser(__doc__, "a small model and few steps")
+    add_text(parser)
     parser.add_argument(
         "--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table"
     )
