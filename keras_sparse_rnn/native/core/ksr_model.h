@@ -92,7 +92,8 @@ KSR_API ksr_status ksr_stream_run(const ksr_model* model, ksr_stream* stream,
                                   const float* const* inputs, int64_t frames,
                                   float* const* outputs) KSR_NOEXCEPT;
 /* The same for `count` streams whose frames came together: inputs[i] [count, frames, width]. A few
- * streams at a time share each weight; each gives the bits that it gives alone. */
+ * streams at a time share each weight; each gives the bits that it gives alone. No stream may be
+ * there twice. */
 KSR_API ksr_status ksr_streams_run(const ksr_model* model, ksr_stream* const* streams,
                                    int64_t count, const float* const* inputs, int64_t frames,
                                    float* const* outputs) KSR_NOEXCEPT;
