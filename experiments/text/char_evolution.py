@@ -39,7 +39,7 @@ from experiments.text.char_measure import spread
 from experiments.text.char_network import EMBEDDING, bits_of, build
 from experiments.text.char_text import Text, windows
 
-SPARSITY, BLOCK = 0.9, (16, 16)
+BLOCK = (16, 16)
 FRACTION, EXCHANGES = 0.3, 100  # at first; in a training
 ROWS = {
     "dense, then pruned": None,
@@ -50,18 +50,19 @@ ROWS = {
     "gradient, three times the weights": {"growth": "gradient", "scale": 3.0},
     "gradient, four times as often": {"growth": "gradient", "exchanges": 4 * EXCHANGES},
 }
-# Shared by all rows. Where dense and sparse trainings differ: dropout, chosen for the recipe.
-BATCH, WINDOW, RATE, DROPOUT = 32, 64, 8e-3, (0.5, 0.2)
+BATCH, WINDOW = 32, 64  # of all rows
+# Of dense trainings, and of sparse ones, whose rate --rate changes.
+DROPOUT, RATES = (0.5, 0.2), (8e-3, 16e-3)
 
 
-def sparse_model(characters, units, growth, erdos_renyi=False, scale=1.0):
+def sparse_model(characters, units, sparsity, erdos_renyi=False, scale=1.0):
     """The network of `char_network.build` with a packed LSTM, sparse from the start.
 
     `scale`: how many times larger than in the dense layer the first weights are.
     """
     shapes = [(EMBEDDING, units, 4), (units, units, 4)]
     kernel, recurrent = (
-        ksr.patterns.erdos_renyi(SPARSITY, shapes) if erdos_renyi else (SPARSITY, SPARSITY)
+        ksr.patterns.erdos_renyi(sparsity, shapes) if erdos_renyi else (sparsity, sparsity)
     )
     inputs = keras.Input((None,), dtype="int32", name="characters")
     x = keras.layers.Embedding(characters, EMBEDDING, name="embedding")(inputs)
@@ -79,46 +80,51 @@ def sparse_model(characters, units, growth, erdos_renyi=False, scale=1.0):
     return keras.Model(inputs, keras.layers.Dense(characters, name="logits")(x), name="char_lm")
 
 
-def fit(model, text, steps, seed, callbacks=(), rate=None):
-    rate = ksr.recipes.warm_cosine(steps, RATE) if rate is None else rate
+def fit(model, text, steps, seed, rate, callbacks=()):
+    if isinstance(rate, float):
+        rate = ksr.recipes.warm_cosine(steps, rate)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss)
     data = windows(text.train, BATCH, WINDOW, steps, seed)
     model.fit(data, verbose=0, shuffle=False, callbacks=list(callbacks))
 
 
-def trained(row, text, units, steps, seed):
-    """The model of a row, trained for `steps` steps in all."""
+def trained(row, text, options, seed):
+    """The model of a row, trained as `options` of the command line have it."""
+    units, steps, rate = options.units, options.steps, options.rate
     keras.utils.set_random_seed(seed)
     characters = len(text.characters)
     if ROWS[row] is not None:
-        options = dict(ROWS[row])
-        growth, exchanges = options.pop("growth"), options.pop("exchanges", EXCHANGES)
-        model = sparse_model(characters, units, growth, **options)
+        arguments = dict(ROWS[row])
+        growth = arguments.pop("growth")
+        exchanges = arguments.pop("exchanges", EXCHANGES)
+        model = sparse_model(characters, units, options.sparsity, **arguments)
         frequency = max(1, steps * 3 // 4 // exchanges)
         evolution = growth and ksr.callbacks.Evolution(
             frequency, FRACTION, growth=growth, end_step=steps * 3 // 4
         )
-        fit(model, text, steps, seed, [evolution] if growth else [])
+        fit(model, text, steps, seed, rate, [evolution] if growth else [])
         return model
-    dense = build(characters, units, DROPOUT[0])
-    fit(dense, text, steps // 2, seed)
-    model = build(characters, units, DROPOUT[1])
-    model.set_weights(dense.get_weights())
     block = tuple(min(size, units) for size in BLOCK)
-    model = ksr.substitute(model, block_shape=block, storage="masked")
-    recipe = ksr.recipes.PruneTrained(
-        steps - steps // 2, RATE, sparsity=SPARSITY, block_shape=block, lasso=1e-5
+    # In layers of the package, which train faster than Keras's when they are dense, too.
+    dense, model = (
+        ksr.substitute(build(characters, units, dropout), block, storage="masked")
+        for dropout in DROPOUT
     )
-    fit(model, text, steps - steps // 2, seed, recipe.callbacks, recipe.learning_rate)
+    fit(dense, text, steps // 2, seed, RATES[0])
+    model.set_weights(dense.get_weights())
+    recipe = ksr.recipes.PruneTrained(
+        steps - steps // 2, rate, sparsity=options.sparsity, block_shape=block, lasso=1e-5
+    )
+    fit(model, text, steps - steps // 2, seed, recipe.learning_rate, recipe.callbacks)
     return model
 
 
-def measured(row, text, units, steps, seed):
+def measured(row, text, options, seed):
     """One training in this process: a dict."""
     loaded = _peak()
     begin = time.perf_counter()
-    model = trained(row, text, units, steps, seed)
+    model = trained(row, text, options, seed)
     seconds, peak = time.perf_counter() - begin, _peak()
     inputs, targets = text.evaluation()
     half = len(inputs) // 2
@@ -140,6 +146,9 @@ def parse(arguments=None):
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
     parser.add_argument("--units", type=int, default=512)
     parser.add_argument("--steps", type=int, default=5000, help="of both trainings together")
+    parser.add_argument("--first", type=int, default=1, help="the first seed (default: 1)")
+    parser.add_argument("--rate", type=float, default=RATES[1], help="peak, of sparse trainings")
+    parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--text", type=pathlib.Path, help="a file; Python's own help without it")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("build/char_evolution"))
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
@@ -154,18 +163,20 @@ def main(arguments=None):
     if options.measure:
         row, seed, file = options.measure
         text = Text(options.text)
-        write_json(pathlib.Path(file), measured(row, text, options.units, options.steps, int(seed)))
+        write_json(pathlib.Path(file), measured(row, text, options, int(seed)))
         return
     options.output.mkdir(parents=True, exist_ok=True)
     console = Console(width=None if sys.stdout.isatty() else 120)
     found = {}
     for row in options.only:
-        for seed in range(1, options.seeds + 1):
+        for seed in range(options.first, options.first + options.seeds):
             name = f"{row.replace(', ', '-').replace(' ', '_')}-{options.units}-{options.steps}"
+            name += f"-{100 * options.sparsity:g}%-{options.rate:g}"
             file = options.output / f"{name}-seed{seed}.json"
             if not file.exists():
                 command = [sys.executable, "-m", "experiments.text.char_evolution"]
-                command += ["--units", str(options.units), "--steps", str(options.steps)]
+                for option in ("units", "steps", "rate", "sparsity"):
+                    command += [f"--{option}", str(getattr(options, option))]
                 command += ["--text", str(options.text)] if options.text else []
                 command += ["--measure", row, str(seed), str(file.resolve())]
                 environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -183,8 +194,10 @@ def main(arguments=None):
             ),
         )
     console.print(table)
-    settings = {"units": options.units, "steps": options.steps, "sparsity": SPARSITY}
-    write_json(options.output / "evolution.json", {**settings, "block": BLOCK, "rows": found})
+    asked = {
+        name: getattr(options, name) for name in ("units", "steps", "rate", "sparsity", "first")
+    }
+    write_json(options.output / "evolution.json", {**asked, "block": BLOCK, "rows": found})
 
 
 def _peak():

@@ -1,5 +1,5 @@
-"""What finished models are worth: bits of several, time per step, largest difference, a sample of
-text.
+"""What finished models are worth: bits of several, time per step, bytes, largest difference, a
+sample of text.
 """
 
 import statistics
@@ -53,6 +53,16 @@ def microseconds_per_step(layers, rounds=12, calls=10, inputs=None, of_all=stati
                 if call >= calls // 3:
                     times[name].append(time.perf_counter() - start)
     return {name: 1e6 * of_all(values) / STEPS for name, values in times.items()}
+
+
+def bytes_of(model):
+    """Bytes of the weights that a model keeps when its layers hold live blocks only."""
+    return sum(
+        variable.shape.num_elements() * np.dtype(variable.dtype).itemsize
+        for layer in model.layers
+        for variable in layer.weights
+        if "seed" not in variable.path
+    )
 
 
 def largest_difference(model, other, text):

@@ -27,6 +27,8 @@ class Recipe:
             rises (GLP).
         regrowth: share of the live weights that are exchanged at first, as in
             `ksr.callbacks.Regrowth`; up to three quarters of the steps.
+        units_left: how many units whole-unit pruning leaves at the end of the same ramp; the others
+            are removed. 0 prunes none.
         start: the name of the model whose weights it starts from; random ones if empty.
         distillation: share of the loss that is the difference from what the model that it starts
             from says; the rest is that from the text.
@@ -52,6 +54,7 @@ class Recipe:
     lasso: float = 0.0
     lasso_stays: bool = False
     regrowth: float = 0.0
+    units_left: int = 0
     start: str = ""
     distillation: float = 0.0
     reorder: bool = False
@@ -60,10 +63,8 @@ class Recipe:
 
     def name(self):
         """A short name that tells the models of one run apart."""
-        kind = (
-            "dense"
-            if not self.sparsity
-            else f"{100 * self.sparsity:g}%-{self.block_shape[0]}x{self.block_shape[1]}"
-        )
+        kind = f"to{self.units_left}" if self.units_left else "dense"
+        if self.sparsity:
+            kind = f"{100 * self.sparsity:g}%-{self.block_shape[0]}x{self.block_shape[1]}"
         label = self.label and f"-{self.label}"
         return f"{self.cell}{self.units}-{kind}{label}-seed{self.seed}"

@@ -5,6 +5,7 @@ windows.
 import hashlib
 import pathlib
 import pydoc_data.topics
+import sysconfig
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,7 @@ import tensorflow as tf
 from experiments.common.untuned import untuned
 
 EVALUATION_WINDOW = 256
+LIBRARY = "library"
 
 
 class Text:
@@ -22,22 +24,28 @@ class Text:
     best.
 
     Args:
-        path: a UTF-8 file, or None for `pydoc_data.topics`, which every Python has.
+        path: a UTF-8 file; None for `pydoc_data.topics`, which every Python has; `"library"` for
+            the modules of its standard library, without what is not ASCII.
         window: the least number of characters that each part must have.
+        validation: whether the tenth before the last is held out, too, to choose settings by. It is
+            what `evaluation` gives then, and the last tenth is left to `final`.
 
     Raises:
         ValueError: the text is shorter than that, or is not UTF-8.
     """
 
-    def __init__(self, path=None, window=EVALUATION_WINDOW):
-        text = _without_repeats(_topics() if path is None else _read(path))
+    def __init__(self, path=None, window=EVALUATION_WINDOW, validation=False):
+        text = _without_repeats(_of(path))
         self.source = "pydoc_data.topics" if path is None else str(path)
         self.length = len(text)
-        self.digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.digest = hashlib.sha256(text.encode()).hexdigest()[:16] + "-validation" * validation
         self.characters = sorted(set(text))
         codes = {character: code for code, character in enumerate(self.characters)}
         encoded = np.array([codes[character] for character in text], np.int32)
-        self.train, self.test = np.split(encoded, [len(encoded) * 9 // 10])
+        ends = [len(encoded) * tenths // 10 for tenths in (8, 9)]
+        train, held_out, self.test = np.split(encoded, ends)
+        self.train = train if validation else np.concatenate([train, held_out])
+        self.held_out = held_out if validation else self.test
         if len(self.test) <= window:
             raise ValueError(
                 f"`--text` must have at least {10 * (window + 1)} characters outside repeated "
@@ -58,10 +66,11 @@ class Text:
         """`(inputs, targets)`, int32 `[windows, EVALUATION_WINDOW]`: the held-out part, cut without
         overlap.
         """
-        windows = (len(self.test) - 1) // EVALUATION_WINDOW
-        used = windows * EVALUATION_WINDOW
-        shape = windows, EVALUATION_WINDOW
-        return self.test[:used].reshape(shape), self.test[1 : used + 1].reshape(shape)
+        return _cut(self.held_out)
+
+    def final(self):
+        """The last tenth, as `evaluation` gives its part."""
+        return _cut(self.test)
 
 
 def windows(codes, batch, window, steps, seed):
@@ -83,6 +92,26 @@ def windows(codes, batch, window, steps, seed):
         return taken[:, :-1], taken[:, 1:]
 
     return untuned(tf.data.Dataset.from_tensor_slices(starts).map(made).prefetch(2))
+
+
+def _cut(codes):
+    windows = (len(codes) - 1) // EVALUATION_WINDOW
+    used = windows * EVALUATION_WINDOW
+    shape = windows, EVALUATION_WINDOW
+    return codes[:used].reshape(shape), codes[1 : used + 1].reshape(shape)
+
+
+def _of(path):
+    if path is None:
+        return _topics()
+    return _library() if path == LIBRARY else _read(path)
+
+
+def _library():
+    """Its modules in the order of their names, so that the last tenth are other modules."""
+    modules = sorted(pathlib.Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    text = "\n\n".join(module.read_text(encoding="utf-8", errors="ignore") for module in modules)
+    return text.encode("ascii", "ignore").decode()
 
 
 def _topics():

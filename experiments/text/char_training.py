@@ -65,8 +65,7 @@ def trained(recipe, text, folder, console):
         `Trained`.
     """
     path = folder / f"{recipe.name()}.keras"
-    asked = {**dataclasses.asdict(recipe), "text": text.digest}
-    known = record_of(path, asked)
+    known = record(recipe, text, folder)
     if known is not None:
         console.print(f"{recipe.name()}: taken from {path}")
         return Trained(recipe, path, **known)
@@ -87,6 +86,8 @@ def trained(recipe, text, folder, console):
     )
     seconds = time.perf_counter() - begin
     model = ksr.to_dense(model)
+    if recipe.units_left:
+        model = ksr.remove_dead_units(model)
     known = {
         "bits": bits_per_character(model, text),
         "parameters": parameters(model),
@@ -95,8 +96,17 @@ def trained(recipe, text, folder, console):
         "loss": curve.loss,
         "sparsities": curve.sparsity,
     }
-    keep(path, model.save, asked, known)
+    keep(path, model.save, _asked(recipe, text), known)
     return Trained(recipe, path, **known)
+
+
+def record(recipe, text, folder):
+    """What is recorded of the model that `trained` has finished, a dict; None if it has not."""
+    return record_of(folder / f"{recipe.name()}.keras", _asked(recipe, text))
+
+
+def _asked(recipe, text):
+    return {**dataclasses.asdict(recipe), "text": text.digest}
 
 
 def _start(recipe, folder):
@@ -109,14 +119,19 @@ def _start(recipe, folder):
 
 def callbacks_of(recipe, text):
     """What prunes the model while it trains: no callback, one, or two."""
+    begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
+    frequency = max(1, recipe.steps // 50)
+    if recipe.units_left:
+        share = 1 - recipe.units_left / recipe.units
+        schedule = ksr.schedules.PolynomialDecay(0.0, share, begin, end)
+        return [ksr.callbacks.UnitPruning(schedule, frequency=frequency)]
     if not recipe.sparsity:
         return []
-    begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
     schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
     pruning = ksr.callbacks.BlockPruning(
         schedule,
         recipe.block_shape,
-        frequency=max(1, recipe.steps // 50),
+        frequency=frequency,
         criterion=ksr.criteria.LAMP("fisher")
         if recipe.criterion == "lamp-fisher"
         else recipe.criterion,

@@ -34,7 +34,7 @@ from rich.table import Table
 import keras_sparse_rnn as ksr
 from experiments.common.files import keep, record_of, write_json
 from experiments.text import char_lm
-from experiments.text.char_measure import STEPS, microseconds_per_step, spread
+from experiments.text.char_measure import STEPS, bytes_of, microseconds_per_step, spread
 from experiments.text.char_network import (
     bits_per_character,
     build,
@@ -80,16 +80,6 @@ def parse(arguments=None):
     return options
 
 
-def bytes_of(model):
-    """Bytes of the weights that a model keeps when its layers hold live blocks only."""
-    return sum(
-        variable.shape.num_elements() * np.dtype(variable.dtype).itemsize
-        for layer in model.layers
-        for variable in layer.weights
-        if "seed" not in variable.path
-    )
-
-
 class Models:
     """The models of one seed.
 
@@ -121,15 +111,13 @@ class Models:
             "exact": lambda: exact,
             "unread": lambda: unread,
             "unread, trained": lambda: self._fitted("unread", unread, halved, kept),
-            "head": lambda: self._removed("head", self._both_pruned),
-            "narrow": lambda: self._removed("narrow", self._units_pruned),
+            "head": lambda: ksr.remove_dead_units(
+                self._fitted("head", self._start(), self.recipe, self._both_pruned)
+            ),
+            "narrow": self._narrow,
             "remaining": lambda: self._remaining(recurrent(unread).units),
         }
         return {name: makers[name]() for name in ROWS if name in self.options.rows}
-
-    def _removed(self, name, callbacks):
-        """The dense model, pruned with what `callbacks` gives, without its dead units."""
-        return ksr.remove_dead_units(self._fitted(name, self._start(), self.recipe, callbacks))
 
     def _start(self):
         """The dense model, with the dropout of the recipe."""
@@ -148,11 +136,10 @@ class Models:
             layers=[keras.layers.LSTM, keras.layers.Dense],
         ).callbacks
 
-    def _units_pruned(self):
+    def _narrow(self):
         units = equal_units(len(self.text.characters), self.pruned.parameters)
-        begin, end = (max(1, round(part * self.recipe.steps)) for part in self.recipe.ramp)
-        schedule = ksr.schedules.PolynomialDecay(0.0, 1 - units / self.options.units, begin, end)
-        return [ksr.callbacks.UnitPruning(schedule, frequency=max(1, self.recipe.steps // 50))]
+        recipe = dataclasses.replace(self.recipe, sparsity=0.0, lasso=0.0, units_left=units)
+        return trained(recipe, self.text, self.options.output, console).model()
 
     def _remaining(self, units):
         dense = dataclasses.replace(self.dense.recipe, units=units)
