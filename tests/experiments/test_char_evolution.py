@@ -13,11 +13,11 @@ def live_weights(model):
 
 def test_sparse_models_have_as_many_live_weights_whatever_the_start():
     keras.utils.set_random_seed(1)
-    uniform = char_evolution.sparse_model(20, 320, 0.9)
-    shared = char_evolution.sparse_model(20, 320, 0.9, erdos_renyi=True)
+    uniform = char_evolution.sparse_model(20, 320, 0.9, 0.2, erdos_renyi=False)
+    shared = char_evolution.sparse_model(20, 320, 0.9, 0.2)
     assert sum(live_weights(uniform)) == pytest.approx(sum(live_weights(shared)), rel=0.02)
     assert live_weights(shared)[0] > 1.5 * live_weights(uniform)[0]
-    large = char_evolution.sparse_model(20, 320, 0.9, scale=3.0)
+    large = char_evolution.sparse_model(20, 320, 0.9, 0.2, erdos_renyi=False, scale=3.0)
     values = [m.get_layer("lstm").cell.recurrent_kernel_values for m in (uniform, large)]
     spreads = [np.std(one.numpy()) for one in values]
     assert spreads[1] == pytest.approx(3 * spreads[0], rel=0.1)
