@@ -1,0 +1,1 @@
+"""Brackets and copies: what a network cannot do that does not remember."""
