@@ -6,7 +6,7 @@ symbols that are to be said again after a delay.
     python -m experiments.memory.memory --seeds 3
         both tasks, LSTM and GRU: dense, pruned, sparse from the start, without a recurrent kernel
     python -m experiments.memory.memory --seeds 3 --trials
-        beside them one seed of twice the units, and what the recipe could do otherwise
+        beside them, on brackets, one seed of twice the units, and what the recipe might do else
 
 Every row has as many steps, and the learning rate that served it best on the validation part with
 seed 0, which no table has. The figures of each training are kept in --output, so a run that was
@@ -50,7 +50,7 @@ ROWS = {
     "fixed random blocks, 16 x 16": {"kind": "fixed", "learning_rate": 32e-3},
     "no recurrent kernel": {"kind": "unconnected", "learning_rate": 32e-3},
 }
-LARGER = DENSE, SMALL, PRUNED, FINE
+LARGER = SMALL, PRUNED
 LEVERS = {
     "- all blocks of the diagonal kept": {"keep_diagonal": True},
     "- without a dense start": {"start_rate": 0.0},
@@ -69,7 +69,7 @@ def parse(arguments=None):
     for name, choices in (("tasks", TASKS), ("cells", ("lstm", "gru")), ("rows", ROWS)):
         given = {"choices": list(choices), "default": list(choices), "metavar": name[:-1].upper()}
         parser.add_argument(f"--{name}", nargs="+", help=f"some of: {', '.join(choices)}", **given)
-    parser.add_argument("--trials", action="store_true", help="twice the units, beside the tables")
+    parser.add_argument("--trials", action="store_true", help="on brackets, twice the units")
     parser.add_argument("--units", type=int, help="of the recurrent layer (default: 128)")
     parser.add_argument("--steps", type=int, help="of each training (default: 1500)")
     output = {"type": pathlib.Path, "default": pathlib.Path("memory"), "metavar": "FOLDER"}
@@ -115,7 +115,7 @@ class Runs:
     def trials(self):
         """The same with twice the units, one seed, and the rates of the narrower networks."""
         twice = {row: self._recipe(row, 2 * self.options.units) for row in LARGER}
-        levers = LEVERS | OTHER_SCOPE[self.cell]
+        levers = OTHER_SCOPE[self.cell] | LEVERS
         twice |= {name: dataclasses.replace(twice[PRUNED], **one) for name, one in levers.items()}
         return {row: (recipe, [self._figures(row, recipe)]) for row, recipe in twice.items()}
 
@@ -167,7 +167,7 @@ def main(arguments=None):
         for cell in options.cells if task.name in options.tasks else ():
             runs = Runs(task, cell, options, console)
             tables.append(shown(task, cell, runs.rows(), console, runs.rates))
-            if options.trials:
+            if options.trials and isinstance(task, Brackets):
                 tables.append(shown(task, cell, runs.trials(), console))
     path = options.output / "memory.json"
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__}

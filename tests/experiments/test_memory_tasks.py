@@ -146,7 +146,7 @@ def test_rates_are_chosen_by_validation_with_a_seed_of_their_own(tmp_path, monke
         }
 
     monkeypatch.setattr(memory, "trained", trained)
-    arguments = ["--seeds", "3", "--trials", "--tasks", "copying", "--cells", "lstm"]
+    arguments = ["--seeds", "3", "--trials", "--tasks", "brackets", "--cells", "lstm"]
     assert memory.main([*arguments, "--output", str(tmp_path)]) == 0
     tables = json.loads((tmp_path / "memory.json").read_text())["tables"]
     assert list(tables[0]["rows"]) == list(memory.ROWS)
@@ -156,12 +156,12 @@ def test_rates_are_chosen_by_validation_with_a_seed_of_their_own(tmp_path, monke
     starts = {recipe.start_rate for _, recipe in seen if recipe.kind == "pruned"}
     assert starts == {2 * memory.ROWS[memory.DENSE]["learning_rate"], 0.0}
     assert {recipe.units for row, recipe in seen if row == memory.PRUNED} == {128, 256}
-    assert list(tables[1]["rows"]) == [*memory.LARGER, *memory.LEVERS, "- each gate by itself"]
+    assert list(tables[1]["rows"]) == [*memory.LARGER, "- each gate by itself", *memory.LEVERS]
     assert all(len(one["seeds"]) == 1 for one in tables[1]["rows"].values())
     for row, recipe in seen:
         tuned = recipe.learning_rate == 2 * memory.ROWS.get(row, {}).get("learning_rate", 0)
         assert recipe.seed == 0 or tuned or row.startswith("-")
-    assert "copied symbols right, in per cent; a guess: 12.5" in capsys.readouterr().out
+    assert "closing brackets right, in per cent; a guess: 25" in capsys.readouterr().out
 
 
 def test_tables_show_the_spread_of_gates():
