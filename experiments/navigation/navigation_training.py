@@ -84,27 +84,15 @@ def trained(recipe, world, folder, console):
     if known is not None:
         return Trained(recipe, world, path, **known)
     pattern = _pattern(recipe, world, folder, console)
-    keras.utils.set_random_seed(recipe.seed + (1000 if recipe.start in AGAIN else 0))
-    cells = PlaceCells(world, recipe.seed)
-    model = build(recipe, world, cells)
+    weights = None
     if recipe.start == "trained":
-        model.set_weights(_dense(recipe, world, folder, console).model().get_weights())
-    for name, live in pattern.items():
-        _thin(kernels(model)[name], live)
-    # The same variables in layers with native kernels, which train several times faster than
-    # Keras's own.
-    model = ksr.substitute(model, block_shape=(16, 16), storage="masked")
-    begin = time.perf_counter()
-    curve = _fit(model, recipe, world, cells, console)
-    seconds = time.perf_counter() - begin
-    model = ksr.to_dense(model)
-    error, last = decoding_error(model, cells)
+        weights = _dense(recipe, world, folder, console).model().get_weights()
+    model, seconds, curve = train(recipe, world, console, pattern, weights)
+    error, last = decoding_error(model, PlaceCells(world, recipe.seed), test_walks(world))
     known = {
         "error": error,
         "last": last,
-        "live": {
-            name: int(np.count_nonzero(kernel.numpy())) for name, kernel in kernels(model).items()
-        },
+        "live": live_weights(model),
         "seconds": seconds,
         "loss": curve.loss,
         "sparsities": curve.sparsity,
@@ -113,11 +101,43 @@ def trained(recipe, world, folder, console):
     return Trained(recipe, world, path, **known)
 
 
-def decoding_error(model, cells):
-    """The mean decoding error over walks that no network was trained on, and that of their last
-    step, centimetres.
+def train(recipe, world, console, pattern=(), weights=None):
+    """Trains one network.
+
+    Args:
+        recipe: `Recipe`.
+        world: `World`.
+        console: `rich.console.Console`, for the progress.
+        pattern: mapping of the names of kernels to their weights that live from the start, bool.
+        weights: of the whole network, to start from; None: new ones.
+
+    Returns:
+        The network, of plain Keras layers; seconds of training; the curves of loss and sparsity.
     """
-    test = test_walks(cells.world)
+    keras.utils.set_random_seed(recipe.seed + (1000 if recipe.start in AGAIN else 0))
+    cells = PlaceCells(world, recipe.seed)
+    model = build(recipe, world, cells)
+    if weights is not None:
+        model.set_weights(weights)
+    for name in pattern:
+        _thin(kernels(model)[name], pattern[name])
+    # The same variables in layers with native kernels, which train several times faster than
+    # Keras's own.
+    model = ksr.substitute(model, block_shape=(16, 16), storage="masked")
+    begin = time.perf_counter()
+    curve = _fit(model, recipe, world, cells, console)
+    return ksr.to_dense(model), time.perf_counter() - begin, curve
+
+
+def live_weights(model):
+    """How many weights of each kernel are not zero: dict of names to numbers."""
+    return {name: int(np.count_nonzero(kernel.numpy())) for name, kernel in kernels(model).items()}
+
+
+def decoding_error(model, cells, test):
+    """The mean decoding error over walks that the network was not trained on, and that of their
+    last step, centimetres.
+    """
     decoded = cells.decode(
         model.predict([test.velocity, test.start], batch_size=TEST_WALKS, verbose=0)
     )
@@ -152,20 +172,25 @@ def _thin(kernel, live):
     kernel.assign(np.where(live, kernel.numpy() / np.sqrt(live.mean()), 0).astype("float32"))
 
 
-def _fit(model, recipe, world, cells, console):
+def cross_entropy(cells):
+    """The loss: a function of positions and scores."""
 
-    def cross_entropy(positions, scores):
+    def loss(positions, scores):
         return keras.ops.mean(
             keras.ops.categorical_crossentropy(cells(positions), scores, from_logits=True)
         )
 
+    return loss
+
+
+def _fit(model, recipe, world, cells, console):
     rate = (
         ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
         if recipe.start == "trained"
         else recipe.learning_rate
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0)
-    model.compile(optimizer, cross_entropy, steps_per_execution=TOGETHER)
+    model.compile(optimizer, cross_entropy(cells), steps_per_execution=TOGETHER)
     curve = _Curve(recipe, console)
     data = training_walks(world, recipe.steps * recipe.batch, recipe.seed)
     batches = tf.data.Dataset.from_tensor_slices(

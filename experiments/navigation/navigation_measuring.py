@@ -1,0 +1,152 @@
+"""The figures of a network, each in a file of its own, and the search for a penalty's strength."""
+
+import dataclasses
+import functools
+import json
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiments.common.files import write_json
+from experiments.navigation.navigation_network import build, kernels
+from experiments.navigation.navigation_training import (
+    cross_entropy,
+    decoding_error,
+    live_weights,
+    train,
+)
+from experiments.navigation.navigation_world import TEST_WALKS, PlaceCells, walks
+
+# Walks that neither a training nor the tables of `navigation` have.
+PARTS = {"validation": 10**6 + 1, "test": 10**6 + 2}
+
+
+class Enough(Exception):
+    """As many networks have been trained as one run is to train."""
+
+
+class Records:
+    """Figures that are made once and kept, each in a file.
+
+    Args:
+        folder: `pathlib.Path` of the files.
+        most: how many may be made before `Enough` is raised; None: as many as are asked for.
+    """
+
+    def __init__(self, folder, most=None):
+        self.folder, self.left = folder, math.inf if most is None else most
+
+    def take(self, name, asked, make):
+        """The figures of that name, a dict.
+
+        Args:
+            name: of the file, without its suffix.
+            asked: all that they depend on, as JSON takes it. Figures that were asked for otherwise
+                are made again.
+            make: function of nothing that makes them.
+
+        Raises:
+            Enough: they are not there, and there are to be no more.
+        """
+        path = self.folder / f"{name}.json"
+        asked = json.loads(json.dumps(asked))
+        if path.exists():
+            known = json.loads(path.read_text())
+            if known.pop("asked") == asked:
+                return known
+        if self.left <= 0:
+            raise Enough
+        self.left -= 1
+        known = make()
+        write_json(path, {"asked": asked, **known})
+        return known
+
+
+def measured(recipe, world, records, console):
+    """Trains a network, or takes the figures of an earlier run.
+
+    Args:
+        recipe: `Recipe` of a network that starts dense.
+        world: `World`.
+        records: `Records`.
+        console: `rich.console.Console`.
+
+    Returns:
+        dict: of each of `PARTS` the decoding error in centimetres; `"live"`, weights that are not
+        zero; `"seconds"` of training; of a network that stays dense also `"gradient"`,
+        `gradient_size` before and after training.
+    """
+
+    def make():
+        model, seconds, _ = train(recipe, world, console)
+        cells = PlaceCells(world, recipe.seed)
+        known = {part: decoding_error(model, cells, _held_out(world, part))[0] for part in PARTS}
+        known |= {"live": live_weights(model), "seconds": round(seconds, 1)}
+        if not recipe.sparsity:
+            keras.utils.set_random_seed(recipe.seed)
+            new = build(recipe, world, cells)
+            known["gradient"] = [gradient_size(one, recipe, cells) for one in (new, model)]
+        return known
+
+    asked = {"recipe": dataclasses.asdict(recipe), "world": dataclasses.asdict(world)}
+    return records.take(f"{recipe.units}-units-{recipe.steps}-steps-{recipe.name()}", asked, make)
+
+
+@functools.lru_cache(maxsize=len(PARTS))
+def _held_out(world, part):
+    return walks(world, TEST_WALKS, PARTS[part])
+
+
+def gradient_size(model, recipe, cells, batches=4):
+    """The root mean square of the gradient of the loss by a recurrent weight, over weights and
+    batches of walks: what a penalty's gradient is to be compared with.
+    """
+    loss, kernel = cross_entropy(cells), kernels(model)["recurrent"]
+    squares = []
+    for number in range(batches):
+        data = walks(cells.world, recipe.batch, [recipe.seed, 2, number])
+        with tf.GradientTape() as tape:
+            value = loss(data.position, model([data.velocity, data.start]))
+        squares.append(np.square(tape.gradient(value, kernel.value)).mean())
+    return float(np.sqrt(np.mean(squares)))
+
+
+def descend(error, grid, start, strides=(2, 1)):
+    """Goes along a grid from `start` as long as the error falls, to lower values first.
+
+    Args:
+        error: function of a value, with one minimum.
+        grid: rising values.
+        start: one of them.
+        strides: of how many places the steps are: first of the first stride, then, from the best
+            that these have found, of the next.
+
+    Returns:
+        dict of the values that were tried, rising, to their errors.
+    """
+    errors = {start: error(start)}
+    for step in (way * stride for stride in strides for way in (-1, 1)):
+        while True:
+            index = grid.index(min(errors, key=errors.get)) + step
+            if not 0 <= index < len(grid) or grid[index] in errors:
+                break
+            errors[grid[index]] = error(grid[index])
+    return dict(sorted(errors.items()))
+
+
+def vertex(errors):
+    """Where the parabola through the least of some errors and its neighbours is least, in
+    logarithms of both; None if one of the neighbours is missing.
+
+    Args:
+        errors: dict of rising positive values to errors.
+    """
+    values = list(errors)
+    best = values.index(min(errors, key=errors.get))
+    if not 0 < best < len(values) - 1:
+        return None
+    near = values[best - 1 : best + 2]
+    two, one, _ = np.polyfit(np.log(near), np.log([errors[value] for value in near]), 2)
+    return float(np.exp(-one / (2 * two)))
