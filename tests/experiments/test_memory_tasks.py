@@ -187,7 +187,7 @@ def test_bad_arguments_are_refused_before_anything_is_trained(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Gates have lost all blocks")
-@pytest.mark.filterwarnings("ignore:A gate is down to its last block")
+@pytest.mark.filterwarnings("ignore:Pruning stops at the last block of a gate")
 def test_a_quick_run_trains_every_row_and_goes_on_where_it_was(tmp_path, monkeypatch):
     arguments = ["--quick", "--cells", "lstm", "--output", str(tmp_path)]
     assert memory.main(arguments) == 0
