@@ -108,10 +108,11 @@ def recipes(options, seed):
 
     A pruned model starts from the dense one, with a group lasso, as `ksr.recipes.PruneTrained` has
     it, and twice the learning rate; so the small one is trained for as many steps as both together.
-    The fewer weights, the less dropout: what served each best in a few trial runs.
+    The fewer weights, the less dropout: what served each best in a few trial runs, and the small
+    one in the search of `char_rivals`, which is also where its rate and steps are from.
     """
     common = Recipe(seed=seed, units=options.units)
-    dropouts = (0.5, 0.0, 0.2)
+    dropouts = (0.5, 0.1, 0.2)
     if options.quick:
         # So short a training forgets nothing, and cannot tell which kernel matters more: every gate
         # gets the same sparsity.
