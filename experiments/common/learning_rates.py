@@ -1,10 +1,9 @@
 """Which learning rate serves each kind of network best."""
 
-import math
-
 from rich.table import Table
 
 from experiments.common.files import write_json
+from experiments.common.search import search
 
 
 def tune(recipes, error, shown, title, folder, console):
@@ -57,12 +56,4 @@ def climb(error, start):
     Returns:
         dict of all rates that were tried to their errors.
     """
-    errors = {start: error(start)}
-
-    def best():
-        return min(errors, key=lambda rate: math.inf if math.isnan(errors[rate]) else errors[rate])
-
-    for factor in (0.5, 2.0):
-        while (rate := factor * best()) not in errors:
-            errors[rate] = error(rate)
-    return dict(sorted(errors.items()))
+    return search(error, start, [lambda rate: 0.5 * rate, lambda rate: 2.0 * rate])

@@ -13,7 +13,6 @@ seed 0, which no table has. The figures of each training are kept in --output, s
 stopped goes on where it was. Written to `memory.json`."""
 
 import dataclasses
-import math
 import os
 import pathlib
 import sys
@@ -28,6 +27,7 @@ from rich.console import Console
 from experiments.common.arguments import quick_parser
 from experiments.common.files import write_json
 from experiments.common.learning_rates import climb
+from experiments.common.search import best_of
 from experiments.memory.memory_brackets import Brackets
 from experiments.memory.memory_copying import Copying
 from experiments.memory.memory_network import small_units
@@ -145,8 +145,7 @@ class Runs:
                 return figures["validation"]["bits"]
 
             self.rates[row] = climb(error, recipe.learning_rate)
-        tried = self.rates[row]
-        return min(tried, key=lambda rate: math.inf if math.isnan(tried[rate]) else tried[rate])
+        return best_of(self.rates[row])
 
     def _figures(self, row, recipe, **changes):
         changed = dataclasses.replace(recipe, **changes)

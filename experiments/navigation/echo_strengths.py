@@ -24,8 +24,9 @@ from rich.table import Table
 import keras_sparse_rnn as ksr
 from experiments.common.arguments import quick_parser
 from experiments.common.files import write_json
+from experiments.common.search import descend
 from experiments.navigation.moduli_blocks import BATCH, CHANNELS, DELAY, STEPS, echo
-from experiments.navigation.navigation_measuring import Records, descend, vertex
+from experiments.navigation.navigation_measuring import Records, vertex
 from experiments.navigation.navigation_tables import console
 
 GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)

@@ -30,9 +30,10 @@ from rich.markup import escape
 
 from experiments.common.arguments import quick_parser
 from experiments.common.files import write_json
+from experiments.common.search import best_of, descend
 from experiments.navigation.navigation import QUICK_RECIPE, QUICK_WORLD
 from experiments.navigation.navigation_conditions_tables import error_table, strength_table
-from experiments.navigation.navigation_measuring import Enough, Records, descend, measured
+from experiments.navigation.navigation_measuring import Enough, Records, measured
 from experiments.navigation.navigation_network import Recipe
 from experiments.navigation.navigation_tables import console
 from experiments.navigation.navigation_world import World
@@ -140,7 +141,7 @@ def in_condition(condition, common, grid, begin, seeds, error_of, result):
         if row == "l1":  # its errors can have two minima
             errors = dict(sorted((errors | descend(error, grid, begin)).items()))
         result["tried"][row] = errors
-        result["strengths"][row] = min(errors, key=errors.get)
+        result["strengths"][row] = best_of(errors)
     result["strengths"]["none"] = 0.0
     for seed in range(1, seeds + 1):
         recipes = {"dense": condition.recipe(common, seed=seed)}

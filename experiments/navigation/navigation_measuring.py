@@ -113,29 +113,6 @@ def gradient_size(model, recipe, cells, batches=4):
     return float(np.sqrt(np.mean(squares)))
 
 
-def descend(error, grid, start, strides=(2, 1)):
-    """Goes along a grid from `start` as long as the error falls, to lower values first.
-
-    Args:
-        error: function of a value, with one minimum.
-        grid: rising values.
-        start: one of them.
-        strides: of how many places the steps are: first of the first stride, then, from the best
-            that these have found, of the next.
-
-    Returns:
-        dict of the values that were tried, rising, to their errors.
-    """
-    errors = {start: error(start)}
-    for step in (way * stride for stride in strides for way in (-1, 1)):
-        while True:
-            index = grid.index(min(errors, key=errors.get)) + step
-            if not 0 <= index < len(grid) or grid[index] in errors:
-                break
-            errors[grid[index]] = error(grid[index])
-    return dict(sorted(errors.items()))
-
-
 def vertex(errors):
     """Where the parabola through the least of some errors and its neighbours is least, in
     logarithms of both; None if one of the neighbours is missing.

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import queue
@@ -13,6 +14,7 @@ import threading
 
 from rich.console import Console
 
+from experiments.common.search import best_of, descend
 from experiments.text.char_network import equal_sparsity, small_units, total
 from experiments.text.char_recipe import Recipe
 from experiments.text.char_text import Text
@@ -160,23 +162,17 @@ class Search:
         best = self._with(best)
         if not kind.searched:
             return best, tried
-        bits = self._tried(best, tried)
         for name in kind.searched:
-            ladder = [
-                value for value in LADDERS[name] if name != "steps" or value <= kind.most_steps
-            ]
-            for way in (1, -1):
-                while (better := self._next(best, name, ladder, way)) is not None:
-                    found = self._tried(better, tried)
-                    if found >= bits:
-                        break
-                    best, bits = better, found
-        return best, tried
+            most = kind.most_steps if name == "steps" else math.inf
+            start = getattr(best, name)
+            grid = sorted({start, *(value for value in LADDERS[name] if value <= most)})
 
-    def _next(self, recipe, name, ladder, way):
-        """The recipe with the next value of the ladder; None at its end."""
-        place = [*ladder, getattr(recipe, name)].index(getattr(recipe, name)) + way
-        return self._with(recipe, **{name: ladder[place]}) if 0 <= place < len(ladder) else None
+            def bits(value, name=name, best=best):
+                return self._tried(self._with(best, **{name: value}), tried)
+
+            found = descend(bits, grid, start, strides=(1,), ways=(1, -1))
+            best = self._with(best, **{name: best_of(found)})
+        return best, tried
 
     def _tried(self, recipe, tried):
         bits = self.trainings.of(recipe)["bits"]

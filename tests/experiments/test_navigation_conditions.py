@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from experiments.common import search
 from experiments.navigation import (
     navigation,
     navigation_conditions,
@@ -34,13 +35,13 @@ def test_the_search_goes_downhill_and_has_worse_neighbours_on_both_sides():
         asked.append(value)
         return (value - 4) ** 2
 
-    errors = navigation_measuring.descend(error, (1, 2, 3, 4, 5, 6), 2, strides=(1,))
+    errors = search.descend(error, (1, 2, 3, 4, 5, 6), 2, strides=(1,))
     assert errors == {1: 9, 2: 4, 3: 1, 4: 0, 5: 1}
     assert asked == [2, 1, 3, 4, 5]  # each once
-    assert list(navigation_measuring.descend(error, (1, 2, 3), 3)) == [1, 2, 3]
-    assert list(navigation_measuring.descend(error, (4, 5, 6), 6, strides=(1,))) == [4, 5, 6]
+    assert list(search.descend(error, (1, 2, 3), 3)) == [1, 2, 3]
+    assert list(search.descend(error, (4, 5, 6), 6, strides=(1,))) == [4, 5, 6]
     asked.clear()
-    navigation_measuring.descend(lambda value: error(value + 0.1), tuple(range(-9, 20)), 9)
+    search.descend(lambda value: error(value + 0.1), tuple(range(-9, 20)), 9)
     asked = [round(value) for value in asked]
     assert asked == [9, 7, 5, 3, 1, 2, 4]  # downhill in long steps, then short ones on either side
 
