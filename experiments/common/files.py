@@ -26,6 +26,21 @@ def write_json(path, values):
         draft.write_text(json.dumps(values, indent=1))
 
 
+def figures_of(path, asked):
+    """The figures that `keep_figures` has written to `path`, a dict, if they are those of what is
+    `asked` now, as JSON takes it; else `None`.
+    """
+    if not path.exists():
+        return None
+    known = json.loads(path.read_text())
+    return known if known.pop("asked") == json.loads(json.dumps(asked)) else None
+
+
+def keep_figures(path, asked, known):
+    """Writes figures, a dict, and everything that they depend on."""
+    write_json(path, {"asked": asked, **known})
+
+
 def record_of(path, asked):
     """What is recorded of the finished model at `path`, a dict, if it was made as is `asked` now;
     else `None`.
@@ -34,11 +49,7 @@ def record_of(path, asked):
         path: of the model.
         asked: everything that the model depends on, as JSON takes it.
     """
-    record = _record(path)
-    if not (record.exists() and path.exists()):
-        return None
-    known = json.loads(record.read_text())
-    return known if known.pop("asked") == json.loads(json.dumps(asked)) else None
+    return figures_of(_record(path), asked) if path.exists() else None
 
 
 def keep(path, save, asked, known):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_sparse_rnn as ksr
-from experiments.common.files import keep, record_of, write_json
+from experiments.common.files import figures_of, keep, keep_figures, record_of
 from experiments.common.untuned import untuned
 from experiments.memory.memory_network import (
     dense,
@@ -41,12 +41,11 @@ def trained(title, recipe, task, folder, console):
         gate by gate; and the `"seconds"` of processor that the training took, without those of a
         dense start, which are `"start_seconds"`.
     """
-    asked = json.loads(json.dumps(_asked(recipe, task)))
+    asked = _asked(recipe, task)
     path = folder / f"{_name(recipe, task)}.json"
-    if path.exists():
-        known = json.loads(path.read_text())
-        if known.pop("asked") == asked:
-            return known
+    known = figures_of(path, asked)
+    if known is not None:
+        return known
     console.print(f"{task.name}, {recipe.cell}, {title}: {recipe.learning_rate:g}, {recipe.seed}")
     keras.utils.set_random_seed(recipe.seed)
     steps, weights, start_seconds = recipe.steps, None, 0.0
@@ -68,7 +67,7 @@ def trained(title, recipe, task, folder, console):
         "start_seconds": start_seconds,
     }
     keras.backend.clear_session()
-    write_json(path, {"asked": asked, **known})
+    keep_figures(path, asked, known)
     return known
 
 

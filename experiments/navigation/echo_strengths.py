@@ -26,7 +26,7 @@ from experiments.common.arguments import quick_parser
 from experiments.common.files import write_json
 from experiments.common.search import descend
 from experiments.navigation.moduli_blocks import BATCH, CHANNELS, DELAY, STEPS, echo
-from experiments.navigation.navigation_measuring import Records, vertex
+from experiments.navigation.navigation_measuring import Records, gradient_size, vertex
 from experiments.navigation.navigation_tables import console
 
 GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -52,7 +52,7 @@ def trained(units, steps, strength, sparsity=SPARSITY, seed=0):
     outputs = keras.layers.Dense(CHANNELS, name="decoder")(rnn(inputs))
     model = keras.Model(inputs, outputs)
     x, y = echo(steps * BATCH, seed)
-    before = gradient_size(model, x, y)
+    before = _gradient_size(model, x, y)
     model = ksr.substitute(model, block_shape=(16, 16), storage="masked")
     model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0), "mse")
     last = int(LAST * steps)
@@ -69,21 +69,16 @@ def trained(units, steps, strength, sparsity=SPARSITY, seed=0):
     )
     x, y = echo(500, HELD_OUT)
     missed = np.mean((model.predict(x, batch_size=250, verbose=0) - y)[:, DELAY:] ** 2)
-    after = gradient_size(ksr.to_dense(model), x, y)
+    after = _gradient_size(ksr.to_dense(model), x, y)
     return {"missed": 100 * float(missed), "gradient": [before, after]}
 
 
-def gradient_size(model, x, y, batches=4):
-    """The root mean square of the gradient of the loss by a recurrent weight, over weights and
-    batches.
-    """
-    kernel, squares = model.get_layer("rnn").cell.recurrent_kernel.value, []
-    for begin in range(0, batches * BATCH, BATCH):
-        part = slice(begin, begin + BATCH)
-        with tf.GradientTape() as tape:
-            error = tf.reduce_mean(tf.square(model(x[part]) - y[part]))
-        squares.append(np.square(tape.gradient(error, kernel)).mean())
-    return float(np.sqrt(np.mean(squares)))
+def _gradient_size(model, x, y):
+    def error(number):
+        part = slice(number * BATCH, (number + 1) * BATCH)
+        return tf.reduce_mean(tf.square(model(x[part]) - y[part]))
+
+    return gradient_size(model.get_layer("rnn").cell.recurrent_kernel, error)
 
 
 def of_units(units, steps, grid, begin, records):

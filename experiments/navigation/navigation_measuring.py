@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-import json
 import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from experiments.common.files import write_json
+from experiments.common.files import figures_of, keep_figures
 from experiments.navigation.navigation_network import build, kernels
 from experiments.navigation.navigation_training import (
     cross_entropy,
@@ -51,16 +50,13 @@ class Records:
             Enough: they are not there, and there are to be no more.
         """
         path = self.folder / f"{name}.json"
-        asked = json.loads(json.dumps(asked))
-        if path.exists():
-            known = json.loads(path.read_text())
-            if known.pop("asked") == asked:
-                return known
-        if self.left <= 0:
-            raise Enough
-        self.left -= 1
-        known = make()
-        write_json(path, {"asked": asked, **known})
+        known = figures_of(path, asked)
+        if known is None:
+            if self.left <= 0:
+                raise Enough
+            self.left -= 1
+            known = make()
+            keep_figures(path, asked, known)
         return known
 
 
@@ -87,7 +83,7 @@ def measured(recipe, world, records, console):
         if not recipe.sparsity:
             keras.utils.set_random_seed(recipe.seed)
             new = build(recipe, world, cells)
-            known["gradient"] = [gradient_size(one, recipe, cells) for one in (new, model)]
+            known["gradient"] = [_gradient_size(one, recipe, cells) for one in (new, model)]
         return known
 
     asked = {"recipe": dataclasses.asdict(recipe), "world": dataclasses.asdict(world)}
@@ -99,16 +95,29 @@ def _held_out(world, part):
     return walks(world, TEST_WALKS, PARTS[part])
 
 
-def gradient_size(model, recipe, cells, batches=4):
-    """The root mean square of the gradient of the loss by a recurrent weight, over weights and
-    batches of walks: what a penalty's gradient is to be compared with.
+def _gradient_size(model, recipe, cells):
+    loss = cross_entropy(cells)
+
+    def of_batch(number):
+        data = walks(cells.world, recipe.batch, [recipe.seed, 2, number])
+        return loss(data.position, model([data.velocity, data.start]))
+
+    return gradient_size(kernels(model)["recurrent"], of_batch)
+
+
+def gradient_size(kernel, loss, batches=4):
+    """The root mean square of the gradient of a loss by a weight of a kernel, over weights and
+    batches: what a penalty's gradient is to be compared with.
+
+    Args:
+        kernel: `keras.Variable`.
+        loss: function of the number of a batch.
+        batches: how many.
     """
-    loss, kernel = cross_entropy(cells), kernels(model)["recurrent"]
     squares = []
     for number in range(batches):
-        data = walks(cells.world, recipe.batch, [recipe.seed, 2, number])
         with tf.GradientTape() as tape:
-            value = loss(data.position, model([data.velocity, data.start]))
+            value = loss(number)
         squares.append(np.square(tape.gradient(value, kernel.value)).mean())
     return float(np.sqrt(np.mean(squares)))
 

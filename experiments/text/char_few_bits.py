@@ -1,7 +1,6 @@
 """One character language model that is trained, or rounded, at few bits; its figures."""
 
 import dataclasses
-import json
 import math
 import time
 
@@ -10,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_sparse_rnn as ksr
-from experiments.common.files import keep, record_of, write_json
+from experiments.common.files import figures_of, keep, keep_figures, record_of
 from experiments.common.number_formats import PARTS
 from experiments.text.char_network import bits_of, live_fraction, recurrent
 from experiments.text.char_recipe import Recipe
@@ -114,8 +113,7 @@ def figures(piece, text, folder, console, train=True):
         known = record_of(_path(piece, folder), asked)
     else:
         path = folder / f"{piece.name()}.json"
-        known = json.loads(path.read_text()) if path.exists() else None
-        known = None if known is None or known.pop("asked") != asked else known
+        known = figures_of(path, asked)
     if known is not None:
         return {**known, "made": False}
     if not train:
@@ -131,7 +129,7 @@ def figures(piece, text, folder, console, train=True):
         if piece.method != ROUNDED:
             start = folder / f"{piece.recipes()[-1].name()}.keras"
         _, known = _trained(piece, keras.models.load_model(start), text)
-        write_json(path, {"asked": asked, **known})
+        keep_figures(path, asked, known)
     return {**known, "made": True}
 
 
