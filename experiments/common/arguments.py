@@ -1,6 +1,7 @@
 """Arguments of the command line that several experiments have."""
 
 import argparse
+import pathlib
 
 
 def block_shape(text):
@@ -26,9 +27,21 @@ def quick_parser(description, what):
 
 
 def add_text(parser):
-    """Lets `parser` take the text that a language model is trained on."""
+    """Lets `parser` take the text that a language model is trained on, as `char_text.Text` does."""
     parser.add_argument(
         "--text",
         metavar="FILE",
-        help="a UTF-8 text (default: pydoc_data.topics, Python's own help)",
+        help='a UTF-8 text, or "library", the modules of Python\'s standard library (default: '
+        "pydoc_data.topics, Python's own help)",
+    )
+
+
+def add_output(parser, folder, what):
+    """Lets `parser` take the folder for `what` a program writes; `folder` unless it is given."""
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=pathlib.Path(folder),
+        metavar="FOLDER",
+        help=f"for {what} (default: {folder})",
     )

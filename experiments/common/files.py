@@ -33,7 +33,7 @@ def figures_of(path, asked):
     if not path.exists():
         return None
     known = json.loads(path.read_text())
-    return known if known.pop("asked") == json.loads(json.dumps(asked)) else None
+    return known if known.pop("asked", None) == json.loads(json.dumps(asked)) else None
 
 
 def keep_figures(path, asked, known):

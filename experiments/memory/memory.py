@@ -14,7 +14,6 @@ stopped goes on where it was. Written to `memory.json`."""
 
 import dataclasses
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,7 +23,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
-from experiments.common.arguments import quick_parser
+from experiments.common.arguments import add_output, quick_parser
 from experiments.common.files import write_json
 from experiments.common.learning_rates import climb
 from experiments.common.search import best_of
@@ -74,8 +73,7 @@ def parse(arguments=None):
     parser.add_argument("--trials", action="store_true", help="on brackets, twice the units")
     parser.add_argument("--units", type=int, help="of the recurrent layer (default: 128)")
     parser.add_argument("--steps", type=int, help="of each training (default: 1500)")
-    output = {"type": pathlib.Path, "default": pathlib.Path("memory"), "metavar": "FOLDER"}
-    parser.add_argument("--output", **output, help="for the figures (default: memory)")
+    add_output(parser, "memory", "the figures")
     options = parser.parse_args(arguments)
     options.units = options.units or (32 if options.quick else Recipe.units)
     options.steps = options.steps or (40 if options.quick else Recipe.steps)

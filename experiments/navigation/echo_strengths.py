@@ -10,7 +10,6 @@ seed 0. Figures of each network are kept in a file of its own in --output, so a 
 goes on where it was; all together are written to `echo_strengths.json`."""
 
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -22,7 +21,7 @@ import tensorflow as tf
 from rich.table import Table
 
 import keras_sparse_rnn as ksr
-from experiments.common.arguments import quick_parser
+from experiments.common.arguments import add_output, quick_parser
 from experiments.common.files import write_json
 from experiments.common.search import descend
 from experiments.navigation.moduli_blocks import BATCH, CHANNELS, DELAY, STEPS, echo
@@ -116,13 +115,7 @@ def table(results):
 def main(arguments=None):
     """Trains and prints; returns the exit status."""
     parser = quick_parser(__doc__, "small networks, few steps")
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        default=pathlib.Path("echo_strengths"),
-        metavar="FOLDER",
-        help="for the figures (default: echo_strengths)",
-    )
+    add_output(parser, "echo_strengths", "the figures")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     records = Records(options.output)

@@ -19,7 +19,6 @@ comparable at any time. docs/navigation.md says what came out."""
 
 import dataclasses
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,7 +26,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from rich.markup import escape
 
-from experiments.common.arguments import quick_parser
+from experiments.common.arguments import add_output, quick_parser
 from experiments.navigation.navigation_network import Recipe
 from experiments.navigation.navigation_plots import draw
 from experiments.navigation.navigation_regularizers import NAMES
@@ -95,10 +94,7 @@ def parse(arguments=None):
         help=f"these regularisers, of: {', '.join(NAMES)} (default: all)",
     )
     parser.add_argument("--seeds", type=int, help="how many seeds (default: 5, with --quick 1)")
-    output = {"type": pathlib.Path, "default": pathlib.Path("navigation"), "metavar": "FOLDER"}
-    parser.add_argument(
-        "--output", **output, help="for networks, results and pictures (default: navigation)"
-    )
+    add_output(parser, "navigation", "networks, results and pictures")
     options = parser.parse_args(arguments)
     if options.seeds is None:
         options.seeds = 1 if options.quick or options.tune else 5

@@ -17,7 +17,6 @@ goes on where it was; all together are written to `navigation_conditions.json`."
 
 import dataclasses
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 from rich.markup import escape
 
-from experiments.common.arguments import quick_parser
+from experiments.common.arguments import add_output, quick_parser
 from experiments.common.files import write_json
 from experiments.common.search import best_of, descend
 from experiments.navigation.navigation import QUICK_RECIPE, QUICK_WORLD
@@ -95,13 +94,7 @@ def parse(arguments=None):
         metavar="N",
         help="train N networks and stop, with exit status 3 if there are more to train",
     )
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        default=pathlib.Path("navigation_conditions"),
-        metavar="FOLDER",
-        help="for the figures (default: navigation_conditions)",
-    )
+    add_output(parser, "navigation_conditions", "the figures")
     options = parser.parse_args(arguments)
     if options.seeds is None:
         options.seeds = 1 if options.quick else 3

@@ -22,7 +22,6 @@ trained again, so a run that was stopped goes on where it was."""
 import dataclasses
 import math
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,7 +31,7 @@ import tensorflow as tf
 from rich.markup import escape
 
 import keras_sparse_rnn as ksr
-from experiments.common.arguments import block_shape, quick_parser
+from experiments.common.arguments import add_output, block_shape, quick_parser
 from experiments.common.learning_rates import tune
 from experiments.speech.speech_audio import spoken
 from experiments.speech.speech_data import Speech
@@ -104,10 +103,7 @@ def parse(arguments=None):
             "test, seed 0"
         ),
     )
-    output = {"type": pathlib.Path, "default": pathlib.Path("speech_ctc"), "metavar": "FOLDER"}
-    parser.add_argument(
-        "--output", **output, help="for features, models and pictures (default: speech_ctc)"
-    )
+    add_output(parser, "speech_ctc", "features, models and pictures")
     options = parser.parse_args(arguments)
     options.cells = options.cells or (["rnn"] if options.quick else list(CELLS))
     options.blocks = options.blocks or ([(4, 4)] if options.quick else [(4, 4), (16, 16)])

@@ -15,7 +15,6 @@ int8 activations are found on utterances of the training, altered as they are th
 
 import dataclasses
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,7 +24,7 @@ import keras
 import tensorflow as tf
 from rich.markup import escape
 
-from experiments.common.arguments import quick_parser
+from experiments.common.arguments import add_output, quick_parser
 from experiments.common.files import write_json
 from experiments.common.number_formats import PARTS, cost_table, errors_in_all
 from experiments.speech import speech_ctc
@@ -64,10 +63,7 @@ def parse(arguments=None):
     parser.add_argument(
         "--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table"
     )
-    output = {"type": pathlib.Path, "default": pathlib.Path("speech_int8"), "metavar": "FOLDER"}
-    parser.add_argument(
-        "--output", **output, help="for features, models and figures (default: speech_int8)"
-    )
+    add_output(parser, "speech_int8", "features, models and figures")
     parser.set_defaults(cells=["gru"], sparsity=0.9, larger=1.5, blocks=[(16, 16)], tune=False)
     options = parser.parse_args(arguments)
     options.units = 64 if options.quick else 256

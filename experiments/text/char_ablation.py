@@ -18,7 +18,6 @@ it was, and more rows, seeds or blocks can be added later. The table is printed,
 import dataclasses
 import json
 import os
-import pathlib
 import statistics
 import sys
 
@@ -30,7 +29,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import keras_sparse_rnn as ksr
-from experiments.common.arguments import add_text, block_shape, quick_parser
+from experiments.common.arguments import add_output, add_text, block_shape, quick_parser
 from experiments.common.files import write_json
 from experiments.text.char_measure import spread
 from experiments.text.char_network import small_units
@@ -116,10 +115,7 @@ def parse(arguments=None):
         help=f"rows to make (default: all): {', '.join(ROWS)}",
     )
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
-    output = {"type": pathlib.Path, "default": pathlib.Path("char_ablation"), "metavar": "FOLDER"}
-    parser.add_argument(
-        "--output", **output, help="for models and the table (default: char_ablation)"
-    )
+    add_output(parser, "char_ablation", "models and the table")
     options = parser.parse_args(arguments)
     if options.units is None:
         options.units = 64 if options.quick else 512

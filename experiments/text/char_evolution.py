@@ -12,13 +12,11 @@ The rows have as many steps: a dense training and a `recipes.PruneTrained` after
 them each; the others train packed layers all the time, with the same warmed-up cosine. Their blocks
 are exchanged where the gradient is largest (`"gradient"`), at random (`"random"`), or not at all
 (`"fixed"`), from a start by Erdos-Renyi, in which the kernel of the inputs is denser, or a uniform
-one. Each training runs in a process of its own,
-which says how much memory it has held at most. Rows are told apart on the first half of the
-held-out text (validation); the second half (test) is reported. Finished rows are kept in --output,
-so a run that was stopped goes on where it was. Written to `evolution.json`."""
+one. Each training runs in a process of its own, which says how much memory it has held at most.
+Rows are told apart on the first half of the held-out text (validation); the second half (test) is
+reported. Finished rows are kept in --output, so a run that was stopped goes on where it was. Written to `evolution.json`."""
 
 import argparse
-import json
 import os
 import pathlib
 import resource
@@ -35,7 +33,8 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_sparse_rnn as ksr
-from experiments.common.files import write_json
+from experiments.common.arguments import add_output, add_text, quick_parser
+from experiments.common.files import figures_of, keep_figures, write_json
 from experiments.text.char_measure import spread
 from experiments.text.char_network import EMBEDDING, bits_of, build
 from experiments.text.char_text import Text, windows
@@ -140,11 +139,15 @@ def measured(row, text, options, seed):
     }
 
 
+def asked_of(row, text, options, seed):
+    """Everything that the figures of a training depend on."""
+    names = "units", "steps", "rate", "sparsity", "dropout"
+    settings = {name: getattr(options, name) for name in names}
+    return {"row": row, "seed": seed, "text": text.digest, **settings}
+
+
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a small network and few steps")
+    parser = quick_parser(__doc__, "a small network and few steps")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
     parser.add_argument("--units", type=int, default=512)
@@ -153,8 +156,8 @@ def parse(arguments=None):
     parser.add_argument("--rate", type=float, default=RATE, help="peak, of sparse trainings")
     parser.add_argument("--dropout", type=float, help="of sparse trainings")
     parser.add_argument("--sparsity", type=float, default=0.9)
-    parser.add_argument("--text", type=pathlib.Path, help="a file; Python's own help without it")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("build/char_evolution"))
+    add_text(parser)
+    add_output(parser, "build/char_evolution", "figures")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.quick:
@@ -164,10 +167,11 @@ def parse(arguments=None):
 
 def main(arguments=None):
     options = parse(arguments)
+    text = Text(options.text)
     if options.measure:
         row, seed, file = options.measure
-        text = Text(options.text)
-        write_json(pathlib.Path(file), measured(row, text, options, int(seed)))
+        known = measured(row, text, options, int(seed))
+        keep_figures(pathlib.Path(file), asked_of(row, text, options, int(seed)), known)
         return
     options.output.mkdir(parents=True, exist_ok=True)
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -178,7 +182,8 @@ def main(arguments=None):
             name += f"-{100 * options.sparsity:g}%-{options.rate:g}"
             name += "" if options.dropout is None else f"-{options.dropout:g}"
             file = options.output / f"{name}-seed{seed}.json"
-            if not file.exists():
+            asked = asked_of(row, text, options, seed)
+            if figures_of(file, asked) is None:
                 command = [sys.executable, "-m", "experiments.text.char_evolution"]
                 for option in ("units", "steps", "rate", "sparsity"):
                     command += [f"--{option}", str(getattr(options, option))]
@@ -188,7 +193,7 @@ def main(arguments=None):
                 command += ["--measure", row, str(seed), str(file.resolve())]
                 environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
                 subprocess.run(command, check=True, env=environment)
-            found.setdefault(row, []).append(json.loads(file.read_text()))
+            found.setdefault(row, []).append(figures_of(file, asked))
     table = Table("", "validation", "test", "seconds", "peak memory", "beyond loading")
     for row, runs in found.items():
         table.add_row(
@@ -201,10 +206,10 @@ def main(arguments=None):
             ),
         )
     console.print(table)
-    asked = {
+    settings = {
         name: getattr(options, name) for name in ("units", "steps", "rate", "sparsity", "first")
     }
-    write_json(options.output / "evolution.json", {**asked, "block": BLOCK, "rows": found})
+    write_json(options.output / "evolution.json", {**settings, "block": BLOCK, "rows": found})
 
 
 def _peak():

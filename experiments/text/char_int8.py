@@ -11,7 +11,6 @@ test. Ranges of int8 activations are found on text of the training."""
 
 import dataclasses
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,7 +20,7 @@ import keras
 import tensorflow as tf
 from rich.markup import escape
 
-from experiments.common.arguments import add_text, quick_parser
+from experiments.common.arguments import add_output, add_text, quick_parser
 from experiments.common.files import write_json
 from experiments.common.number_formats import PARTS, cost_table, errors_in_all
 from experiments.text import char_lm
@@ -42,10 +41,7 @@ def parse(arguments=None):
     parser.add_argument(
         "--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table"
     )
-    output = {"type": pathlib.Path, "default": pathlib.Path("char_lm"), "metavar": "FOLDER"}
-    parser.add_argument(
-        "--output", **output, help="for models and figures (default: char_lm, as of that program)"
-    )
+    add_output(parser, "char_lm", "models and figures")
     parser.set_defaults(sparsity=0.9, blocks=[(16, 16)], sweep=False, tune=False)
     options = parser.parse_args(arguments)
     if options.units is None:
@@ -80,7 +76,7 @@ def errors_of(one, text):
 def write_results(options, text, models, runs):
     """Writes every figure to `int8.json`."""
     results = {
-        "text": {"source": text.source, "characters": text.length, "sha256": text.digest},
+        "text": text.described,
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
         "calibration_batches": CALIBRATION_BATCHES,
         "models": [

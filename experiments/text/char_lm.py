@@ -17,7 +17,6 @@ and not trained again, so a run that was stopped goes on where it was."""
 
 import dataclasses
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,7 +25,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from rich.markup import escape
 
 import keras_sparse_rnn as ksr
-from experiments.common.arguments import add_text, block_shape, quick_parser
+from experiments.common.arguments import add_output, add_text, block_shape, quick_parser
 from experiments.text.char_measure import (
     STEPS,
     largest_difference,
@@ -81,8 +80,7 @@ def parse(arguments=None):
     parser.add_argument(
         "--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table"
     )
-    output = {"type": pathlib.Path, "default": pathlib.Path("char_lm"), "metavar": "FOLDER"}
-    parser.add_argument("--output", **output, help="for models and pictures (default: char_lm)")
+    add_output(parser, "char_lm", "models and pictures")
     options = parser.parse_args(arguments)
     if options.units is None:
         options.units = 128 if options.quick else 512

@@ -15,7 +15,6 @@ validation and test. Every finished model has a file of figures in --output and 
 again, so a run that was stopped goes on where it was."""
 
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,7 +25,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.markup import escape
 
-from experiments.common.arguments import add_text, quick_parser
+from experiments.common.arguments import add_output, add_text, quick_parser
 from experiments.common.files import write_json
 from experiments.text.char_few_bits import FLOAT, Piece, figures
 from experiments.text.char_low_precision_table import table
@@ -50,14 +49,7 @@ def parse(arguments=None):
     parser.add_argument(
         "--pieces", type=int, help="how many models this process trains at most (default: all)"
     )
-    folder = pathlib.Path("char_low_precision")
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        default=folder,
-        metavar="FOLDER",
-        help=f"for models and figures (default: {folder})",
-    )
+    add_output(parser, "char_low_precision", "models and figures")
     return parser.parse_args(arguments)
 
 
@@ -108,7 +100,7 @@ def main(arguments=None):
         return 2
     console.print(table(found, options.seeds))
     results = {
-        "text": {"source": text.source, "characters": text.length, "sha256": text.digest},
+        "text": text.described,
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
         "runs": [{**piece.asked(), **known} for piece, known in found.items()],
     }

@@ -18,7 +18,6 @@ say, in all. With --jobs each training has a share of the processor's cores to i
 models are kept in --output and not trained again."""
 
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,7 +28,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.markup import escape
 
-from experiments.common.arguments import quick_parser
+from experiments.common.arguments import add_output, add_text, quick_parser
 from experiments.common.files import write_json
 from experiments.text.char_rivals_search import Search, Trainings, kinds_of
 from experiments.text.char_rivals_table import measured, table
@@ -41,17 +40,11 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 def parse(arguments=None):
     """The command line."""
     parser = quick_parser(__doc__, "small models and few steps")
-    parser.add_argument(
-        "--text",
-        metavar="FILE",
-        help='a UTF-8 text, or "library" (default: pydoc_data.topics, Python\'s own help)',
-    )
+    add_text(parser)
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="some rows of the table only")
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("char_rivals"), metavar="FOLDER"
-    )
+    add_output(parser, "char_rivals", "models and figures")
     return parser.parse_args(arguments)
 
 
@@ -84,7 +77,7 @@ def main(arguments=None):
     write_json(
         path,
         {
-            "text": {"source": text.source, "characters": text.length, "sha256": text.digest},
+            "text": text.described,
             "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
             "python": sys.version.split()[0],
             "jobs": options.jobs,

@@ -96,12 +96,7 @@ def write_results(options, text, runs, deployed):
         for run in runs
     ]
     results = {
-        "text": {
-            "source": text.source,
-            "characters": text.length,
-            "sha256": text.digest,
-            "python": platform.python_version(),
-        },
+        "text": {**text.described, "python": platform.python_version()},
         "versions": {
             "tensorflow": tf.__version__,
             "keras": keras.__version__,

@@ -53,6 +53,11 @@ class Text:
                 f"{self.source} with {len(text)} characters"
             )
 
+    @property
+    def described(self):
+        """What results say of it, a dict."""
+        return {"source": self.source, "characters": self.length, "sha256": self.digest}
+
     def decode(self, codes):
         """The string of a sequence of integers."""
         return "".join(self.characters[code] for code in codes)

@@ -15,11 +15,9 @@ dense model or from it:
 - *narrow*: the dense model loses whole units, by `UnitPruning`, until it has as many parameters;
 - *remaining*: a dense model of as many units as *unread* leaves, pruned to as many parameters."""
 
-import argparse
 import contextlib
 import dataclasses
 import os
-import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,6 +30,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import keras_sparse_rnn as ksr
+from experiments.common.arguments import add_output, add_text, quick_parser
 from experiments.common.files import keep, record_of, write_json
 from experiments.text import char_lm
 from experiments.text.char_measure import STEPS, bytes_of, microseconds_per_step, spread
@@ -61,15 +60,11 @@ ROWS = {
 
 def parse(arguments=None):
     """The command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--quick", action="store_true", help="a small model and few steps")
-    parser.add_argument("--text", metavar="FILE", help="a UTF-8 text (default: Python's own help)")
+    parser = quick_parser(__doc__, "a small model and few steps")
+    add_text(parser)
     parser.add_argument("--units", type=int, help="of the LSTM (default: 512, with --quick 64)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("char_lm"), metavar="FOLDER"
-    )
+    add_output(parser, "char_lm", "models and figures")
     parser.add_argument(
         "--rows", nargs="+", choices=list(ROWS), default=list(ROWS), help="some of the table only"
     )
@@ -266,7 +261,7 @@ def main(arguments=None):
     write_json(
         path,
         {
-            "text": {"source": text.source, "characters": text.length, "sha256": text.digest},
+            "text": text.described,
             "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
             "units": options.units,
             "block_shape": list(BLOCK),

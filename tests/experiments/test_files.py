@@ -40,3 +40,13 @@ def test_what_breaks_off_leaves_what_was_there(tmp_path):
         "model.keras",
         "results.json",
     ]
+
+
+def test_figures_are_those_of_what_is_asked_for(tmp_path):
+    path = tmp_path / "figures.json"
+    assert files.figures_of(path, {"text": "help"}) is None
+    files.keep_figures(path, {"text": "help", "shape": (1, 16)}, {"error": 0.5})
+    assert files.figures_of(path, {"text": "help", "shape": (1, 16)}) == {"error": 0.5}
+    assert files.figures_of(path, {"text": "library", "shape": (1, 16)}) is None
+    path.write_text('{"error": 0.5}')
+    assert files.figures_of(path, {"text": "help"}) is None
