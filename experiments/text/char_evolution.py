@@ -14,7 +14,8 @@ are exchanged where the gradient is largest (`"gradient"`), at random (`"random"
 (`"fixed"`), from a start by Erdos-Renyi, in which the kernel of the inputs is denser, or a uniform
 one. Each training runs in a process of its own, which says how much memory it has held at most.
 Rows are told apart on the first half of the held-out text (validation); the second half (test) is
-reported. Finished rows are kept in --output, so a run that was stopped goes on where it was. Written to `evolution.json`."""
+reported. Finished rows are kept in --output, so a run that was stopped goes on where it was.
+Written to `evolution.json`."""
 
 import argparse
 import os
