@@ -15,7 +15,6 @@ dense model or from it:
 - *narrow*: the dense model loses whole units, by `UnitPruning`, until it has as many parameters;
 - *remaining*: a dense model of as many units as *unread* leaves, pruned to as many parameters."""
 
-import contextlib
 import dataclasses
 import os
 import sys
@@ -210,22 +209,14 @@ def _difference(model, other, text):
     """
     inputs, found = text.evaluation()[0][:8], []
     for one in (model, other):
-        with _float64():
-            exact = build(len(text.characters), recurrent(one).units)
+        exact = keras.models.clone_model(one, clone_function=_in_float64)
         exact.set_weights([weights.astype("float64") for weights in one.get_weights()])
         found.append(keras.ops.softmax(exact(inputs)))
     return float(np.abs(found[0] - found[1]).max())
 
 
-@contextlib.contextmanager
-def _float64():
-    """While it lasts, layers are made that compute in float64."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+def _in_float64(layer):
+    return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
 
 
 def table(options, runs):
