@@ -15,9 +15,12 @@ and down from where it begins, until nothing gets better. A kind that says so ta
 found for another. Then come seeds 1, 2, ..., and only these are asked what they make of the test
 text (the last tenth), once. No kind starts from a trained model, so all have as many steps as they
 say, in all. With --jobs each training has a share of the processor's cores to itself. Finished
-models are kept in --output and not trained again."""
+models are kept in --output and not trained again; without these, --known takes over what an earlier
+run on the same text has found, and measures and trains only what --kinds asks for."""
 
+import json
 import os
+import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -44,6 +47,9 @@ def parse(arguments=None):
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="some rows of the table only")
+    parser.add_argument(
+        "--known", type=pathlib.Path, metavar="FILE", help="figures of an earlier run (rivals.json)"
+    )
     add_output(parser, "char_rivals", "models and figures")
     return parser.parse_args(arguments)
 
@@ -58,6 +64,19 @@ def check(options, kinds):
             raise ValueError(f"`--kinds` are {', '.join(map(repr, kinds))}. Received: {kind!r}")
 
 
+def known_rows(options, text):
+    """The rows of `--known`, a dict; raises a `ValueError` if it is of another text."""
+    if options.known is None:
+        return {}
+    known = json.loads(options.known.read_text())
+    if known["text"] != text.described:
+        raise ValueError(
+            f"`--known` must be of the text that is learnt, {text.described}. Received: "
+            f"{options.known}, of {known['text']}"
+        )
+    return known["rows"]
+
+
 def main(arguments=None):
     """Searches, trains, measures, prints and writes; returns the exit status."""
     options = parse(arguments)
@@ -65,10 +84,13 @@ def main(arguments=None):
         text = Text(options.text, validation=True)
         kinds = kinds_of(len(text.characters), options.quick)
         check(options, kinds)
+        known = known_rows(options, text)
         options.output.mkdir(parents=True, exist_ok=True)
-        search = Search(kinds, Trainings(text, options, console), options.seeds)
+        tried = {name: row["tried"] for name, row in known.items()}
+        search = Search(kinds, Trainings(text, options, console), options.seeds, tried)
         found = search.run(options.kinds or list(kinds))
-        rows = {name: measured(one, text, options.output) for name, one in found.items()}
+        rows = known | {name: measured(one, text, options.output) for name, one in found.items()}
+        rows = {name: rows[name] for name in kinds if name in rows}
     except (ValueError, OSError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         return 2

@@ -126,10 +126,15 @@ class Search:
         kinds: as of `kinds_of`.
         trainings: `Trainings`.
         seeds: how many, from 1, are trained with what was found.
+        known: settings that an earlier run has tried, with their bits, as `settings` returns them,
+            by the names of kinds: none of these is trained again.
     """
 
-    def __init__(self, kinds, trainings, seeds):
+    def __init__(self, kinds, trainings, seeds, known=None):
         self.kinds, self.trainings, self.seeds = kinds, trainings, seeds
+        self._known = {
+            (name, one["label"]): one["bits"] for name, all in (known or {}).items() for one in all
+        }
         self._found, self._locks = {}, {name: threading.Lock() for name in kinds}
 
     def run(self, names):
@@ -151,10 +156,11 @@ class Search:
         """`(recipe, tried)` of a kind: the best recipe of seed 0, and all that were tried."""
         with self._locks[name]:
             if name not in self._found:
-                self._found[name] = self._searched(self.kinds[name])
+                self._found[name] = self._searched(name)
             return self._found[name]
 
-    def _searched(self, kind):
+    def _searched(self, kind_name):
+        kind = self.kinds[kind_name]
         best, tried = kind.recipe, []
         if kind.as_found_for:
             other, _ = self.settings(kind.as_found_for)
@@ -168,14 +174,16 @@ class Search:
             grid = sorted({start, *(value for value in LADDERS[name] if value <= most)})
 
             def bits(value, name=name, best=best):
-                return self._tried(self._with(best, **{name: value}), tried)
+                return self._tried(kind_name, self._with(best, **{name: value}), tried)
 
             found = descend(bits, grid, start, strides=(1,), ways=(1, -1))
             best = self._with(best, **{name: best_of(found)})
         return best, tried
 
-    def _tried(self, recipe, tried):
-        bits = self.trainings.of(recipe)["bits"]
+    def _tried(self, kind_name, recipe, tried):
+        bits = self._known.get((kind_name, recipe.label))
+        if bits is None:
+            bits = self.trainings.of(recipe)["bits"]
         if all(one["label"] != recipe.label for one in tried):
             settings = {name: getattr(recipe, name) for name in LADDERS}
             tried.append({**settings, "label": recipe.label, "bits": bits})

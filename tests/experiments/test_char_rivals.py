@@ -52,6 +52,15 @@ def test_a_kind_begins_with_what_was_found_for_another_and_goes_no_further_than_
     assert (recipe.units, recipe.learning_rate, recipe.dropout) == (256, 4e-3, 0.2)
 
 
+def test_what_an_earlier_run_has_tried_is_not_trained_again():
+    kinds = kinds_of(96)
+    tried, recipes = Search(kinds, Trainings(), seeds=1).run([SMALL])[SMALL]
+    trainings = Trainings()
+    again = Search(kinds, trainings, seeds=1, known={SMALL: tried}).run([SMALL])[SMALL]
+    assert again == (tried, recipes)
+    assert trainings.recipes == recipes
+
+
 def test_the_rivals_have_as_many_parameters(tmp_path):
     from experiments.text.char_network import total
 
@@ -73,8 +82,10 @@ def test_the_validation_text_is_no_part_of_the_training_and_the_test_text_stays(
 
 
 def test_bad_arguments_are_refused_before_anything_is_trained(tmp_path, story, capsys):
-    output = tmp_path / "out"
+    output, known = tmp_path / "out", tmp_path / "known.json"
+    known.write_text(json.dumps({"text": Text().described, "rows": {}}))
     for arguments, message in (
+        (["--known", str(known)], "`--known` must be of the text that is learnt"),
         (["--jobs", "0"], "`--jobs` must be at least 1. Received: 0"),
         (["--kinds", "tiny"], "Received: 'tiny'"),
     ):
