@@ -11,7 +11,11 @@ inputs, of the recurrent kernels, or of both. Each piece is a process and a file
 import argparse
 import json
 import multiprocessing
+import os
 import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
 from rich.console import Console

@@ -12,7 +12,11 @@ import argparse
 import itertools
 import json
 import multiprocessing
+import os
 import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
 from rich.console import Console
