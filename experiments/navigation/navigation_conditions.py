@@ -13,10 +13,13 @@ torus, with the torus's R shuffled, with an L1 penalty, and without a penalty. I
 the strength of each penalty is searched for on walks for validation, with seed 0: the best has a
 worse one a factor of 1.8 away on either side. Errors are those of other walks, with seeds 1 to 3.
 The figures of each network are kept in a file of its own in --output, so a run that was stopped
-goes on where it was; all together are written to `navigation_conditions.json`."""
+goes on where it was; all together are written to `navigation_conditions.json`. Without these,
+--known takes over the conditions that such a file has."""
 
 import dataclasses
+import json
 import os
+import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -76,6 +79,7 @@ CONDITIONS = (
     Condition(),
     Condition(until=0.8),
     Condition(until=0.5),
+    Condition(until=1.0),
     Condition(units=128),
     Condition(steps=3000),
 )
@@ -94,6 +98,12 @@ def parse(arguments=None):
         metavar="N",
         help="train N networks and stop, with exit status 3 if there are more to train",
     )
+    parser.add_argument(
+        "--known",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="figures of an earlier run (navigation_conditions.json)",
+    )
     add_output(parser, "navigation_conditions", "the figures")
     options = parser.parse_args(arguments)
     if options.seeds is None:
@@ -103,6 +113,25 @@ def parse(arguments=None):
         if value is not None and value < 1:
             parser.error(f"`--{name}` must be at least 1. Received: {value}")
     return options
+
+
+def known_conditions(options, setting):
+    """The finished conditions of `--known`, by units, steps and steps after the last mask; raises
+    a `ValueError` if its world or its recipe are others than those of `setting`.
+    """
+    if options.known is None:
+        return {}
+    found, known = json.loads(options.known.read_text()), {}
+    if {name: found[name] for name in setting} != json.loads(json.dumps(setting)):
+        raise ValueError(f"`--known` must have this world and recipe. Received: {options.known}")
+    for result in found["conditions"]:
+        if {run["seed"] for run in result.get("runs", [])} == set(range(1, options.seeds + 1)):
+            result["tried"] = {
+                row: {float(strength): error for strength, error in errors.items()}
+                for row, errors in result["tried"].items()
+            }
+            known[result["units"], result["steps"], result["after"]] = result
+    return known
 
 
 def in_condition(condition, common, grid, begin, seeds, error_of, result):
@@ -153,12 +182,17 @@ def main(arguments=None):
     common = QUICK_RECIPE if options.quick else Recipe()
     conditions = QUICK_CONDITIONS if options.quick else CONDITIONS
     grid = (0.03, 0.1, 0.3) if options.quick else GRID
+    setting = {"world": dataclasses.asdict(world), "recipe": dataclasses.asdict(common)}
     results, status = [], 0
     try:
+        known = known_conditions(options, setting)
         options.output.mkdir(parents=True, exist_ok=True)
         records = Records(options.output, options.pieces)
         for condition in conditions:
-            results.append({})
+            key = condition.units, condition.steps, condition.after
+            results.append(known.get(key, {}))
+            if results[-1]:
+                continue
             in_condition(
                 condition,
                 common,
@@ -170,14 +204,12 @@ def main(arguments=None):
             )
     except Enough:
         status = MORE
-    except OSError as error:
+    except (ValueError, OSError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         return 2
     path = options.output / "navigation_conditions.json"
     versions = {one.__name__: one.__version__ for one in (tf, keras, np)}
-    recipe = dataclasses.asdict(common)
-    figures = {"world": dataclasses.asdict(world), "recipe": recipe, "versions": versions}
-    write_json(path, {**figures, "conditions": results})
+    write_json(path, {**setting, "versions": versions, "conditions": results})
     console.print(strength_table(results))
     console.print(error_table(results))
     console.print(f"Results: {path}" + (", more to train" if status else ""))

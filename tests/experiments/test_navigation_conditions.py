@@ -156,6 +156,22 @@ def test_tables_count_the_seeds_on_which_the_torus_is_below():
     assert cells[1:] == [["torus"], ["7.0"], ["6.0*"], [""]]
 
 
+def test_finished_conditions_of_an_earlier_run_are_taken_over_if_they_are_of_the_same_setting(
+    tmp_path,
+):
+    path = tmp_path / "known.json"
+    setting = {"world": dataclasses.asdict(WORLD), "recipe": dataclasses.asdict(RECIPE)}
+    options = navigation_conditions.parse(["--known", str(path), "--seeds", "2"])
+    whole = {"units": 24, "steps": 40, "after": 20, "tried": {"torus": {0.03: 5.0}}}
+    whole["runs"] = [{"row": "torus", "seed": seed, "test": 5.0} for seed in (1, 2)]
+    begun = {**whole, "after": 0, "runs": whole["runs"][:1]}
+    path.write_text(json.dumps({**setting, "conditions": [whole, begun]}))
+    assert navigation_conditions.known_conditions(options, setting) == {(24, 40, 20): whole}
+    other = {**setting, "recipe": dataclasses.asdict(dataclasses.replace(RECIPE, batch=6))}
+    with pytest.raises(ValueError, match="`--known` must have this world and recipe. Received: "):
+        navigation_conditions.known_conditions(options, other)
+
+
 @pytest.mark.parametrize("name", ["--seeds", "--pieces"])
 def test_less_than_one_is_refused(name, capsys):
     with pytest.raises(SystemExit):
