@@ -49,6 +49,14 @@ def parse(arguments=None):
     parser.add_argument(
         "--pieces", type=int, help="how many models this process trains at most (default: all)"
     )
+    parser.add_argument(
+        "--sparsities",
+        nargs="+",
+        type=float,
+        choices=SPARSITIES,
+        default=SPARSITIES,
+        help="a part of the table (default: both)",
+    )
     add_output(parser, "char_low_precision", "models and figures")
     return parser.parse_args(arguments)
 
@@ -65,7 +73,7 @@ def pieces_of(options):
     """Every `Piece` of the table, in the order in which they can be made."""
     bits = BITS[1:3] if options.quick else BITS
     for seed in range(1, options.seeds + 1):
-        for sparsity in SPARSITIES:
+        for sparsity in options.sparsities:
             start = Piece(FLOAT, sparsity, seed=seed, quick=options.quick)
             yield start
             for weight_bits, activation_bits in bits:

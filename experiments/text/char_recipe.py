@@ -17,7 +17,10 @@ class Recipe:
         dropout: of the recurrent layer's output while training.
         sparsity: of the recurrent layer's kernels at the end; 0 trains a dense model.
         block_shape: `(rows, columns)` that are pruned together.
-        ramp: where the pruning begins and ends, as fractions of `steps`.
+        pattern: `(N, M)`: of every M inputs of a unit N live, which is what `sparsity` must say;
+            blocks are pruned if it is empty.
+        ramp: where the pruning begins and ends, as fractions of `steps`; empty: all of it before
+            the first step.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `BlockPruning`.
         criterion: a name, as in `BlockPruning`, or `"lamp-fisher"`, the scores of `"fisher"`
             through `LAMP`.
@@ -47,6 +50,7 @@ class Recipe:
     dropout: float = 0.0
     sparsity: float = 0.0
     block_shape: tuple = (16, 16)
+    pattern: tuple = ()
     ramp: tuple = (0.02, 0.3)
     scope: str = "model"
     criterion: str = "fisher"
@@ -65,6 +69,7 @@ class Recipe:
         """A short name that tells the models of one run apart."""
         kind = f"to{self.units_left}" if self.units_left else "dense"
         if self.sparsity:
-            kind = f"{100 * self.sparsity:g}%-{self.block_shape[0]}x{self.block_shape[1]}"
+            shape = "of".join(map(str, self.pattern)) or "x".join(map(str, self.block_shape))
+            kind = f"{100 * self.sparsity:g}%-{shape}"
         label = self.label and f"-{self.label}"
         return f"{self.cell}{self.units}-{kind}{label}-seed{self.seed}"

@@ -76,7 +76,8 @@ def trained(recipe, text, folder, console):
     # The same variables in layers that skip the blocks that are zero already: training gets faster
     # as pruning goes on. Blocks of single weights would cost more than they spare; and a small
     # dense model may have fewer units than a block has rows.
-    block_shape = (16, 16) if recipe.block_shape == (1, 1) else recipe.block_shape
+    single = recipe.pattern or recipe.block_shape == (1, 1)
+    block_shape = (16, 16) if single else recipe.block_shape
     model = ksr.substitute(
         model, block_shape=tuple(min(size, recipe.units) for size in block_shape), storage="masked"
     )
@@ -119,7 +120,7 @@ def _start(recipe, folder):
 
 def callbacks_of(recipe, text):
     """What prunes the model while it trains: no callback, one, or two."""
-    begin, end = (max(1, round(fraction * recipe.steps)) for fraction in recipe.ramp)
+    begin, end = (max(1, round(part * recipe.steps)) for part in recipe.ramp or (0.0, 0.0))
     frequency = max(1, recipe.steps // 50)
     if recipe.units_left:
         share = 1 - recipe.units_left / recipe.units
@@ -127,11 +128,16 @@ def callbacks_of(recipe, text):
         return [ksr.callbacks.UnitPruning(schedule, frequency=frequency)]
     if not recipe.sparsity:
         return []
-    schedule = ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
+    schedule = (
+        ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
+        if recipe.ramp
+        else recipe.sparsity
+    )
     pruning = ksr.callbacks.BlockPruning(
         schedule,
-        recipe.block_shape,
-        frequency=frequency,
+        None if recipe.pattern else recipe.block_shape,
+        pattern=ksr.patterns.NofM(*recipe.pattern) if recipe.pattern else None,
+        frequency=frequency if recipe.ramp else None,
         criterion=ksr.criteria.LAMP("fisher")
         if recipe.criterion == "lamp-fisher"
         else recipe.criterion,
