@@ -34,12 +34,12 @@ test: .venv/installed
 
 VENVS := $(patsubst tests/versions/%.txt,.venv-%,$(wildcard tests/versions/*.txt)) .venv
 
-# Tests that start several processes, and the examples: a minute or two. Slow tests of the quick suite, so it can be quick.
+# Tests that start several processes, the examples, and the code of a guide: two or three minutes. Slow tests of the quick suite, so it can be quick.
 test-processes: .venv/installed
-	.venv/bin/pytest -m slow tests/multi_worker tests/examples
+	.venv/bin/pytest -m slow tests/multi_worker tests/examples tests/test_your_model_guide.py
 
 test-versions: $(VENVS:%=%/installed)
-	set -e; for venv in $(VENVS); do $$venv/bin/pytest -n auto --dist worksteal; done
+	set -e; for venv in $(VENVS); do $$venv/bin/pytest -n auto --dist worksteal; $$venv/bin/pytest -m slow tests/test_your_model_guide.py; done
 
 LITERT_VERSIONS := 1.2.0 1.3.0 1.4.0 2.0.2 2.0.3 2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2.1.5 2.1.6 2.2.0 2.3.0
 

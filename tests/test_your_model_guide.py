@@ -173,6 +173,7 @@ def run(code, names):
     assert done == {number for number, line in enumerate(lines, 1) if "print(" in line}
 
 
+@pytest.mark.slow  # `make test-processes` runs it
 # The guide says that `substitute` warns there.
 @pytest.mark.filterwarnings("ignore:substitute. a Keras file of .* cannot be loaded:UserWarning")
 @pytest.mark.parametrize("title", CHECKS)
