@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -107,7 +108,8 @@ def arguments(given):
 
 
 def main(given=None):
-    options, console, found = arguments(given), Console(), {}
+    options, found = arguments(given), {}
+    console = Console(width=None if sys.stdout.isatty() else 160)
     options.out.mkdir(parents=True, exist_ok=True)
     for path, asked in pieces(options):
         there = path.exists() and json.loads(path.read_text())["asked"] == asked

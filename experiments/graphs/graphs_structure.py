@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -155,7 +156,8 @@ def arguments(given):
 
 
 def main(given=None):
-    options, console = arguments(given), Console()
+    options = arguments(given)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     options.out.mkdir(parents=True, exist_ok=True)
     for path, asked in pieces(options):
         if options.tables or read(path, asked) is not None:
