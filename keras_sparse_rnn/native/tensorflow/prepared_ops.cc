@@ -94,12 +94,14 @@ void forward(void* op, TF_OpKernelContext* tf_context) {
   });
 }
 
-// Outputs [batch, time, units] and the states [batch, units]; c is empty where there is none.
+// Outputs [batch, time, units] and the states [batch, units]; c is empty where there is none. Which
+// cell it is is not shown here, but c0 is empty then, too.
 void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
   TF_ShapeInferenceContextSetUnknownShape(context, status);
   if (TF_GetCode(status) == TF_OK)
     set_output_shape(context, 0, {{kX, 3, 0}, {kX, 3, 1}, {kH0, 2, 1}}, status);
   if (TF_GetCode(status) == TF_OK) set_output_shape(context, 1, {{kX, 3, 0}, {kH0, 2, 1}}, status);
+  if (TF_GetCode(status) == TF_OK) set_output_shape(context, 2, {{kC0, 2, 0}, {kH0, 2, 1}}, status);
 }
 
 const bool registered = [] {
