@@ -34,7 +34,7 @@ test: .venv/installed
 
 VENVS := $(patsubst tests/versions/%.txt,.venv-%,$(wildcard tests/versions/*.txt)) .venv
 
-# Tests that start several processes, the examples, and the code of a guide: two or three minutes. Slow tests of the quick suite, so it can be quick.
+# Tests that start several processes, the examples, and the code of a guide: four minutes. Slow tests of the quick suite, so it can be quick.
 test-processes: .venv/installed
 	.venv/bin/pytest -m slow tests/multi_worker tests/examples tests/test_your_model_guide.py
 

@@ -9,7 +9,6 @@ inputs, of the recurrent kernels, or of both. Each piece is a process and a file
 `graphs_structure`."""
 
 import argparse
-import json
 import multiprocessing
 import os
 import pathlib
@@ -22,7 +21,7 @@ import numpy as np
 from rich.console import Console
 
 import keras_sparse_rnn as ksr
-from experiments.common.files import write_json
+from experiments.common.files import figures_of, keep_figures
 from experiments.graphs.graphs_networks import GATES, LAYERS, Networks, initial_weights
 from experiments.graphs.graphs_strings import LONGEST, dataset
 from experiments.graphs.graphs_tables import recoveries
@@ -67,7 +66,7 @@ def run_piece(path, asked):
         {"seed": seed, "sparsity": sparsity, "dense": float(before[seed]), "accuracy": own.tolist()}
         for (seed, sparsity), own in zip(cases, np.transpose(accuracy))
     ]
-    write_json(path, {"asked": asked, "rows": rows})
+    keep_figures(path, asked, {"rows": rows})
 
 
 def pieces(options):
@@ -112,8 +111,7 @@ def main(given=None):
     console = Console(width=None if sys.stdout.isatty() else 160)
     options.out.mkdir(parents=True, exist_ok=True)
     for path, asked in pieces(options):
-        there = path.exists() and json.loads(path.read_text())["asked"] == asked
-        if not there and not options.tables:
+        if not options.tables and figures_of(path, asked) is None:
             # A process each: TensorFlow keeps what it has traced.
             context = multiprocessing.get_context("spawn")
             process = context.Process(target=run_piece, args=(path, asked))
@@ -122,10 +120,8 @@ def main(given=None):
             if process.exitcode:
                 raise SystemExit(f"The piece {path.name} has failed")
             console.print(f"{path.name} done")
-            there = True
-        if there:
-            rows = json.loads(path.read_text())["rows"]
-            found[asked["task"], asked["cell"], asked["part"]] = rows
+        if (known := figures_of(path, asked)) is not None:
+            found[asked["task"], asked["cell"], asked["part"]] = known["rows"]
     console.print(recoveries(found))
 
 

@@ -10,7 +10,6 @@ stopped goes on with the pieces that are missing. The tables are made of the fil
 
 import argparse
 import itertools
-import json
 import multiprocessing
 import os
 import pathlib
@@ -23,7 +22,7 @@ import numpy as np
 from rich.console import Console
 
 import keras_sparse_rnn as ksr
-from experiments.common.files import write_json
+from experiments.common.files import figures_of, keep_figures
 from experiments.graphs.graphs_measures import make_graph, measures
 from experiments.graphs.graphs_networks import GATES, LAYERS, UNITS, Networks, initial_weights
 from experiments.graphs.graphs_strings import LONGEST, dataset
@@ -89,7 +88,7 @@ def run_piece(path, asked):
             }
             for number, (family, graph), own in zip(asked["numbers"], graphs, accuracy.tolist())
         ]
-    write_json(path, {"asked": asked, "rows": rows})
+    keep_figures(path, asked, {"rows": rows})
 
 
 def pieces(options):
@@ -111,10 +110,8 @@ def pieces(options):
 
 def read(path, asked):
     """What a piece has found, or None if it is not there or was asked for otherwise."""
-    if not path.exists():
-        return None
-    found = json.loads(path.read_text())
-    return found["rows"] if found["asked"] == asked else None
+    known = figures_of(path, asked)
+    return known and known["rows"]
 
 
 def found_so_far(options):
