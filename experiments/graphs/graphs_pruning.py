@@ -12,15 +12,14 @@ import argparse
 import multiprocessing
 import os
 import pathlib
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
-from rich.console import Console
 
 import keras_sparse_rnn as ksr
+from experiments.common.console import console_of
 from experiments.common.files import figures_of, keep_figures
 from experiments.graphs.graphs_networks import GATES, LAYERS, Networks, initial_weights
 from experiments.graphs.graphs_strings import LONGEST, dataset
@@ -108,7 +107,7 @@ def arguments(given):
 
 def main(given=None):
     options, found = arguments(given), {}
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = console_of(160)
     options.out.mkdir(parents=True, exist_ok=True)
     for path, asked in pieces(options):
         if not options.tables and figures_of(path, asked) is None:

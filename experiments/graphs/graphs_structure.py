@@ -13,15 +13,14 @@ import itertools
 import multiprocessing
 import os
 import pathlib
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
-from rich.console import Console
 
 import keras_sparse_rnn as ksr
+from experiments.common.console import console_of
 from experiments.common.files import figures_of, keep_figures
 from experiments.graphs.graphs_measures import make_graph, measures
 from experiments.graphs.graphs_networks import GATES, LAYERS, UNITS, Networks, initial_weights
@@ -154,7 +153,7 @@ def arguments(given):
 
 def main(given=None):
     options = arguments(given)
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = console_of(160)
     options.out.mkdir(parents=True, exist_ok=True)
     for path, asked in pieces(options):
         if options.tables or read(path, asked) is not None:

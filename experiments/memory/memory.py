@@ -21,9 +21,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import tensorflow as tf
-from rich.console import Console
 
 from experiments.common.arguments import add_output, quick_parser
+from experiments.common.console import console_of
 from experiments.common.files import write_json
 from experiments.common.learning_rates import climb
 from experiments.common.search import best_of
@@ -153,7 +153,7 @@ class Runs:
 def main(arguments=None):
     """Trains what is missing, prints and writes; returns the exit status."""
     options = parse(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 180)
+    console = console_of(180)
     if min(options.units, options.steps, options.seeds) < 1 or options.units % 16:
         console.print(
             "[red]error:[/red] `--steps` and `--seeds` must be at least 1, `--units` a multiple of "

@@ -2,18 +2,17 @@
 
 import dataclasses
 import statistics
-import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 from rich.table import Table
 
+from experiments.common.console import console_of
 from experiments.common.files import write_json
 from experiments.navigation.navigation_world import PlaceCells, centimetres, test_walks
 
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = console_of()
 
 
 def landmarks(world):

@@ -4,21 +4,20 @@ import dataclasses
 import os
 import platform
 import statistics
-import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 from rich.table import Table
 
+from experiments.common.console import console_of
 from experiments.common.files import write_json
 from experiments.speech.speech_measure import draw_curves, draw_utterance
 from experiments.speech.speech_network import CELLS
 from experiments.speech.speech_recipes import DENSE, SMALL
 from experiments.speech.speech_training import spread
 
-console = Console(width=None if sys.stdout.isatty() else 140)
+console = console_of(140)
 
 
 def introduce(options, speech):

@@ -24,12 +24,12 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 import keras_sparse_rnn as ksr
 from experiments.common.arguments import add_output, add_text, block_shape, quick_parser
+from experiments.common.console import console_of
 from experiments.common.files import write_json
 from experiments.text.char_measure import spread
 from experiments.text.char_network import small_units
@@ -37,7 +37,7 @@ from experiments.text.char_recipe import Recipe
 from experiments.text.char_text import Text
 from experiments.text.char_training import trained
 
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = console_of()
 
 DENSE = {"dropout": 0.5, "sparsity": 0.0}
 # Of as many parameters as the pruned ones; as many steps as one of these has together with the

@@ -30,11 +30,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
-from rich.console import Console
 from rich.table import Table
 
 import keras_sparse_rnn as ksr
 from experiments.common.arguments import add_output, add_text, quick_parser
+from experiments.common.console import console_of
 from experiments.common.files import figures_of, keep_figures, write_json
 from experiments.text.char_measure import spread
 from experiments.text.char_network import EMBEDDING, bits_of, build
@@ -175,7 +175,7 @@ def main(arguments=None):
         keep_figures(pathlib.Path(file), asked_of(row, text, options, int(seed)), known)
         return
     options.output.mkdir(parents=True, exist_ok=True)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = console_of()
     found = {}
     for row in options.only:
         for seed in range(options.first, options.first + options.seeds):

@@ -22,16 +22,16 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import tensorflow as tf
-from rich.console import Console
 from rich.markup import escape
 
 from experiments.common.arguments import add_output, add_text, quick_parser
+from experiments.common.console import console_of
 from experiments.common.files import write_json
 from experiments.text.char_few_bits import FLOAT, Piece, figures
 from experiments.text.char_low_precision_table import table
 from experiments.text.char_text import Text
 
-console = Console(width=None if sys.stdout.isatty() else 160)
+console = console_of(160)
 
 BITS = (8, 8), (4, 8), (2, 8), (1, 8), (4, 4)  # of weights, of activations
 METHODS = "rounded", "straight-through", "denoising", "denoising, affine"

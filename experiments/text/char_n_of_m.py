@@ -23,11 +23,11 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import tensorflow as tf
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from experiments.common.arguments import add_output, add_text, quick_parser
+from experiments.common.console import console_of
 from experiments.common.files import write_json
 from experiments.common.learning_rates import tune
 from experiments.text.char_measure import spread
@@ -36,7 +36,7 @@ from experiments.text.char_recipe import Recipe
 from experiments.text.char_text import Text
 from experiments.text.char_training import trained
 
-console = Console(width=None if sys.stdout.isatty() else 160)
+console = console_of(160)
 
 DENSE, PUBLISHED = "dense, what all others start from", "2:4, as published"
 CONTROL = "dense, trained on"

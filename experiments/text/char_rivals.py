@@ -28,16 +28,16 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import tensorflow as tf
-from rich.console import Console
 from rich.markup import escape
 
 from experiments.common.arguments import add_output, add_text, quick_parser
+from experiments.common.console import console_of
 from experiments.common.files import write_json
 from experiments.text.char_rivals_search import Search, Trainings, kinds_of
 from experiments.text.char_rivals_table import measured, table
 from experiments.text.char_text import Text
 
-console = Console(width=None if sys.stdout.isatty() else 160)
+console = console_of(160)
 
 
 def parse(arguments=None):

@@ -5,17 +5,16 @@ import os
 import pathlib
 import platform
 import statistics
-import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 import keras_sparse_rnn as ksr
+from experiments.common.console import console_of
 from experiments.common.files import write_json
 from experiments.text.char_measure import (
     STEPS,
@@ -23,7 +22,7 @@ from experiments.text.char_measure import (
     spread,
 )
 
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = console_of()
 
 
 def table(runs, deployed):
