@@ -1,11 +1,13 @@
 """The speech recogniser: everything that it depends on, its layers, its weights."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 
 import keras_sparse_rnn as ksr
+from experiments.common.pruning import kept_in
 from experiments.speech.speech_data import FEATURES
 
 CELLS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU}
@@ -28,11 +30,23 @@ class Recipe:
             along a cosine.
         sparsity: of the recurrent layers' kernels at the end; 0 trains a dense model.
         block_shape: `(rows, columns)` that are pruned together.
+        pattern: `(N, M)`: of every M inputs of a unit N live, which is what `sparsity` must say;
+            blocks are pruned if it is empty.
+        ramp: where the pruning begins and ends, as fractions of `steps`; empty: all of it before
+            the first step.
+        evolution: whether it is sparse from the first step instead, in packed layers whose blocks
+            `ksr.callbacks.Evolution` exchanges up to three quarters of the steps.
         lasso: strength of a group lasso on these kernels, in the same blocks, until the pruning
             ends.
         scope: `"gate"`, `"kernel"` or `"model"`, as in `ksr.recipes.PruneTrained`, by which it is
             pruned.
         criterion: a name, as in `BlockPruning`.
+        start: the name of the model whose weights it starts from; random ones if empty.
+        teacher: the name of the model that it learns from besides, if `distillation` is above 0.
+        distillation: share of the loss that is the difference from what the teacher says, frame by
+            frame; the rest is CTC's.
+        dropout: of each layer's inputs but the first one's, while training.
+        label: stands in the name, before the steps, where recipes differ in something else.
         seed: of the weights and of the order of the batches.
     """
 
@@ -44,22 +58,30 @@ class Recipe:
     learning_rate: float = 3e-3
     sparsity: float = 0.0
     block_shape: tuple = (16, 16)
+    pattern: tuple = ()
+    ramp: tuple = (0.02, 0.3)
+    evolution: bool = False
     lasso: float = 0.0
     scope: str = "model"
     criterion: str = "fisher"
+    start: str = ""
+    teacher: str = ""
+    distillation: float = 0.0
+    dropout: float = 0.0
+    label: str = ""
     seed: int = 1
 
     def name(self):
         """A short name that tells the models of one run apart."""
-        kind = (
-            "dense"
-            if not self.sparsity
-            else f"{100 * self.sparsity:.3g}%-{self.block_shape[0]}x{self.block_shape[1]}"
-        )
+        kind = "dense"
+        if self.sparsity:
+            shape = "of".join(map(str, self.pattern)) or "x".join(map(str, self.block_shape))
+            kind = f"{100 * self.sparsity:.3g}%-{shape}"
         scope = "" if self.scope == SCOPES[self.cell] or not self.sparsity else f"-{self.scope}"
         criterion = "" if self.criterion == Recipe.criterion else f"-{self.criterion}"
         lasso = "-lasso" * bool(self.lasso)
-        what = f"{self.cell}{self.units}-{kind}{lasso}{scope}{criterion}"
+        label = self.label and f"-{self.label}"
+        what = f"{self.cell}{self.units}-{kind}{lasso}{scope}{criterion}{label}"
         return f"{what}-{self.steps}steps-seed{self.seed}"
 
 
@@ -73,19 +95,28 @@ def build(recipe, letters):
     inputs = keras.Input((None, FEATURES), name="features")
     x = keras.layers.Masking(0.0, name="mask")(inputs)
     for number in range(1, recipe.layers + 1):
-        layer = CELLS[recipe.cell](recipe.units, return_sequences=True, name=f"layer{number}")
+        if recipe.dropout and number > 1:
+            x = keras.layers.Dropout(recipe.dropout, name=f"dropout{number}")(x)
+        layer = layer_of(recipe)(recipe.units, return_sequences=True, name=f"layer{number}")
         x = keras.layers.Bidirectional(layer, merge_mode="sum", name=f"both{number}")(x)
         x = keras.layers.LayerNormalization(name=f"normalization{number}")(x)
     logits = keras.layers.Dense(letters + 1, name="logits")(x)
     return keras.Model(inputs, keras.ops.log_softmax(logits), name="speech_ctc")
 
 
+def layer_of(recipe):
+    """The class of its recurrent layers, or that of packed ones which are sparse from the start."""
+    if not recipe.evolution:
+        return CELLS[recipe.cell]
+    packed = {"rnn": ksr.layers.BlockSparseSimpleRNN, "gru": ksr.layers.BlockSparseGRU}
+    return functools.partial(
+        packed[recipe.cell], block_shape=recipe.block_shape, sparsity=recipe.sparsity
+    )
+
+
 def masked(model, recipe):
-    """The model in layers that compute only the blocks that are not zero. (A dense one may have
-    fewer units than a block has rows.)
-    """
-    block_shape = tuple(min(size, recipe.units) for size in recipe.block_shape)
-    return ksr.substitute(model, block_shape=block_shape, storage="masked")
+    """The model in layers that compute only the blocks that are not zero."""
+    return ksr.substitute(model, block_shape=kept_in(recipe), storage="masked")
 
 
 def weights(recipe, letters, units=None, sparsity=None):

@@ -14,6 +14,7 @@ import tensorflow as tf
 import keras_sparse_rnn as ksr
 from experiments.common.files import keep, record_of
 from experiments.common.progress import progress_bar
+from experiments.common.pruning import pruning_of
 from experiments.speech.speech_data import FEATURES
 from experiments.speech.speech_network import (
     Recipe,
@@ -22,6 +23,8 @@ from experiments.speech.speech_network import (
     parameters,
     sparsity_of,
 )
+
+FRACTION, EXCHANGES = 0.3, 100  # of live blocks at first; in a training
 
 
 def keep_memory():
@@ -161,11 +164,15 @@ def trained(recipe, speech, folder, console):
         return Trained(recipe, path, **known)
     keras.utils.set_random_seed(recipe.seed)
     model = build(recipe, len(speech.letters))
-    # The same variables in layers that skip the blocks that are zero already: training gets faster
-    # as pruning goes on.
-    model = masked(model, recipe)
+    if recipe.start:
+        model.set_weights(_kept(recipe.start, folder).get_weights())
+    if not recipe.evolution:
+        # The same variables in layers that skip the blocks that are zero already: training gets
+        # faster as pruning goes on.
+        model = masked(model, recipe)
     begin = time.perf_counter()
-    curve = _fit(model, recipe, speech, console)
+    teacher = _kept(recipe.teacher, folder) if recipe.distillation else None
+    curve = fit(model, recipe, speech, console, teacher)
     seconds = time.perf_counter() - begin
     heard = transcribe(model, speech)
     model = ksr.to_dense(model)
@@ -182,33 +189,72 @@ def trained(recipe, speech, folder, console):
     return Trained(recipe, path, **known)
 
 
-def _fit(model, recipe, speech, console):
+def _kept(name, folder):
+    """A finished model."""
+    return keras.models.load_model(folder / f"{name}.keras", compile=False)
+
+
+def fit(model, recipe, speech, console, teacher=None):
+    """Trains a model by its recipe; returns what has kept the losses and sparsities of all
+    steps."""
     rate = ksr.recipes.warm_cosine(recipe.steps, recipe.learning_rate)
-    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), ctc)
+    data, loss = speech.batches(recipe.batch, recipe.steps, recipe.seed), ctc
+    if teacher is not None:
+        teacher = ksr.substitute(teacher, storage="masked")  # the faster layers
+        data, loss = taught(data, teacher), distillation_loss(recipe.distillation)
+    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss)
     letters = np.mean([len(codes) for _, codes in speech.training])
     curve = _Curve(recipe.name(), recipe.steps, letters, console)
     with curve.progress:
-        model.fit(
-            speech.batches(recipe.batch, recipe.steps, recipe.seed),
-            callbacks=[*_pruning(recipe), curve],
-            verbose=0,
-            shuffle=False,
-        )
+        model.fit(data, callbacks=[*_sparse(recipe), curve], verbose=0, shuffle=False)
     return curve
 
 
-def _pruning(recipe):
-    """The callbacks that prune, and let a group lasso go when the pruning is done."""
-    if not recipe.sparsity:
-        return []
-    how = {
-        "criterion": recipe.criterion,
-        "sparsity": recipe.sparsity,
-        "block_shape": recipe.block_shape,
-        "scope": recipe.scope,
-        "lasso": recipe.lasso,
-    }
-    return ksr.recipes.PruneTrained(recipe.steps, recipe.learning_rate, **how).callbacks
+def taught(data, teacher):
+    """Puts what the teacher says behind the targets, frame after frame: `(frames, targets)` become
+    `(frames, float32 [batch, 1 + letters + frames * classes])`.
+    """
+
+    def both(frames, targets):
+        says = teacher(frames, training=False)
+        says = tf.reshape(says, [tf.shape(says)[0], -1])
+        return frames, tf.concat([tf.cast(targets, says.dtype), says], axis=-1)
+
+    return data.map(both)
+
+
+def distillation_loss(share):
+    """The loss of each utterance, in nats: `1 - share` of CTC's, `share` of the cross-entropy with
+    the teacher (Hinton, Vinyals and Dean 2015, arXiv 1503.02531), added up over its frames.
+
+    Args:
+        share: from 0 to 1.
+
+    Returns:
+        A function of what `taught` gives and of log-probabilities: float32 `[batch]`.
+    """
+
+    def loss(targets, log_probabilities):
+        shape = tf.shape(log_probabilities)
+        said = tf.shape(targets)[1] - shape[1] * shape[2]
+        says = tf.reshape(targets[:, said:], shape)
+        lengths = tf.cast(targets[:, 0], tf.int32)
+        differences = -tf.reduce_sum(tf.exp(says) * log_probabilities, axis=-1)
+        differences *= tf.sequence_mask(lengths, shape[1], log_probabilities.dtype)
+        right = ctc(targets[:, :said], log_probabilities)
+        return (1 - share) * right + share * tf.reduce_sum(differences, axis=-1)
+
+    return loss
+
+
+def _sparse(recipe):
+    """The callbacks that prune, and let a group lasso go when the pruning is done; or those that
+    exchange live blocks.
+    """
+    if not recipe.evolution:
+        return pruning_of(recipe)
+    end = recipe.steps * 3 // 4
+    return [ksr.callbacks.Evolution(max(1, end // EXCHANGES), FRACTION, end_step=end)]
 
 
 class _Curve(keras.callbacks.Callback):

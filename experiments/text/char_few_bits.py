@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_sparse_rnn as ksr
+from experiments.common.few_bits import FLOAT, ROUNDED, FewBits, in_cells
 from experiments.common.files import figures_of, keep, keep_figures, record_of
 from experiments.common.number_formats import PARTS
 from experiments.text.char_network import bits_of, live_fraction, recurrent
@@ -16,40 +17,12 @@ from experiments.text.char_recipe import Recipe
 from experiments.text.char_text import windows
 from experiments.text.char_training import trained
 
-FLOAT, ROUNDED = "float32", "rounded"
 BLOCK = (16, 16)
-ARGUMENTS = {
-    ROUNDED: {"method": "straight_through"},  # whose integers times their step these are
-    "straight-through": {"method": "straight_through"},
-    "denoising": {},
-    "denoising, affine": {"form": "affine"},
-}
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
-    """One model of the table.
-
-    Args:
-        method: `FLOAT` or one of `ARGUMENTS`.
-        sparsity: of the model that it starts from; 0: a dense one.
-        weight_bits, activation_bits: None of float32.
-        seed: of weights and text.
-        quick: a small model and few steps.
-    """
-
-    method: str
-    sparsity: float
-    weight_bits: int | None = None
-    activation_bits: int | None = None
-    seed: int = 1
-    quick: bool = False
-
-    def name(self):
-        """Of its files."""
-        bits = "" if self.weight_bits is None else f"-w{self.weight_bits}a{self.activation_bits}"
-        method = self.method.replace(", ", "-").replace("float32", "float")
-        return f"{method}{bits}-{100 * self.sparsity:g}%-seed{self.seed}"
+class Piece(FewBits):
+    """One language model of the table."""
 
     def recipes(self):
         """The `Recipe`s of the dense model and of the one that this one starts from."""
@@ -76,18 +49,6 @@ class Piece:
         return 20 if self.quick else 500
 
     learning_rate = 4e-3
-
-    def low_precision(self):
-        """The `LowPrecision` of the layers; None of float32."""
-        if self.method == FLOAT:
-            return None
-        return ksr.quantization.LowPrecision(
-            self.weight_bits, self.activation_bits, **ARGUMENTS[self.method]
-        )
-
-    def in_cells(self):
-        """Whether the int8 cells compute it."""
-        return self.activation_bits == 8 and "affine" not in self.method
 
     def asked(self):
         """Everything that its figures depend on, as JSON takes it."""
@@ -125,15 +86,12 @@ def figures(piece, text, folder, console, train=True):
         model, known = _trained(piece, start.model(), text)
         keep(_path(piece, folder), model.save, asked, known)
     else:
-        start = _path(dataclasses.replace(piece, method=FLOAT, **NO_BITS), folder)
+        start = _path(piece.control(), folder)
         if piece.method != ROUNDED:
             start = folder / f"{piece.recipes()[-1].name()}.keras"
         _, known = _trained(piece, keras.models.load_model(start), text)
         keep_figures(path, asked, known)
     return {**known, "made": True}
-
-
-NO_BITS = {"weight_bits": None, "activation_bits": None}
 
 
 def _path(piece, folder):
@@ -151,8 +109,7 @@ def _trained(piece, model, text):
     known = {"seconds": time.perf_counter() - begin, "last_loss": loss}
     known["bits"] = _bits(model, text)
     if piece.in_cells():
-        cells = ksr.substitute(model, weights="int8", activations="int8", kernel="native")
-        known["in_cells"] = _bits(cells, text)
+        known["in_cells"] = _bits(in_cells(model), text)
     if low is None:
         model = ksr.to_dense(model)
         known["sparsity"] = 1.0 - live_fraction(recurrent(model))

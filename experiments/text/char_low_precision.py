@@ -14,6 +14,7 @@ control, rounded and not trained. The text that is held out is cut in two, as in
 validation and test. Every finished model has a file of figures in --output and is not trained
 again, so a run that was stopped goes on where it was."""
 
+import functools
 import os
 import sys
 
@@ -26,15 +27,16 @@ from rich.markup import escape
 
 from experiments.common.arguments import add_output, add_text, quick_parser
 from experiments.common.console import console_of
+from experiments.common.few_bits import ARGUMENTS, pieces_of
+from experiments.common.few_bits_table import table
 from experiments.common.files import write_json
-from experiments.text.char_few_bits import FLOAT, Piece, figures
-from experiments.text.char_low_precision_table import table
+from experiments.text.char_few_bits import Piece, figures
+from experiments.text.char_measure import spread
 from experiments.text.char_text import Text
 
 console = console_of(160)
 
 BITS = (8, 8), (4, 8), (2, 8), (1, 8), (4, 4)  # of weights, of activations
-METHODS = "rounded", "straight-through", "denoising", "denoising, affine"
 SPARSITIES = 0.9, 0.0
 NOTHING_LEFT = 3
 
@@ -69,22 +71,12 @@ def check(options):
             raise ValueError(f"`--{name}` must be at least 1. Received: {value}")
 
 
-def pieces_of(options):
-    """Every `Piece` of the table, in the order in which they can be made."""
-    bits = BITS[1:3] if options.quick else BITS
-    for seed in range(1, options.seeds + 1):
-        for sparsity in options.sparsities:
-            start = Piece(FLOAT, sparsity, seed=seed, quick=options.quick)
-            yield start
-            for weight_bits, activation_bits in bits:
-                for method in METHODS:
-                    yield Piece(method, sparsity, weight_bits, activation_bits, seed, options.quick)
-
-
 def made(options, text):
     """The figures of all pieces, a dict; those that `--pieces` leaves missing are not in it."""
     found, left = {}, options.pieces
-    for piece in pieces_of(options):
+    bits = BITS[1:3] if options.quick else BITS
+    make = functools.partial(Piece, quick=options.quick)
+    for piece in pieces_of(options.sparsities, bits, ARGUMENTS, options.seeds, make):
         known = figures(piece, text, options.output, console, train=left is None or left > 0)
         if known is None:
             continue
@@ -106,7 +98,8 @@ def main(arguments=None):
     except (ValueError, OSError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         return 2
-    console.print(table(found, options.seeds))
+    title = f"Bits per character; seeds: {options.seeds}"
+    console.print(table(found, title, "bits", spread))
     results = {
         "text": text.described,
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},

@@ -11,6 +11,7 @@ import tensorflow as tf
 import keras_sparse_rnn as ksr
 from experiments.common.files import keep, record_of
 from experiments.common.progress import progress_bar
+from experiments.common.pruning import frequency_of, kept_in, pruning_of, schedule_of
 from experiments.text.char_network import (
     bits_per_character,
     build,
@@ -74,13 +75,8 @@ def trained(recipe, text, folder, console):
     if recipe.start:
         model.set_weights(_start(recipe, folder).get_weights())
     # The same variables in layers that skip the blocks that are zero already: training gets faster
-    # as pruning goes on. Blocks of single weights would cost more than they spare; and a small
-    # dense model may have fewer units than a block has rows.
-    single = recipe.pattern or recipe.block_shape == (1, 1)
-    block_shape = (16, 16) if single else recipe.block_shape
-    model = ksr.substitute(
-        model, block_shape=tuple(min(size, recipe.units) for size in block_shape), storage="masked"
-    )
+    # as pruning goes on.
+    model = ksr.substitute(model, block_shape=kept_in(recipe), storage="masked")
     begin = time.perf_counter()
     curve = _fit(
         model, recipe, text, console, _start(recipe, folder) if recipe.distillation else None
@@ -120,40 +116,16 @@ def _start(recipe, folder):
 
 def callbacks_of(recipe, text):
     """What prunes the model while it trains: no callback, one, or two."""
-    begin, end = (max(1, round(part * recipe.steps)) for part in recipe.ramp or (0.0, 0.0))
-    frequency = max(1, recipe.steps // 50)
     if recipe.units_left:
-        share = 1 - recipe.units_left / recipe.units
-        schedule = ksr.schedules.PolynomialDecay(0.0, share, begin, end)
-        return [ksr.callbacks.UnitPruning(schedule, frequency=frequency)]
-    if not recipe.sparsity:
-        return []
-    schedule = (
-        ksr.schedules.PolynomialDecay(0.0, recipe.sparsity, begin, end)
-        if recipe.ramp
-        else recipe.sparsity
-    )
-    pruning = ksr.callbacks.BlockPruning(
-        schedule,
-        None if recipe.pattern else recipe.block_shape,
-        pattern=ksr.patterns.NofM(*recipe.pattern) if recipe.pattern else None,
-        frequency=frequency if recipe.ramp else None,
-        criterion=ksr.criteria.LAMP("fisher")
-        if recipe.criterion == "lamp-fisher"
-        else recipe.criterion,
-        scope=recipe.scope,
+        schedule = schedule_of(recipe, 1 - recipe.units_left / recipe.units)
+        return [ksr.callbacks.UnitPruning(schedule, frequency=frequency_of(recipe))]
+    through = recipe.criterion == "lamp-fisher"
+    return pruning_of(
+        recipe,
+        criterion=ksr.criteria.LAMP("fisher") if through else recipe.criterion,
         keep_diagonal=recipe.keep_diagonal,
         regrowth=_regrowth(recipe, text),
     )
-    if not recipe.lasso:
-        return [pruning]
-    lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape)
-    return [
-        pruning,
-        ksr.callbacks.StrengthSchedule(
-            until=None if recipe.lasso_stays else schedule, regularizer=lasso
-        ),
-    ]
 
 
 def taught(data, teacher):

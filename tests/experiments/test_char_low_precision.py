@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments.common.few_bits import FLOAT, FewBits
+from experiments.common.few_bits_table import table
 from experiments.text import char_low_precision
-from experiments.text.char_few_bits import FLOAT, Piece
-from experiments.text.char_low_precision_table import table
+from experiments.text.char_measure import spread
 
 
 @pytest.mark.slow
@@ -31,13 +32,15 @@ def test_a_quick_run_makes_every_model_once(tmp_path, capsys):
 def test_costs_are_found_seed_by_seed():
     found = {}
     for seed, base in ((1, 1.0), (2, 2.0)):
-        found[Piece(FLOAT, 0.9, seed=seed)] = {"bits": {"test": base}, "diverged": False}
-        found[Piece("denoising", 0.9, 4, 8, seed)] = {
+        found[FewBits(FLOAT, 0.9, seed=seed)] = {"bits": {"test": base}, "diverged": False}
+        found[FewBits("denoising", 0.9, 4, 8, seed)] = {
             "bits": {"test": 1.01 * base},
             "in_cells": {"test": (1 + 0.01 * seed) * base},
             "diverged": seed == 2,
         }
-    rows = list(zip(*(column.cells for column in table(found, 2).columns)))
+    rows = list(
+        zip(*(column.cells for column in table(found, "two seeds", "bits", spread).columns))
+    )
     assert rows[0] == ("90 %", "", "float32", "1.500 ± 0.707", "", "", "", "")
     assert rows[1][:5] == ("90 %", "4 x 8", "denoising", "1.515 ± 0.714", "+1.00 ± 0.00 %")
     assert rows[1][5:] == ("1.525 ± 0.728", "+1.50 ± 0.71 %", "1 of 2")

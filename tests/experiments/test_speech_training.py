@@ -130,10 +130,10 @@ def test_pruning_is_that_of_the_recipe_of_the_package():
             scope="gate",
             lasso=one.lasso,
         )
-        assert [callback.get_config() for callback in speech_training._pruning(one)] == [
+        assert [callback.get_config() for callback in speech_training._sparse(one)] == [
             callback.get_config() for callback in ours.callbacks
         ]
-    assert speech_training._pruning(recipes["dense"]) == []
+    assert speech_training._sparse(recipes["dense"]) == []
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
