@@ -138,6 +138,7 @@ def by_callbacks():
 @pytest.mark.parametrize(
     "given", [lambda r: r, lambda r: [r], lambda r: [*r], lambda r: r.callbacks]
 )
+@pytest.mark.quick_cases
 def test_fit_takes_the_recipe_itself_or_what_is_in_it(given, by_callbacks):
     expected, weights = by_callbacks
     history, own = trained(recipe := PruneTrained(**OPTIONS), given(recipe))
@@ -159,6 +160,7 @@ def test_other_steps_than_fit_runs_are_told():
 
 
 @pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+@pytest.mark.quick_cases
 def test_a_training_that_goes_on_is_not_asked_for_its_steps(wrap):
     recipe = PruneTrained(steps=20, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4))
     trained(recipe, recipe, epochs=(5, 1), wrap=wrap)  # a warning would be an error

@@ -25,6 +25,7 @@ def zeros(layer):
         (keras.layers.SimpleRNN, ksr.layers.BlockSparseSimpleRNN, "packed"),
     ],
 )
+@pytest.mark.quick_cases
 def test_pruned_swapped_trained_saved_loaded_exported_and_back(plain, sparse, storage, tmp_path):
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(size=(16, TIME, INPUTS)).astype("float32")

@@ -19,7 +19,7 @@ BLOCK = (16, 16)
 
 
 def parser(doc, output):
-    """A parser with `--quick`, `--data`, `--seeds` and `--output`.
+    """A parser with `--quick`, `--data`, `--steps`, `--seeds` and `--output`.
 
     Args:
         doc: the docstring of the program.
@@ -30,6 +30,9 @@ def parser(doc, output):
         "--data",
         metavar="FOLDER",
         help="recordings in the layout of LibriSpeech (default: speech made with espeak-ng)",
+    )
+    made.add_argument(
+        "--steps", type=int, help="batches of the training (default: 4800, with --quick 40)"
     )
     made.add_argument(
         "--seeds", type=int, default=1, help="how many seeds (default: 1); 3 make the table"
@@ -44,7 +47,7 @@ def parser(doc, output):
 def sized(options):
     """The options, with the units and the steps of `speech_ctc`."""
     options.units = 64 if options.quick else 256
-    if getattr(options, "steps", None) is None:
+    if options.steps is None:
         options.steps = 40 if options.quick else 4800
     return options
 

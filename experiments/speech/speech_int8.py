@@ -37,9 +37,6 @@ def parse(arguments=None):
     """The command line."""
     made = parser(__doc__, "speech_int8")
     made.add_argument(
-        "--steps", type=int, help="batches of the training (default: 4800, with --quick 40)"
-    )
-    made.add_argument(
         "--longer",
         dest="rows",
         action="store_const",

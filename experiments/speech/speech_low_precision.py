@@ -4,7 +4,7 @@ method.
     python -m experiments.speech.speech_low_precision --quick
         a minute, to see it work; its error rates mean nothing
     python -m experiments.speech.speech_low_precision --seeds 3
-        the GRU of speech_ctc, its recurrent layers at 8, 4 and 1 bit
+        the GRU of speech_ctc, its recurrent layers at 8 and 4 bits
 
 All methods start from the same trained float32 model and train for as many steps more, an eighth of
 its own, with the same speech in the same order; so does float32 itself, the control. "Rounded" is
@@ -33,7 +33,7 @@ from experiments.speech.speech_recipes import recipes
 from experiments.speech.speech_tables import console
 from experiments.speech.speech_training import fit, keep_memory, spread
 
-BITS = (8, 8), (4, 8), (1, 8)  # of weights, of activations
+BITS = (8, 8), (4, 8)  # of weights, of activations
 METHODS = [method for method in ARGUMENTS if "affine" not in method]  # which no cell computes
 LEARNING_RATE = 7.5e-4
 

@@ -38,6 +38,7 @@ def lowest(scores, elements, sparsity):
 @pytest.mark.filterwarnings("ignore:Gates have lost all blocks of their recurrent kernel")
 @pytest.mark.parametrize("scope", ["gate", "kernel", "model"])
 @pytest.mark.parametrize("criterion", ["max", "mean", "l2"])
+@pytest.mark.quick_cases(4)
 def test_the_lowest_blocks_by_criterion_and_scope_go(criterion, scope, make_model, data, grid_of):
     model = make_model("gru", optimizer=keras.optimizers.SGD(STILL))
     scale = np.repeat([1.0, 0.6, 0.3], 11)  # so that the gates differ, and scopes with them

@@ -68,6 +68,7 @@ def broken_fit(model, data, pruning):
 
 @pytest.mark.parametrize("eager", [True, False])
 @pytest.mark.parametrize("compiled_anew", [False, True])
+@pytest.mark.quick_cases
 def test_a_fit_without_the_callback_after_a_break_is_left_alone(
     compiled_anew, eager, make_model, data
 ):

@@ -96,6 +96,7 @@ def test_averaged_weights_are_saved_with_the_mask(first, make_model, data, tmp_p
 
 
 @pytest.mark.parametrize("before", [True, False])
+@pytest.mark.quick_cases
 def test_weights_that_are_backed_up_have_the_mask(before, make_model, data, tmp_path):
     """Model and optimizer, read back into another model at every step."""
     model = make_model("gru", optimizer=keras.optimizers.Adam(0.05, use_ema=True))

@@ -13,6 +13,7 @@ from keras_sparse_rnn.schedules import Constant
 @pytest.mark.parametrize(
     "kind, scope", [("gru", "gate"), ("lstm", "model"), ("simple_rnn", "model")]
 )
+@pytest.mark.quick_cases
 def test_without_a_scope_gates_are_compared_but_those_of_grus(kind, scope, make_model, data):
     masks = []
     for asked in (None, "gate", "kernel", "model"):

@@ -25,6 +25,7 @@ def test_without_the_callback_training_fills_the_zeros_again(make_model, data):
 
 
 @pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.quick_cases
 def test_zeros_stay_zero_and_the_others_learn(eager, make_model, data):
     model = pruned(make_model, run_eagerly=eager)
     before, start = zeros(model), [variable.numpy() for variable in kernels(model)]

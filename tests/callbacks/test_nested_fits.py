@@ -34,6 +34,7 @@ class At(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("epoch", [1, 3])
 @pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.quick_cases
 def test_pruning_goes_on_after_a_fit_inside_a_callback(eager, epoch, make_model, data):
     """Also if that comes after the last step."""
     model = make_model("gru", run_eagerly=eager)

@@ -59,6 +59,7 @@ def fit(model, *callbacks):
 
 
 @pytest.mark.parametrize("run_eagerly", [True, False])
+@pytest.mark.quick_cases
 def test_the_schedule_counts_the_steps_of_the_optimizer_that_is_given(
     run_eagerly, gan, assert_sparse
 ):

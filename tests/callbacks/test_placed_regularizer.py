@@ -44,6 +44,7 @@ def grid(kernel):
         pytest.param(True, False, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.quick_cases
 def test_it_is_the_penalty_of_a_regularizer_of_the_layers(masked, pruned, make_model, data):
     results = []
     for of_layers in (True, False):
@@ -121,6 +122,7 @@ def test_layers_and_gates_are_known_whatever_they_are_called(data):
 
 
 @pytest.mark.parametrize("run_eagerly", [True, False])
+@pytest.mark.quick_cases
 def test_validation_has_the_penalty_while_it_is_there_and_not_afterwards(
     run_eagerly, make_model, data
 ):

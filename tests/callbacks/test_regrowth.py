@@ -73,6 +73,7 @@ def test_the_lowest_make_room_for_those_of_the_largest_gradient(scope, make_mode
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+@pytest.mark.quick_cases
 def test_the_sparsity_remains_that_of_the_schedule(fraction, make_model, data, assert_sparse):
     model, ramp = make_model("lstm", optimizer="adam"), PolynomialDecay(0.2, 0.8, 1, 7)
     pruning, history = trained(model, data, Regrowth(fraction, until=13), ramp, epochs=4)

@@ -23,6 +23,7 @@ from keras_sparse_rnn.schedules import Constant
         ),
     ],
 )
+@pytest.mark.quick_cases
 def test_a_training_that_breaks_off_leaves_no_trace(again, run_eagerly, make_model, data):
     model, lasso = make_model("gru", run_eagerly=run_eagerly), GroupLasso(0.5, (3, 2))
     pruning, schedule = (

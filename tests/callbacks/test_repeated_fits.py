@@ -54,6 +54,7 @@ def callbacks(kind):
 
 @pytest.mark.filterwarnings("ignore:Pruning is not finished")
 @pytest.mark.parametrize("kind", ["pruning", "both", "kept"])
+@pytest.mark.quick_cases
 def test_fits_of_one_epoch_trace_the_step_once(kind, model, data):
     expected, several = one_trace(model, data), callbacks(kind)
     if kind == "kept":

@@ -59,6 +59,7 @@ def backups(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", resume_run.CASES)
+@pytest.mark.quick_cases
 def test_killed_and_resumed_in_another_process(case, backups):
     arguments = dict(resume_run.CASES[case])
     resumed = resume_run.run(**arguments, backup_dir=backups / case)
@@ -96,6 +97,7 @@ def whole():
         (10, False, "threshold"),
     ],
 )
+@pytest.mark.quick_cases
 def test_resumed_from_any_step(step, before, name, whole, tmp_path):
     """From the first mask, another one, and the steps before the next mask, when the weights have
     moved since the last.

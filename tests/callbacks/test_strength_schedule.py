@@ -128,6 +128,7 @@ def test_an_error_in_the_step_leaves_no_trace(lasso, make_model, data):
 
 
 @pytest.mark.parametrize("pruning_first", [True, False])
+@pytest.mark.quick_cases
 def test_group_lasso_while_pruning_makes_dropped_blocks_small(
     pruning_first, make_model, data, assert_sparse
 ):

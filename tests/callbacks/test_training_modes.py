@@ -94,6 +94,7 @@ def test_gradient_accumulation(make_model, data, check):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
+@pytest.mark.quick_cases
 def test_other_precisions(policy, make_model, data, check):
     with_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

@@ -53,6 +53,7 @@ def test_a_sequential_model_without_input_is_pruned_from_its_first_batch(
 
 
 @pytest.mark.parametrize("kind", [Subclassed, MadeInBuild])
+@pytest.mark.quick_cases
 def test_a_subclassed_model_that_nobody_has_called_is_pruned(kind, data, assert_sparse):
     model = kind()
     model.compile("adam", "mse")

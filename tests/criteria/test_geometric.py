@@ -36,6 +36,7 @@ def test_blocks_that_contribute_least_are_dropped(combine, make_model, data):
 
 
 @pytest.mark.parametrize("refresh, expected", [(1, 3), (2, 2), (3, 1)])
+@pytest.mark.quick_cases
 def test_states_are_measured_for_every_so_many_masks(
     refresh, expected, make_model, data, monkeypatch
 ):

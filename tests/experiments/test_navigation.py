@@ -112,6 +112,7 @@ def test_all_four_kernels_are_pruned_together_and_the_mask_outlives_new_weights(
         assert (before != after).any()
 
 
+@pytest.mark.slow
 def test_trained_again_with_the_penalty_or_without_it_begins_alike(tmp_path, monkeypatch):
     begins, penalties = [], []
     fit = navigation_training._fit
@@ -138,6 +139,7 @@ def test_trained_again_with_the_penalty_or_without_it_begins_alike(tmp_path, mon
     assert both[0].live == both[1].live and both[0].path != both[1].path
 
 
+@pytest.mark.slow
 def test_the_recipe_starts_from_the_dense_network_of_its_seed(tmp_path, monkeypatch):
     dense = navigation_training.trained(RECIPE, WORLD, tmp_path, navigation.console)
     begins = []

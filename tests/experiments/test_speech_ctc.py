@@ -38,6 +38,7 @@ def test_steps_of_all_kinds_are_timed(recordings, tmp_path):
     assert set(times) == {"dense", "keras"} and min(times.values()) > 0
 
 
+@pytest.mark.slow
 def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     """Quick models of every kind, the tables' figures, the pictures; a second run finds all of it
     done.
@@ -83,6 +84,7 @@ def test_whole_run_on_recordings(recordings, tmp_path, capsys, monkeypatch):
     assert json.loads((tmp_path / "results.json").read_text())["models"] == results["models"]
 
 
+@pytest.mark.slow
 def test_rates_are_tuned_on_speakers_that_the_test_does_not_have(
     recordings, tmp_path, capsys, monkeypatch
 ):

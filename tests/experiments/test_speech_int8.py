@@ -1,9 +1,12 @@
 import json
 
+import pytest
+
 from experiments.common import number_formats
 from experiments.speech import speech_int8, speech_recordings
 
 
+@pytest.mark.slow
 def test_a_quick_run_measures_every_format_of_the_pruned_model(recordings, tmp_path, capsys):
     """Neither learnt from nor mixed: the speakers of validation and of test."""
     arguments = ["--quick", "--steps", "20", "--data", str(recordings), "--output", str(tmp_path)]

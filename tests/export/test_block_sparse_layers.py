@@ -65,6 +65,7 @@ SLOW = "packed LSTM without bias", "masked LSTM", "packed Dense"
 @pytest.mark.parametrize(
     "case", [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in CASES]
 )
+@pytest.mark.quick_cases
 def test_in_a_subclassed_model(case, tmp_path):
     keras.utils.set_random_seed(0)
     model = Tagger(*CASES[case]())

@@ -73,6 +73,7 @@ def float64():
 
 
 @pytest.mark.parametrize("case", DOUBLE)
+@pytest.mark.quick_cases
 def test_a_model_of_float64_is_exported_in_float32(case, float64, tmp_path):
     model = randomised(keras.Sequential(DOUBLE[case]()))
     before = snapshot(model)
@@ -93,6 +94,7 @@ def test_a_model_of_float64_is_exported_in_float32(case, float64, tmp_path):
 
 
 @pytest.mark.parametrize("least, timed", [(14, 100), (20, 100), (101, 240)])
+@pytest.mark.quick_cases
 def test_open_steps_of_a_model_that_needs_some(least, timed, tmp_path):
     model = randomised(
         keras.Sequential(

@@ -94,6 +94,7 @@ def exported(model, tmp_path, **options):
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("kind", [keras.layers.LSTM, keras.layers.GRU])
+@pytest.mark.quick_cases
 def test_pruned_layers_are_stored_sparse(kind, streaming, tmp_path):
     layer = kind(256, return_sequences=True)
     head = keras.layers.Dense(20, activation="relu")

@@ -160,7 +160,7 @@ def test_random_damage_to_sparse_weights_never_ends_the_process(kind, request, t
     path = tmp_path / "model.tflite"
     path.write_bytes(request.getfixturevalue(kind).read_bytes())
     done = subprocess.run(
-        [sys.executable, damage.__file__, path, "5", "300"],
+        [sys.executable, damage.__file__, path, "5", "100"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
@@ -168,5 +168,5 @@ def test_random_damage_to_sparse_weights_never_ends_the_process(kind, request, t
     )
     assert done.returncode == 0, f"{done.returncode} after {done.stdout[-500:]}"
     said = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(said) == 300 and 10 < said.count("ran") < 150
+    assert len(said) == 100 and 3 < said.count("ran") < 50
     assert all(one == "ran" or ", which is damaged: " in one for one in said)

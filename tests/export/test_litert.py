@@ -29,6 +29,7 @@ def run(path, **inputs):
         ("simple relu", True),
     ],
 )
+@pytest.mark.quick_cases(2)
 def test_every_cell_runs_in_the_stock_interpreter(kind, sequences, language_model, tmp_path):
     layer = LAYERS[kind](return_sequences=sequences)
     model = language_model(layer)

@@ -65,6 +65,7 @@ STACKS = {
 
 
 @pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.quick_cases
 def test_sizes_of_a_first_batch_are_overridden(stack, tmp_path):
     model = fitted(*STACKS[stack]())
     assert model.inputs[0].shape == (4, 5, 3)

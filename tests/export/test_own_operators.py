@@ -46,6 +46,7 @@ NUMBERS = [
 
 @pytest.mark.parametrize("weights, activations, tolerance", NUMBERS)
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.quick_cases(6)
 def test_a_layer_is_one_operator_and_computes_what_keras_does(
     cell, weights, activations, tolerance, tmp_path
 ):
@@ -166,6 +167,7 @@ def test_open_batch_and_steps(tmp_path):
 @pytest.mark.parametrize(
     "activation", [None, "relu", "tanh", "sigmoid", "hard_sigmoid", "silu", "softmax", "selu"]
 )
+@pytest.mark.quick_cases(3)
 def test_a_pruned_dense_layer_is_an_operator_too(activation, tmp_path):
     dense = keras.layers.Dense(24, activation=activation)
     model = model_of(keras.layers.GRU(20, return_sequences=True), dense)

@@ -46,6 +46,7 @@ def noise(*shape):
     "weights, activations, tolerance",
     [("float32", "float32", 1e-5), ("bfloat16", "float32", 0.02), ("int8", "int8", 0.02)],
 )
+@pytest.mark.quick_cases
 def test_a_stream_of_stacked_layers(steps, weights, activations, tolerance, tmp_path):
     parts = [
         keras.layers.LSTM(16, return_sequences=True),

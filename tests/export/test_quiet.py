@@ -102,6 +102,7 @@ def test_what_tensorflow_logs_in_another_thread_is_not_lost():
 
 
 @pytest.mark.parametrize("options", [[], ["-u"]], ids=["buffered", "unbuffered"])
+@pytest.mark.quick_cases
 def test_streams_of_the_program_itself_are_what_they_were(tmp_path, options):
     """In a process whose streams are not pytest's."""
     code = (

@@ -79,6 +79,7 @@ def test_every_cell_is_keras_s_forwards_and_backwards(case, sequences):
 @pytest.mark.parametrize("case", ["lstm", "gru", "simple relu"])
 @pytest.mark.parametrize("zero", [False, True])
 @pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.quick_cases(4)
 def test_masked_steps_leave_the_states_alone(case, zero, sequences):
     mask = np.random.default_rng(5).random((2, 11)) < 0.6
     mask[0, :2], mask[1, -3:] = False, False
@@ -91,6 +92,7 @@ def test_masked_steps_leave_the_states_alone(case, zero, sequences):
 
 @pytest.mark.parametrize("written_out", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 9, 23, 37, 101])
+@pytest.mark.quick_cases(4)
 def test_every_length_whether_its_steps_are_written_out_or_not(steps, written_out, monkeypatch):
     kind = types.SimpleNamespace(kind="blocks" if written_out else "dense")
     monkeypatch.setattr(recurrence, "choose", lambda weights: kind)

@@ -59,6 +59,7 @@ def noise(*shape):
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.quick_cases(4)
 def test_every_cell_goes_on_where_the_chunk_before_ended(kind, steps, tmp_path):
     model = sequential(LAYERS[kind](), keras.layers.Dense(2), batch_size=2)
     before = snapshot(model)
@@ -78,6 +79,7 @@ def test_every_cell_goes_on_where_the_chunk_before_ended(kind, steps, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "gru reset before", "simple relu", "stateful"])
+@pytest.mark.quick_cases(2)
 def test_one_step_is_one_graph_of_built_in_operators_without_variables(kind, tmp_path):
     model = sequential(LAYERS[kind](), LAYERS[kind](), keras.layers.Dense(2), batch_size=1)
     path = tmp_path / "model.tflite"
@@ -110,6 +112,7 @@ def test_a_last_layer_without_sequences_gives_what_keras_gives_on_all_steps_so_f
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.quick_cases
 def test_a_causal_convolution_remembers_its_last_steps(steps, tmp_path):
     causal = {"padding": "causal", "activation": "relu"}
     model = sequential(
@@ -138,6 +141,7 @@ def test_layers_that_halve_the_steps_run_on_chunks_that_they_divide(tmp_path):
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("kind", ["lstm", "cells in a row"])
 @pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.quick_cases(2)
 def test_masked_steps_leave_the_states_alone_and_repeat_the_output_before(
     kind, steps, sequences, tmp_path
 ):

@@ -27,6 +27,7 @@ def last(output):
 
 
 @pytest.mark.parametrize("runtime", ["builtin", "ksr"])
+@pytest.mark.quick_cases
 def test_a_functional_model_of_fixed_steps_runs_on_a_stream(runtime, tmp_path):
     model = functional(K.LSTM(8, return_sequences=True), K.GRU(6), K.Dense(2))
     export.export_litert(model, tmp_path / "m.tflite", runtime, streaming=True, steps=8)
@@ -79,6 +80,7 @@ def test_a_model_that_runs_on_no_other_length_is_refused_in_words(tmp_path):
 
 
 @pytest.mark.parametrize("runtime", ["builtin", "ksr"])
+@pytest.mark.quick_cases
 def test_layers_are_repeated_over_steps_whose_number_is_open(runtime, tmp_path):
     inner = keras.Sequential([K.Dense(6, activation="tanh"), K.Dense(3)])
     model = functional(

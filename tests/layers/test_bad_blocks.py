@@ -75,6 +75,7 @@ def test_what_reads_the_blocks_of_a_layer_refuses_wrong_ones(
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("run_eagerly", [False, True], ids=["graph", "eager"])
+@pytest.mark.quick_cases(10)
 def test_what_computes_with_the_blocks_refuses_wrong_ones(
     numbers, found, weights, kernel, run_eagerly
 ):
@@ -86,6 +87,7 @@ def test_what_computes_with_the_blocks_refuses_wrong_ones(
 
 
 @bad
+@pytest.mark.quick_cases
 def test_keras_own_loop_over_the_unpacked_kernels_refuses_wrong_ones(numbers, found):
     model = model_with(numbers, recurrent_dropout=0.2)
     model.compile("sgd", "mse")

@@ -26,6 +26,7 @@ _OF_KERAS = {}
     [("lstm", {}), ("gru", {}), ("gru", {"reset_after": False}), ("simple_rnn", {})],
 )
 @pytest.mark.parametrize("storage", ["packed", "masked"])
+@pytest.mark.quick_cases(5)
 def test_states_masks_and_directions(cell, options, storage, kernel):
     x, mask = inputs(), random_mask()
     for go_backwards in (False, True):

@@ -47,6 +47,7 @@ def dense_mask(layer):
 @pytest.mark.parametrize("storage", ["packed", "masked"])
 @pytest.mark.parametrize("cell, options", CELLS)
 @pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.quick_cases(12)
 def test_gradients_are_those_of_keras(cell, options, storage, kernel, go_backwards):
     arguments = {
         "return_sequences": True,
@@ -187,6 +188,7 @@ def test_blocks_may_be_pruned_between_calls_of_masked_storage():
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
 @pytest.mark.parametrize("initializer", ["zeros", keras.initializers.Identity(0.5)])
+@pytest.mark.quick_cases(2)
 def test_masked_storage_trains_kernels_that_start_with_zeros(kernel, initializer):
     arguments = {
         "kernel_initializer": initializer,

@@ -58,6 +58,7 @@ def test_a_layer_computes_with_its_rounded_weights(kind, storage):
 
 @pytest.mark.parametrize("activation_bits", [None, 3])
 @pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.quick_cases(3)
 def test_the_gradient_of_a_layer_is_that_of_the_steps_one_by_one(kind, activation_bits):
     low = LowPrecision(3, activation_bits)
     layer = made(kind, low, storage="masked")

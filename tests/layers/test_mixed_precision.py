@@ -139,6 +139,7 @@ def test_the_native_ops_run_under_every_policy(storage, policy):
 @pytest.mark.parametrize(
     "storage, policy", combinations(STORAGES, POLICIES, quick=[one[1:] for one in QUICK])
 )
+@pytest.mark.quick_cases
 def test_a_model_of_mixed_precision_is_pruned_and_substituted_and_goes_back(storage, policy):
     layer = keras.layers.LSTM(UNITS, dtype=policy)
     model = keras.Sequential(

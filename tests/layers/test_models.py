@@ -135,6 +135,7 @@ def test_encoder_and_decoder_with_states_handed_over():
         ("packed", "mixed_bfloat16", {}),
     ],
 )
+@pytest.mark.quick_cases
 def test_learns(storage, policy, rates):
     keras.utils.set_random_seed(0)
     layer = layers.BlockSparseGRU(

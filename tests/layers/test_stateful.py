@@ -38,6 +38,7 @@ def model(cell, kind, **options):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.quick_cases(6)
 def test_steps_in_a_graph_are_those_of_the_sequence(cell, kind):
     x = np.random.default_rng(1).normal(size=(BATCH, TIME, INPUTS)).astype("float32")
     whole = model(cell, kind)(x)

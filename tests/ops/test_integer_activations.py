@@ -51,6 +51,7 @@ def call(problem, kernels, input_range=0.0, dtype=tf.float64, kernel="auto", wra
 @cells
 @pytest.mark.parametrize("input_range", [0.0, 1.5])
 @pytest.mark.parametrize("variant", [{}, {"mask": True, "go_backwards": True}, {"bias": False}])
+@pytest.mark.quick_cases(6)
 def test_cells_compute_what_the_header_says(cell, options, input_range, variant):
     """In float64 no rounding to integers can fall on the other side."""
     for number, (shape, other) in enumerate(zip(SHAPES, SHAPES[3:] + SHAPES[:3])):

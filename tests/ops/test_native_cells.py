@@ -28,6 +28,7 @@ variants = pytest.mark.parametrize(
 @variants
 @pytest.mark.parametrize("block_shape", SHAPES, ids=str)
 @every_cpu
+@pytest.mark.quick_cases(40)
 def test_every_block_shape(cell, options, block_shape):
     """Each shape once in either kernel, beside another one, so that the two kernels are padded
     differently.
@@ -90,6 +91,7 @@ def test_masks(cell, options, go_backwards, training, batch):
 
 @variants
 @every_cpu
+@pytest.mark.quick_cases(5)
 def test_long_sequences(cell, options):
     """Longer than a chunk, in both layouts, with a chunk cut short at the end."""
     assert_native_is_right(Problem(cell, 1, 67, 6, 7, training=False, options=options))

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(
 @variants
 @pytest.mark.parametrize("block_shape", SHAPES, ids=str)
 @every_cpu
+@pytest.mark.quick_cases(40)
 def test_every_block_shape(cell, options, block_shape):
     other = SHAPES[(SHAPES.index(block_shape) + 3) % len(SHAPES)]
     how = {"mask": True, "training": False, "prepare": True, "options": options}
@@ -31,6 +32,7 @@ def test_every_block_shape(cell, options, block_shape):
 @pytest.mark.parametrize("batch", [1, 2, 4, 7, 9])
 @pytest.mark.parametrize("go_backwards", [False, True])
 @cpu
+@pytest.mark.quick_cases(12)
 def test_every_size(cell, options, batch, go_backwards):
     how = {"mask": True, "training": False, "prepare": True, "options": options}
     how["go_backwards"] = go_backwards
@@ -42,6 +44,7 @@ def test_every_size(cell, options, batch, go_backwards):
 @pytest.mark.parametrize("block_shape", SHAPES, ids=str)
 @pytest.mark.parametrize("input_range", [0.0, pytest.param(1.5, marks=pytest.mark.slow)])
 @cpu
+@pytest.mark.quick_cases(12)
 def test_int8_activations_are_those_of_the_reference(cell, options, block_shape, input_range):
     """But for tanh and sigmoid, which are fast ones, and where a number that is off by so little is
     rounded to another integer.

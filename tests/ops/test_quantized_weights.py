@@ -80,6 +80,7 @@ def test_product(block_shape, rows, weights):
     "batch, time",
     [(1, 3), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((3, 1), (5, 7))), (17, 3)],
 )
+@pytest.mark.quick_cases(5)
 def test_cells(cell, options, batch, time, weights):
     for block_shape, other in zip(SHAPES, SHAPES[3:] + SHAPES[:3]):
         problem = Problem(cell, batch, time, 21, 19, block_shape, other, mask=True, options=options)

@@ -133,6 +133,7 @@ def test_saved_loaded_and_cloned(tmp_path):
 @pytest.mark.parametrize(
     "options", [{"steps_per_execution": 2}, {"jit_compile": True}, {"run_eagerly": True}], ids=str
 )
+@pytest.mark.quick_cases
 def test_a_model_learns_what_keras_l1_makes_it_learn(options):
     """The gradient arrives whole in every way of training."""
     weights = {}

@@ -73,6 +73,7 @@ def test_gradients_of_the_places_are_those_of_finite_differences(inhibitor):
 
 
 @pytest.mark.parametrize("options", [{}, {"run_eagerly": False, "jit_compile": True}], ids=repr)
+@pytest.mark.quick_cases
 def test_fit_moves_neurons_to_where_strong_weights_are_cheap(options):
     moduli = TrainableModuli(Torus(), strength=10.0, seed=0)
     model = small_model(moduli, keras.layers.SimpleRNN, **options)

@@ -169,6 +169,7 @@ def test_what_does_not_treat_all_units_alike_is_refused(make, message):
 
 
 @pytest.mark.parametrize("name", [*ALIKE_ACTIVATIONS, None])
+@pytest.mark.quick_cases(8)
 def test_activations_that_treat_all_units_alike_are_passed(name):
     def make(x):
         x = layers.GRU(5, activation=name, return_sequences=True)(x)

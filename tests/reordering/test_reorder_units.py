@@ -75,6 +75,7 @@ def with_momentum():
 
 
 @pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, with_momentum, scaled])
+@pytest.mark.quick_cases
 def test_training_goes_on_as_if_nothing_had_been(optimizer):
     losses = []
     for reorder in (False, True):

@@ -73,6 +73,7 @@ def test_without_calibration_ranges_are_those_of_each_step():
 
 
 @pytest.mark.parametrize("labels", [0, 1, 2])
+@pytest.mark.quick_cases
 def test_a_dataset_is_run_over_as_fit_would(labels):
     model = small_model()
     x = data(model, batch=10)

@@ -45,6 +45,7 @@ def trained(low, **arguments):
 
 
 @pytest.mark.parametrize("bits, method", [(8, "denoising"), (4, "straight_through")])
+@pytest.mark.quick_cases
 def test_int8_cells_have_the_integers_of_the_training(bits, method):
     low = LowPrecision(bits, 8, method)
     model, x = trained(low)

@@ -102,6 +102,7 @@ LOST = (
     ],
     ids=["functional", "functional with a list", "sequential"],
 )
+@pytest.mark.quick_cases
 def test_a_teacher_that_a_compile_has_stored_is_left_to_the_next_compile(make, several):
     model = prune(make())
     theirs = [frozen(teacher()), frozen(teacher())] if several else frozen(teacher())

@@ -62,6 +62,7 @@ def test_predictions_stay_near(weights, tolerance):
 
 
 @types
+@pytest.mark.quick_cases
 def test_to_dense_gives_the_dequantised_model(weights, tolerance):
     sparse = ksr.substitute(pruned_model(), BLOCK, dense=True, weights=weights)
     dense = ksr.to_dense(sparse)

@@ -53,6 +53,7 @@ def train(model, x, y, epochs):
         for one in OPTIMIZERS
     ],
 )
+@pytest.mark.quick_cases
 def test_training_goes_on_as_if_nothing_had_happened(optimizer):
     recurrent = (
         layers.Bidirectional(layers.LSTM(9, return_sequences=True)) if optimizer == "adam" else None
@@ -172,6 +173,7 @@ def in_turn(optimizer):
 
 @pytest.mark.filterwarnings("ignore:substitute. Muon trains matrices only")
 @pytest.mark.parametrize("optimizer", [in_turn(one) for one in each_optimizer()])
+@pytest.mark.quick_cases
 def test_every_optimizer_goes_on(optimizer):
     model, x, y = model_and_data()
     keep_zeros(model)
