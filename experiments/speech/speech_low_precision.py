@@ -6,10 +6,11 @@ method.
     python -m experiments.speech.speech_low_precision --seeds 3
         the GRU of speech_ctc, its recurrent layers at 8 and 4 bits
 
-All methods start from the same trained float32 model and train for as many steps more, an eighth of
-its own, with the same speech in the same order; so does float32 itself, the control. "Rounded" is
-that control, rounded and not trained. Every finished model has a file of figures in --output and is
-not trained again, so a run that was stopped goes on where it was."""
+All methods start from the same trained float32 model and train for as many steps more, a thirtieth
+of its own, with the same speech in the same order; so does float32 itself, the control. "Rounded"
+is that control, rounded and not trained. A step with rounded states takes ten times as long as one
+in float32. Every finished model has a file of figures in --output and is not trained again, so a
+run that was stopped goes on where it was."""
 
 import dataclasses
 import functools
@@ -52,7 +53,7 @@ def figures(piece, options, held_out):
     # More of the training that it has had: the same rows of a batch, an order of its own.
     recipe = dataclasses.replace(
         start,
-        steps=max(20, start.steps // 8),
+        steps=max(20, start.steps // 30),
         learning_rate=LEARNING_RATE,
         sparsity=0.0,
         lasso=0.0,
