@@ -1,7 +1,7 @@
 """Trains networks whose recurrent kernels are graphs, and asks which measure of a graph goes with
 accuracy.
 
-    python -m experiments.graphs.graphs_structure          # 100 graphs a cell, three hours of a core
+    python -m experiments.graphs.graphs_structure          # 100 graphs a cell, some hours
     python -m experiments.graphs.graphs_structure --quick  # a minute, to see that it runs
 
 Each piece of some networks is a process of a minute or two and a file of its own; a run that was
