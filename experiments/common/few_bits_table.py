@@ -1,10 +1,9 @@
 """The table of training at few bits."""
 
-import statistics
-
 from rich.table import Table
 
 from experiments.common.few_bits import FLOAT
+from experiments.common.number_formats import cost
 
 CELLS = "in_cells"
 
@@ -45,14 +44,7 @@ def table(found, title, errors, shown):
                 if where in known and seed in floats
             ]
             cells += [shown([one for one, _ in pairs]) if pairs else ""]
-            costs = [100 * (one / max(other, 1e-9) - 1) for one, other in pairs]
-            cells += ["" if method == FLOAT or not costs else _costs(costs)]
+            cells += ["" if method == FLOAT or not pairs else cost(pairs)]
         lost = sum(known["diverged"] for _, known in runs)
         result.add_row(*cells, f"{lost} of {len(runs)}" if lost else "")
     return result
-
-
-def _costs(values):
-    """Mean and, of several, standard deviation."""
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):+.2f}{deviation} %"

@@ -63,16 +63,22 @@ def cost_table(title, runs, shown):
         cells = [shown([run[name][part] for run in runs]) for part in PARTS]
         for other in (FLOAT, INTEGER):
             compared = list(FORMATS).index(name) > list(FORMATS).index(other)
-            cells += [_cost(runs, name, other, part) if compared else "" for part in PARTS]
+            cells += [
+                cost([(run[name][part], run[other][part]) for run in runs]) if compared else ""
+                for part in PARTS
+            ]
         result.add_row(name, *cells)
     return result
 
 
-def _cost(runs, name, other, part):
-    """How much larger the errors of one format are than those of another, in per cent: mean and, of
-    several seeds, standard deviation.
+def cost(pairs):
+    """How much larger errors are than others, in per cent: mean and, of several seeds, standard
+    deviation.
+
+    Args:
+        pairs: of each seed the error and the one that it is compared with.
     """
     # A model of a quick run may make no error at all.
-    costs = [100 * (run[name][part] / max(run[other][part], 1e-9) - 1) for run in runs]
+    costs = [100 * (error / max(other, 1e-9) - 1) for error, other in pairs]
     deviation = f" ± {statistics.stdev(costs):.2f}" if len(costs) > 1 else ""
     return f"{statistics.mean(costs):+.2f}{deviation} %"

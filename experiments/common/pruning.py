@@ -18,12 +18,13 @@ def frequency_of(recipe):
     return max(1, recipe.steps // 50) if recipe.ramp else None
 
 
-def pruning_of(recipe, **changes):
+def pruning_of(recipe, lasso_stays=False, **changes):
     """The callbacks that prune in blocks or in N:M, with a group lasso while there is one.
 
     Args:
         recipe: has `steps`, `sparsity`, `block_shape`, `pattern`, `ramp`, `scope`, `criterion` and
             `lasso`.
+        lasso_stays: whether the lasso stays after the ramp.
         **changes: other arguments of `BlockPruning`.
     """
     if not recipe.sparsity:
@@ -40,7 +41,7 @@ def pruning_of(recipe, **changes):
     if not recipe.lasso:
         return [pruning]
     lasso = ksr.regularizers.GroupLasso(recipe.lasso, recipe.block_shape)
-    until = None if getattr(recipe, "lasso_stays", False) else schedule
+    until = None if lasso_stays else schedule
     return [pruning, ksr.callbacks.StrengthSchedule(until=until, regularizer=lasso)]
 
 

@@ -45,14 +45,19 @@ from experiments.speech.speech_training import keep_memory, spread, trained
 UTTERANCES, QUICK_UTTERANCES = (8000, 1600), (192, 32)
 
 
-def parse(arguments=None):
-    """The command line."""
-    parser = quick_parser(__doc__, "small models, few steps, few sentences")
+def add_data(parser):
+    """`--data`, a folder of recordings."""
     parser.add_argument(
         "--data",
         metavar="FOLDER",
         help="recordings in the layout of LibriSpeech (default: speech made with espeak-ng)",
     )
+
+
+def parse(arguments=None):
+    """The command line."""
+    parser = quick_parser(__doc__, "small models, few steps, few sentences")
+    add_data(parser)
     parser.add_argument(
         "--cells",
         nargs="+",

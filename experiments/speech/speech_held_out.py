@@ -26,11 +26,7 @@ def parser(doc, output):
         output: the folder that is the default.
     """
     made = quick_parser(doc, "a small model, few steps, few sentences")
-    made.add_argument(
-        "--data",
-        metavar="FOLDER",
-        help="recordings in the layout of LibriSpeech (default: speech made with espeak-ng)",
-    )
+    speech_ctc.add_data(made)
     made.add_argument(
         "--steps", type=int, help="batches of the training (default: 4800, with --quick 40)"
     )

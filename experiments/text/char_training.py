@@ -122,6 +122,7 @@ def callbacks_of(recipe, text):
     through = recipe.criterion == "lamp-fisher"
     return pruning_of(
         recipe,
+        lasso_stays=recipe.lasso_stays,
         criterion=ksr.criteria.LAMP("fisher") if through else recipe.criterion,
         keep_diagonal=recipe.keep_diagonal,
         regrowth=_regrowth(recipe, text),
