@@ -1,4 +1,4 @@
-"""The least of an error over one setting, found from where one begins."""
+"""The least of an error over one setting or several, found from where one begins."""
 
 import math
 
@@ -41,6 +41,31 @@ def descend(error, grid, start, strides=(2, 1), ways=(-1, 1)):
         return move
 
     return search(error, start, [along(way * stride) for stride in strides for way in ways])
+
+
+def coordinates(error, start, ladders):
+    """`descend` along one setting after the other, each from the best of those before it: first to
+    higher values, then to lower ones.
+
+    Args:
+        error: function of all settings, a dict by their names.
+        start: dict of the first values.
+        ladders: dict of the names of settings, in the order in which they are searched, to rising
+            values, of which the first value need not be one.
+
+    Returns:
+        dict of the best settings.
+    """
+    best = dict(start)
+    for name, values in ladders.items():
+
+        def along(value, name=name, best=best):
+            return error({**best, name: value})
+
+        grid = sorted({best[name], *values})
+        found = descend(along, grid, best[name], strides=(1,), ways=(1, -1))
+        best = {**best, name: best_of(found)}
+    return best
 
 
 def best_of(errors):

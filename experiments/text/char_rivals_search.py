@@ -4,7 +4,6 @@ import collections
 import concurrent.futures
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import queue
@@ -14,7 +13,7 @@ import threading
 
 from rich.console import Console
 
-from experiments.common.search import best_of, descend
+from experiments.common.search import coordinates
 from experiments.text.char_network import equal_sparsity, small_units, total
 from experiments.text.char_recipe import Recipe
 from experiments.text.char_text import Text
@@ -168,17 +167,15 @@ class Search:
         best = self._with(best)
         if not kind.searched:
             return best, tried
-        for name in kind.searched:
-            most = kind.most_steps if name == "steps" else math.inf
-            start = getattr(best, name)
-            grid = sorted({start, *(value for value in LADDERS[name] if value <= most)})
-
-            def bits(value, name=name, best=best):
-                return self._tried(kind_name, self._with(best, **{name: value}), tried)
-
-            found = descend(bits, grid, start, strides=(1,), ways=(1, -1))
-            best = self._with(best, **{name: best_of(found)})
-        return best, tried
+        ladders = {name: LADDERS[name] for name in kind.searched}
+        if "steps" in ladders:
+            ladders["steps"] = [steps for steps in LADDERS["steps"] if steps <= kind.most_steps]
+        found = coordinates(
+            lambda settings: self._tried(kind_name, self._with(best, **settings), tried),
+            {name: getattr(best, name) for name in LADDERS},
+            ladders,
+        )
+        return self._with(best, **found), tried
 
     def _tried(self, kind_name, recipe, tried):
         bits = self._known.get((kind_name, recipe.label))

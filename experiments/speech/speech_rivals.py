@@ -1,0 +1,147 @@
+"""A pruned recogniser and a small dense one of as many weights, both as well trained as the
+utterances that are set aside can tell.
+
+    python -m experiments.speech.speech_rivals --quick
+        a minute, to see it work; its error rates mean nothing
+    python -m experiments.speech.speech_rivals --seeds 3
+        both
+    python -m experiments.speech.speech_rivals --seeds 3 --kinds small
+        one of them: "small" or "pruned"
+
+A GRU as in `speech_ctc`. Of each, the peak of the learning rate and the dropout are searched with
+seed 0 on validation, one after the other, up and down from where it begins, until nothing gets
+better; of the small one the number of steps before them. The pruned one has three times --steps,
+the small one up to six times: a step of it takes half the time. Then come seeds 1, 2, ..., and only
+these are asked what they make of the test, once. Finished models are kept in --output and not
+trained again, so a run that was stopped goes on where it was."""
+
+import dataclasses
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import tensorflow as tf
+from rich.markup import escape
+from rich.table import Table
+
+from experiments.common.files import write_json
+from experiments.common.number_formats import PARTS
+from experiments.common.search import coordinates
+from experiments.speech.speech_held_out import load, parser, sized, versions
+from experiments.speech.speech_recipes import SMALL
+from experiments.speech.speech_recipes import recipes as of_all
+from experiments.speech.speech_tables import console
+from experiments.speech.speech_training import keep_memory, spread
+
+RATES = (7.5e-4, 1.5e-3, 3e-3, 6e-3, 12e-3)
+DROPOUTS = (0.0, 0.1, 0.2, 0.35)
+FACTORS = (1, 3, 6)  # of --steps
+KINDS = ("small", "pruned")
+
+
+def start_of(options, kind, letters):
+    """The `Recipe` that the search for a kind begins with, and its ladders, as `coordinates` takes
+    them.
+    """
+    asked = of_all(options, "gru", 0, letters)
+    *_, lasso = asked.values()
+    recipe = {"small": asked[SMALL], "pruned": lasso}[kind]
+    ladders = {"learning_rate": RATES, "dropout": DROPOUTS}
+    if kind == "small":
+        ladders = {"steps": [factor * options.steps for factor in FACTORS], **ladders}
+    return dataclasses.replace(recipe, steps=3 * options.steps), ladders
+
+
+def labelled(recipe, **changes):
+    """`recipe` with changes, and a label that tells all settings apart."""
+    changed = dataclasses.replace(recipe, **changes)
+    label = f"rate{changed.learning_rate:g}-dropout{changed.dropout:g}"
+    return dataclasses.replace(changed, label=label)
+
+
+def searched(start, ladders, held_out):
+    """`(recipe, tried)`: the best recipe of its seed, and all that were tried with their error
+    rates on validation, a list of dicts.
+    """
+    names, tried = ("steps", "learning_rate", "dropout"), {}
+
+    def error(settings):
+        recipe = labelled(start, **settings)
+        if recipe not in tried:
+            figures = held_out.figures(recipe)
+            tried[recipe] = {**settings, "validation": figures["validation"]}
+        return tried[recipe]["validation"]
+
+    best = coordinates(error, {name: getattr(start, name) for name in names}, ladders)
+    return labelled(start, **best), list(tried.values())
+
+
+def parse(arguments=None):
+    """The command line."""
+    made = parser(__doc__, "speech_rivals")
+    made.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=KINDS, help="some only (default: both)"
+    )
+    return sized(made.parse_args(arguments))
+
+
+def measured(options, held_out):
+    """By the names of kinds: what was tried, and the figures of each seed."""
+    rows = {}
+    for kind in options.kinds:
+        start, ladders = start_of(options, kind, len(held_out.speech.letters))
+        best, tried = searched(start, ladders, held_out)
+        seeds = range(1, options.seeds + 1)
+        runs = [held_out.figures(dataclasses.replace(best, seed=seed)) for seed in seeds]
+        rows[kind] = {"tried": tried, "runs": runs}
+    return rows
+
+
+def tables(rows):
+    """A `rich` table of what was tried, and one of what the best settings come to."""
+    tried = Table(title="Tried, seed 0")
+    for heading in ("", "steps", "rate", "dropout", "validation"):
+        tried.add_column(heading, justify="right" if heading else "left")
+    found = Table(title="With the best settings")
+    for heading in ("", "steps", "rate", "dropout", "weights", *PARTS, "minutes"):
+        found.add_column(heading, justify="right" if heading else "left")
+    for kind, row in rows.items():
+        for one in row["tried"]:
+            tried.add_row(kind, *_settings(one), spread([one["validation"]]))
+        runs = row["runs"]
+        found.add_row(
+            kind,
+            *_settings(runs[0]["recipe"]),
+            f"{runs[0]['parameters']:,}",
+            *(spread([one[part] for one in runs]) for part in PARTS),
+            f"{sum(one['seconds'] for one in runs) / len(runs) / 60:.1f}",
+        )
+    return tried, found
+
+
+def _settings(of):
+    return f"{of['steps']:,}", f"{of['learning_rate']:g}", f"{of['dropout']:g}"
+
+
+def main(arguments=None):
+    """Searches, trains, measures, prints and writes; returns the exit status."""
+    tf.get_logger().setLevel("ERROR")  # every model is traced anew, and is meant to
+    keep_memory()
+    options = parse(arguments)
+    try:
+        held_out = load(options, console)
+        rows = measured(options, held_out)
+    except (ValueError, OSError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        return 2
+    console.print(*tables(rows), sep="\n")
+    path = options.output / "rivals.json"
+    write_json(path, {"speech": held_out.described, "versions": versions(), "rows": rows})
+    console.print(f"Figures: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
