@@ -13,10 +13,13 @@ seed 0 on validation, one after the other, up and down from where it begins, unt
 better; of the small one the number of steps before them. The pruned one has three times --steps,
 the small one up to six times: a step of it takes half the time. Then come seeds 1, 2, ..., and only
 these are asked what they make of the test, once. Finished models are kept in --output and not
-trained again, so a run that was stopped goes on where it was."""
+trained again, so a run that was stopped goes on where it was; without these, --known takes over
+the settings that an earlier run on the same utterances has tried."""
 
 import dataclasses
+import json
 import os
+import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -61,21 +64,25 @@ def labelled(recipe, **changes):
     return dataclasses.replace(changed, label=label)
 
 
-def searched(start, ladders, held_out):
+def searched(start, ladders, held_out, known=()):
     """`(recipe, tried)`: the best recipe of its seed, and all that were tried with their error
-    rates on validation, a list of dicts.
+    rates on validation, a list of dicts. Those that are `known`, such a list, are not trained.
     """
-    names, tried = ("steps", "learning_rate", "dropout"), {}
+    names, tried = ("steps", "learning_rate", "dropout"), []
 
     def error(settings):
-        recipe = labelled(start, **settings)
-        if recipe not in tried:
-            figures = held_out.figures(recipe)
-            tried[recipe] = {**settings, "validation": figures["validation"]}
-        return tried[recipe]["validation"]
+        for one in (*tried, *known):
+            if all(one[name] == settings[name] for name in names):
+                break
+        else:
+            figures = held_out.figures(labelled(start, **settings))
+            one = {**settings, "validation": figures["validation"]}
+        if one not in tried:
+            tried.append(one)
+        return one["validation"]
 
     best = coordinates(error, {name: getattr(start, name) for name in names}, ladders)
-    return labelled(start, **best), list(tried.values())
+    return labelled(start, **best), tried
 
 
 def parse(arguments=None):
@@ -84,15 +91,35 @@ def parse(arguments=None):
     made.add_argument(
         "--kinds", nargs="+", choices=KINDS, default=KINDS, help="some only (default: both)"
     )
+    made.add_argument(
+        "--known", type=pathlib.Path, metavar="FILE", help="figures of an earlier run (rivals.json)"
+    )
     return sized(made.parse_args(arguments))
+
+
+def known_trials(path, described):
+    """What an earlier run has tried, by the names of kinds, or nothing if `path` is None.
+
+    Raises:
+        ValueError: it is of other utterances.
+    """
+    if path is None:
+        return {}
+    known = json.loads(path.read_text())
+    if known["speech"] != described:
+        raise ValueError(
+            f"`--known` must be of the utterances that are learnt, {described}. Received: {path}, "
+            f"of {known['speech']}"
+        )
+    return {kind: row["tried"] for kind, row in known["rows"].items()}
 
 
 def measured(options, held_out):
     """By the names of kinds: what was tried, and the figures of each seed."""
-    rows = {}
+    known, rows = known_trials(options.known, held_out.described), {}
     for kind in options.kinds:
         start, ladders = start_of(options, kind, len(held_out.speech.letters))
-        best, tried = searched(start, ladders, held_out)
+        best, tried = searched(start, ladders, held_out, known.get(kind, ()))
         seeds = range(1, options.seeds + 1)
         runs = [held_out.figures(dataclasses.replace(best, seed=seed)) for seed in seeds]
         rows[kind] = {"tried": tried, "runs": runs}

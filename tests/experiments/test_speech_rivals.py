@@ -44,6 +44,19 @@ def test_what_is_best_on_validation_is_found_and_no_trial_shows_the_test():
     ]
     assert not any("test" in one for one in tried)
     assert len({one.name() for one in held_out.recipes}) == len(held_out.recipes) == len(tried)
+    again = HeldOut()
+    assert speech_rivals.searched(start, ladders, again, tried[:4]) == (best, tried)
+    assert [one.dropout for one in again.recipes] == [0.1]
+
+
+def test_trials_on_other_utterances_are_refused(tmp_path):
+    known = tmp_path / "rivals.json"
+    rows = {"small": {"tried": [{"steps": 1}], "runs": []}}
+    known.write_text(json.dumps({"speech": {"digest": "a"}, "rows": rows}))
+    assert speech_rivals.known_trials(known, {"digest": "a"}) == {"small": [{"steps": 1}]}
+    assert speech_rivals.known_trials(None, {"digest": "a"}) == {}
+    with pytest.raises(ValueError, match=r"`--known` must be of the utterances .*rivals\.json"):
+        speech_rivals.known_trials(known, {"digest": "b"})
 
 
 @pytest.mark.slow
