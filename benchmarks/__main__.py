@@ -80,16 +80,18 @@ def parsed(arguments):
     parser.add_argument(
         "--pictures",
         type=pathlib.Path,
-        help="where charts go (default: docs/pictures; --quick: in build/)",
+        help="where charts go (default: docs/pictures; --quick: in build/; with --out: beside it)",
     )
     options = parser.parse_args(arguments)
     if options.threads < 1:
         parser.error(f"--threads must be at least 1. Received: {options.threads}")
     quick = pathlib.Path(CHECKOUT, "build", "benchmarks")
+    # The charts of the documents are of the results that these quote, not of any others.
+    beside = options.out.parent if options.out else quick if options.quick else DOCS.parent
+    options.pictures = options.pictures or beside / "pictures"
     options.out = (
         options.out or (quick if options.quick else FOLDER) / f"{options.threads}-threads.json"
     )
-    options.pictures = options.pictures or (quick if options.quick else DOCS.parent) / "pictures"
     return options
 
 

@@ -145,3 +145,8 @@ def test_options_are_checked(capsys):
             command.main(wrong)
         capsys.readouterr()
     assert Results(None).problems == {}
+
+
+def test_results_elsewhere_leave_the_charts_of_the_documents_alone(tmp_path):
+    assert command.parsed(["--out", str(tmp_path / "a.json")]).pictures == tmp_path / "pictures"
+    assert command.parsed([]).pictures == command.DOCS.parent / "pictures"
