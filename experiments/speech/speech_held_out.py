@@ -7,13 +7,19 @@ import pathlib
 
 import keras
 import tensorflow as tf
+from rich.markup import escape
 
 from experiments.common.arguments import add_output, quick_parser
-from experiments.common.files import figures_of, keep_figures
+from experiments.common.files import figures_of, keep_figures, write_json
 from experiments.common.number_formats import PARTS
 from experiments.speech import speech_ctc
 from experiments.speech.speech_data import Speech
-from experiments.speech.speech_training import character_error_rate, trained, transcribe
+from experiments.speech.speech_training import (
+    character_error_rate,
+    keep_memory,
+    trained,
+    transcribe,
+)
 
 BLOCK = (16, 16)
 
@@ -120,3 +126,28 @@ def load(options, console):
 def versions():
     """Of what has trained, for a file of results."""
     return {"tensorflow": tf.__version__, "keras": keras.__version__}
+
+
+def run(options, console, measured, tables, name):
+    """Trains, measures, prints and writes the rows of a program; returns its exit status.
+
+    Args:
+        options: of its command line.
+        console: `rich.console.Console`.
+        measured: function of the options and of a `HeldOut`: the rows, as JSON takes them.
+        tables: function of the rows: what is printed, one or several.
+        name: of the file of results in `options.output`.
+    """
+    tf.get_logger().setLevel("ERROR")  # every model is traced anew, and is meant to
+    keep_memory()
+    try:
+        held_out = load(options, console)
+        rows = measured(options, held_out)
+    except (ValueError, OSError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        return 2
+    console.print(*tables(rows), sep="\n")
+    path = options.output / name
+    write_json(path, {"speech": held_out.described, "versions": versions(), "rows": rows})
+    console.print(f"Figures: {path}")
+    return 0

@@ -19,18 +19,15 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import tensorflow as tf
-from rich.markup import escape
 from rich.table import Table
 
-from experiments.common.files import write_json
 from experiments.common.number_formats import PARTS
-from experiments.speech.speech_held_out import load, parser, sized, versions
+from experiments.speech.speech_held_out import parser, run, sized
 from experiments.speech.speech_network import SCOPES
 from experiments.speech.speech_recipes import DENSE
 from experiments.speech.speech_recipes import recipes as of_all
 from experiments.speech.speech_tables import console
-from experiments.speech.speech_training import keep_memory, spread
+from experiments.speech.speech_training import spread
 
 CONTROL, PUBLISHED = "dense, trained on", "2:4, as published"
 SINGLE = "single weights"
@@ -81,26 +78,20 @@ def table(rows):
     return made
 
 
+def measured(options, held_out):
+    """The figures of every row, a list of dicts with one dict for each seed."""
+    rows = {}
+    for seed in range(1, options.seeds + 1):
+        dense, found = recipes(options, seed, len(held_out.speech.letters))
+        for row, recipe in {DENSE: dense, **found}.items():
+            rows.setdefault(row, []).append(held_out.figures(recipe))
+    return rows
+
+
 def main(arguments=None):
     """Trains, measures, prints and writes; returns the exit status."""
-    tf.get_logger().setLevel("ERROR")  # every model is traced anew, and is meant to
-    keep_memory()
     options = sized(parser(__doc__, "speech_n_of_m").parse_args(arguments))
-    try:
-        held_out = load(options, console)
-        rows = {}
-        for seed in range(1, options.seeds + 1):
-            dense, found = recipes(options, seed, len(held_out.speech.letters))
-            for row, recipe in {DENSE: dense, **found}.items():
-                rows.setdefault(row, []).append(held_out.figures(recipe))
-    except (ValueError, OSError) as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
-        return 2
-    console.print(table(rows))
-    path = options.output / "n_of_m.json"
-    write_json(path, {"speech": held_out.described, "versions": versions(), "rows": rows})
-    console.print(f"Figures: {path}")
-    return 0
+    return run(options, console, measured, lambda rows: [table(rows)], "n_of_m.json")
 
 
 if __name__ == "__main__":

@@ -25,18 +25,15 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import tensorflow as tf
-from rich.markup import escape
 from rich.table import Table
 
-from experiments.common.files import write_json
 from experiments.common.number_formats import PARTS
 from experiments.common.search import coordinates
-from experiments.speech.speech_held_out import load, parser, sized, versions
+from experiments.speech.speech_held_out import parser, run, sized
 from experiments.speech.speech_recipes import SMALL
 from experiments.speech.speech_recipes import recipes as of_all
 from experiments.speech.speech_tables import console
-from experiments.speech.speech_training import keep_memory, spread
+from experiments.speech.speech_training import spread
 
 RATES = (7.5e-4, 1.5e-3, 3e-3, 6e-3, 12e-3)
 DROPOUTS = (0.0, 0.1, 0.2, 0.35)
@@ -154,20 +151,7 @@ def _settings(of):
 
 def main(arguments=None):
     """Searches, trains, measures, prints and writes; returns the exit status."""
-    tf.get_logger().setLevel("ERROR")  # every model is traced anew, and is meant to
-    keep_memory()
-    options = parse(arguments)
-    try:
-        held_out = load(options, console)
-        rows = measured(options, held_out)
-    except (ValueError, OSError) as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
-        return 2
-    console.print(*tables(rows), sep="\n")
-    path = options.output / "rivals.json"
-    write_json(path, {"speech": held_out.described, "versions": versions(), "rows": rows})
-    console.print(f"Figures: {path}")
-    return 0
+    return run(parse(arguments), console, measured, tables, "rivals.json")
 
 
 if __name__ == "__main__":

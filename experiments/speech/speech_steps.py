@@ -21,17 +21,14 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import tensorflow as tf
-from rich.markup import escape
 from rich.table import Table
 
-from experiments.common.files import write_json
 from experiments.common.number_formats import PARTS
-from experiments.speech.speech_held_out import load, parser, sized, versions
+from experiments.speech.speech_held_out import parser, run, sized
 from experiments.speech.speech_recipes import DENSE, LASSO, SMALL
 from experiments.speech.speech_recipes import recipes as of_all
 from experiments.speech.speech_tables import console
-from experiments.speech.speech_training import keep_memory, spread
+from experiments.speech.speech_training import spread
 
 TAUGHT = 0.5  # of the loss
 CHANGES = {
@@ -114,21 +111,9 @@ def table(rows):
 
 def main(arguments=None):
     """Trains, measures, prints and writes; returns the exit status."""
-    tf.get_logger().setLevel("ERROR")  # every model is traced anew, and is meant to
-    keep_memory()
     options = parse(arguments)
-    try:
-        held_out = load(options, console)
-        rows = measured(options, held_out)
-    except (ValueError, OSError) as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
-        return 2
-    console.print(table(rows))
-    results = {"speech": held_out.described, "versions": versions(), "rows": rows}
-    path = options.output / ("steps_trials.json" if options.trials else "steps.json")
-    write_json(path, results)
-    console.print(f"Figures: {path}")
-    return 0
+    name = "steps_trials.json" if options.trials else "steps.json"
+    return run(options, console, measured, lambda rows: [table(rows)], name)
 
 
 if __name__ == "__main__":
