@@ -10,8 +10,8 @@ utterances that are set aside can tell.
 
 A GRU as in `speech_ctc`. Of each, the peak of the learning rate and the dropout are searched with
 seed 0 on validation, one after the other, up and down from where it begins, until nothing gets
-better; of the small one the number of steps before them. The pruned one has three times --steps,
-the small one up to six times: a step of it takes half the time. Then come seeds 1, 2, ..., and only
+better; then, of the small one, the number of steps. Both begin with three times --steps; the small
+one may have six times as many, for a step of it takes half the time or less. Then come seeds 1, 2, ..., and only
 these are asked what they make of the test, once. Finished models are kept in --output and not
 trained again, so a run that was stopped goes on where it was; without these, --known takes over
 the settings that an earlier run on the same utterances has tried."""
@@ -50,7 +50,8 @@ def start_of(options, kind, letters):
     recipe = {"small": asked[SMALL], "pruned": lasso}[kind]
     ladders = {"learning_rate": RATES, "dropout": DROPOUTS}
     if kind == "small":
-        ladders = {"steps": [factor * options.steps for factor in FACTORS], **ladders}
+        # Last, or every rate and dropout would be tried in the longest of the trainings.
+        ladders["steps"] = [factor * options.steps for factor in FACTORS]
     return dataclasses.replace(recipe, steps=3 * options.steps), ladders
 
 
