@@ -11,10 +11,10 @@ utterances that are set aside can tell.
 A GRU as in `speech_ctc`. Of each, the peak of the learning rate and the dropout are searched with
 seed 0 on validation, one after the other, up and down from where it begins, until nothing gets
 better; then, of the small one, the number of steps. Both begin with three times --steps; the small
-one may have six times as many, for a step of it takes half the time or less. Then come seeds 1, 2, ..., and only
-these are asked what they make of the test, once. Finished models are kept in --output and not
-trained again, so a run that was stopped goes on where it was; without these, --known takes over
-the settings that an earlier run on the same utterances has tried."""
+one may have six times as many, for a step of it takes half the time or less. Then come seeds 1, 2,
+..., and only these are asked what they make of the test, once. Finished models are kept in --output
+and not trained again, so a run that was stopped goes on where it was; without these, --known takes
+over the settings that an earlier run on the same utterances has tried."""
 
 import dataclasses
 import json

@@ -8,15 +8,16 @@
         on the modules of its standard library, twelve times as long: what learns most wins
 
 An LSTM-512 of which 90 % is pruned, beside every other network of as many parameters: a small dense
-one, one made narrow by `UnitPruning`, a wider one pruned further; and beside larger dense ones. Of
-each kind the peak of the learning rate, the dropout and, of the small one, the number of steps are
-searched with seed 0 on the validation text (the tenth before the last): one after the other, up
-and down from where it begins, until nothing gets better. A kind that says so takes over what was
-found for another. Then come seeds 1, 2, ..., and only these are asked what they make of the test
-text (the last tenth), once. No kind starts from a trained model, so all have as many steps as they
-say, in all. With --jobs each training has a share of the processor's cores to itself. Finished
-models are kept in --output and not trained again; without these, --known takes over what an earlier
-run on the same text has found, and measures and trains only what --kinds asks for."""
+one, one made narrow by `UnitPruning`, a wider one pruned further; and beside larger dense ones, the
+largest of which has a rival of its own: twice the units, pruned to as many weights. Of each kind
+the peak of the learning rate, the dropout and, of the small one, the number of steps are searched
+with seed 0 on the validation text (the tenth before the last): one after the other, up and down
+from where it begins, until nothing gets better. A kind that says so takes over what was found for
+another. Then come seeds 1, 2, ..., and only these are asked what they make of the test text (the
+last tenth), once. No kind starts from a trained model, so all have as many steps as they say, in
+all. With --jobs each training has a share of the processor's cores to itself. Finished models are
+kept in --output and not trained again; without these, --known takes over what an earlier run on the
+same text has found, and measures and trains only what --kinds asks for."""
 
 import json
 import os
@@ -46,6 +47,9 @@ def parse(arguments=None):
     add_text(parser)
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
+    parser.add_argument(
+        "--steps", type=int, help="of each that are not searched (default: 5000, with --quick 40)"
+    )
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="some rows of the table only")
     parser.add_argument(
         "--known", type=pathlib.Path, metavar="FILE", help="figures of an earlier run (rivals.json)"
@@ -56,9 +60,10 @@ def parse(arguments=None):
 
 def check(options, kinds):
     """Raises a `ValueError` for what would fail only after minutes of training."""
-    for name in ("seeds", "jobs"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"`--{name}` must be at least 1. Received: {getattr(options, name)}")
+    for name in ("seeds", "jobs", "steps"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"`--{name}` must be at least 1. Received: {value}")
     for kind in options.kinds or ():
         if kind not in kinds:
             raise ValueError(f"`--kinds` are {', '.join(map(repr, kinds))}. Received: {kind!r}")
@@ -82,7 +87,7 @@ def main(arguments=None):
     options = parse(arguments)
     try:
         text = Text(options.text, validation=True)
-        kinds = kinds_of(len(text.characters), options.quick)
+        kinds = kinds_of(len(text.characters), options.quick, options.steps)
         check(options, kinds)
         known = known_rows(options, text)
         options.output.mkdir(parents=True, exist_ok=True)

@@ -45,9 +45,12 @@ class Kind:
     as_found_for: str = ""
 
 
-def kinds_of(characters, quick=False):
-    """All kinds by their names, for a text of so many different characters."""
-    units, steps, sparsity = (64, 40, 0.5) if quick else (512, 5000, 0.9)
+def kinds_of(characters, quick=False, steps=None):
+    """All kinds by their names, for a text of so many different characters; `steps`: of each, where
+    they are not searched (default: 5,000, if `quick` 40).
+    """
+    units, sparsity = (64, 0.5) if quick else (512, 0.9)
+    steps = steps or (40 if quick else 5000)
     ladders = ("learning_rate", "dropout")
     begin = Recipe(units=units, steps=steps, dropout=0.1, seed=0)
     pruned = dataclasses.replace(begin, sparsity=sparsity, lasso=1e-5, learning_rate=16e-3)
@@ -78,7 +81,14 @@ def kinds_of(characters, quick=False):
         "dense, half the units": Kind(
             dataclasses.replace(begin, units=units // 2), as_found_for=SMALL
         ),
-        "dense": Kind(begin, ("dropout",)),
+        "dense": Kind(begin, ladders),
+        "twice the units, pruned to the weights of dense": Kind(
+            dataclasses.replace(
+                wide, sparsity=equal_sparsity(characters, 2 * units, total(characters, units))
+            ),
+            ladders[:1],
+            as_found_for="dense",
+        ),
     }
 
 

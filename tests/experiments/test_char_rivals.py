@@ -70,6 +70,10 @@ def test_the_rivals_have_as_many_parameters(tmp_path):
         recipe = kinds[name].recipe
         assert total(96, recipe.units, sparsity=recipe.sparsity) == pytest.approx(aim, rel=0.01)
     assert kinds["narrow, by units"].recipe.units_left == kinds[SMALL].recipe.units
+    double = kinds["twice the units, pruned to the weights of dense"].recipe
+    aim = total(96, 512)
+    assert total(96, double.units, sparsity=double.sparsity) == pytest.approx(aim, rel=0.01)
+    assert {kind.recipe.steps for kind in kinds_of(96, steps=70).values()} == {70}
 
 
 def test_the_validation_text_is_no_part_of_the_training_and_the_test_text_stays(story):
