@@ -41,6 +41,29 @@ def keep_figures(path, asked, known):
     write_json(path, {"asked": asked, **known})
 
 
+def known_rows(path, what, described):
+    """The rows of an earlier run's file of results, a dict, for `--known`; none if `path` is
+    `None`.
+
+    Args:
+        path: of the file, or `None`.
+        what: `"text"` or `"speech"`: what was learnt, as the file has it.
+        described: what is learnt now.
+
+    Raises:
+        ValueError: it is of something else.
+    """
+    if path is None:
+        return {}
+    known = json.loads(path.read_text())
+    if known[what] != described:
+        raise ValueError(
+            f"`--known` must be of the {what} that is learnt, {described}. Received: {path}, of "
+            f"{known[what]}"
+        )
+    return known["rows"]
+
+
 def record_of(path, asked):
     """What is recorded of the finished model at `path`, a dict, if it was made as is `asked` now;
     else `None`.

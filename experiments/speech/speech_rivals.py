@@ -17,7 +17,6 @@ and not trained again, so a run that was stopped goes on where it was; without t
 over the settings that an earlier run on the same utterances has tried."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import sys
@@ -27,6 +26,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from rich.table import Table
 
+from experiments.common.files import known_rows
 from experiments.common.number_formats import PARTS
 from experiments.common.search import coordinates
 from experiments.speech.speech_held_out import parser, run, sized
@@ -95,29 +95,12 @@ def parse(arguments=None):
     return sized(made.parse_args(arguments))
 
 
-def known_trials(path, described):
-    """What an earlier run has tried, by the names of kinds, or nothing if `path` is None.
-
-    Raises:
-        ValueError: it is of other utterances.
-    """
-    if path is None:
-        return {}
-    known = json.loads(path.read_text())
-    if known["speech"] != described:
-        raise ValueError(
-            f"`--known` must be of the utterances that are learnt, {described}. Received: {path}, "
-            f"of {known['speech']}"
-        )
-    return {kind: row["tried"] for kind, row in known["rows"].items()}
-
-
 def measured(options, held_out):
     """By the names of kinds: what was tried, and the figures of each seed."""
-    known, rows = known_trials(options.known, held_out.described), {}
+    known, rows = known_rows(options.known, "speech", held_out.described), {}
     for kind in options.kinds:
         start, ladders = start_of(options, kind, len(held_out.speech.letters))
-        best, tried = searched(start, ladders, held_out, known.get(kind, ()))
+        best, tried = searched(start, ladders, held_out, known.get(kind, {}).get("tried", ()))
         seeds = range(1, options.seeds + 1)
         runs = [held_out.figures(dataclasses.replace(best, seed=seed)) for seed in seeds]
         rows[kind] = {"tried": tried, "runs": runs}

@@ -19,7 +19,6 @@ all. With --jobs each training has a share of the processor's cores to itself. F
 kept in --output and not trained again; without these, --known takes over what an earlier run on the
 same text has found, and measures and trains only what --kinds asks for."""
 
-import json
 import os
 import pathlib
 import sys
@@ -33,7 +32,7 @@ from rich.markup import escape
 
 from experiments.common.arguments import add_output, add_text, quick_parser
 from experiments.common.console import console_of
-from experiments.common.files import write_json
+from experiments.common.files import known_rows, write_json
 from experiments.text.char_rivals_search import Search, Trainings, kinds_of
 from experiments.text.char_rivals_table import measured, table
 from experiments.text.char_text import Text
@@ -69,19 +68,6 @@ def check(options, kinds):
             raise ValueError(f"`--kinds` are {', '.join(map(repr, kinds))}. Received: {kind!r}")
 
 
-def known_rows(options, text):
-    """The rows of `--known`, a dict; raises a `ValueError` if it is of another text."""
-    if options.known is None:
-        return {}
-    known = json.loads(options.known.read_text())
-    if known["text"] != text.described:
-        raise ValueError(
-            f"`--known` must be of the text that is learnt, {text.described}. Received: "
-            f"{options.known}, of {known['text']}"
-        )
-    return known["rows"]
-
-
 def main(arguments=None):
     """Searches, trains, measures, prints and writes; returns the exit status."""
     options = parse(arguments)
@@ -89,7 +75,7 @@ def main(arguments=None):
         text = Text(options.text, validation=True)
         kinds = kinds_of(len(text.characters), options.quick, options.steps)
         check(options, kinds)
-        known = known_rows(options, text)
+        known = known_rows(options.known, "text", text.described)
         options.output.mkdir(parents=True, exist_ok=True)
         tried = {name: row["tried"] for name, row in known.items()}
         search = Search(kinds, Trainings(text, options, console), options.seeds, tried)

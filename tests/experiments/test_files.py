@@ -50,3 +50,12 @@ def test_figures_are_those_of_what_is_asked_for(tmp_path):
     assert files.figures_of(path, {"text": "library", "shape": (1, 16)}) is None
     path.write_text('{"error": 0.5}')
     assert files.figures_of(path, {"text": "help"}) is None
+
+
+def test_rows_of_something_else_are_refused(tmp_path):
+    path, rows = tmp_path / "rivals.json", {"small": {"tried": [{"steps": 1}]}}
+    files.write_json(path, {"speech": {"digest": "a"}, "rows": rows})
+    assert files.known_rows(path, "speech", {"digest": "a"}) == rows
+    assert files.known_rows(None, "speech", {"digest": "a"}) == {}
+    with pytest.raises(ValueError, match=r"`--known` must be of the speech .*rivals\.json"):
+        files.known_rows(path, "speech", {"digest": "b"})

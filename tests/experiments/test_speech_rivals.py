@@ -49,16 +49,6 @@ def test_what_is_best_on_validation_is_found_and_no_trial_shows_the_test():
     assert [one.steps for one in again.recipes] == [28_800]
 
 
-def test_trials_on_other_utterances_are_refused(tmp_path):
-    known = tmp_path / "rivals.json"
-    rows = {"small": {"tried": [{"steps": 1}], "runs": []}}
-    known.write_text(json.dumps({"speech": {"digest": "a"}, "rows": rows}))
-    assert speech_rivals.known_trials(known, {"digest": "a"}) == {"small": [{"steps": 1}]}
-    assert speech_rivals.known_trials(None, {"digest": "a"}) == {}
-    with pytest.raises(ValueError, match=r"`--known` must be of the utterances .*rivals\.json"):
-        speech_rivals.known_trials(known, {"digest": "b"})
-
-
 @pytest.mark.slow
 def test_a_quick_run_finds_settings_and_goes_on_where_it_was(
     recordings, tmp_path, capsys, monkeypatch
