@@ -9,6 +9,7 @@ from keras_sparse_rnn.layers import (
     BlockSparseSimpleRNN,
 )
 from keras_sparse_rnn.layers.arguments import forgotten_arguments
+from keras_sparse_rnn.substitution.copying import copy_from_config
 
 TWINS = {
     keras.layers.LSTM: BlockSparseLSTM,
@@ -89,11 +90,15 @@ def parent_arguments(layer):
 
 def _own(argument):
     """Arguments are shared between twins. One that has a state is copied: weights of its own, such
-    as those of `regularizers.TrainableModuli`, each twin trains for itself; and the strength of a
-    penalty is changed, or follows an optimizer, in one of them.
+    as those of `regularizers.TrainableModuli` or of a `PReLU`, each twin trains for itself; and
+    the strength of a penalty is changed, or follows an optimizer, in one of them.
     """
     if isinstance(argument, keras.Layer):
-        return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(argument))
+        copy = copy_from_config(argument)
+        build_config = argument.get_build_config() if argument.built else None
+        if copy is not argument and build_config:
+            copy.build_from_config(build_config)
+        return copy
     if not isinstance(argument, (keras.regularizers.Regularizer, keras.constraints.Constraint)):
         return argument
     state = {

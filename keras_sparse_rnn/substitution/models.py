@@ -39,6 +39,32 @@ def check_model(model, function, in_place):
             "`model` must be built, for its weights decide which blocks live: give it an Input, "
             f"or call it once. Received: the model {model.name!r}, which is not built"
         )
+    check_cells(model, of_twins=in_place)
+
+
+def check_cells(model, of_twins=False):
+    """Raises a `ValueError` if a cell in an `RNN` is held by another layer, too; with `of_twins`,
+    only such a one as would be replaced.
+    """
+    layers = private_keras.inner_layers(model)
+    for layer in layers:
+        if type(layer) is not keras.layers.RNN or (of_twins and not has_twin(layer)):
+            continue
+        holders = [
+            repr(one.name)
+            for one in layers
+            if any(
+                inner is layer.cell
+                for inner in private_keras.inner_layers(one, include_self=False, recursive=False)
+            )
+        ]
+        if len(holders) > 1:
+            raise ValueError(
+                f"`model` must not share a cell between layers, or each would get weights of its "
+                f"own: {layer.cell.name!r} of class {type(layer.cell).__name__} is held by "
+                f"{' and by '.join(holders)}. Call one RNN layer in each place, for one step with "
+                f"a sequence of length 1. Received: the model {model.name!r}"
+            )
 
 
 def unreachable_layers(model, layers):

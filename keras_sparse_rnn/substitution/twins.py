@@ -23,7 +23,14 @@ from keras_sparse_rnn.substitution.kinds import (
 )
 
 KERNELS = ("kernel", "recurrent_kernel")
-REGULARIZERS = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
+# Arguments that may be layers, with weights of their own.
+LAYER_ARGUMENTS = (
+    "activation",
+    "recurrent_activation",
+    "kernel_regularizer",
+    "recurrent_regularizer",
+    "bias_regularizer",
+)
 
 
 class Transfer(NamedTuple):
@@ -140,16 +147,26 @@ def transfers(old, new):
     ]
     if owner_of(old).use_bias:
         pairs.append(Transfer(owner_of(old).bias, owner_of(new).bias))
-    for name in REGULARIZERS:
-        regularizers = [getattr(owner_of(one), name, None) for one in (old, new)]
-        if isinstance(regularizers[0], keras.Layer):
-            pairs.extend(
-                Transfer(*variables) for variables in zip(*(one.variables for one in regularizers))
-            )
+    pairs += argument_transfers(old, new)
     if isinstance(old, keras.layers.RNN):
         pairs.append(Transfer(old.cell.seed_generator.state, new.cell.seed_generator.state))
         pairs.extend(Transfer(*states) for states in zip(old.states or (), new.states or ()))
     return pairs
+
+
+def argument_transfers(old, new):
+    """What carries over between the arguments of two layers that are layers themselves, a `PReLU`
+    or a regularizer with weights: a list of `Transfer`, none for what both share.
+    """
+    arguments = [
+        [getattr(owner_of(one), name, None) for one in (old, new)] for name in LAYER_ARGUMENTS
+    ]
+    return [
+        Transfer(*variables)
+        for one, other in arguments
+        if isinstance(one, keras.Layer) and one is not other
+        for variables in zip(one.variables, other.variables)
+    ]
 
 
 def _kernel_transfers(old, new, index, pattern):

@@ -72,6 +72,8 @@ class Cut:
         if owner.use_bias:
             taking = self._taking(*[None] * (len(owner.bias.shape) - 1), self.columns)
             pairs.append(Transfer(owner.bias, new_owner.bias, taking))
+        # Those that look at units keep all of them: see `units.walk`.
+        pairs += twins.argument_transfers(layer, new)
         if isinstance(layer, keras.layers.RNN):
             pairs.append(Transfer(owner.seed_generator.state, new_owner.seed_generator.state))
             taking = self._taking(None, self.units)

@@ -10,6 +10,7 @@ from keras_sparse_rnn.substitution.classes import (
     overridden,
 )
 from keras_sparse_rnn.substitution.kinds import is_block_sparse, owner_of
+from keras_sparse_rnn.substitution.models import check_cells
 
 OWN = "is of a class of your own, whose code may do anything with the units that it is given"
 REGULARIZERS = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
@@ -37,6 +38,7 @@ def check_model(model):
             "`model` must be built, for its weights decide which units are dead: give it an Input, "
             f"or call it once. Received: the model {model.name!r}, which is not built"
         )
+    check_cells(model)
     if overridden(model, PREDICTING):
         refuse(model, OWN, model)
 
