@@ -171,6 +171,10 @@ def moving_averages(optimizer):
     return list(_private(optimizer, "_model_variables_moving_average"))
 
 
+# The weights themselves, and all variables of an optimizer: as many, by chance, as weights.
+_NO_SLOTS = ("_trainable_variables", "_variables")
+
+
 def slot_lists(optimizer):
     """`{name: list}` of all that a built `optimizer` keeps, one entry for each of its weights
     (`None` where it keeps nothing for a weight).
@@ -182,7 +186,7 @@ def slot_lists(optimizer):
     return {
         name: kept
         for name, kept in vars(optimizer).items()
-        if isinstance(kept, list) and len(kept) == count and name != "_trainable_variables"
+        if isinstance(kept, list) and len(kept) == count and name not in _NO_SLOTS
     }
 
 

@@ -12,6 +12,7 @@ from keras_sparse_rnn.callbacks.evolution_arguments import (
     check_fraction,
     in_words,
     last_step,
+    warn_if_over,
 )
 from keras_sparse_rnn.layers.growth import GradientWatch
 from keras_sparse_rnn.patterns import check_choice, check_flag
@@ -57,7 +58,8 @@ class Evolution(Participant):
         frequency: steps between two exchanges.
         fraction: the share of live blocks that is exchanged at first, in (0, 1).
         end_step: the step from which on nothing is exchanged, so that the last blocks have time to
-            learn; `None`: three quarters of the steps of the `fit`.
+            learn; `None`: three quarters of the steps of the `fit`. Steps are counted from when
+            the model was compiled, so several `fit`s, or a loop of them, need a number.
         growth: `"gradient"` or `"random"`.
         layers: which layers, as in `BlockPruning`; `None`: all packed ones, `BlockSparseDense`
             among them.
@@ -124,6 +126,8 @@ class Evolution(Participant):
         if end is None:
             end = last_step(self.params, self._steps.counted, self.frequency)
         kernels = find_evolving(self.model, self.layers, self.keep_diagonal)
+        # Not by the first step: a run that is resumed has come further by then.
+        warn_if_over(self._steps.count(), end, self.frequency, self.end_step is not None)
         for optimizer in self._steps.optimizers:
             for one in kernels:
                 check_slots(optimizer, one.values)

@@ -1,6 +1,7 @@
 """The arguments of `Evolution`: what is refused, and how they are told."""
 
 import numbers
+import warnings
 
 from keras_sparse_rnn.pruning.evolving import DROPS
 from keras_sparse_rnn.slots import batches_per_step
@@ -24,6 +25,28 @@ def last_step(params, optimizer, frequency):
     steps = params["steps"] * params["epochs"] // batches_per_step(optimizer)
     check_end(3 * steps // 4, frequency, f", of the {steps} steps of this fit")
     return 3 * steps // 4
+
+
+def warn_if_over(step, end, frequency, given):
+    """Warns where training begins after the last exchange.
+
+    Args:
+        step: that the optimizer has come to.
+        end: the step from which on nothing is exchanged.
+        frequency: steps between two exchanges.
+        given: whether `end_step` was given.
+    """
+    if step // frequency < (end - 1) // frequency:
+        return
+    of_what = "" if given else ", three quarters of the steps of this fit"
+    warnings.warn(
+        f"Evolution: no block will be exchanged, for the optimizer has made {step} steps before "
+        f"this training and nothing is exchanged from step {end} on{of_what}. In several "
+        "trainings of one model give each the same `end_step`, counted from the first; or compile "
+        "the model anew, which begins at step 0",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def in_words(options):

@@ -163,7 +163,7 @@ def find_evolving(model, layers, keep_diagonal):
         layer = chain[-1]
         if not isinstance(layer, (BlockSparseRNN, BlockSparseDense)):
             continue
-        known.append(path(chain))
+        known.append(path(chain) + ("" if layer.trainable else " (not trainable)"))
         hits = [number for number, one in enumerate(selectors or ()) if selects(one, chain)]
         matched.update(hits)
         if selectors is not None and not hits:
@@ -187,7 +187,7 @@ def find_evolving(model, layers, keep_diagonal):
     evolving = [one for one in found if one.values.shape[0] < one.grid.count]
     if not evolving:
         raise ValueError(
-            "The model must have a packed layer with dead blocks, such as "
+            "The model must have a packed layer with dead blocks that is trained, such as "
             "ksr.layers.BlockSparseLSTM(units, sparsity=0.9). Received: the model "
             f"{model.name!r}, layers={layers!r}, with block-sparse layers: "
             f"{', '.join(known) or 'none'}"

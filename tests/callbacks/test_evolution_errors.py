@@ -62,7 +62,7 @@ def of(*made, optimizer="adam"):
 def test_a_model_without_a_packed_layer():
     message = refused(of(keras.layers.LSTM(2)), Evolution(1, end_step=9))
     assert message == (
-        "The model must have a packed layer with dead blocks, such as "
+        "The model must have a packed layer with dead blocks that is trained, such as "
         "ksr.layers.BlockSparseLSTM(units, sparsity=0.9). Received: the model 'network', "
         "layers=None, with block-sparse layers: none"
     )
@@ -71,7 +71,7 @@ def test_a_model_without_a_packed_layer():
 def test_layers_all_of_whose_blocks_live():
     message = refused(of(layers.BlockSparseGRU(2, (1, 1), name="full")), Evolution(1, end_step=9))
     assert message == (
-        "The model must have a packed layer with dead blocks, such as "
+        "The model must have a packed layer with dead blocks that is trained, such as "
         "ksr.layers.BlockSparseLSTM(units, sparsity=0.9). Received: the model 'network', "
         "layers=None, with block-sparse layers: full"
     )
@@ -214,3 +214,45 @@ def test_gradients_of_a_layer_of_few_bits():
         "block is that of float weights. Received: growth='gradient', the layer 'few' with "
         f"low_precision={low!r}"
     )
+
+
+@pytest.mark.parametrize(
+    "end_step, message",
+    [
+        (None, "made 12 steps .* from step 9 on, three quarters of the steps of this fit"),
+        (10, "made 12 steps before this training and nothing is exchanged from step 10 on"),
+    ],
+)
+def test_a_training_that_begins_after_the_last_exchange_says_so(end_step, message):
+    made = model()
+    fit(made, Evolution(3, end_step=end_step))
+    with pytest.warns(UserWarning, match=message):
+        fit(made, again := Evolution(3, end_step=end_step))
+    assert again.exchanged == 0
+
+
+def test_several_fits_with_one_end_step_go_on():
+    made, counts = model(), []
+    for _ in range(3):
+        evolution = Evolution(3, end_step=20)
+        counts += fit(made, evolution, epochs=1).history["exchanged"]
+    assert all(counts)
+
+
+@pytest.mark.parametrize("schedule", [False, True])
+def test_plain_sgd_keeps_no_slots(schedule):
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 100) if schedule else 0.1
+    made = keras.Sequential([keras.Input((7,)), layers.BlockSparseDense(4, (2, 2), sparsity=0.5)])
+    made.compile(keras.optimizers.SGD(rate), "mse")  # as many variables of its own as weights
+    x = np.random.default_rng(0).normal(size=(32, 7))
+    history = made.fit(x, x[:, :4], 8, 3, verbose=0, callbacks=[Evolution(3)])
+    assert history.history["exchanged"][0]
+
+
+def test_layers_that_are_left_out_since_they_are_frozen_are_said_to_be():
+    made = model()
+    for layer in made.layers:
+        layer.trainable = False
+    made.compile("adam", "mse")
+    with pytest.raises(ValueError, match=r"rnn \(not trainable\), head \(not trainable\)"):
+        fit(made, Evolution(3))
