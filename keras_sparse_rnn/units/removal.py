@@ -42,8 +42,8 @@ def remove_dead_units(model):
     The new model is compiled like the old one, and what the optimizer keeps goes with the weights.
     `model` stays as it is. Sums have fewer terms, so outputs agree to rounding. They do so when the
     model predicts: dropout on a constant, say, is gone. Where masks leave steps out only zeros
-    count as constants behind a `SimpleRNN` or a pooling; a mask that is given to the call of a
-    model by hand is not known here.
+    count as constants behind a `SimpleRNN` or a pooling, and nothing does behind a `Multiply`,
+    `Maximum` or `Minimum`; a mask that is given to the call of a model by hand is not known here.
 
     Args:
         model: a built Sequential or functional model.
