@@ -4,6 +4,8 @@ The masks of `BlockPruning` are constraints on weights: gradients are not masked
 Keras layer's kernel hold running means for dead blocks, too.
 """
 
+import math
+
 import keras
 import numpy as np
 
@@ -36,6 +38,9 @@ FRESH: dict[str, dict] = {
 }
 # Of every optimizer: gradients that wait for their step, and the average of a weight that is zero.
 FRESH_OF_ALL = {"_accumulated_gradients": 0, "_model_variables_moving_average": 0}
+
+# The slots that hold one number for many weights, by class: which axis of the weights is left out.
+FACTORS = {"Adafactor": {"_r": -1, "_c": -2}}
 
 
 def optimizers_of(model):
@@ -99,6 +104,26 @@ def slots_of(optimizer, variable):
             if isinstance(kept[index], keras.Variable) and id(kept[index]) not in seen:
                 seen.add(id(kept[index]))
                 yield one, name, kept[index]
+
+
+def axes_of(optimizer, name, slot, variable):
+    """Which axes of `variable` those of a slot of it are, a list of ints, empty if the slot is one
+    number for all of it; None if that is not known.
+
+    Args:
+        optimizer, name, slot: what `slots_of` yields.
+        variable: the weight.
+    """
+    axes = list(range(len(variable.shape)))
+    if slot.shape == variable.shape:
+        return axes
+    if math.prod(slot.shape) == 1:
+        return []
+    for kind, left_out in FACTORS.items():
+        if name in left_out and isinstance(optimizer, getattr(keras.optimizers, kind, ())):
+            del axes[left_out[name]]
+            return axes
+    return None
 
 
 def knows(optimizer, variable):

@@ -1,5 +1,7 @@
 """Puts the units of a model's recurrent layers into another order."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -7,7 +9,7 @@ from keras_sparse_rnn import criteria
 from keras_sparse_rnn.reordering.order import by_importance
 from keras_sparse_rnn.reordering.readers import FIXED, Readers, Reordered
 from keras_sparse_rnn.selection import find_kernels
-from keras_sparse_rnn.slots import slots_of
+from keras_sparse_rnn.slots import axes_of, optimizers_of, slots_of
 
 
 def reorder_units(model, layers=None, *, criterion="l2"):
@@ -21,8 +23,10 @@ def reorder_units(model, layers=None, *, criterion="l2"):
     Of a layer that is reordered the columns of the kernel, the rows and columns of the recurrent
     kernel and the bias are permuted, gate by gate, and the rows of what reads it: `Dense` and
     recurrent layers, behind dropout, activations, normalization, `Concatenate`, `Bidirectional`,
-    `TimeDistributed` and what else treats channels alike. So are the slots of the optimizer:
-    training goes on as if nothing had been.
+    `TimeDistributed` and what else treats channels alike. So are the slots of the optimizer, and of
+    those that a model of your own has as attributes: training goes on as if nothing had been. Slots
+    of an optimizer of your own that have not the shape of their weights stay as they are, with a
+    `UserWarning`.
 
     To be done before pruning: the zero blocks of a pruned model would be torn apart. A regularizer
     that gives units a place, `Moduli`, would not know its units again.
@@ -64,9 +68,9 @@ def reorder_units(model, layers=None, *, criterion="l2"):
         moves += [(state, -1, order) for state in states if isinstance(state, keras.Variable)]
     for variable, numbers in readers.found.values():
         moves.append((variable, 0, _rows(numbers, reordered, orders)))
+    moves = _with_slots(moves, model)
     for variable, axis, index in moves:
-        for one in [variable, *_slots(model, variable)]:
-            one.assign(np.take(one.numpy(), index, axis=axis))
+        variable.assign(np.take(variable.numpy(), index, axis=axis))
     return orders
 
 
@@ -110,7 +114,29 @@ def _rows(numbers, reordered, orders):
     return rows
 
 
-def _slots(model, variable):
-    """What the optimizer keeps of the weights of `variable`, one number for each."""
-    found = slots_of(getattr(model, "optimizer", None), variable)
-    return [slot for _, _, slot in found if slot.shape == variable.shape]
+def _with_slots(moves, model):
+    """`moves` and those of what the optimizers of `model` keep of the weights. Warns of what is
+    left as it is.
+    """
+    optimizers, left, found = [one for _, one in optimizers_of(model)], {}, []
+    for variable, axis, index in moves:
+        found.append((variable, axis, index))
+        met = set()  # one optimizer may be held twice, by the model and by another optimizer
+        for owner, name, slot in slots_of(optimizers, variable):
+            axes = axes_of(owner, name, slot, variable)
+            if axes is None:
+                left.setdefault((type(owner).__name__, name), (variable, slot))
+            elif axis % len(variable.shape) in axes and id(slot) not in met:
+                met.add(id(slot))
+                found.append((slot, axes.index(axis % len(variable.shape)), index))
+    for (owner, name), (variable, slot) in left.items():
+        warnings.warn(
+            f"`reorder_units` leaves {name!r} of the optimizer {owner} in the old order: its slots "
+            "must have the shape of their weights, for it is not known which of their numbers "
+            f"belong to which units. Received: shape {tuple(slot.shape)} for {variable.path!r} of "
+            f"shape {tuple(variable.shape)}. Training goes on, but not as if nothing had been; "
+            "compile the model anew to let the optimizer begin anew",
+            UserWarning,
+            stacklevel=3,
+        )
+    return found

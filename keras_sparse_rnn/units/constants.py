@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn.units.channels import VARIES
+from keras_sparse_rnn.units.kinds import MASKED_MERGES, POOLINGS
 
 STEPS = 5  # of a sequence of any length
 
@@ -64,7 +65,7 @@ def of_columns(weights):
     return np.where((weights == weights[:1]).all(axis=0), weights[0], VARIES)
 
 
-def of_any(layer, inputs, shapes):
+def of_any(layer, inputs, shapes, masked):
     """The values of the outputs of a layer that treats each channel by itself: it is called on
     constants.
 
@@ -72,10 +73,11 @@ def of_any(layer, inputs, shapes):
         layer: it.
         inputs: list of `Channels`.
         shapes: those of the tensors that it is given; None where a size is not known.
+        masked: whether steps may be left out.
     """
     nothing = np.full(len(inputs[0]), VARIES)
     varies = np.any([one.varies for one in inputs], axis=0)
-    if varies.all():
+    if varies.all() or (masked and isinstance(layer, MASKED_MERGES)):
         return nothing
     given = [
         keras.ops.convert_to_tensor(
@@ -88,7 +90,10 @@ def of_any(layer, inputs, shapes):
     outputs = outputs.reshape(-1, outputs.shape[-1])
     if not len(outputs):
         return nothing
-    return np.where((outputs == outputs[:1]).all(axis=0) & ~varies, outputs[0], VARIES)
+    values = np.where((outputs == outputs[:1]).all(axis=0) & ~varies, outputs[0], VARIES)
+    if masked and isinstance(layer, POOLINGS):  # of no step at all it is 0 / 0
+        return np.where(values == 0, 0.0, VARIES)
+    return values
 
 
 def _activated(activation, values, dtype):

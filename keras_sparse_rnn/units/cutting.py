@@ -85,9 +85,13 @@ class Cut:
         """Adds what the constants that are gone were worth to the bias of `new`."""
         if self.shift is not None:
             bias = owner_of(new).bias
-            value, shift = bias.numpy(), self.shift[self.columns]
-            rows = np.stack([shift, np.zeros_like(shift)]) if value.ndim == 2 else shift
-            bias.assign(value + rows.astype(value.dtype))
+            bias.assign(self.shifted(bias.numpy(), self.shift))
+
+    def shifted(self, bias, shift):
+        """`bias`, an array for the units that stay, with `shift`, of the old units, added."""
+        shift = shift[self.columns]
+        rows = np.stack([shift, np.zeros_like(shift)]) if bias.ndim == 2 else shift
+        return bias + rows.astype(bias.dtype)
 
     def _sides(self):
         """What stays of the rows of each kernel."""

@@ -27,6 +27,8 @@ ALIKE = _layers([*_ONE_BY_ONE, *TOGETHER])
 ONE_BY_ONE = _layers([*_ONE_BY_ONE, *_OVER_TIME])
 POOLINGS = _layers(name for name in (*_ONE_BY_ONE, *_OVER_TIME) if "Pooling" in name)
 MERGES = _layers(_MERGES)
+# Keras puts something else in the place of a step that a mask leaves out: 1, or the other input.
+MASKED_MERGES = _layers(["Maximum", "Minimum", "Multiply"])
 # The activations that do so: element by element, or a normalization over all of them.
 _NORMALIZING = ("log_softmax", "softmax", "sparsemax")
 ALIKE_ACTIVATIONS = tuple(

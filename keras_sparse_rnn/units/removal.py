@@ -7,6 +7,7 @@ from keras_sparse_rnn.substitution.outside import warn_of_lacking
 from keras_sparse_rnn.substitution.rebuilding import Rebuilder
 from keras_sparse_rnn.substitution.recompiling import recompile
 from keras_sparse_rnn.units.cutting import Cut
+from keras_sparse_rnn.units.folding import fold_into_averages, shift_of, shifts_of_averages
 from keras_sparse_rnn.units.liveness import alive
 from keras_sparse_rnn.units.refusals import check_cut, refuse_emptied
 from keras_sparse_rnn.units.walk import Walk
@@ -40,10 +41,11 @@ def remove_dead_units(model):
     go, live weights move into other blocks, and more of these may live than before.
 
     The new model is compiled like the old one, and what the optimizer keeps goes with the weights.
+    To averages of biases that it keeps the constants are added that the averages give.
     `model` stays as it is. Sums have fewer terms, so outputs agree to rounding. They do so when the
     model predicts: dropout on a constant, say, is gone. Where masks leave steps out only zeros
-    count as constants behind a `SimpleRNN` or a pooling; a mask that is given to the call of a
-    model by hand is not known here.
+    count as constants behind a `SimpleRNN` or a pooling, and nothing does behind a `Multiply`,
+    `Maximum` or `Minimum`; a mask that is given to the call of a model by hand is not known here.
 
     Args:
         model: a built Sequential or functional model.
@@ -74,7 +76,10 @@ def remove_dead_units(model):
     for old, copy in rebuilder.pairs(model):
         if id(old) in cuts:
             cuts[id(old)].fold(copy)
+    shifts = shifts_of_averages(model, list(cuts.values()), walk.reads, live)
     recompile(model, new, transfers)
+    copies = {id(old): copy for old, copy in rebuilder.pairs(model)}
+    fold_into_averages(getattr(new, "optimizer", None), shifts, copies)
     for old, copy in rebuilder.pairs(model):
         if is_rebuildable(old):
             warn_of_lacking(old, copy, stacklevel=2)
@@ -83,12 +88,8 @@ def remove_dead_units(model):
 
 def _cut(part, live, reads):
     inputs = np.flatnonzero(live[part.inputs.labels])
-    shift = np.zeros(1)
-    for read in reads:
-        if read.layer is part.layer and read.folds:
-            gone = np.where(live[read.rows.labels], 0.0, read.rows.constants)
-            shift = shift + gone @ read.weights.sum(axis=0)
-    return Cut(part.layer, inputs, np.flatnonzero(live[part.units]), shift if shift.any() else None)
+    shift = shift_of(part.layer, reads, live)
+    return Cut(part.layer, inputs, np.flatnonzero(live[part.units]), shift)
 
 
 def _is_smaller(part, cut):

@@ -17,7 +17,6 @@ from keras_sparse_rnn.units.channels import VARIES, Channels, Forest, concatenat
 from keras_sparse_rnn.units.kinds import (
     MERGES,
     ONE_BY_ONE,
-    POOLINGS,
     calls_as,
     is_one_by_one,
     keeps_last_axis,
@@ -156,7 +155,7 @@ class Walk:
         self._opaque(
             inputs[1:] if not isinstance(layer, (*MERGES, keras.layers.Concatenate)) else []
         )
-        tensors = node.arguments.keras_tensors
+        tensors, masked = node.arguments.keras_tensors, self._masked
         # Without the axes that `TimeDistributed` takes away.
         shapes = [(1, *one.shape[len(tensors[0].shape) - rank + 1 :]) for one in tensors]
         if isinstance(layer, keras.layers.Embedding):
@@ -166,20 +165,17 @@ class Walk:
         if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, rank - 1):
             self._once(layer)
             self.parts.append(Part(layer, inputs[0], inputs[0].labels))
-            return [inputs[0].with_values(constants.of_any(layer, inputs[:1], shapes))]
+            return [inputs[0].with_values(constants.of_any(layer, inputs[:1], shapes, masked))]
         if isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, rank - 1):
             return [concatenated(inputs)]
         if isinstance(layer, MERGES) and len({tensor.shape[-1:] for tensor in tensors}) == 1:
             for other in inputs[1:]:
                 self.forest.tie(inputs[0].labels, other.labels)
-            return [inputs[0].with_values(constants.of_any(layer, inputs, shapes))]
+            return [inputs[0].with_values(constants.of_any(layer, inputs, shapes, masked))]
         if isinstance(layer, keras.layers.Flatten):
             return self._flat(layer, inputs[0], tensors[0])
         if self._treats_one_by_one(layer):
-            values = constants.of_any(layer, inputs[:1], shapes)
-            if self._masked and isinstance(layer, POOLINGS):  # of no step at all it is 0 / 0
-                values = np.where(values == 0, 0.0, VARIES)
-            return [inputs[0].with_values(values)]
+            return [inputs[0].with_values(constants.of_any(layer, inputs[:1], shapes, masked))]
         return self._opaque(inputs)
 
     def _treats_one_by_one(self, layer):

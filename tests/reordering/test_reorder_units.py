@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from random_models import X, functional, randomized
 
 import keras_sparse_rnn as ksr
@@ -74,13 +75,19 @@ def with_momentum():
     return keras.optimizers.SGD(0.1, momentum=0.9)
 
 
-@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, with_momentum, scaled])
-@pytest.mark.quick_cases
-def test_training_goes_on_as_if_nothing_had_been(optimizer):
+def factored():
+    # Factors of a square kernel have one shape: which is which, only their names tell.
+    return keras.optimizers.Adafactor(1e-2)
+
+
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.SimpleRNN])
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, with_momentum, scaled, factored])
+@pytest.mark.quick_cases(2)
+def test_training_goes_on_as_if_nothing_had_been(optimizer, layer):
     losses = []
     for reorder in (False, True):
         keras.utils.set_random_seed(1)
-        model = sequential(layers.LSTM(7, unroll=True, name="a"), layers.Dense(2))
+        model = sequential(layer(7, unroll=True, name="a"), layers.Dense(2))
         model.compile(optimizer(), "mse", run_eagerly=True)
         for _ in range(3):
             model.train_on_batch(X, Y)
@@ -88,6 +95,64 @@ def test_training_goes_on_as_if_nothing_had_been(optimizer):
             ksr.reorder_units(model)
         losses.append([float(model.train_on_batch(X, Y)) for _ in range(3)])
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+class TwoOptimizers(keras.Model):
+    """One in an attribute, one in a dict, none in `compile`."""
+
+    def compile(self, one, other):
+        super().compile(loss="mse", run_eagerly=True)
+        self.one, self.others = one, {"other": other}
+
+    def train_step(self, data):
+        x, y = data[:2]
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        variables = self.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self.one.apply(gradients[:2], variables[:2])
+        self.others["other"].apply(gradients[2:], variables[2:])
+        return {"loss": loss}
+
+
+def test_optimizers_that_are_attributes_go_along():
+    losses = []
+    for reorder in (False, True):
+        inputs = keras.Input((4, 5))
+        model = TwoOptimizers(inputs, layers.Dense(2)(layers.GRU(7, name="a")(inputs)))
+        randomized(model).compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1))
+        for _ in range(3):
+            model.train_on_batch(X, Y)
+        if reorder:
+            ksr.reorder_units(model)
+        losses.append([float(model.train_on_batch(X, Y)) for _ in range(3)])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+class PerColumn(keras.optimizers.SGD):
+    """Keeps a number for each column, in a shape of its own."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.columns = [self.add_variable((2, one.shape[-1]), name="columns") for one in variables]
+
+
+def test_slots_of_a_shape_that_is_not_known_are_named():
+    model = sequential(layers.GRU(7, name="a"), layers.Dense(2))
+    model.compile(PerColumn(0.1), "mse", run_eagerly=True)
+    model.train_on_batch(X, Y)
+    before = model(X)
+    with pytest.warns(UserWarning) as warned:
+        ksr.reorder_units(model)
+    assert [str(one.message) for one in warned] == [
+        "`reorder_units` leaves 'columns' of the optimizer PerColumn in the old order: its slots "
+        "must have the shape of their weights, for it is not known which of their numbers belong "
+        "to which units. Received: shape (2, 21) for 'sequential/a/gru_cell/kernel' of shape "
+        "(5, 21). Training goes on, but not as if nothing had been; compile the model anew to let "
+        "the optimizer begin anew"
+    ]
+    assert warned[0].filename == __file__
+    np.testing.assert_allclose(before, model(X), rtol=2e-6)
 
 
 def test_the_order_is_that_of_the_importance():

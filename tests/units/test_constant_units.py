@@ -142,6 +142,25 @@ def test_a_constant_that_masks_interrupt_stays():
     assert sizes(small) == [4, 2] and error < 1e-6
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["one masked", "both masked"])
+@pytest.mark.parametrize("kind", ["Multiply", "Maximum", "Minimum", "Add", "Average", "Subtract"])
+def test_a_merge_behind_a_mask_is_no_constant_where_keras_replaces_masked_steps(kind, both):
+    tokens, others = keras.Input((6,), dtype="int32"), keras.Input((6,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True, name="e")(tokens)
+    y = x if both else layers.Embedding(9, 4, name="f")(others)
+    y = layers.Dense(4, activation="sigmoid", name="gate")(y)
+    merged = getattr(layers, kind)()([x, y])
+    model = randomized(keras.Model([tokens, others], layers.Dense(2, name="head")(merged)))
+    change(model.get_layer("e"), 0, 0.7, slice(None), 1)
+    change(model.get_layer("gate"), 0, 0.0, slice(None), 1)
+    change(model.get_layer("gate"), 0, 0.0, 3)
+    change(model.get_layer("head"), 0, 0.0, 3)  # nothing reads it: it goes whatever is masked
+    x = [np.array([[0, 0, 1, 2, 3, 4]]), np.array([[5, 3, 1, 2, 3, 4]])]
+    small, error = difference(model, x)
+    assert small.get_layer("gate").units == (2 if kind in ("Add", "Average", "Subtract") else 3)
+    assert error < 1e-6
+
+
 def test_a_column_of_an_embedding_that_is_the_same_in_all_rows_goes():
     inputs = keras.Input((6,), dtype="int32")
     x = layers.Embedding(9, 5, mask_zero=True, name="e")(inputs)
