@@ -7,6 +7,8 @@ utterances that are set aside can tell.
         both
     python -m experiments.speech.speech_rivals --seeds 3 --kinds small
         one of them: "small" or "pruned"
+    python -m experiments.speech.speech_rivals --trials
+        the search alone
 
 A GRU as in `speech_ctc`. Of each, the peak of the learning rate and the dropout are searched with
 seed 0 on validation, one after the other, up and down from where it begins, until nothing gets
@@ -92,6 +94,9 @@ def parse(arguments=None):
     made.add_argument(
         "--known", type=pathlib.Path, metavar="FILE", help="figures of an earlier run (rivals.json)"
     )
+    made.add_argument(
+        "--trials", action="store_true", help="the search only, for --known: no seed, no test"
+    )
     return sized(made.parse_args(arguments))
 
 
@@ -101,14 +106,16 @@ def measured(options, held_out):
     for kind in options.kinds:
         start, ladders = start_of(options, kind, len(held_out.speech.letters))
         best, tried = searched(start, ladders, held_out, known.get(kind, {}).get("tried", ()))
-        seeds = range(1, options.seeds + 1)
+        seeds = () if options.trials else range(1, options.seeds + 1)
         runs = [held_out.figures(dataclasses.replace(best, seed=seed)) for seed in seeds]
         rows[kind] = {"tried": tried, "runs": runs}
     return rows
 
 
 def tables(rows):
-    """A `rich` table of what was tried, and one of what the best settings come to."""
+    """A `rich` table of what was tried, and if there are seeds one of what the best settings come
+    to.
+    """
     tried = Table(title="Tried, seed 0")
     for heading in ("", "steps", "rate", "dropout", "validation"):
         tried.add_column(heading, justify="right" if heading else "left")
@@ -119,6 +126,8 @@ def tables(rows):
         for one in row["tried"]:
             tried.add_row(kind, *_settings(one), spread([one["validation"]]))
         runs = row["runs"]
+        if not runs:
+            continue
         found.add_row(
             kind,
             *_settings(runs[0]["recipe"]),
@@ -126,7 +135,7 @@ def tables(rows):
             *(spread([one[part] for one in runs]) for part in PARTS),
             f"{sum(one['seconds'] for one in runs) / len(runs) / 60:.1f}",
         )
-    return tried, found
+    return (tried, found) if found.row_count else (tried,)
 
 
 def _settings(of):
@@ -135,7 +144,9 @@ def _settings(of):
 
 def main(arguments=None):
     """Searches, trains, measures, prints and writes; returns the exit status."""
-    return run(parse(arguments), console, measured, tables, "rivals.json")
+    options = parse(arguments)
+    name = "rivals_trials.json" if options.trials else "rivals.json"
+    return run(options, console, measured, tables, name)
 
 
 if __name__ == "__main__":

@@ -68,3 +68,6 @@ def test_a_quick_run_finds_settings_and_goes_on_where_it_was(
     assert speech_rivals.main([*more, "--kinds", "pruned"]) == 0
     assert "taken from" in capsys.readouterr().out
     assert json.loads((tmp_path / "rivals.json").read_text())["rows"] == rows
+    assert speech_rivals.main([*more, "--kinds", "pruned", "--trials"]) == 0
+    trials = json.loads((tmp_path / "rivals_trials.json").read_text())["rows"]
+    assert trials == {"pruned": {"tried": rows["pruned"]["tried"], "runs": []}}
