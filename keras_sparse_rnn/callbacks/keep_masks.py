@@ -1,8 +1,12 @@
 """Fine-tuning that leaves zero what is zero."""
 
+import warnings
+
 import keras
+import numpy as np
 
 from keras_sparse_rnn.callbacks.configs import deserialize_selector, serialize_selector
+from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import trainable_kernels
 from keras_sparse_rnn.pruning.mask_holder import MaskHolder
 from keras_sparse_rnn.pruning.masks import KernelMask, MaskConstraint
@@ -31,6 +35,11 @@ class KeepMasks(MaskHolder):
     Raises:
         ValueError: when training begins, the model has no such layer, or none of their weights is
             zero.
+        RuntimeError: when training ends, weights that were zero are not: steps have not heeded the
+            masks.
+
+    Warns:
+        UserWarning: after the last step, something else has filled them.
     """
 
     task = "its zeros are kept"
@@ -79,6 +88,23 @@ class KeepMasks(MaskHolder):
         super().begin_run(step)
         known = self._are_known
         self.apply([(mask, mask.live if known else mask.pattern(False)) for mask in self._held])
+
+    def finish(self):
+        """Raises a `RuntimeError` if what was zero is not because steps did not heed the masks;
+        warns if something else has filled it.
+        """
+        wrong = []
+        for mask in self._held:
+            filled = (mask.kernel.numpy() != 0) & ~mask.grid.expand(mask.live)
+            if filled.any():
+                wrong.append(
+                    f"{mask.name} should have {mask.dead} zeros, and {np.count_nonzero(filled)} of "
+                    "them are weights again"
+                )
+        if wrong and self.was_bypassed:
+            raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
+        if wrong:
+            warnings.warn(notices.FILLED.format("; ".join(wrong)), stacklevel=2)
 
     def get_config(self):
         return {"layers": serialize_selector(self.layers)}

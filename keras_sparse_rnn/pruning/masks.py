@@ -19,9 +19,9 @@ from keras_sparse_rnn.slots import moving_averages
 class MaskConstraint(keras.constraints.Constraint):
     """Applies an `existing` constraint, if any, and then a mask.
 
-    The moving averages that an optimizer with `use_ema=True` keeps are updated before constraints
-    are called, from weights that are not masked yet; so the constraint masks them too, in the same
-    step.
+    The averages that an optimizer with `use_ema=True`, or an `AveragedSGD`, keeps are updated
+    before constraints are called, from weights that are not masked yet; so the constraint masks
+    them too, in the same step.
 
     Args:
         existing: the constraint that the variable had, or `None`.

@@ -1,11 +1,14 @@
 """Weights that are averaged each since it was born, and where the averages are put."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from evolving import After, fit, kernels, model
 
-from keras_sparse_rnn.callbacks import AveragedWeights, Evolution
+import keras_sparse_rnn as ksr
+from keras_sparse_rnn.callbacks import AveragedWeights, BlockPruning, Evolution, KeepMasks
 from keras_sparse_rnn.optimizers import AveragedSGD
 
 
@@ -77,6 +80,20 @@ def test_averaging_begins_when_the_figure_no_longer_falls():
         callback.on_epoch_end(epoch, {"loss": loss})
         begun.append(optimizer.is_averaging)
     assert begun == [False] * 5 + [True] * 2  # 3.1 > 3, which is more than two epochs ago
+
+
+@pytest.mark.parametrize(
+    "callback", [KeepMasks(), BlockPruning(0.5, (3, 2))], ids=["keep", "prune"]
+)
+def test_averages_of_pruned_weights_are_pruned_too(callback, make_model, data):
+    made = make_model("gru", optimizer=AveragedSGD(0.1, begin_step=0), run_eagerly=False)
+    recurrent = ksr.prune(made, 0.5, (3, 2)).get_layer("rnn").cell.recurrent_kernel
+    zero = recurrent.numpy() == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made.fit(*data, batch_size=8, verbose=0, callbacks=[callback, AveragedWeights()])
+    np.testing.assert_array_equal(recurrent.numpy() == 0, zero)
+    assert 0.4 < zero.mean() < 0.6 and made.optimizer.is_averaging
 
 
 def test_what_does_not_fit_is_refused():

@@ -59,6 +59,39 @@ def test_beside_block_pruning_it_keeps_the_other_layers(data):
     assert (model.get_layer("high").cell.recurrent_kernel.numpy() == 0).mean() > 0.4
 
 
+def test_weights_that_were_restored_at_the_end_are_told(make_model, data):
+    model = make_model("lstm")
+    dense = model.get_weights()
+    ksr.prune(model, 0.5, (3, 2))
+    count = int(zeros(model)[1].sum())
+    restore = keras.callbacks.LambdaCallback(on_train_end=lambda logs: model.set_weights(dense))
+    with pytest.warns(UserWarning) as caught:
+        fit(model, data, KeepMasks(), restore)
+    (told,) = [str(one.message) for one in caught]
+    assert told.startswith("Zeros that were kept are filled when training ends: ")
+    assert (
+        f"rnn/lstm_cell/recurrent_kernel should have {count} zeros, and {count} of them are "
+        "weights again" in told
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(dense, model.get_weights()))
+
+
+def test_a_step_that_does_not_heed_the_masks_is_an_error(make_model, data):
+    class Bypass(keras.Sequential):
+        def train_step(self, data):
+            for variable in self.trainable_variables:
+                variable.assign_add(keras.ops.ones_like(variable))
+            self.optimizer.iterations.assign_add(1)
+            return {"loss": keras.ops.zeros(())}
+
+    model = Bypass([keras.Input((2, 5)), *pruned(make_model).layers])
+    model.compile("sgd", run_eagerly=True)
+    with pytest.raises(
+        RuntimeError, match="Pruning has failed: rnn/lstm_cell/kernel should have .* zeros, and"
+    ):
+        fit(model, data, KeepMasks())
+
+
 def test_a_kernel_that_an_initializer_has_left_zero_is_no_pattern(make_model, data):
     model = make_model("simple_rnn", recurrent_initializer="zeros")
     ksr.prune(model, 0.5, (3, 2))
