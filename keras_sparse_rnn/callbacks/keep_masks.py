@@ -10,7 +10,8 @@ from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import trainable_kernels
 from keras_sparse_rnn.pruning.mask_holder import MaskHolder
 from keras_sparse_rnn.pruning.masks import KernelMask, MaskConstraint
-from keras_sparse_rnn.selection import as_selectors
+from keras_sparse_rnn.pruning.unit_masks import BiasMask
+from keras_sparse_rnn.selection import as_selectors, short_names
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -23,6 +24,10 @@ class KeepMasks(MaskHolder):
     ordinary weights, and an optimizer moves them. Whatever weight of a kernel is zero when training
     begins stays zero; no schedule, no block shape and no steps are needed. A kernel that is all
     zero or a multiple of the identity has not been pruned but initialized so, and is left alone.
+
+    Units of recurrent layers that are dead when training begins, with neither a weight into them
+    nor a bias, as `UnitPruning` leaves them, get no bias either: `remove_dead_units` can still take
+    them out. (Other biases are free to learn.)
 
     `BlockPruning` keeps the zeros of the layers that it prunes by itself; beside one, this callback
     keeps those of the others.
@@ -56,7 +61,7 @@ class KeepMasks(MaskHolder):
     @property
     def masks(self):
         """Which weights are kept zero: bool `[inputs, gates * units]`, False there, by the name of
-        the kernel.
+        the kernel; and biases of dead units, by that of the bias.
         """
         return {mask.name: mask.grid.expand(mask.live) for mask in self._held}
 
@@ -73,7 +78,7 @@ class KeepMasks(MaskHolder):
                 f"layers={self.layers!r}. "
                 "Prune it with ksr.callbacks.BlockPruning, or at once with ksr.prune(model)"
             )
-        return sparse
+        return sparse + [mask for mask in _biases(sparse) if not mask.live.all()]
 
     def find_again(self):
         """The zeros of before: what came in between may have filled them."""
@@ -84,7 +89,11 @@ class KeepMasks(MaskHolder):
         self.hold(found)
 
     def begin_run(self, step):
-        self._held = [mask for mask in self._held if mask.is_in_place]
+        held = [mask for mask in self._held if mask.is_in_place]
+        self._held = [mask for mask in held if _has_its_kernels(mask, held)]
+        for mask in held:
+            if mask not in self._held:  # another callback has the kernel, and may let units live
+                mask.restore()
         super().begin_run(step)
         known = self._are_known
         self.apply([(mask, mask.live if known else mask.pattern(False)) for mask in self._held])
@@ -106,6 +115,10 @@ class KeepMasks(MaskHolder):
         if wrong:
             warnings.warn(notices.FILLED.format("; ".join(wrong)), stacklevel=2)
 
+    def named_kernels(self):
+        masks = [mask for mask in self._held if not isinstance(mask, BiasMask)]
+        return list(zip(short_names([mask.kernel for mask in masks]), masks))
+
     def get_config(self):
         return {"layers": serialize_selector(self.layers)}
 
@@ -119,3 +132,24 @@ class KeepMasks(MaskHolder):
         if not isinstance(there, MaskConstraint) or there.participant is self:
             return False
         return self.training.in_fit and self.training.is_same(there.training)
+
+
+def _biases(masks):
+    """The `BiasMask`s of the recurrent layers of which all kernels are under `masks`."""
+    layers = {}
+    for mask in masks:
+        layers.setdefault(id(mask.kernel.cell), []).append(mask.kernel)
+    found = []
+    for kernels in layers.values():
+        bias = getattr(kernels[0].cell, "bias", None)
+        if len(kernels) == 2 and isinstance(bias, keras.Variable) and bias.trainable:
+            mask = BiasMask(kernels, bias)
+            mask.live = mask.pattern(False)
+            found.append(mask)
+    return found
+
+
+def _has_its_kernels(mask, held):
+    """Whether the kernels that a `BiasMask` goes with are under masks, too."""
+    there = {id(one.kernel.variable) for one in held}
+    return all(id(one.variable) in there for one in getattr(mask, "kernels", ()))

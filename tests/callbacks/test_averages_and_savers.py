@@ -52,7 +52,7 @@ def test_a_checkpoint_has_the_averages_that_were_validated(made, tmp_path):
         x[:16],
         y[:16],
         validation_data=(x[16:], y[16:]),
-        batch_size=8,
+        batch_size=4,  # four steps: after two, averages are the weights
         epochs=3,
         verbose=0,
         callbacks=[AveragedWeights(), save],
@@ -63,11 +63,14 @@ def test_a_checkpoint_has_the_averages_that_were_validated(made, tmp_path):
 
 @pytest.mark.filterwarnings("error")
 def test_the_averages_of_the_best_epoch_are_restored_with_the_blocks_of_then(made):
-    best = []
+    best, average = [], []
+    values = made.get_layer("rnn").cell.kernel_values
     look = At(1, lambda made: best.extend(arrays(made)))
+    note = At(1, lambda made: average.append(np.array(made.optimizer.average_of(values))))
     evolution = Evolution(2, 0.6, end_step=16, growth="random")
-    fit(made, evolution, AveragedWeights(), look, stopping(), epochs=4)
+    fit(made, evolution, AveragedWeights(), look, note, stopping(), epochs=4)
     assert same(arrays(made), best)
+    np.testing.assert_array_equal(values.numpy(), average[0])
 
 
 def test_weights_that_were_restored_before_it_are_left_and_told(made):

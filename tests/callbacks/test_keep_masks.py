@@ -6,7 +6,9 @@ import pytest
 from fitting import HALF, fit, kernels
 
 import keras_sparse_rnn as ksr
-from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks
+from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, UnitPruning
+
+layers = keras.layers
 
 
 def pruned(make_model, **arguments):
@@ -41,7 +43,6 @@ def test_zeros_stay_zero_and_the_others_learn(eager, make_model, data):
 
 
 def test_beside_block_pruning_it_keeps_the_other_layers(data):
-    layers = keras.layers
     model = keras.Sequential(
         [
             keras.Input((2, 5)),
@@ -57,6 +58,37 @@ def test_beside_block_pruning_it_keeps_the_other_layers(data):
     fit(model, data, BlockPruning(HALF, (2, 2), layers="high"), KeepMasks())
     np.testing.assert_array_equal(low.numpy() == 0, before)
     assert (model.get_layer("high").cell.recurrent_kernel.numpy() == 0).mean() > 0.4
+
+
+@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU])
+def test_units_that_were_pruned_stay_dead_with_their_biases(kind, data):
+    model = keras.Sequential(
+        [keras.Input((2, 5)), kind(8, unroll=True, name="rnn"), layers.Dense(2)]
+    )
+    model.compile(keras.optimizers.Adam(0.05), "mse", run_eagerly=True)
+    fit(model, data, UnitPruning(0.5))
+    dead = (model.layers[0].cell.bias.numpy() == 0).reshape(-1, 8).all(axis=0)
+    keep = KeepMasks()
+    history = fit(model, data, keep, epochs=2).history
+    zero = np.concatenate([variable.numpy().ravel() == 0 for variable in kernels(model)])
+    assert history["sparsity"][-1] == pytest.approx(zero.mean())  # of kernels, as ever
+    bias = model.layers[0].cell.bias
+    assert bias.constraint is None and dead.sum() == 4
+    np.testing.assert_array_equal((bias.numpy() == 0).reshape(-1, 8).all(axis=0), dead)
+    assert (bias.numpy().reshape(-1, 8)[:, ~dead] != 0).all()  # the others have learned
+    assert ksr.remove_dead_units(model).layers[0].units == 4
+    assert keep.masks[f"rnn/{model.layers[0].cell.name}/bias"].shape == bias.shape
+
+
+def test_a_bias_is_free_if_another_callback_has_the_kernels(data):
+    model = keras.Sequential(
+        [keras.Input((2, 5)), layers.LSTM(8, unroll=True, name="rnn"), layers.Dense(2)]
+    )
+    model.compile(keras.optimizers.Adam(0.05), "mse", run_eagerly=True)
+    fit(model, data, UnitPruning(0.5))
+    bias = model.layers[0].cell.bias
+    fit(model, data, KeepMasks(), BlockPruning(0.25, (2, 4)))
+    assert bias.constraint is None and (bias.numpy() != 0).all()
 
 
 def test_weights_that_were_restored_at_the_end_are_told(make_model, data):
