@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn import private_keras
+from keras_sparse_rnn.optimizers import AveragedSGD
 
 # The slots that hold a running mean of gradients, up to a factor, and of squared gradients. By
 # class, for a name alone does not tell: the `_momentums` of ScheduleFreeAdamW are weights.
@@ -173,13 +174,16 @@ def check_slots(optimizer, variable):
 
 
 def moving_averages(optimizer, variable):
-    """The averages of `variable` kept under `use_ema`; none before the optimizer is built."""
+    """The averages of `variable` kept under `use_ema`, and those of an `AveragedSGD`; none before
+    the optimizer is built.
+    """
     found = []
     for one in nested(optimizer):
-        index, averages = _index(one, variable), private_keras.moving_averages(one)
-        if index is not None and averages and averages[index] is not None:
-            found.append(averages[index])
-    return found
+        index, lists = _index(one, variable), [private_keras.moving_averages(one)]
+        if isinstance(one, AveragedSGD) and one.built:
+            lists.append(one.averages)
+        found += [each[index] for each in lists if index is not None and each]
+    return [average for average in found if average is not None]
 
 
 def first_moment(optimizer, variable):

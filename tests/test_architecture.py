@@ -18,8 +18,8 @@ CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
     {"checks", "private_keras", "version"},
     {"multi_worker"},
-    {"patterns", "manifolds"},
-    {"configs", "selectors", "slots", "gradients", "optimizers"},
+    {"patterns", "manifolds", "optimizers"},
+    {"configs", "selectors", "slots", "gradients"},
     {"selection"},
     {"schedules"},
     {"regularizers", "ops"},

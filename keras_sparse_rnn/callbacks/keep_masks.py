@@ -1,12 +1,17 @@
 """Fine-tuning that leaves zero what is zero."""
 
+import warnings
+
 import keras
+import numpy as np
 
 from keras_sparse_rnn.callbacks.configs import deserialize_selector, serialize_selector
+from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import trainable_kernels
 from keras_sparse_rnn.pruning.mask_holder import MaskHolder
 from keras_sparse_rnn.pruning.masks import KernelMask, MaskConstraint
-from keras_sparse_rnn.selection import as_selectors
+from keras_sparse_rnn.pruning.unit_masks import BiasMask
+from keras_sparse_rnn.selection import as_selectors, short_names
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -20,6 +25,10 @@ class KeepMasks(MaskHolder):
     begins stays zero; no schedule, no block shape and no steps are needed. A kernel that is all
     zero or a multiple of the identity has not been pruned but initialized so, and is left alone.
 
+    Units of recurrent layers that are dead when training begins, with neither a weight into them
+    nor a bias, as `UnitPruning` leaves them, get no bias either: `remove_dead_units` can still take
+    them out. (Other biases are free to learn.)
+
     `BlockPruning` keeps the zeros of the layers that it prunes by itself; beside one, this callback
     keeps those of the others.
 
@@ -31,6 +40,11 @@ class KeepMasks(MaskHolder):
     Raises:
         ValueError: when training begins, the model has no such layer, or none of their weights is
             zero.
+        RuntimeError: when training ends, weights that were zero are not: steps have not heeded the
+            masks.
+
+    Warns:
+        UserWarning: after the last step, something else has filled them.
     """
 
     task = "its zeros are kept"
@@ -47,7 +61,7 @@ class KeepMasks(MaskHolder):
     @property
     def masks(self):
         """Which weights are kept zero: bool `[inputs, gates * units]`, False there, by the name of
-        the kernel.
+        the kernel; and biases of dead units, by that of the bias.
         """
         return {mask.name: mask.grid.expand(mask.live) for mask in self._held}
 
@@ -64,7 +78,7 @@ class KeepMasks(MaskHolder):
                 f"layers={self.layers!r}. "
                 "Prune it with ksr.callbacks.BlockPruning, or at once with ksr.prune(model)"
             )
-        return sparse
+        return sparse + [mask for mask in _biases(sparse) if not mask.live.all()]
 
     def find_again(self):
         """The zeros of before: what came in between may have filled them."""
@@ -75,10 +89,35 @@ class KeepMasks(MaskHolder):
         self.hold(found)
 
     def begin_run(self, step):
-        self._held = [mask for mask in self._held if mask.is_in_place]
+        held = [mask for mask in self._held if mask.is_in_place]
+        self._held = [mask for mask in held if _has_its_kernels(mask, held)]
+        for mask in held:
+            if mask not in self._held:  # another callback has the kernel, and may let units live
+                mask.restore()
         super().begin_run(step)
         known = self._are_known
         self.apply([(mask, mask.live if known else mask.pattern(False)) for mask in self._held])
+
+    def finish(self):
+        """Raises a `RuntimeError` if what was zero is not because steps did not heed the masks;
+        warns if something else has filled it.
+        """
+        wrong = []
+        for mask in self._held:
+            filled = (mask.kernel.numpy() != 0) & ~mask.grid.expand(mask.live)
+            if filled.any():
+                wrong.append(
+                    f"{mask.name} should have {mask.dead} zeros, and {np.count_nonzero(filled)} of "
+                    "them are weights again"
+                )
+        if wrong and self.was_bypassed:
+            raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
+        if wrong:
+            warnings.warn(notices.FILLED.format("; ".join(wrong)), stacklevel=2)
+
+    def named_kernels(self):
+        masks = [mask for mask in self._held if not isinstance(mask, BiasMask)]
+        return list(zip(short_names([mask.kernel for mask in masks]), masks))
 
     def get_config(self):
         return {"layers": serialize_selector(self.layers)}
@@ -93,3 +132,24 @@ class KeepMasks(MaskHolder):
         if not isinstance(there, MaskConstraint) or there.participant is self:
             return False
         return self.training.in_fit and self.training.is_same(there.training)
+
+
+def _biases(masks):
+    """The `BiasMask`s of the recurrent layers of which all kernels are under `masks`."""
+    layers = {}
+    for mask in masks:
+        layers.setdefault(id(mask.kernel.cell), []).append(mask.kernel)
+    found = []
+    for kernels in layers.values():
+        bias = getattr(kernels[0].cell, "bias", None)
+        if len(kernels) == 2 and isinstance(bias, keras.Variable) and bias.trainable:
+            mask = BiasMask(kernels, bias)
+            mask.live = mask.pattern(False)
+            found.append(mask)
+    return found
+
+
+def _has_its_kernels(mask, held):
+    """Whether the kernels that a `BiasMask` goes with are under masks, too."""
+    there = {id(one.kernel.variable) for one in held}
+    return all(id(one.variable) in there for one in getattr(mask, "kernels", ()))

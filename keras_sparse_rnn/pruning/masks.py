@@ -19,9 +19,9 @@ from keras_sparse_rnn.slots import moving_averages
 class MaskConstraint(keras.constraints.Constraint):
     """Applies an `existing` constraint, if any, and then a mask.
 
-    The moving averages that an optimizer with `use_ema=True` keeps are updated before constraints
-    are called, from weights that are not masked yet; so the constraint masks them too, in the same
-    step.
+    The averages that an optimizer with `use_ema=True`, or an `AveragedSGD`, keeps are updated
+    before constraints are called, from weights that are not masked yet; so the constraint masks
+    them too, in the same step.
 
     Args:
         existing: the constraint that the variable had, or `None`.
@@ -33,9 +33,10 @@ class MaskConstraint(keras.constraints.Constraint):
 
     Attributes:
         variable: the variable that it is for.
+        holder: the `KernelMask` that has put it there.
     """
 
-    variable = None
+    variable = holder = None
 
     def __init__(self, existing, mask, averages, participant, training):
         self.existing, self.mask, self.averages = existing, mask, averages
@@ -146,6 +147,7 @@ class KernelMask:
                 )
             constraint = MaskConstraint(existing, mask, self._averages, participant, training)
             constraint.variable = variable
+        constraint.holder = self
         self.constraint = variable.constraint = constraint
 
     def _averages(self):
@@ -160,12 +162,13 @@ class KernelMask:
             with tf.init_scope():  # this may happen while a step is traced
                 self.constraint.mask.assign(np.ones(self.grid.kernel_shape, bool))
             # The constraint stays where steps were traced with it; callback and data need not.
-            self.constraint.participant = self.constraint.training = None
+            self.constraint.participant = self.constraint.training = self.constraint.holder = None
 
     @property
     def is_in_place(self):
-        """Whether its constraint is that of the variable."""
-        return self.constraint is not None and self.kernel.variable.constraint is self.constraint
+        """Whether its constraint is that of the variable, and nobody has taken it over."""
+        there = self.kernel.variable.constraint
+        return there is not None and there is self.constraint and there.holder is self
 
     def pattern(self, pruned_before):
         """Which blocks of the weights live now: the mask of a model that was pruned before.

@@ -21,6 +21,13 @@ CHANGED = (
     "same layer"
 )
 
+FILLED = (
+    "Zeros that were kept are filled when training ends: {}. The weights are left as they are. A "
+    "callback that restores weights of before the model was pruned does this, a training step that "
+    "does not use `optimizer.apply`, or another model that trains the same layer. Leave it out, "
+    "and prune the model again with ksr.prune(model)"
+)
+
 
 class Warner:
     """Warns of the kernels of a group, of each once.

@@ -17,6 +17,32 @@ class VectorGrid(BlockGrid):
         return (self.gates * self.units,)
 
 
+class BiasMask(KernelMask):
+    """The bias of a layer under a mask, of whole units.
+
+    Args:
+        kernels: the `selection.Kernel` records of the layer.
+        bias: the variable.
+    """
+
+    def __init__(self, kernels, bias):
+        first, rows = kernels[0], bias.shape[0] if len(bias.shape) == 2 else 1
+        record = dataclasses.replace(first, variable=bias, role="bias", inputs=rows)
+        super().__init__(record, (rows, 1))
+        self.kernels = kernels
+        if len(bias.shape) == 1:
+            self.grid = VectorGrid(1, first.units, first.gates, (1, 1))
+
+    def pattern(self, pruned_before):
+        """Without any weight into them, or any bias, units are dead. A layer of which all are has
+        not been pruned, but initialized so, unless it was `pruned_before`.
+        """
+        live = _units_of([*self.kernels, self.kernel])
+        if not pruned_before and not live.any():
+            live = ~live
+        return np.broadcast_to(live[None, :, None], self.grid.shape).copy()
+
+
 class UnitMasks:
     """Some units of a layer, dead: of their weights, all into them and, in the recurrent kernel,
     out of them are zero, and so is their bias.
@@ -38,7 +64,7 @@ class UnitMasks:
             for one in kernels
         ]
         bias = getattr(kernels[0].cell, "bias", None)
-        self.bias = _bias_mask(kernels[0], bias) if isinstance(bias, keras.Variable) else None
+        self.bias = BiasMask(kernels, bias) if isinstance(bias, keras.Variable) else None
         self.live = np.ones(self.units, bool)
 
     @property
@@ -48,8 +74,7 @@ class UnitMasks:
 
     def pattern(self):
         """Which units read anything now, bool `[units]`."""
-        sums = [(mask.kernel.numpy() != 0).any(axis=0) for mask in self.kernels]
-        return np.any(sums, axis=0).reshape(-1, self.units).any(axis=0)
+        return _units_of([mask.kernel for mask in self.kernels])
 
     def chosen(self, live):
         """The mask of each weight in which only the units `live` are: pairs `(mask, live)`."""
@@ -76,11 +101,7 @@ class UnitMasks:
         )
 
 
-def _bias_mask(kernel, bias):
-    rows = bias.shape[0] if len(bias.shape) == 2 else 1
-    mask = KernelMask(
-        dataclasses.replace(kernel, variable=bias, role="bias", inputs=rows), (rows, 1)
-    )
-    if len(bias.shape) == 1:
-        mask.grid = VectorGrid(1, kernel.units, kernel.gates, (1, 1))
-    return mask
+def _units_of(kernels):
+    """Which units of a layer have a weight in any of these, bool `[units]`."""
+    units = kernels[0].units
+    return np.any([(one.numpy() != 0).reshape(-1, units).any(axis=0) for one in kernels], axis=0)

@@ -6,7 +6,9 @@ import pytest
 from fitting import HALF, fit, kernels
 
 import keras_sparse_rnn as ksr
-from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks
+from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, UnitPruning
+
+layers = keras.layers
 
 
 def pruned(make_model, **arguments):
@@ -41,7 +43,6 @@ def test_zeros_stay_zero_and_the_others_learn(eager, make_model, data):
 
 
 def test_beside_block_pruning_it_keeps_the_other_layers(data):
-    layers = keras.layers
     model = keras.Sequential(
         [
             keras.Input((2, 5)),
@@ -57,6 +58,70 @@ def test_beside_block_pruning_it_keeps_the_other_layers(data):
     fit(model, data, BlockPruning(HALF, (2, 2), layers="high"), KeepMasks())
     np.testing.assert_array_equal(low.numpy() == 0, before)
     assert (model.get_layer("high").cell.recurrent_kernel.numpy() == 0).mean() > 0.4
+
+
+@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU])
+def test_units_that_were_pruned_stay_dead_with_their_biases(kind, data):
+    model = keras.Sequential(
+        [keras.Input((2, 5)), kind(8, unroll=True, name="rnn"), layers.Dense(2)]
+    )
+    model.compile(keras.optimizers.Adam(0.05), "mse", run_eagerly=True)
+    fit(model, data, UnitPruning(0.5))
+    dead = (model.layers[0].cell.bias.numpy() == 0).reshape(-1, 8).all(axis=0)
+    keep = KeepMasks()
+    history = fit(model, data, keep, epochs=2).history
+    zero = np.concatenate([variable.numpy().ravel() == 0 for variable in kernels(model)])
+    assert history["sparsity"][-1] == pytest.approx(zero.mean())  # of kernels, as ever
+    bias = model.layers[0].cell.bias
+    assert bias.constraint is None and dead.sum() == 4
+    np.testing.assert_array_equal((bias.numpy() == 0).reshape(-1, 8).all(axis=0), dead)
+    assert (bias.numpy().reshape(-1, 8)[:, ~dead] != 0).all()  # the others have learned
+    assert ksr.remove_dead_units(model).layers[0].units == 4
+    assert keep.masks[f"rnn/{model.layers[0].cell.name}/bias"].shape == bias.shape
+
+
+def test_a_bias_is_free_if_another_callback_has_the_kernels(data):
+    model = keras.Sequential(
+        [keras.Input((2, 5)), layers.LSTM(8, unroll=True, name="rnn"), layers.Dense(2)]
+    )
+    model.compile(keras.optimizers.Adam(0.05), "mse", run_eagerly=True)
+    fit(model, data, UnitPruning(0.5))
+    bias = model.layers[0].cell.bias
+    fit(model, data, KeepMasks(), BlockPruning(0.25, (2, 4)))
+    assert bias.constraint is None and (bias.numpy() != 0).all()
+
+
+def test_weights_that_were_restored_at_the_end_are_told(make_model, data):
+    model = make_model("lstm")
+    dense = model.get_weights()
+    ksr.prune(model, 0.5, (3, 2))
+    count = int(zeros(model)[1].sum())
+    restore = keras.callbacks.LambdaCallback(on_train_end=lambda logs: model.set_weights(dense))
+    with pytest.warns(UserWarning) as caught:
+        fit(model, data, KeepMasks(), restore)
+    (told,) = [str(one.message) for one in caught]
+    assert told.startswith("Zeros that were kept are filled when training ends: ")
+    assert (
+        f"rnn/lstm_cell/recurrent_kernel should have {count} zeros, and {count} of them are "
+        "weights again" in told
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(dense, model.get_weights()))
+
+
+def test_a_step_that_does_not_heed_the_masks_is_an_error(make_model, data):
+    class Bypass(keras.Sequential):
+        def train_step(self, data):
+            for variable in self.trainable_variables:
+                variable.assign_add(keras.ops.ones_like(variable))
+            self.optimizer.iterations.assign_add(1)
+            return {"loss": keras.ops.zeros(())}
+
+    model = Bypass([keras.Input((2, 5)), *pruned(make_model).layers])
+    model.compile("sgd", run_eagerly=True)
+    with pytest.raises(
+        RuntimeError, match="Pruning has failed: rnn/lstm_cell/kernel should have .* zeros, and"
+    ):
+        fit(model, data, KeepMasks())
 
 
 def test_a_kernel_that_an_initializer_has_left_zero_is_no_pattern(make_model, data):
