@@ -81,10 +81,13 @@ class AveragedSGD(keras.optimizers.SGD):
         step = begun * (variable - average) / ops.maximum(age - 1, 1)
         self.assign_add(average, step)
 
-    def average_of(self, variable):
-        """The average of `variable`, an array; where a weight has none yet, the weight."""
+    def average_of(self, variable, otherwise=None):
+        """The average of `variable`, an array; where a weight has none yet, that of `otherwise`, an
+        array of its shape, or the weight.
+        """
         index = self.places[private_keras.variable_key(self, variable)]
-        return ops.where(self.ages[index] > 0, self.averages[index], variable)
+        otherwise = variable if otherwise is None else otherwise
+        return ops.where(self.ages[index] > 0, self.averages[index], otherwise)
 
     def get_config(self):
         return {**super().get_config(), "begin_step": self.begin_step}

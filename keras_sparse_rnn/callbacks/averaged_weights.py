@@ -114,8 +114,8 @@ class AveragedWeights(keras.callbacks.Callback):
         self._put_in()
         held = _HELD.pop(self._optimizer, {})
         if self._is_untouched(held):
-            for variable in self._variables(held):
-                variable.assign(self._optimizer.average_of(variable))
+            for variable, value in zip(self._variables(held), held.values()):
+                variable.assign(self._optimizer.average_of(variable, value))
         else:
             warnings.warn(CHANGED, stacklevel=2)
 
@@ -195,7 +195,7 @@ class AveragedWeights(keras.callbacks.Callback):
         has restored the last step's, what is held of it.
         """
         return all(
-            _same(one, self._optimizer.average_of(one)) or _same(one, value)
+            _same(one, self._optimizer.average_of(one, value)) or _same(one, value)
             for one, value in zip(self._variables(held), held.values())
         )
 

@@ -82,7 +82,9 @@ def test_weights_that_were_restored_before_it_are_left_and_told(made):
     assert same(arrays(made), best)
 
 
-def test_weights_that_were_changed_between_epochs_are_trained_on_and_told(made):
+@pytest.mark.parametrize("begin_step", [0, 4], ids=["averaged", "without an average yet"])
+def test_weights_that_were_changed_between_epochs_are_trained_on_and_told(begin_step):
+    made = model("simple_rnn", optimizer=AveragedSGD(0.3, begin_step=begin_step))
     begun, bias = [], made.get_layer("head").bias
     change = At(0, lambda made: bias.assign(np.full(2, 7.0)))
     look = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: begun.append(bias.numpy()))
@@ -114,9 +116,9 @@ def test_a_fit_that_breaks_off_loses_no_weights(where, made, monkeypatch):
 
     average_of = AveragedSGD.average_of
 
-    def fail_at_the_third(self, variable):
+    def fail_at_the_third(self, variable, otherwise=None):
         calls.append(variable)
-        return fail() if len(calls) == 3 else average_of(self, variable)
+        return fail() if len(calls) == 3 else average_of(self, variable, otherwise)
 
     with monkeypatch.context() as patch:
         if where == "putting in":
