@@ -66,7 +66,8 @@ def test_what_the_optimizer_knows_of_them_is_taken_along():
     model.compile("adam", "mse")
     y = np.ones((3, 4), np.float32)
     model.fit(x, y, epochs=3, verbose=0)
-    sparse = ksr.substitute(model, (4, 4), dense=True)
+    sparse = ksr.substitute(model, (4, 4), storage="masked", dense=True)
+    assert isinstance(sparse.get_layer("layer"), ksr.layers.BlockSparseDense)
     for one in (model, sparse):
         one.fit(x, y, epochs=2, verbose=0)
     assert np.allclose(
