@@ -232,10 +232,8 @@ class BlockPruning(MaskHolder):
         not heed the masks; warns if something else has changed them, or more was still to come.
         """
         wrong = self._shortfalls()
-        if wrong and self.was_bypassed:
-            raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
+        self.tell(wrong, notices.CHANGED)
         if wrong:
-            warnings.warn(notices.CHANGED.format("; ".join(wrong)), stacklevel=2)
             return
         step = self._steps.count()
         early = [group.unfinished(step) for group in self._groups]

@@ -1,7 +1,5 @@
 """Fine-tuning that leaves zero what is zero."""
 
-import warnings
-
 import keras
 import numpy as np
 
@@ -110,10 +108,7 @@ class KeepMasks(MaskHolder):
                     f"{mask.name} should have {mask.dead} zeros, and {np.count_nonzero(filled)} of "
                     "them are weights again"
                 )
-        if wrong and self.was_bypassed:
-            raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
-        if wrong:
-            warnings.warn(notices.FILLED.format("; ".join(wrong)), stacklevel=2)
+        self.tell(wrong, notices.FILLED)
 
     def named_kernels(self):
         masks = [mask for mask in self._held if not isinstance(mask, BiasMask)]

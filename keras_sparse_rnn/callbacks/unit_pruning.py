@@ -1,7 +1,5 @@
 """Gradual pruning of whole units while a model trains."""
 
-import warnings
-
 import keras
 import numpy as np
 
@@ -131,10 +129,7 @@ class UnitPruning(MaskHolder):
         warns if something else has changed them.
         """
         wrong = [text for owner in self._owners if (text := owner.shortfall()) is not None]
-        if wrong and self.was_bypassed:
-            raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
-        if wrong:
-            warnings.warn(notices.CHANGED.format("; ".join(wrong)), stacklevel=2)
+        self.tell(wrong, notices.CHANGED)
 
     def figures(self):
         return {"units": sum(int(np.count_nonzero(owner.live)) for owner in self._owners)}

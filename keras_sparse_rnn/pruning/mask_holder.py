@@ -1,6 +1,9 @@
 """A participant that holds kernels under masks."""
 
+import warnings
+
 from keras_sparse_rnn.multi_worker.workers import check_same, from_chief
+from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.masks import has_weights_outside, known_constraints
 from keras_sparse_rnn.pruning.participant import Participant
 from keras_sparse_rnn.selection import short_names
@@ -57,6 +60,19 @@ class MaskHolder(Participant):
                 has_weights_outside(mask.grid.expand(mask.live), mask.kernel.numpy())
                 for mask in self._held
             )
+
+    def tell(self, wrong, notice):
+        """What a subclass has found in `finish`: raises a `RuntimeError` if steps did not heed the
+        masks, else warns.
+
+        Args:
+            wrong: list of texts; nothing is said of an empty one.
+            notice: of `notices`, for the warning.
+        """
+        if wrong and self.was_bypassed:
+            raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
+        if wrong:
+            warnings.warn(notice.format("; ".join(wrong)), stacklevel=3)
 
     def traced(self):
         return tuple(mask.constraint for mask in self._held)
