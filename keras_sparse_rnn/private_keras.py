@@ -8,9 +8,12 @@ there".
 import contextlib
 
 import keras
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 from keras.src.models.functional import Functional
 
-__all__ = ["Functional"]  # the class of `keras.Model(inputs, outputs)`, which has no public name
+# Classes without a public name: that of `keras.Model(inputs, outputs)`, and what a recurrent layer
+# asks for the masks of dropout.
+__all__ = ["DropoutRNNCell", "Functional"]
 
 
 def _private(thing, name):

@@ -55,6 +55,12 @@ def subclassed(names):
     assert type(names["loaded"].lstm) is ksr.layers.BlockSparseLSTM
 
 
+def cells(names):
+    dense = ksr.to_dense(names["model"], in_place=True).cell
+    assert share_of_zeros(dense.kernel, dense.recurrent_kernel) == 0.75
+    assert type(dense) is keras.layers.LSTMCell and names["pruning"].sparsity == 0.75
+
+
 def gan(names):
     cell = names["gan"].generator.layers[0].cell
     assert share_of_zeros(cell.kernel, cell.recurrent_kernel) == 0.75
@@ -144,6 +150,7 @@ def served(names):
 CHECKS = {
     "A model without `Input`": without_input,
     "A subclassed model": subclassed,
+    "A cell that your code steps": cells,
     "A GAN, or any `train_step` with optimizers of its own": gan,
     "A layer that cannot be copied, such as a CTC loss": ctc,
     "Layers of different sizes": sizes,

@@ -14,8 +14,10 @@ from keras_sparse_rnn.callbacks.evolution_arguments import (
     last_step,
     warn_if_over,
 )
+from keras_sparse_rnn.layers import BlockSparseCell
 from keras_sparse_rnn.layers.growth import GradientWatch
 from keras_sparse_rnn.patterns import check_choice, check_flag
+from keras_sparse_rnn.private_keras import inner_layers
 from keras_sparse_rnn.pruning.evolving import DROPS, find_evolving
 from keras_sparse_rnn.pruning.participant import Participant
 from keras_sparse_rnn.schedules.schedule import check_step
@@ -234,7 +236,15 @@ class Evolution(Participant):
                 f"gradients of its own samples only. Received: growth='gradient', {replicas} "
                 "replicas"
             )
+        cells = [one for one in inner_layers(self.model) if isinstance(one, BlockSparseCell)]
+        stepped = {id(cell.layer): cell for cell in cells}
         for one in kernels:
+            if id(one.layer) in stepped:
+                raise ValueError(
+                    '`growth` must be "random" for the cell '
+                    f"{stepped[id(one.layer)].name!r}, which takes one step at a time: gradients "
+                    "of dead blocks are those of whole sequences. Received: growth='gradient'"
+                )
             if getattr(one.layer, "trains_step_by_step", False):
                 raise ValueError(
                     '`growth` must be "random" for a layer that trains in Keras\'s own loop '

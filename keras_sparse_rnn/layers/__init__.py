@@ -15,11 +15,19 @@ file that Keras saved, which names them, and a SavedModel (`model.export`), whic
 in it. The import registers both; a SavedModel needs the native library where it is loaded, too.
 
 `storage="packed"` (the default) trains the live weights only; `storage="masked"` owns dense
-kernels, which a callback may prune while they train."""
+kernels, which a callback may prune while they train. `BlockSparseCell` is one step of a layer,
+where a Keras cell is wanted."""
 
+from keras_sparse_rnn.layers.block_sparse_cell import BlockSparseCell
 from keras_sparse_rnn.layers.block_sparse_dense import BlockSparseDense
 from keras_sparse_rnn.layers.block_sparse_gru import BlockSparseGRU
 from keras_sparse_rnn.layers.block_sparse_lstm import BlockSparseLSTM
 from keras_sparse_rnn.layers.block_sparse_simple_rnn import BlockSparseSimpleRNN
 
-__all__ = ["BlockSparseDense", "BlockSparseGRU", "BlockSparseLSTM", "BlockSparseSimpleRNN"]
+__all__ = [
+    "BlockSparseCell",
+    "BlockSparseDense",
+    "BlockSparseGRU",
+    "BlockSparseLSTM",
+    "BlockSparseSimpleRNN",
+]

@@ -224,11 +224,15 @@ def warn_of_cut_blocks(layer, block_shape, size, cut):
     )
 
 
-def forgotten_arguments(layer):
+def forgotten_arguments(layer, cell):
     """The arguments of a recurrent Keras layer, as a dict, that Keras leaves out of `get_config`
     (for some of the layers).
+
+    Args:
+        layer: the layer, or the cell itself.
+        cell: its cell.
     """
-    owners = {"seed": layer.cell, "implementation": layer.cell, "use_cudnn": layer}
+    owners = {"seed": cell, "implementation": cell, "use_cudnn": layer}
     found = {name: getattr(owner, name) for name, owner in owners.items() if hasattr(owner, name)}
     if hasattr(layer, "cudnn_choice"):
         found["use_cudnn"] = layer.cudnn_choice

@@ -27,10 +27,10 @@ from keras_sparse_rnn.layers.arguments import (
 )
 from keras_sparse_rnn.layers.cells import (
     WEIGHTS,
+    built_with,
     cudnn_chosen,
     kernels_lent_to,
     of_cell,
-    weights_made_by,
 )
 from keras_sparse_rnn.layers.growth import Evolving, watched
 from keras_sparse_rnn.patterns import BlockGrid, check_flag, check_sparsity
@@ -169,7 +169,7 @@ class BlockSparseRNN(Evolving):
                 self.units, self.units, self.gates, self.recurrent_block_shape or self.block_shape
             ),
         )
-        with weights_made_by(self.cell, self._make_weight):
+        with built_with(self, self._make_weight):
             super().build(sequences_shape)
 
     def dense_kernels(self):
@@ -243,7 +243,7 @@ class BlockSparseRNN(Evolving):
             recurrent_sparsity=self.recurrent_sparsity,
             keep_diagonal=self.keep_diagonal,
         )
-        config.update(forgotten_arguments(self))
+        config.update(forgotten_arguments(self, self.cell))
         return config
 
     def _run(self, x, states, packed, recurrent_packed, bias, options):

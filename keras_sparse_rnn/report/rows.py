@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sparse_rnn import private_keras
-from keras_sparse_rnn.layers import BlockSparseDense
+from keras_sparse_rnn.layers import BlockSparseCell, BlockSparseDense
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import packed_variables
 from keras_sparse_rnn.selection import GATE_NAMES, find_kernels
@@ -80,6 +80,8 @@ def not_cut(model, counted):
 
 
 def _block_sparse_layers(layer, path=()):
+    if isinstance(layer, BlockSparseCell):
+        layer = layer.layer
     if isinstance(layer, (BlockSparseRNN, BlockSparseDense)) and layer.built:
         yield "/".join(path or (layer.name,)), layer
         return

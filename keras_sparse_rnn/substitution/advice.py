@@ -6,10 +6,11 @@ import numpy as np
 from keras_sparse_rnn.selection import find_kernels
 from keras_sparse_rnn.substitution.classes import PREDICTING, is_rebuildable, overridden
 from keras_sparse_rnn.substitution.copying import copy_from_config
-from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
-from keras_sparse_rnn.substitution.rebuilding import is_users, walk
+from keras_sparse_rnn.substitution.kinds import is_block_sparse
+from keras_sparse_rnn.substitution.models import with_twins
 from keras_sparse_rnn.substitution.references import traced_methods
 from keras_sparse_rnn.substitution.twins import block_sparse_twin, why_slow
+from keras_sparse_rnn.substitution.walking import is_users, walk
 
 
 def how_to_substitute(model):
@@ -22,12 +23,12 @@ def how_to_substitute(model):
     zeros = "Keras layers store and multiply their zeros"
     if not _takes(model):
         return f"{zeros}."
-    reachable = {id(layer) for layer in walk(model)}
-    gains = {
-        name: layer
-        for name, layer in pruned.items()
-        if id(layer) in reachable and has_twin(layer) and _gains(layer)
-    }
+    replaceable = {id(layer): layer for layer in with_twins(model)}
+    gains = {}
+    for name, kernel in pruned.items():
+        layer = replaceable.get(id(kernel.layer)) or replaceable.get(id(kernel.cell))
+        if layer is not None and _gains(layer):
+            gains[name] = layer
     others = [name for name in pruned if name not in gains]
     if not gains:
         return f"{zeros}, and keras_sparse_rnn.substitute would leave these as they are."
@@ -40,7 +41,9 @@ def how_to_substitute(model):
 
 
 def _pruned(model):
-    """The Keras layers that have a kernel of which more than a tenth is zero, by name."""
+    """The `Kernel`s of Keras layers of which more than a tenth is zero, one of each layer or cell,
+    by its name.
+    """
     found = {}
     for kernel in find_kernels(model, lambda layer: True, strict=False):
         weights = kernel.numpy()
@@ -48,7 +51,7 @@ def _pruned(model):
         if many and not is_block_sparse(kernel.layer):
             alone = getattr(kernel.layer, "cell", None) is kernel.cell
             name = kernel.path.removesuffix(f"/{kernel.cell.name}") if alone else kernel.path
-            found[name] = kernel.layer
+            found[name] = kernel
     return found
 
 

@@ -3,6 +3,7 @@
 import keras
 
 from keras_sparse_rnn.layers import (
+    BlockSparseCell,
     BlockSparseDense,
     BlockSparseGRU,
     BlockSparseLSTM,
@@ -17,6 +18,7 @@ TWINS = {
     keras.layers.SimpleRNN: BlockSparseSimpleRNN,
     keras.layers.Dense: BlockSparseDense,
 }
+# A cell that stands by itself has a twin, too: a `BlockSparseCell` of such a layer.
 CELL_TWINS = {
     keras.layers.LSTMCell: BlockSparseLSTM,
     keras.layers.GRUCell: BlockSparseGRU,
@@ -45,15 +47,33 @@ LIVE_ARGUMENTS = ("activation", "initializer", "regularizer", "constraint")
 
 def is_block_sparse(layer):
     """Whether `layer` is one of `keras_sparse_rnn.layers`."""
-    return type(layer) in PARENTS
+    return type(layer) in PARENTS or type(layer) is BlockSparseCell
+
+
+def is_cell(layer):
+    """Whether `layer` is the cell of an LSTM, a GRU or a SimpleRNN, Keras's or block-sparse."""
+    return type(layer) in CELL_TWINS or type(layer) is BlockSparseCell
+
+
+def is_recurrent(layer):
+    """Whether `layer` has a recurrent kernel, if it `has_twin`."""
+    return isinstance(layer, keras.layers.RNN) or is_cell(layer)
+
+
+def stepped(layer):
+    """The layer of which a `BlockSparseCell` takes one step; any other layer itself."""
+    return layer.layer if type(layer) is BlockSparseCell else layer
 
 
 def twin_class(layer):
     """The block-sparse class that computes what `layer` does, for one that is block-sparse itself
-    its own; None if there is none. Subclasses have none: they may compute something else.
+    its own, for a cell that of the layer which the twin steps; None if there is none. Subclasses
+    have none: they may compute something else.
     """
     if is_block_sparse(layer):
-        return type(layer)
+        return type(stepped(layer))
+    if is_cell(layer):
+        return CELL_TWINS[type(layer)]
     if type(layer) is keras.layers.RNN:
         cell = layer.cell
         of_one_dtype = getattr(cell, "dtype_policy", None) == layer.dtype_policy
@@ -68,6 +88,7 @@ def has_twin(layer):
 
 def owner_of(layer):
     """The object that has the weights of `layer`: its cell, or itself."""
+    layer = stepped(layer)
     return layer.cell if isinstance(layer, keras.layers.RNN) else layer
 
 
@@ -83,8 +104,8 @@ def parent_arguments(layer):
         if name.endswith(LIVE_ARGUMENTS):
             holder = layer if hasattr(layer, name) else owner
             config[name] = _own(getattr(holder, name))
-    if isinstance(layer, keras.layers.RNN):
-        config.update(forgotten_arguments(layer))
+    if is_recurrent(layer):
+        config.update(forgotten_arguments(layer, owner))
     return config
 
 

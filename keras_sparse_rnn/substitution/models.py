@@ -6,9 +6,10 @@ from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.selection import is_built
 from keras_sparse_rnn.substitution.classes import is_rebuildable
-from keras_sparse_rnn.substitution.kinds import has_twin
+from keras_sparse_rnn.substitution.kinds import has_twin, is_cell, stepped
 from keras_sparse_rnn.substitution.outside import idle
 from keras_sparse_rnn.substitution.references import traced_methods
+from keras_sparse_rnn.substitution.walking import OF_ONE_CELL, walk
 
 
 def check_model(model, function, in_place):
@@ -39,40 +40,59 @@ def check_model(model, function, in_place):
             "`model` must be built, for its weights decide which blocks live: give it an Input, "
             f"or call it once. Received: the model {model.name!r}, which is not built"
         )
-    check_cells(model, of_twins=in_place)
-
-
-def check_cells(model, of_twins=False):
-    """Raises a `ValueError` if a cell in an `RNN` is held by another layer, too; with `of_twins`,
-    only such a one as would be replaced.
-    """
-    layers = private_keras.inner_layers(model)
-    for layer in layers:
-        if type(layer) is not keras.layers.RNN or (of_twins and not has_twin(layer)):
+    for layer in private_keras.inner_layers(model):
+        if not isinstance(layer, OF_ONE_CELL):
             continue
-        holders = [
-            repr(one.name)
-            for one in layers
-            if any(
-                inner is layer.cell
-                for inner in private_keras.inner_layers(one, include_self=False, recursive=False)
-            )
-        ]
-        if len(holders) > 1:
+        others = [one.name for one in holders_of(layer.cell, model) if one is not layer]
+        if others:
             raise ValueError(
-                f"`model` must not share a cell between layers, or each would get weights of its "
-                f"own: {layer.cell.name!r} of class {type(layer.cell).__name__} is held by "
-                f"{' and by '.join(holders)}. Call one RNN layer in each place, for one step with "
-                f"a sequence of length 1. Received: the model {model.name!r}"
+                f"`model` must hold the cell of a {type(layer).__name__} in that layer alone, or "
+                f"the cell would stay what it is where {others[0]!r} holds it: write "
+                f"`self.{layer.name}.cell(...)`, or the like, where it is called. Received: the "
+                f"cell {layer.cell.name!r} of the layer {layer.name!r}"
             )
 
 
-def unreachable_layers(model, layers):
-    """The recurrent layers of `model` that cannot be replaced: of another class, not built, or
-    where they cannot be reached. What a model only holds, and does not predict with, is left out.
+def holders_of(cell, model):
+    """The layers of `model` that hold the `cell` of one of them."""
+    return [
+        layer
+        for layer in private_keras.inner_layers(model)
+        if any(
+            inner is cell
+            for inner in private_keras.inner_layers(layer, include_self=False, recursive=False)
+        )
+    ]
+
+
+def with_twins(model):
+    """The layers of `model` that can be replaced by their twins, each once, outer ones first: of an
+    RNN around a cell, the RNN; or the cell, if something else holds it, too.
     """
-    held_only = {id(one) for layer in layers if is_rebuildable(layer) for one in idle(layer)}
-    reachable = {id(layer) for layer in layers if has_twin(layer) and layer.built}
+    found = [layer for layer in walk(model) if has_twin(layer) and layer.built]
+    around = [layer for layer in found if type(layer) is keras.layers.RNN]
+    whole = [layer for layer in around if len(holders_of(layer.cell, model)) == 1]
+    left = {id(layer) for layer in around} - {id(layer) for layer in whole}
+    left |= {id(layer.cell) for layer in whole}
+    return [layer for layer in found if id(layer) not in left]
+
+
+def unreachable_layers(model, replaceable):
+    """The recurrent layers of `model` that cannot be replaced, nor any cell in them: of another
+    class, not built, or where they cannot be reached. What a model only holds, and does not predict
+    with, is left out.
+
+    Args:
+        model: the model.
+        replaceable: the layers `with_twins` of it.
+    """
+    held_only = {id(one) for layer in walk(model) if is_rebuildable(layer) for one in idle(layer)}
+    reachable = {id(one) for layer in replaceable for one in (layer, stepped(layer))}
+    for layer in walk(model):
+        if type(layer) is keras.layers.RNN and any(
+            id(inner) in reachable and is_cell(inner) for inner in walk(layer)
+        ):
+            reachable.add(id(layer))
     return [
         layer
         for layer in private_keras.inner_layers(model)

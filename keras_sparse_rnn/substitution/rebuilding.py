@@ -14,53 +14,22 @@ from keras_sparse_rnn.substitution.classes import (
     is_rebuildable,
 )
 from keras_sparse_rnn.substitution.copying import carry_assets, copy_from_config, copy_of_lambda
-from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
+from keras_sparse_rnn.substitution.kinds import is_block_sparse
 from keras_sparse_rnn.substitution.outside import lacking
 from keras_sparse_rnn.substitution.references import (
     held,
     is_traced,
     replace_layers,
-    traced_methods,
 )
 from keras_sparse_rnn.substitution.twins import Transfer, transfers
-
-
-def sublayers(layer):
-    """The layers inside `layer` that `Rebuilder` can replace. In a layer with methods that are
-    `tf.function`s it cannot: they may go on with what they were traced with.
-    """
-    if is_rebuildable(layer):
-        return layer.layers
-    if isinstance(layer, keras.layers.Bidirectional):
-        return [layer.forward_layer, layer.backward_layer]
-    if isinstance(layer, keras.layers.Wrapper):
-        return [layer.layer]
-    if is_users(layer):
-        return private_keras.inner_layers(layer, include_self=False, recursive=False)
-    return []
-
-
-def is_users(layer):
-    """Whether `layer` is of a class whose code calls the layers that it holds."""
-    return not (
-        is_rebuildable(layer)
-        or isinstance(layer, keras.layers.Wrapper)
-        or has_twin(layer)
-        or not isinstance(layer, keras.Layer)
-        or type(layer).__module__.split(".")[0] == "keras"
-        or traced_methods(layer)
-    )
-
-
-def walk(layer):
-    """`layer` and everything in it that can be replaced, each once, outer layers first."""
-    seen, todo = set(), [layer]
-    while todo:
-        layer = todo.pop(0)
-        if id(layer) not in seen:
-            seen.add(id(layer))
-            yield layer
-            todo.extend(sublayers(layer))
+from keras_sparse_rnn.substitution.walking import (
+    CELL_HOLDERS,
+    cells_of,
+    is_users,
+    keeps_its_place,
+    sublayers,
+    walk,
+)
 
 
 class Rebuilder:
@@ -147,7 +116,8 @@ class Rebuilder:
                 f"{[type(layer).__name__ for layer in news]}"
             )
         for theirs, mine in zip(olds, news):
-            if self._changes(theirs) and is_users(theirs):
+            stays = old is new and id(theirs) not in self.replacements and keeps_its_place(theirs)
+            if self._changes(theirs) and (stays or is_users(theirs)):
                 self._copies[id(theirs)] = mine
                 self._holders.append((theirs, mine))
             elif self._changes(theirs) or (id(theirs) in self._copies and old is not new):
@@ -203,6 +173,12 @@ class Rebuilder:
             copy = copy_from_config(layer)
             self._holders.append((layer, copy))
             return copy
+        if type(layer) in CELL_HOLDERS:  # each cell once, though several layers may hold it
+            cells = [
+                self._copy(one) if isinstance(one, keras.Layer) else one for one in cells_of(layer)
+            ]
+            inside = {"cells": cells} if hasattr(layer, "cells") else {"cell": cells[0]}
+            return type(layer)(**{**layer.get_config(), **inside})
         if not any(
             id(inner) in self.replacements or type(inner) is keras.layers.Lambda
             for inner in walk(layer)
@@ -216,7 +192,8 @@ class Rebuilder:
             }
             copy = type(layer)(**{**config, **inner})
             # It has made a forward layer of its own from the config of the one that it was given.
-            self._copies[id(layer.forward_layer)] = copy.forward_layer
+            made = zip(walk(layer.forward_layer), walk(copy.forward_layer))
+            self._copies.update((id(one), other) for one, other in made)
             return copy
         return type(layer)(**{**config, "layer": self._copy(layer.layer)})
 
@@ -240,6 +217,9 @@ class Rebuilder:
                 "made from its config, has variables of other shapes. Expected: "
                 f"{[tuple(v.shape) for v in olds]}. Received: {[tuple(v.shape) for v in news]}"
             )
+        if type(old) is keras.layers.RNN and old.stateful:  # not among its variables
+            olds += keras.tree.flatten(old.states)
+            news += keras.tree.flatten(new.states)
         return [Transfer(*variables) for variables in zip(olds, news)]
 
     def _carry_trainable(self, pairs, made):

@@ -4,7 +4,7 @@ import warnings
 
 from keras_sparse_rnn.substitution.copying import copy_from_config
 from keras_sparse_rnn.substitution.kinds import is_block_sparse
-from keras_sparse_rnn.substitution.rebuilding import is_users, walk
+from keras_sparse_rnn.substitution.walking import is_users, walk
 
 
 def not_loadable(model):

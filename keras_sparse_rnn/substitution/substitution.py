@@ -2,7 +2,6 @@
 
 import warnings
 
-import keras
 import tensorflow as tf
 
 from keras_sparse_rnn.layers.arguments import (
@@ -15,13 +14,14 @@ from keras_sparse_rnn.patterns import check_block_shape
 from keras_sparse_rnn.quantization.low_precision import check_low_precision
 from keras_sparse_rnn.substitution.calibration import check_calibration, input_ranges
 from keras_sparse_rnn.substitution.classes import is_rebuildable
-from keras_sparse_rnn.substitution.kinds import has_twin, is_block_sparse
-from keras_sparse_rnn.substitution.models import check_model, unreachable_layers
+from keras_sparse_rnn.substitution.kinds import is_block_sparse, is_recurrent, stepped
+from keras_sparse_rnn.substitution.models import check_model, unreachable_layers, with_twins
 from keras_sparse_rnn.substitution.outside import warn_of_lacking
-from keras_sparse_rnn.substitution.rebuilding import Rebuilder, walk
+from keras_sparse_rnn.substitution.rebuilding import Rebuilder
 from keras_sparse_rnn.substitution.recompiling import is_a, recompile
 from keras_sparse_rnn.substitution.saving import not_loadable
 from keras_sparse_rnn.substitution.twins import block_sparse_twin, keras_twin, why_slow
+from keras_sparse_rnn.substitution.walking import walk
 
 
 def substitute(
@@ -42,7 +42,8 @@ def substitute(
 
     Every LSTM, GRU and SimpleRNN, and every RNN around one of their cells, is swapped for its
     block-sparse twin, also in `Bidirectional`, `TimeDistributed`, nested models and layers of your
-    own; shared layers stay shared. Weights carry over, and the predictions agree to float32
+    own; shared layers stay shared. Their cells in other places (in `StackedRNNCells`, in cells and
+    loops of your own, or held by several layers) become `layers.BlockSparseCell`s. Weights carry over, and the predictions agree to float32
     rounding. The new model is compiled like the old one: a new optimiser of the same class and
     settings with the old one's step and moments, the same loss and metrics, so training goes on.
     (Variables of other models that the old optimiser serves, too, stay with it.) `model` stays as
@@ -94,7 +95,7 @@ def substitute(
 
     What gains nothing is left as it is and named in a `UserWarning`: with `storage="packed"` a
     layer without a zero block, and with `kernel="auto"` one whose activation or dtype the native
-    ops do not know; `RNN` around other cells, ConvLSTM and subclasses of the three layers.
+    ops do not know; other cells, ConvLSTM and subclasses of the three layers.
 
     A kernel that is all zero or a multiple of the identity has not been pruned: an initializer
     makes it so. All its blocks live.
@@ -147,13 +148,9 @@ def substitute(
     check_rounding(activations, 0.0, weights)
     check_low_precision(low_precision, storage, weights)
     check_calibration(calibration, activations)
-    layers = list(walk(model))
-    wanted = [
-        layer
-        for layer in layers
-        if has_twin(layer) and layer.built and (dense or isinstance(layer, keras.layers.RNN))
-    ]
-    unreachable = unreachable_layers(model, layers)
+    replaceable = with_twins(model)
+    wanted = [layer for layer in replaceable if dense or is_recurrent(layer)]
+    unreachable = unreachable_layers(model, replaceable)
     if not wanted and not unreachable:
         raise ValueError(
             "`model` must have a recurrent layer (LSTM, GRU or SimpleRNN) to substitute. "
@@ -181,12 +178,13 @@ def substitute(
             slow.append(f"{layer.name!r} ({reason})")
         elif sparse or storage == "masked" or low_precision or is_block_sparse(layer):
             replacements[id(layer)] = twin
+            twin = stepped(twin)
             if speeds_up and getattr(twin, "trains_step_by_step", False):
                 looping.append(layer.name)
             used = getattr(twin, "recurrent_block_shape", None) or twin.block_shape
             if block_shape not in (None, used):
                 small.append(layer.name)
-        elif isinstance(layer, keras.layers.RNN):
+        elif is_recurrent(layer):
             dense_ones.append(layer.name)
     if dense_ones:
         shape = "of any common shape" if block_shape is None else f"of {block_shape}"
@@ -220,8 +218,8 @@ def substitute(
     if unreachable:
         names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in unreachable)
         _warn(
-            "only keras.layers.LSTM, GRU and SimpleRNN, or RNN around one of their cells, can be "
-            f"substituted: {names} left as it is"
+            "only keras.layers.LSTM, GRU and SimpleRNN, and their cells, can be substituted: "
+            f"{names} left as it is"
         )
     new = _with(replacements, model, in_place)
     replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)

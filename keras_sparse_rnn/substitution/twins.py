@@ -9,16 +9,21 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn import ops
+from keras_sparse_rnn.layers import BlockSparseCell
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import is_initial
 from keras_sparse_rnn.patterns import BlockGrid, fitted_block_shape
 from keras_sparse_rnn.substitution import few_bits
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
 from keras_sparse_rnn.substitution.kinds import (
+    CELL_TWINS,
     PARENTS,
     is_block_sparse,
+    is_cell,
+    is_recurrent,
     owner_of,
     parent_arguments,
+    stepped,
     twin_class,
 )
 
@@ -62,9 +67,8 @@ def patterns(layer):
     leaves out.
 
     They are the kernels themselves (before they are rounded to few bits), unless one is all zero or
-    a multiple of the identity: an
-    initializer gives that, and weights that training has not reached yet must not be lost. Then
-    every block counts as live, or those that a packed `layer` has.
+    a multiple of the identity: an initializer gives that, and weights that training has not reached
+    yet must not be lost. Then every block counts as live, or those that a packed `layer` has.
     """
     found = []
     few = few_bits.precision_of(layer) is not None
@@ -98,39 +102,49 @@ def block_sparse_twin(layer, block_shape, storage, kernel, **quantization):
     Raises:
         ValueError: the twin cannot compute what `layer`, which trains at few bits, does.
     """
-    few_bits.check_twin(layer, **quantization)
+    whole = stepped(layer)
+    few_bits.check_twin(whole, **quantization)
     twin = twin_class(layer)
     gates = twin.gates
-    kernels = patterns(layer)
-    shapes = _block_shapes(layer, kernels, gates, block_shape)
+    kernels = patterns(whole)
+    shapes = _block_shapes(whole, kernels, gates, block_shape)
     grids = [
         BlockGrid(dense.shape[0], dense.shape[1] // gates, gates, shape)
         for dense, shape in zip(kernels, shapes)
     ]
     live = [int(grid.live(dense).sum()) for grid, dense in zip(grids, kernels)]
-    config = parent_arguments(layer)
+    config = parent_arguments(whole)
     config.update(block_shape=shapes[0], storage=storage, kernel=kernel, **quantization)
     if len(shapes) > 1 and shapes[1] != shapes[0]:
         config["recurrent_block_shape"] = shapes[1]
     if storage == "packed":
         config["live_blocks"] = live
-    return twin(**config), any(count < grid.count for count, grid in zip(live, grids))
+    made = twin(**config)
+    if is_cell(layer):
+        made = BlockSparseCell(made, name=layer.name, trainable=layer.trainable)
+    return made, any(count < grid.count for count, grid in zip(live, grids))
 
 
 def keras_twin(layer):
     """The plain Keras layer that computes what the block-sparse `layer` computes, not built yet:
-    LSTM, GRU or SimpleRNN, also if it was made of an RNN around a cell.
+    LSTM, GRU or SimpleRNN, also if it was made of an RNN around a cell; of a cell the Keras cell.
 
     Raises:
         ValueError: `layer` trains at few bits, and the Keras layer would compute something else.
     """
-    few_bits.check_twin(layer)
-    return PARENTS[type(layer)](**parent_arguments(layer))
+    whole = stepped(layer)
+    few_bits.check_twin(whole)
+    arguments = parent_arguments(whole)
+    if not is_cell(layer):
+        return PARENTS[type(layer)](**arguments)
+    (parent,) = (cell for cell, twin in CELL_TWINS.items() if twin is type(whole))
+    taken = (*whole.cell.get_config(), "implementation")
+    return parent(**{name: value for name, value in arguments.items() if name in taken})
 
 
 def why_slow(twin):
     """Why a layer would run on the reference though there is a native library, or None."""
-    return twin.why_not_native() if ops.native_available() else None
+    return stepped(twin).why_not_native() if ops.native_available() else None
 
 
 def transfers(old, new):
@@ -140,6 +154,7 @@ def transfers(old, new):
     Returns:
         List of `Transfer`.
     """
+    old, new = stepped(old), stepped(new)
     pairs = [
         pair
         for index, pattern in enumerate(patterns(old))
@@ -148,8 +163,10 @@ def transfers(old, new):
     if owner_of(old).use_bias:
         pairs.append(Transfer(owner_of(old).bias, owner_of(new).bias))
     pairs += argument_transfers(old, new)
-    if isinstance(old, keras.layers.RNN):
-        pairs.append(Transfer(old.cell.seed_generator.state, new.cell.seed_generator.state))
+    if is_recurrent(old):
+        seeds = [owner_of(one).seed_generator.state for one in (old, new)]
+        pairs.append(Transfer(*seeds))
+    if isinstance(old, keras.layers.RNN) and isinstance(new, keras.layers.RNN):
         pairs.extend(Transfer(*states) for states in zip(old.states or (), new.states or ()))
     return pairs
 
@@ -254,16 +271,19 @@ def is_packed(layer):
 
 def kernel_variables(layer):
     """The variables of the kernels: dense ones, or packed values."""
-    names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
     return [
-        getattr(owner_of(layer), f"{name}_values" if is_packed(layer) else name) for name in names
+        getattr(owner_of(layer), f"{name}_values" if is_packed(layer) else name)
+        for name in _names(layer)
     ]
 
 
 def block_variables(layer):
     """The variables of the block numbers of a packed layer, in the order of `kernel_variables`."""
-    names = KERNELS if isinstance(layer, keras.layers.RNN) else KERNELS[:1]
-    return [getattr(owner_of(layer), f"{name}_blocks") for name in names]
+    return [getattr(owner_of(layer), f"{name}_blocks") for name in _names(layer)]
+
+
+def _names(layer):
+    return KERNELS if is_recurrent(layer) else KERNELS[:1]
 
 
 def _block_shapes(layer, kernels, gates, block_shape):

@@ -4,13 +4,14 @@ import keras
 
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
+from keras_sparse_rnn.layers import BlockSparseCell
 from keras_sparse_rnn.substitution.classes import (
     PREDICTING,
     is_rebuildable,
     overridden,
 )
 from keras_sparse_rnn.substitution.kinds import is_block_sparse, owner_of
-from keras_sparse_rnn.substitution.models import check_cells
+from keras_sparse_rnn.substitution.models import holders_of
 
 OWN = "is of a class of your own, whose code may do anything with the units that it is given"
 REGULARIZERS = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
@@ -38,14 +39,31 @@ def check_model(model):
             "`model` must be built, for its weights decide which units are dead: give it an Input, "
             f"or call it once. Received: the model {model.name!r}, which is not built"
         )
-    check_cells(model)
+    _check_cells(model)
     if overridden(model, PREDICTING):
         refuse(model, OWN, model)
+
+
+def _check_cells(model):
+    """Raises a `ValueError` if a cell in an `RNN` is held by another layer, too."""
+    for layer in private_keras.inner_layers(model):
+        if type(layer) is not keras.layers.RNN:
+            continue
+        holders = [repr(one.name) for one in holders_of(layer.cell, model)]
+        if len(holders) > 1:
+            raise ValueError(
+                f"`model` must not share a cell between layers, for its units are read in several "
+                f"places: {layer.cell.name!r} of class {type(layer.cell).__name__} is held by "
+                f"{' and by '.join(holders)}. Call one RNN layer in each place instead. Received: "
+                f"the model {model.name!r}"
+            )
 
 
 def check_layer(layer, model):
     """Raises a `ValueError` if nothing is known about what `layer` does with its inputs."""
     ours = layer.cell if type(layer) is keras.layers.RNN else layer
+    if type(ours) is BlockSparseCell:
+        refuse(layer, "steps a BlockSparseCell. Remove the units of ksr.to_dense(model)", model)
     if is_rebuildable(layer):
         if overridden(layer, PREDICTING):
             refuse(layer, OWN, model)

@@ -94,7 +94,8 @@ def test_what_cannot_be_substituted_is_left_and_named():
         pass
 
     x = keras.Input((4, 8))
-    stacked = layers.RNN([layers.LSTMCell(5), layers.GRUCell(4)], name="cells")(x)
+    cells = [layers.LSTMCell(5, name="lstm_cell"), layers.GRUCell(4, name="gru_cell")]
+    stacked = layers.RNN(cells, name="cells")(x)
     images = layers.ConvLSTM1D(2, 3, name="conv", return_sequences=True)(
         keras.ops.expand_dims(x, -1)
     )
@@ -109,8 +110,10 @@ def test_what_cannot_be_substituted_is_left_and_named():
     with pytest.warns(UserWarning) as warned:
         sparse = substitute(model, (4, 4))
     assert [str(one.message) for one in warned] == [
-        "substitute: only keras.layers.LSTM, GRU and SimpleRNN, or RNN around one of their cells, "
-        "can be substituted: 'cells' (RNN), 'conv' (ConvLSTM1D), 'own' (Own) left as it is.",
+        "substitute: no block of (4, 4) is zero in 'lstm_cell', 'gru_cell': left as it is, for "
+        "nothing would be gained. Prune it first.",
+        "substitute: only keras.layers.LSTM, GRU and SimpleRNN, and their cells, can be "
+        "substituted: 'conv' (ConvLSTM1D), 'own' (Own) left as it is.",
         f"substitute: a Keras file of {model.name!r} cannot be loaded again: the layers that "
         "Encoder makes then are Keras's. `to_dense(model)` before `save`, or save the weights only "
         "(`save_weights`; `ModelCheckpoint` with `save_weights_only=True`).",

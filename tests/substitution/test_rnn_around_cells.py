@@ -59,7 +59,7 @@ def test_states_carry_over_and_are_taken_and_given():
     assert largest_difference(model(data(model)), sparse(data(model))) < 3e-6
 
 
-def test_cells_that_are_no_plain_keras_cells_are_left_and_named():
+def test_other_cells_are_left_and_named():
     class Own(layers.GRUCell):
         pass
 
@@ -67,13 +67,14 @@ def test_cells_that_are_no_plain_keras_cells_are_left_and_named():
     outputs = [
         layers.LSTM(9, name="plain")(x),
         layers.RNN(Own(9), name="own")(x),
-        layers.RNN(layers.GRUCell(9, dtype="float64"), name="other_dtype")(x),
-        layers.RNN([layers.GRUCell(9)], name="stack")(x),
+        layers.RNN(layers.GRUCell(9, dtype="float64", name="other_dtype"))(x),
     ]
     with pytest.warns(UserWarning) as warned:
         sparse = substitute(prune(keras.Model(x, outputs)), (4, 4))
     assert [str(one.message) for one in warned] == [
-        "substitute: only keras.layers.LSTM, GRU and SimpleRNN, or RNN around one of their cells, "
-        "can be substituted: 'own' (RNN), 'other_dtype' (RNN), 'stack' (RNN) left as it is."
+        "substitute: no block of (4, 4) is zero in 'other_dtype': left as it is, for nothing would "
+        "be gained. Prune it first.",
+        "substitute: only keras.layers.LSTM, GRU and SimpleRNN, and their cells, can be "
+        "substituted: 'own' (RNN) left as it is.",
     ]
     assert type(sparse.get_layer("plain")) is BlockSparseLSTM
