@@ -164,6 +164,9 @@ def variable_key(optimizer, variable):
     return _private(optimizer, "_var_key")(variable)
 
 
+EMA = "_model_variables_moving_average"  # the name of the list of these averages
+
+
 def moving_averages(optimizer):
     """The averages that an optimizer with `use_ema` keeps of its weights, in their order.
 
@@ -171,7 +174,7 @@ def moving_averages(optimizer):
     """
     if not (optimizer.built and optimizer.use_ema):
         return []
-    return list(_private(optimizer, "_model_variables_moving_average"))
+    return list(_private(optimizer, EMA))
 
 
 # The weights themselves, and all variables of an optimizer: as many, by chance, as weights.

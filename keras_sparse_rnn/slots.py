@@ -38,7 +38,7 @@ FRESH: dict[str, dict] = {
     "SGD": {"momentums": 0},
 }
 # Of every optimizer: gradients that wait for their step, and the average of a weight that is zero.
-FRESH_OF_ALL = {"_accumulated_gradients": 0, "_model_variables_moving_average": 0}
+FRESH_OF_ALL = {"_accumulated_gradients": 0, private_keras.EMA: 0}
 
 # The slots that hold one number for many weights, by class: which axis of the weights is left out.
 FACTORS = {"Adafactor": {"_r": -1, "_c": -2}}

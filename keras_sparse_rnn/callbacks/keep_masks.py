@@ -6,10 +6,10 @@ import numpy as np
 from keras_sparse_rnn.callbacks.configs import deserialize_selector, serialize_selector
 from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import trainable_kernels
-from keras_sparse_rnn.pruning.mask_holder import MaskHolder
+from keras_sparse_rnn.pruning.mask_holder import MaskHolder, named
 from keras_sparse_rnn.pruning.masks import KernelMask, MaskConstraint
 from keras_sparse_rnn.pruning.unit_masks import BiasMask
-from keras_sparse_rnn.selection import as_selectors, short_names
+from keras_sparse_rnn.selection import as_selectors
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -111,8 +111,7 @@ class KeepMasks(MaskHolder):
         self.tell(wrong, notices.FILLED)
 
     def named_kernels(self):
-        masks = [mask for mask in self._held if not isinstance(mask, BiasMask)]
-        return list(zip(short_names([mask.kernel for mask in masks]), masks))
+        return named([mask for mask in self._held if not isinstance(mask, BiasMask)])
 
     def get_config(self):
         return {"layers": serialize_selector(self.layers)}

@@ -82,8 +82,13 @@ class MaskHolder(Participant):
             mask.restore()
 
     def named_kernels(self):
-        return list(zip(short_names([mask.kernel for mask in self._held]), self._held))
+        return named(self._held)
 
     def selects(self):
         """Which layers it selects, as it was told."""
         return f"layers={self.layers!r}"
+
+
+def named(masks):
+    """`[(short name of its kernel, mask)]`."""
+    return list(zip(short_names([mask.kernel for mask in masks]), masks))

@@ -43,11 +43,11 @@ def substitute(
     Every LSTM, GRU and SimpleRNN, and every RNN around one of their cells, is swapped for its
     block-sparse twin, also in `Bidirectional`, `TimeDistributed`, nested models and layers of your
     own; shared layers stay shared. Their cells in other places (in `StackedRNNCells`, in cells and
-    loops of your own, or held by several layers) become `layers.BlockSparseCell`s. Weights carry over, and the predictions agree to float32
-    rounding. The new model is compiled like the old one: a new optimiser of the same class and
-    settings with the old one's step and moments, the same loss and metrics, so training goes on.
-    (Variables of other models that the old optimiser serves, too, stay with it.) `model` stays as
-    it is.
+    loops of your own, or held by several layers) become `layers.BlockSparseCell`s. Weights carry
+    over, and the predictions agree to float32 rounding. The new model is compiled like the old one:
+    a new optimiser of the same class and settings with the old one's step and moments, the same
+    loss and metrics, so training goes on. (Variables of other models that the old optimiser serves,
+    too, stay with it.) `model` stays as it is.
 
     A subclassed model cannot be rebuilt, for what it computes stands in its code. It is converted
     as it stands, and returned:

@@ -7,12 +7,13 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.optimizers import AveragedSGD
 from keras_sparse_rnn.slots import slots_of
 from keras_sparse_rnn.substitution.kinds import owner_of
 from keras_sparse_rnn.units.walk import Walk
 
-EMA, AVERAGES = "_model_variables_moving_average", "averages"
+AVERAGES = "averages"  # the list of an `AveragedSGD`
 
 
 def shift_of(layer, reads, live):
@@ -89,7 +90,7 @@ def _averages_of(model):
             if isinstance(owner, AveragedSGD) and name == AVERAGES:
                 # A weight of which there is no average yet is its own.
                 average = owner.average_of(variable)
-            elif name == EMA:
+            elif name == private_keras.EMA:
                 average = slot
             else:
                 continue
