@@ -64,11 +64,11 @@ class Geometric(Criterion):
         owners = list(dict.fromkeys(kernel.cell for kernel, _ in kernels))
         key = tuple(map(id, owners))
         if key not in self._recorders:
-            cells = [cell for cell in find_cells(model) if cell.cell in owners]
+            cells = [cell for cell in find_cells(model) if cell.owner in owners]
             strange = [
                 kernel.name
                 for kernel, _ in kernels
-                if kernel.cell not in [cell.cell for cell in cells]
+                if kernel.cell not in [cell.owner for cell in cells]
             ]
             if strange:
                 raise ValueError(
@@ -97,7 +97,7 @@ class Geometric(Criterion):
                     f"The hidden states of {found.name} never vary over `data`, so no block can "
                     "be told from another. Is the layer trained?"
                 )
-            self._measured[id(cell.cell)] = found
+            self._measured[id(cell.owner)] = found
 
     def block_scores(self, kernel, grid, model):
         if id(kernel.cell) not in self._measured:

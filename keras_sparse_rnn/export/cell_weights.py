@@ -118,7 +118,7 @@ def of_recurrent(layer):
 
 def of_dense(layer):
     """The `CellWeights` of a built Dense layer that was pruned, or None for any other layer."""
-    if type(layer) not in _DENSE:
+    if type(layer) not in _DENSE or getattr(layer, "quantization_mode", None):
         return None
     cell = dense(layer, _ACTIVATIONS.get(layer.activation, "linear"))
     (kernel,) = cell.kernels

@@ -107,10 +107,10 @@ class Chunks:
         flatbuffer.part_outputs(content)
         return flatbuffer.pack(content)
 
-    def compare(self, path, num_threads):
-        """The largest difference of the file from Keras, absolute and relative: outputs that have
-        the steps against those of the whole sequence, others against those of the sequence up to
-        the end of each chunk.
+    def compare(self, path, num_threads, rounded):
+        """The largest difference of the file from Keras, see `verification.largest_difference`:
+        outputs that have the steps against those of the whole sequence, others against those of
+        the sequence up to the end of each chunk.
         """
         names = [spec.name for spec in self._specs]
         try:
@@ -134,7 +134,7 @@ class Chunks:
             ends = [self._keras(number) for number in range(1, len(self._chunks))]
             for place, arrays in others.items():
                 pairs += zip((end[place] for end in [*ends, last]), arrays)
-        return verification.largest_difference(pairs)
+        return verification.largest_difference(pairs, rounded)
 
     def milliseconds(self, path, num_threads):
         """The median time of the inference of a chunk, its steps, and what it is, in words."""

@@ -17,7 +17,14 @@ import os
 
 import numpy as np
 
-from keras_sparse_rnn.export import checks, flatbuffer, info, integrity, own_operators
+from keras_sparse_rnn.export import (
+    checks,
+    flatbuffer,
+    info,
+    integrity,
+    likeness,
+    own_operators,
+)
 from keras_sparse_rnn.export.chunks import Chunks
 from keras_sparse_rnn.export.integers import quantise
 from keras_sparse_rnn.export.litert_summary import LiteRTSummary
@@ -92,7 +99,8 @@ def export_litert(
             not suit. Their sizes must be those of the file; with `streaming`, of two chunks or
             more.
         tolerance: the largest difference from Keras that is let pass, relative to the largest
-            output where that is above 1; None: 1e-4, and 0.02 where weights are not float32.
+            output where that is above 1; None: 1e-4, and 0.02 where weights are not float32, and
+            outputs below 1 must be recognizable (see `keras_sparse_rnn.export.likeness`).
         num_threads: of the interpreter, in the comparison and the timing.
         seed: of the random inputs, an integer.
 
@@ -108,7 +116,7 @@ def export_litert(
     checks.check_flag(streaming, "streaming")
     checks.check_size(batch_size, "batch_size")
     checks.check_size(steps, "steps")
-    tolerance = TOLERANCES[weights] if tolerance is None else tolerance
+    judged, tolerance = tolerance is None, TOLERANCES[weights] if tolerance is None else tolerance
     checks.check_positive(tolerance, "tolerance")
     checks.check_threads(num_threads)
     checks.check_seed(seed)
@@ -137,7 +145,8 @@ def export_litert(
     with placed(target) as temporary:
         with open(temporary, "wb") as file:
             file.write(content)
-        absolute, relative = job.compare(temporary, num_threads)
+        rounded = (weights, activations) != ("float32", "float32")
+        absolute, relative, another = job.compare(temporary, num_threads, rounded)
         if not relative <= tolerance:
             raise ValueError(
                 "`model` must give the same outputs in the file as in Keras, to a tolerance of "
@@ -145,6 +154,8 @@ def export_litert(
                 "outputs "
                 + (f"differ by up to {absolute:.3g}" if np.isfinite(absolute) else "are not finite")
             )
+        if judged and another:
+            raise ValueError(likeness.REFUSAL.format(where="the file", name=model.name))
         inference, counted, what = job.milliseconds(temporary, num_threads)
     return LiteRTSummary(
         path=os.fspath(path),

@@ -64,6 +64,8 @@ class OwnOperators:
         def inner_loop(sequences, initial_state, mask, training=False, previous=None):
             mask = mask[0] if isinstance(mask, (list, tuple)) else mask
             mask = None if mask is None else tf.cast(mask, tf.bool)
+            if mask is not None and len(mask.shape) == 3:
+                mask = mask[..., 0]
             if layer.go_backwards:
                 sequences = tf.reverse(sequences, [1])
                 mask = None if mask is None else tf.reverse(mask, [1])

@@ -19,6 +19,6 @@ def placed(path):
         os.rename(path, old)  # a folder takes the place of none that has something in it
         try:
             os.rename(new, path)
-        except OSError:
+        except BaseException:  # also that somebody has interrupted it
             os.rename(old, path)
             raise

@@ -37,16 +37,22 @@ class Sequences:
         )
         return content
 
-    def compare(self, path, num_threads):
-        """The largest difference of the file from Keras, absolute and relative."""
+    def compare(self, path, num_threads, rounded):
+        """The largest difference of the file from Keras, see `verification.largest_difference`."""
         differences = [
             verification.compare(
-                self.model, self._structure, path, self._specs, self._names, inputs, num_threads
+                self.model,
+                self._structure,
+                path,
+                self._specs,
+                self._names,
+                inputs,
+                num_threads,
+                rounded,
             )
             for inputs in self._samples
         ]
-        absolute, relative = (max(each) for each in zip(*differences))
-        return absolute, relative
+        return tuple(max(each) for each in zip(*differences))
 
     def milliseconds(self, path, num_threads):
         """The median time of an inference, how many steps it has, and what it is, in words."""

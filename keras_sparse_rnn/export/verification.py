@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 
-from keras_sparse_rnn.export import conversion, own_operators
+from keras_sparse_rnn.export import conversion, likeness, own_operators
 from keras_sparse_rnn.export.quiet import quiet
 
 LONGEST_TIMING = 0.5  # seconds
@@ -79,9 +79,8 @@ def run(interpreter, specs, inputs):
         )
 
 
-def compare(model, structure, path, specs, names, inputs, num_threads):
-    """The largest difference of the file's outputs from Keras's on `inputs`, absolute and relative
-    to `max(1, largest output)`.
+def compare(model, structure, path, specs, names, inputs, num_threads, rounded):
+    """The `largest_difference` of the file's outputs from Keras's on `inputs`.
 
     A stateful model is run twice, from zero states, so that what it carries over is compared too.
     """
@@ -101,24 +100,27 @@ def compare(model, structure, path, specs, names, inputs, num_threads):
                     f"{', '.join(str(array.shape) for array in inputs)} says: {error}"
                 ) from error
             pairs += [(np.asarray(one), received[name]) for name, one in zip(names, expected)]
-    return largest_difference(pairs)
+    return largest_difference(pairs, rounded)
 
 
-def largest_difference(pairs):
+def largest_difference(pairs, rounded):
     """The largest difference in `pairs` of arrays, expected and received, absolute and relative to
-    `max(1, largest output)`; infinite if shapes differ or something is not finite.
+    `max(1, largest output)`; infinite if shapes differ or something is not finite. And whether one
+    of the received `likeness.is_another`.
     """
     absolute = relative = 0.0
+    another = False
     for array, other in pairs:
         array, other = np.asarray(array, np.float64), np.asarray(other, np.float64)
         if array.shape != other.shape or not (
             np.isfinite(array).all() and np.isfinite(other).all()
         ):
-            return np.inf, np.inf
+            return np.inf, np.inf, True
+        another |= likeness.is_another(array, other, rounded)
         largest = float(np.abs(array - other).max(initial=0.0))
         absolute = max(absolute, largest)
         relative = max(relative, largest / max(1.0, float(np.abs(array).max(initial=0.0))))
-    return absolute, relative
+    return absolute, relative, another
 
 
 def milliseconds(path, specs, inputs, num_threads):

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from keras_sparse_rnn.checks import check_keras_model
+from keras_sparse_rnn.layers import BlockSparseCell
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.selection import to_numpy, walk
 from keras_sparse_rnn.selectors import as_selectors, is_owner, path, selects
@@ -18,8 +19,8 @@ class RecurrentCell:
         name: of its layer with those around it, and of the cell where a layer has several; unique
             in the model.
         layer: the `keras.layers.RNN` around it.
-        cell: the layer that owns the kernels, with its number in a stack of cells.
-        number: which one of the stack it is; 0 for a cell of its own.
+        cell: the layer that owns the kernels, or the `BlockSparseCell` around it.
+        number: which one of a stack of cells it is; 0 for a cell of its own.
         repeated: whether it is in a `TimeDistributed`.
     """
 
@@ -29,12 +30,18 @@ class RecurrentCell:
     number: int
     repeated: bool
 
+    @property
+    def owner(self):
+        """The layer that owns the kernels."""
+        return self.cell.layer.cell if isinstance(self.cell, BlockSparseCell) else self.cell
+
     def kernels(self):
         """`(kernel [inputs, gates * units], recurrent_kernel [units, gates * units])`, arrays, dead
         blocks zero.
         """
-        if isinstance(self.layer, BlockSparseRNN):
-            return self.layer.dense_kernels()
+        for one in (self.layer, getattr(self.cell, "layer", None)):
+            if isinstance(one, BlockSparseRNN):
+                return one.dense_kernels()
         return to_numpy(self.cell.kernel), to_numpy(self.cell.recurrent_kernel)
 
 
@@ -51,7 +58,9 @@ def find_cells(model, layers=None):
     found, names, matched = [], {}, set()
     for chain in walk(model):
         around = [layer for layer in chain[:-1] if isinstance(layer, keras.layers.RNN)]
-        if not around or not is_owner(chain[-1]) or isinstance(chain[-1], keras.layers.Dense):
+        steps = [isinstance(one, BlockSparseCell) for one in chain]
+        owns = steps[-1] or (is_owner(chain[-1]) and not isinstance(chain[-1], keras.layers.Dense))
+        if not around or not owns or any(steps[:-1]):  # what such a cell holds sees no sequences
             continue
         names.setdefault(around[-1].name)
         hits = [

@@ -6,7 +6,15 @@ from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.cells import step
 from keras_sparse_rnn.private_keras import DropoutRNNCell
 
-OF_SEQUENCES = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")
+OF_SEQUENCES = (
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "zero_output_for_mask",
+    "activity_regularizer",
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -46,6 +54,8 @@ class BlockSparseCell(keras.layers.Layer, DropoutRNNCell):
         self.state_size = layer.cell.state_size
         self.output_size = layer.cell.output_size
         self.supports_jit = layer.supports_jit
+        if not self.trainable:
+            self.trainable = False  # the layer inside, too
 
     def build(self, input_shape):
         self.layer.build((input_shape[0], None, input_shape[-1]))
@@ -99,5 +109,5 @@ def _check(layer):
         raise ValueError(
             f"`layer` must be without {', '.join(f'`{name}`' for name in given)}, which a cell has "
             "not: give them to the keras.layers.RNN around it. Received: the layer "
-            f"{layer.name!r} with {', '.join(f'{name}=True' for name in given)}"
+            f"{layer.name!r} with {', '.join(f'{name}={getattr(layer, name)}' for name in given)}"
         )

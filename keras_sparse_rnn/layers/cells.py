@@ -37,6 +37,12 @@ def step(layer, inputs, states, training=False):
     """What a Keras cell's `call` returns: `output` and the states in the structure of `states`. It
     is one call of the op of `layer`, of a sequence of one step.
     """
+    if training and layer.watch is not None:
+        raise ValueError(
+            f'`growth` must be "random" for the layer {layer.name!r}, whose cell takes a step by '
+            "itself: gradients of dead blocks are those of whole sequences. Received: "
+            'growth="gradient"'
+        )
     nested = keras.tree.is_nested(states)
     output, _, new = layer.inner_loop(
         inputs[:, None, :], list(states) if nested else [states], mask=None, training=training

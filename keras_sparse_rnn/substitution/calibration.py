@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sparse_rnn import private_keras
+from keras_sparse_rnn.substitution.kinds import owner_of
 
 BATCH = 32  # samples that an array is cut into, where the model leaves it open
 
@@ -110,26 +111,40 @@ def _listening(layer, largest):
             sizes = tf.where(counts[..., :1], sizes, 0.0)
         largest.assign(tf.maximum(largest, tf.reduce_max(sizes)))
 
+    looping = []
+
     def inner_loop(sequences, initial_state, mask, training=False):
         hear(sequences, mask)
-        return over_time(sequences, initial_state, mask)
+        looping.append(True)
+        try:
+            return over_time(sequences, initial_state, mask)
+        finally:
+            looping.pop()
 
     def call(inputs, *args, **kwargs):
-        hear(inputs)
-        return type(layer).call(layer, inputs, *args, **kwargs)
+        if not looping:  # whose inputs have been heard
+            hear(inputs)
+        return own(inputs, *args, **kwargs)
 
     # Keras's loop takes several times as long outside of a graph.
     @tf.function(reduce_retracing=True, autograph=False)
     def over_time(sequences, initial_state, mask):
         return type(layer).inner_loop(layer, sequences, initial_state, mask, training=False)
 
-    listen = inner_loop if isinstance(layer, keras.layers.RNN) else call
-    # An instance attribute over the method, past Keras's tracking.
-    object.__setattr__(layer, listen.__name__, listen)
+    # The cell of a layer may be called by itself, too. Instance attributes over the methods, past
+    # Keras's tracking.
+    stepped = owner_of(layer) if isinstance(layer, keras.layers.RNN) else layer
+    before, own = vars(stepped).get("call"), stepped.call
+    vars(stepped)["call"] = call
+    if stepped is not layer:
+        vars(layer)["inner_loop"] = inner_loop
     try:
         yield
     finally:
-        layer.__dict__.pop(listen.__name__, None)
+        vars(layer).pop("inner_loop", None)
+        del vars(stepped)["call"]
+        if before is not None:
+            vars(stepped)["call"] = before
 
 
 @contextlib.contextmanager

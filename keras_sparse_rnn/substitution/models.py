@@ -4,6 +4,7 @@ import keras
 
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
+from keras_sparse_rnn.layers import BlockSparseCell
 from keras_sparse_rnn.selection import is_built
 from keras_sparse_rnn.substitution.classes import is_rebuildable
 from keras_sparse_rnn.substitution.kinds import has_twin, is_cell, stepped
@@ -40,17 +41,26 @@ def check_model(model, function, in_place):
             "`model` must be built, for its weights decide which blocks live: give it an Input, "
             f"or call it once. Received: the model {model.name!r}, which is not built"
         )
-    for layer in private_keras.inner_layers(model):
-        if not isinstance(layer, OF_ONE_CELL):
-            continue
-        others = [one.name for one in holders_of(layer.cell, model) if one is not layer]
-        if others:
-            raise ValueError(
-                f"`model` must hold the cell of a {type(layer).__name__} in that layer alone, or "
-                f"the cell would stay what it is where {others[0]!r} holds it: write "
-                f"`self.{layer.name}.cell(...)`, or the like, where it is called. Received: the "
-                f"cell {layer.cell.name!r} of the layer {layer.name!r}"
-            )
+    for layer in walk(model):
+        if isinstance(layer, OF_ONE_CELL) and has_twin(layer):
+            _check_sole_holder(layer, layer.cell, "cell", model)
+        elif type(layer) is BlockSparseCell:
+            _check_sole_holder(layer, layer.layer, "layer", model)
+
+
+def _check_sole_holder(layer, inner, what, model):
+    """Raises a `ValueError` if the `inner` cell or layer of `layer` is held by another, too, where
+    it would not be replaced, or by something of its own.
+    """
+    others = [one.name for one in holders_of(inner, model) if one is not layer]
+    if others:
+        held = layer.name if what == "cell" else inner.name
+        raise ValueError(
+            f"`model` must hold the {what} of a {type(layer).__name__} in that alone, for it would "
+            f"not be the same one where {others[0]!r} holds it: hold the layer, and write "
+            f"`self.{held}.cell(...)`, or the like, where it takes a step. Received: the {what} "
+            f"{inner.name!r} of {layer.name!r}"
+        )
 
 
 def holders_of(cell, model):

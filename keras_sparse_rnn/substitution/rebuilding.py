@@ -178,7 +178,10 @@ class Rebuilder:
                 self._copy(one) if isinstance(one, keras.Layer) else one for one in cells_of(layer)
             ]
             inside = {"cells": cells} if hasattr(layer, "cells") else {"cell": cells[0]}
-            return type(layer)(**{**layer.get_config(), **inside})
+            try:
+                return type(layer)(**{**layer.get_config(), **inside})
+            except (TypeError, NotImplementedError):  # of a cell without a config
+                return copy_from_config(layer)
         if not any(
             id(inner) in self.replacements or type(inner) is keras.layers.Lambda
             for inner in walk(layer)
@@ -192,8 +195,7 @@ class Rebuilder:
             }
             copy = type(layer)(**{**config, **inner})
             # It has made a forward layer of its own from the config of the one that it was given.
-            made = zip(walk(layer.forward_layer), walk(copy.forward_layer))
-            self._copies.update((id(one), other) for one, other in made)
+            replace_layers(copy, {id(copy.forward_layer): inner["layer"]})
             return copy
         return type(layer)(**{**config, "layer": self._copy(layer.layer)})
 
@@ -217,7 +219,7 @@ class Rebuilder:
                 "made from its config, has variables of other shapes. Expected: "
                 f"{[tuple(v.shape) for v in olds]}. Received: {[tuple(v.shape) for v in news]}"
             )
-        if type(old) is keras.layers.RNN and old.stateful:  # not among its variables
+        if type(old) is keras.layers.RNN and old.states is not None:  # no variables of it
             olds += keras.tree.flatten(old.states)
             news += keras.tree.flatten(new.states)
         return [Transfer(*variables) for variables in zip(olds, news)]

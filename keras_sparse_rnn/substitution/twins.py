@@ -10,7 +10,6 @@ import numpy as np
 
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.layers import BlockSparseCell
-from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.storage import is_initial
 from keras_sparse_rnn.patterns import BlockGrid, fitted_block_shape
 from keras_sparse_rnn.substitution import few_bits
@@ -139,6 +138,7 @@ def keras_twin(layer):
         return PARENTS[type(layer)](**arguments)
     (parent,) = (cell for cell, twin in CELL_TWINS.items() if twin is type(whole))
     taken = (*whole.cell.get_config(), "implementation")
+    arguments["name"] = layer.name
     return parent(**{name: value for name, value in arguments.items() if name in taken})
 
 
@@ -293,8 +293,7 @@ def _block_shapes(layer, kernels, gates, block_shape):
             return [fitted_block_shape(block_shape, kernels[0].shape)]
         first = fitted_block_shape(block_shape, (block_shape[0], units))
         return [first, fitted_block_shape(block_shape, (units, units))]
-    if isinstance(layer, BlockSparseRNN):
-        return [layer.block_shape, layer.recurrent_block_shape or layer.block_shape]
     if is_block_sparse(layer):
-        return [layer.block_shape]
+        recurrent = getattr(layer, "recurrent_block_shape", None) or layer.block_shape
+        return [layer.block_shape, recurrent][: len(kernels)]
     return [best_block_shape(dense, gates) for dense in kernels]

@@ -50,12 +50,9 @@ def cells_of(layer):
 
 def keeps_its_place(layer):
     """Whether a layer of Keras's, in a model that is converted as it stands, stays there with
-    another layer inside.
+    another layer inside. (Other wrappers may know variables of the one that they had.)
     """
-    wraps = isinstance(layer, keras.layers.Wrapper)
-    return type(layer) in CELL_HOLDERS or (
-        wraps and not isinstance(layer, keras.layers.Bidirectional)
-    )
+    return type(layer) in (*CELL_HOLDERS, keras.layers.TimeDistributed)
 
 
 def walk(layer):

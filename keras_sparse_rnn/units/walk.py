@@ -160,7 +160,9 @@ class Walk:
         shapes = [(1, *one.shape[len(tensors[0].shape) - rank + 1 :]) for one in tensors]
         if isinstance(layer, keras.layers.Embedding):
             return self._embedding(layer, inputs)
-        if has_twin(layer) or type(layer) is keras.layers.Conv1D:
+        if isinstance(layer, (keras.layers.Dense, keras.layers.Conv1D)) and (
+            has_twin(layer) or type(layer) is keras.layers.Conv1D
+        ):
             return self._dense(layer, inputs[0])
         if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, rank - 1):
             self._once(layer)

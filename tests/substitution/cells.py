@@ -106,6 +106,7 @@ MODELS = {
     "stateful stack": lambda: functional(stack(stateful=True), batch_size=4),
     "stack, both ways": lambda: functional(layers.Bidirectional(stack(return_sequences=True))),
     "own cell": lambda: functional(layers.RNN(Attending(UNITS))),
+    "own cell, both ways": lambda: functional(layers.Bidirectional(layers.RNN(Attending(UNITS)))),
     "own cell in a subclassed model": Subclassed,
     "shared by two layers": lambda: functional(shared),
     "shared by two stacks": lambda: functional(shared_stacks),

@@ -5,12 +5,13 @@ cells.
 import keras
 import numpy as np
 import pytest
-from cells import MODELS, TIME, UNITS, FeedBack, functional, is_copied, x_of
+from cells import CELLS, MODELS, TIME, FeedBack, is_copied, x_of
 from pruning import largest_difference
 from subclassing import NOT_LOADABLE
 
 import keras_sparse_rnn as ksr
 from keras_sparse_rnn import private_keras
+from keras_sparse_rnn.substitution.walking import OF_ONE_CELL
 
 pytestmark = pytest.mark.filterwarnings(NOT_LOADABLE)
 KINDS = {
@@ -40,6 +41,15 @@ def converted(function, model, *arguments, **options):
     return function(model, *arguments, in_place=not is_copied(model), **options)
 
 
+def left(model):
+    """The classes of the Keras cells that no Keras layer has made for itself."""
+    inside = private_keras.inner_layers(model)
+    made = [one.cell for one in inside if isinstance(one, OF_ONE_CELL)]
+    return {type(one) for one in inside if not any(one is cell for cell in made)} & set(
+        CELLS.values()
+    )
+
+
 def outputs(model, x):
     for layer in private_keras.inner_layers(model):
         if getattr(layer, "stateful", False):  # Keras's `reset_state` fails on stacks
@@ -65,6 +75,7 @@ def test_there_and_back(make, kind):
     paths = [variable.path for variable in model.trainable_variables]
     sparse = converted(ksr.substitute, model, (4, 4), **KINDS[kind])
     assert cells(sparse)
+    assert not left(sparse)
     rounded = kind in ("int8", "4 bits")
     assert np.abs(outputs(sparse, x) - before).max() < (0.2 if rounded else 2e-6)
     dense = converted(ksr.to_dense, sparse)
@@ -114,7 +125,7 @@ def test_the_whole_road_of_a_cell_that_is_called_by_itself(tmp_path, runtime):
     assert model.rnn.cell is model.cell and model.cell.layer.storage == "packed"
     report = ksr.report(model, console=False)
     assert [row.layer for row in report.rows] == ["cell", "cell", "dense"]
-    assert all(0.5 < row.sparsity < 0.7 for row in report.rows[:2])
+    assert all(row.sparsity > 0.4 for row in report.rows[:2])
     assert np.abs(model(x).numpy() - before).max() < 2e-6
     model.fit(x, y, verbose=0)
     path = tmp_path / "model.tflite"
@@ -146,65 +157,6 @@ def test_integers_are_calibrated_on_what_cells_get():
     assert 0 < np.abs(model(x).numpy() - before).max() < 0.05
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-def test_units_of_cells_in_several_places_are_not_removed(sparse):
-    model = pruned(MODELS["shared by two layers"]())
-    model = ksr.substitute(model, (4, 4)) if sparse else model
-    with pytest.raises(ValueError, match="'shared' of class .* is held by 'rnn.*' and by 'rnn.*'"):
-        ksr.remove_dead_units(model)
-
-
-def test_units_of_a_cell_are_removed_from_the_dense_model():
-    cell = ksr.layers.BlockSparseCell(ksr.layers.BlockSparseGRU(UNITS, (4, 4), sparsity=0.5))
-    model = functional(keras.layers.RNN(cell))
-    with pytest.raises(ValueError, match=r"steps a BlockSparseCell. Remove the units of ksr.to_d"):
-        ksr.remove_dead_units(model)
-
-
 def test_the_report_says_that_cells_can_be_substituted():
     advice = "keras_sparse_rnn.substitute(model) gives a model that does not."
     assert ksr.report(pruned(MODELS["stack"]()), console=False).advice.endswith(advice)
-
-
-def test_the_cell_of_a_subclass_stays():
-    """Its class may ask the cell for weights, as that of Keras does."""
-
-    class Own(keras.layers.GRU):
-        pass
-
-    model = functional(Own(UNITS, name="own"))
-    ksr.prune(model, 0.5, (4, 4))
-    with pytest.warns(UserWarning, match="'own' .Own. left as it is"):
-        sparse = ksr.substitute(model, (4, 4))
-    assert type(sparse.get_layer("own").cell) is keras.layers.GRUCell
-
-
-class OfALayer(keras.Model):
-    """Code that goes on with the cell of a layer."""
-
-    def __init__(self, keep=False):
-        super().__init__(name="of_a_layer")
-        self.lstm = keras.layers.LSTM(UNITS, return_state=True, name="lstm")
-        if keep:
-            self.kept = self.lstm.cell
-
-    def call(self, x):
-        output, *states = self.lstm(x)
-        return self.lstm.cell(x[:, 0], states)[0]
-
-
-def test_the_cell_of_a_layer_is_that_of_its_twin():
-    model, x = pruned(OfALayer()), x_of()
-    before = model(x).numpy()
-    ksr.substitute(model, (4, 4), in_place=True)
-    assert type(model.lstm) is ksr.layers.BlockSparseLSTM
-    assert np.abs(model(x).numpy() - before).max() < 2e-6
-
-
-@pytest.mark.parametrize("function", [ksr.substitute, ksr.to_dense])
-def test_a_cell_that_a_layer_has_made_is_not_held_elsewhere(function):
-    model, x = pruned(OfALayer(keep=True)), x_of()
-    before = model(x).numpy()
-    with pytest.raises(ValueError, match=r"write `self.lstm.cell\(...\)`, or the like"):
-        function(model, in_place=True)
-    assert np.array_equal(model(x), before)

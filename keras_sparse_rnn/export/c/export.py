@@ -21,8 +21,6 @@ from keras_sparse_rnn.ops.quantization import WEIGHTS, check_activations
 from keras_sparse_rnn.patterns import check_choice
 from keras_sparse_rnn.version import version
 
-TOLERANCES = {"float32": 1e-4, "bfloat16": 3e-2, "int8": 0.1}
-
 
 def export_c(
     model,
@@ -66,7 +64,8 @@ def export_c(
             not suit.
         tolerance: the largest difference from Keras that is let pass, relative to the largest
             output where that is above 1. None: 1e-4 for float32 weights, 0.03 for bfloat16, 0.1 for
-            int8, for random inputs say little about what rounding costs: measure that on your data.
+            int8, for random inputs say little about what rounding costs: measure that on your data;
+            and outputs below 1 must be recognizable (see `keras_sparse_rnn.export.likeness`).
         seed: of the random inputs.
 
     Returns:
@@ -100,10 +99,8 @@ def export_c(
     ]
     memory = max(one.size + one.stream_size for one in for_all)
     stream = max(one.stream_size for one in for_all)
-    inputs, expected = comparison.trial(model, runtime, sample, seed)
-    results = runtime.run(inputs)
-    results = list(results.values()) if isinstance(results, dict) else [results]
-    pairs = list(zip(results, expected))
+    inputs, pairs = comparison.trial(model, runtime, sample, seed)
+    expected = [wanted for _, wanted in pairs[: len(runtime.outputs)]]
     command = compiler()
     with placed(target) as temporary:
         written = pathlib.Path(temporary)
@@ -120,8 +117,8 @@ def export_c(
             finally:
                 program.close()
         quantized = [weights, *(_own_weights(layer) for layer in conversion.layers_of(model))]
-        allowed = max(TOLERANCES[each] for each in quantized) if tolerance is None else tolerance
-        largest = comparison.compare(model, pairs, allowed)
+        most = max(quantized, key=comparison.TOLERANCES.get)
+        largest = comparison.compare(model, pairs, tolerance, most)
     return CSummary(
         folder=os.fspath(folder),
         bytes=len(content),

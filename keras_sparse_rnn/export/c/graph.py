@@ -7,7 +7,7 @@ from keras_sparse_rnn.export import signature
 from keras_sparse_rnn.export.c import layers
 from keras_sparse_rnn.export.c.writer import Refused, Writer
 
-LONGEST = 48  # letters of the name of an input or output
+LONGEST = 48  # bytes of the name of an input or output
 
 
 def write(model, weights, activations):
@@ -24,7 +24,7 @@ def write(model, weights, activations):
         )
     writer, registers = Writer(weights, activations), {}
     graph = private_keras.graph_of(model)
-    names = signature.unique([tensor.name[:LONGEST] for tensor in graph.inputs])
+    names = signature.unique([_cut(tensor.name) for tensor in graph.inputs])
     for name, tensor in zip(names, graph.inputs):
         shape = tensor.shape
         if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] is None):
@@ -38,7 +38,7 @@ def write(model, weights, activations):
     tokens = {id(tensor) for tensor in graph.inputs if len(tensor.shape) == 2}
     _write(model, writer, registers, tokens)
     names = getattr(graph, "output_names", None) or [tensor.name for tensor in graph.outputs]
-    for name, tensor in zip(signature.unique([name[:LONGEST] for name in names]), graph.outputs):
+    for name, tensor in zip(signature.unique([_cut(name) for name in names]), graph.outputs):
         if id(tensor) in tokens:
             raise ValueError(
                 "`model` must have outputs that layers give. Received: "
@@ -46,6 +46,11 @@ def write(model, weights, activations):
             )
         writer.file.add_output(name, registers[id(tensor)], len(tensor.shape) == 2)
     return writer.file
+
+
+def _cut(name):
+    """A name of at most `LONGEST` bytes, in whole letters."""
+    return name.encode()[:LONGEST].decode(errors="ignore")
 
 
 def _write(model, writer, registers, tokens):
@@ -58,6 +63,8 @@ def _write(model, writer, registers, tokens):
     for node in [*hindering, *nodes]:
         layer, tensors = node.operation, node.input_tensors
         try:
+            if len(node.output_tensors) > 1 and not isinstance(layer, keras.Model):
+                raise Refused("it gives several outputs; use a layer for each")
             registers[id(node.output_tensors[0])] = _output(
                 layer, node, tensors, writer, registers, tokens
             )
@@ -75,6 +82,7 @@ def _output(layer, node, tensors, writer, registers, tokens):
     """The register of what a node gives."""
     if type(layer) in layers.ADVICE:
         raise Refused(layers.ADVICE[type(layer)])
+    _check_arguments(layer, node)
     for tensor in tensors:
         if id(tensor) not in registers:
             raise Refused("it reads a state of another layer; a stream keeps states by itself")
@@ -92,8 +100,33 @@ def _output(layer, node, tensors, writer, registers, tokens):
     inner = private_keras.graph_of(layer)
     if private_keras.nodes(layer) is None:
         raise Refused("it is no Sequential or functional model; use its layers themselves")
-    inside = {id(own): registers[id(given)] for own, given in zip(inner.inputs, tensors)}
-    _write(layer, writer, inside, {id(own) for own in inner.inputs if len(own.shape) == 2})
+    named = node.arguments.args[0] if node.arguments.args else None
+    if isinstance(named, dict):  # which Keras hands on by name, and flattens by name
+        tensors = [named[own.name] for own in inner.inputs]
+    pairs = list(zip(inner.inputs, tensors, strict=True))
+    inside = {id(own): registers[id(given)] for own, given in pairs}
+    _write(layer, writer, inside, {id(own) for own, given in pairs if id(given) in tokens})
     for own, given in zip(inner.outputs, node.output_tensors):
         registers[id(given)] = inside[id(own)]
     return inside[id(inner.outputs[0])]
+
+
+def _check_arguments(layer, node):
+    """Raises a `Refused` if a layer is called with numbers beside its tensors, such as an initial
+    state or a mask that is an array: a file has the steps of tensors only.
+    """
+    if getattr(layer, "quantization_mode", None):
+        raise Refused(
+            f"Keras has quantized it ({layer.quantization_mode}); export the float model with "
+            "`weights=`"
+        )
+    given = [*enumerate(node.arguments.args), *node.arguments.kwargs.items()]
+    for name, value in given:
+        for one in keras.tree.flatten(value):
+            if isinstance(one, (keras.KerasTensor, bool, str)) or one is None:
+                continue
+            what = f"`{name}`" if isinstance(name, str) else "an argument"
+            raise Refused(
+                f"it is called with {what} of type {type(one).__name__}, which is no tensor of the "
+                "model; leave it out, and of two tensors use the layers Add, Multiply or Rescaling"
+            )

@@ -48,7 +48,8 @@ class Writer:
     def affine(self, scale, offset, source):
         """Writes a step that scales and adds."""
         width = self.width(source)
-        numbers = [np.broadcast_to(np.asarray(x, np.float32), width) for x in (scale, offset)]
+        numbers = [np.asarray(x, np.float32) for x in (scale, offset)]
+        numbers = [np.broadcast_to(x.reshape(x.shape[-1:]), width) for x in numbers]
         data = np.concatenate(numbers).astype("<f4").tobytes()
         return self.file.step(file.AFFINE, source, width, data=data)
 
