@@ -26,9 +26,10 @@ def trial(model, runtime, sample, seed):
     else:
         sample = [np.asarray(each) for each in keras.tree.flatten(sample)]
     arrays = runtime.checked(sample)
-    lengths = [None]
+    whole = arrays[0].shape[1]
+    lengths = [whole]
     if all(spec.shape[1] is None for spec in specs):
-        lengths += [length for length in SHORT if length < sample[0].shape[1]]
+        lengths += [length for length in SHORT if length < whole]
     changed = [
         layer
         for layer in conversion.layers_of(model)

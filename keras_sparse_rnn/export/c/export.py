@@ -117,7 +117,7 @@ def export_c(
             finally:
                 program.close()
         quantized = [weights, *(_own_weights(layer) for layer in conversion.layers_of(model))]
-        most = max(quantized, key=comparison.TOLERANCES.get)
+        most = max(quantized, key=lambda one: comparison.TOLERANCES[one])
         largest = comparison.compare(model, pairs, tolerance, most)
     return CSummary(
         folder=os.fspath(folder),
