@@ -4,6 +4,7 @@ import ctypes
 import dataclasses
 import json
 import os
+import tempfile
 
 import numpy as np
 
@@ -158,14 +159,12 @@ class Model:
         that it is there at once, and processes share its memory. It is for machines with the same
         instruction set.
         """
-        temporary = f"{os.fspath(path)}.new"
-        try:
+        folder = os.path.dirname(os.path.abspath(path))
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
+            temporary = os.path.join(beside, "new")
             with open(temporary, "wb") as file:
                 file.write(self._memory)
             os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
 
     def __reduce__(self):
         """Copies, and pickles for other processes, are prepared models of the same bytes."""

@@ -206,6 +206,8 @@ def test_an_export_that_fails_leaves_the_one_before(tmp_path):
         ({"metadata": 3}, "`metadata` must be a dict of JSON's values. Received: metadata=3"),
         ({"metadata": {"x": {1}}}, "`metadata` must be a dict of JSON's values. Received: "
          "metadata={'x': {1}}"),
+        ({"metadata": {"weights": 1, "rate": 2}}, "`metadata` must have other names than what the "
+         "file says of itself: weights. Received: metadata={'weights': 1, 'rate': 2}"),
     ],
 )  # fmt: skip
 def test_other_arguments_are_refused_in_words(options, says, tmp_path):

@@ -184,12 +184,18 @@ def _notes(model, weights, activations, metadata):
         "sparsity": round(1 - live / max(sum(each.size for each in kernels), 1), 4),
     }
     try:
+        taken = sorted(notes.keys() & (metadata or {}))
         notes |= {} if metadata is None else metadata
         json.dumps(notes, allow_nan=False)
     except (TypeError, ValueError):
         raise ValueError(
             f"`metadata` must be a dict of JSON's values. Received: metadata={metadata!r}"
         ) from None
+    if taken:
+        raise ValueError(
+            "`metadata` must have other names than what the file says of itself: "
+            f"{', '.join(taken)}. Received: metadata={metadata!r}"
+        )
     return notes
 
 

@@ -63,7 +63,7 @@ def _write(model, writer, registers, tokens):
     for node in [*hindering, *nodes]:
         layer, tensors = node.operation, node.input_tensors
         try:
-            if len(node.output_tensors) > 1 and not isinstance(layer, keras.Model):
+            if len(node.output_tensors) > 1 and type(layer) in layers.NOTHING:
                 raise Refused("it gives several outputs; use a layer for each")
             registers[id(node.output_tensors[0])] = _output(
                 layer, node, tensors, writer, registers, tokens
@@ -82,7 +82,8 @@ def _output(layer, node, tensors, writer, registers, tokens):
     """The register of what a node gives."""
     if type(layer) in layers.ADVICE:
         raise Refused(layers.ADVICE[type(layer)])
-    _check_arguments(layer, node)
+    if isinstance(layer, keras.Layer):
+        _check_arguments(layer, node)
     for tensor in tensors:
         if id(tensor) not in registers:
             raise Refused("it reads a state of another layer; a stream keeps states by itself")
@@ -128,5 +129,5 @@ def _check_arguments(layer, node):
             what = f"`{name}`" if isinstance(name, str) else "an argument"
             raise Refused(
                 f"it is called with {what} of type {type(one).__name__}, which is no tensor of the "
-                "model; leave it out, and of two tensors use the layers Add, Multiply or Rescaling"
+                "model; leave it out"
             )

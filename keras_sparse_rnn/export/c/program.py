@@ -17,7 +17,7 @@ def compiler():
     first one found. None if there is none.
     """
     for command in [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]:
-        if not shutil.which(shlex.split(command)[0]):
+        if not shutil.which((shlex.split(command) or [""])[0]):
             continue
         test = subprocess.run(
             [*shlex.split(command), "-std=c++17", "-x", "c++", "-fsyntax-only", "-"],
