@@ -39,9 +39,9 @@ class RecurrentCell:
         """`(kernel [inputs, gates * units], recurrent_kernel [units, gates * units])`, arrays, dead
         blocks zero.
         """
-        for one in (self.layer, getattr(self.cell, "layer", None)):
-            if isinstance(one, BlockSparseRNN):
-                return one.dense_kernels()
+        layer = self.cell.layer if isinstance(self.cell, BlockSparseCell) else self.layer
+        if isinstance(layer, BlockSparseRNN):
+            return layer.dense_kernels()
         return to_numpy(self.cell.kernel), to_numpy(self.cell.recurrent_kernel)
 
 

@@ -179,9 +179,10 @@ class Rebuilder:
             ]
             inside = {"cells": cells} if hasattr(layer, "cells") else {"cell": cells[0]}
             try:
-                return type(layer)(**{**layer.get_config(), **inside})
+                config = layer.get_config()
             except (TypeError, NotImplementedError):  # of a cell without a config
                 return copy_from_config(layer)
+            return type(layer)(**{**config, **inside})
         if not any(
             id(inner) in self.replacements or type(inner) is keras.layers.Lambda
             for inner in walk(layer)

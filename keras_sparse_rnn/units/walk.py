@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.substitution.classes import is_rebuildable
-from keras_sparse_rnn.substitution.kinds import has_twin
+from keras_sparse_rnn.substitution.kinds import has_twin, is_cell
 from keras_sparse_rnn.units import constants, kernels
 from keras_sparse_rnn.units.channels import VARIES, Channels, Forest, concatenated
 from keras_sparse_rnn.units.kinds import (
@@ -160,9 +160,7 @@ class Walk:
         shapes = [(1, *one.shape[len(tensors[0].shape) - rank + 1 :]) for one in tensors]
         if isinstance(layer, keras.layers.Embedding):
             return self._embedding(layer, inputs)
-        if isinstance(layer, (keras.layers.Dense, keras.layers.Conv1D)) and (
-            has_twin(layer) or type(layer) is keras.layers.Conv1D
-        ):
+        if (has_twin(layer) and not is_cell(layer)) or type(layer) is keras.layers.Conv1D:
             return self._dense(layer, inputs[0])
         if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, rank - 1):
             self._once(layer)

@@ -26,10 +26,10 @@ def trial(model, runtime, sample, seed):
     else:
         sample = [np.asarray(each) for each in keras.tree.flatten(sample)]
     arrays = runtime.checked(sample)
-    whole = arrays[0].shape[1]
-    lengths = [whole]
+    steps = arrays[0].shape[1]
+    lengths = [steps]
     if all(spec.shape[1] is None for spec in specs):
-        lengths += [length for length in SHORT if length < whole]
+        lengths += [length for length in SHORT if length < steps]
     changed = [
         layer
         for layer in conversion.layers_of(model)
@@ -65,11 +65,10 @@ def compare(model, pairs, tolerance, rounded):
     judged, tolerance = tolerance is None, tolerance or TOLERANCES[rounded]
     largest = 0.0
     for result, wanted in pairs:
-        if judged and result.shape == wanted.shape:
-            if likeness.is_another(wanted, result, rounded != "float32"):
-                raise ValueError(likeness.REFUSAL.format(where="C", name=model.name))
         if result.shape != wanted.shape:
             difference = relative = np.inf
+        elif judged and likeness.is_another(wanted, result, rounded != "float32"):
+            raise ValueError(likeness.REFUSAL.format(where="C", name=model.name))
         else:
             difference = float(np.abs(result.astype(np.float64) - wanted).max(initial=0.0))
             relative = difference / max(1.0, float(np.abs(wanted).max(initial=0.0)))

@@ -83,7 +83,7 @@ def _output(layer, node, tensors, writer, registers, tokens):
     if type(layer) in layers.ADVICE:
         raise Refused(layers.ADVICE[type(layer)])
     if isinstance(layer, keras.Layer):
-        _check_arguments(layer, node)
+        _check_arguments(node)
     for tensor in tensors:
         if id(tensor) not in registers:
             raise Refused("it reads a state of another layer; a stream keeps states by itself")
@@ -112,15 +112,10 @@ def _output(layer, node, tensors, writer, registers, tokens):
     return inside[id(inner.outputs[0])]
 
 
-def _check_arguments(layer, node):
+def _check_arguments(node):
     """Raises a `Refused` if a layer is called with numbers beside its tensors, such as an initial
     state or a mask that is an array: a file has the steps of tensors only.
     """
-    if getattr(layer, "quantization_mode", None):
-        raise Refused(
-            f"Keras has quantized it ({layer.quantization_mode}); export the float model with "
-            "`weights=`"
-        )
     given = [*enumerate(node.arguments.args), *node.arguments.kwargs.items()]
     for name, value in given:
         for one in keras.tree.flatten(value):

@@ -46,6 +46,11 @@ def write(writer, layer, sources):
     """
     if type(layer) in NOTHING:
         return sources[0]
+    if getattr(layer, "quantization_mode", None):
+        raise Refused(
+            f"Keras has quantized it ({layer.quantization_mode}); export the float model with "
+            "`weights=`"
+        )
     of_this_kind = WRITERS.get(type(layer))
     if not isinstance(layer, keras.Layer):
         of_this_kind = OPERATIONS.get(type(layer).__name__)
