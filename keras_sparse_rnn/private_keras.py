@@ -88,11 +88,12 @@ def output_shape_of_lambda(layer):
 
 @contextlib.contextmanager
 def computing_in_float32(layers):
-    """While it lasts, `layers` compute in float32, whatever the type of their variables, which
-    Keras casts when they are used.
+    """While it lasts, those of `layers` that compute in another type compute in float32, whatever
+    the type of their variables, which Keras casts when they are used.
 
     Public: `Layer.dtype_policy`, whose setter changes the variables' type with it.
     """
+    layers = [layer for layer in layers if layer.compute_dtype not in (None, "float32")]
     before = [_private(layer, "_dtype_policy") for layer in layers]
     try:
         for layer in layers:

@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(keras_sparse_rnn.__file__).parent
 CHECKOUT = pathlib.Path(__file__).parents[1]
 LAYERS = [
     {"checks", "private_keras", "version"},
-    {"multi_worker"},
+    {"multi_worker", "running"},
     {"patterns", "manifolds", "optimizers"},
     {"configs", "selectors", "slots", "gradients"},
     {"selection"},

@@ -6,8 +6,8 @@ import tempfile
 
 import keras
 
+from keras_sparse_rnn import private_keras, running
 from keras_sparse_rnn.checks import check_keras_model
-from keras_sparse_rnn.export import conversion
 from keras_sparse_rnn.ops import quantization
 
 DYNAMIC = "dynamic"
@@ -142,7 +142,7 @@ def check_finished(model):
     """
     training = [
         layer.name
-        for layer in conversion.layers_of(model)
+        for layer in private_keras.inner_layers(model)
         if getattr(layer, "low_precision", None) is not None
     ]
     if training:
@@ -162,10 +162,10 @@ def check_model(model):
             "`model` must be built: give it an Input, or call it once on data. "
             f"Received: model={model.name!r}, which has no weights yet"
         )
-    if not conversion.recurrent_layers(model):
+    if not running.recurrent_layers(model):
         layers = [
             layer
-            for layer in conversion.layers_of(model)[1:]
+            for layer in private_keras.inner_layers(model)[1:]
             if not isinstance(layer, keras.layers.InputLayer)
         ]
         kinds = ", ".join(dict.fromkeys(type(layer).__name__ for layer in layers))

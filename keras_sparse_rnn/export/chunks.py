@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn import running
 from keras_sparse_rnn.export import (
     conversion,
     flatbuffer,
@@ -82,7 +83,7 @@ class Chunks:
         begin = [tf.TensorSpec(one.shape, name=one.name) for one in self._streamed.states]
         module = tf.Module()
         module.weights = [variable.value for variable in self.model.variables]
-        kept = conversion.states_of(self.model)
+        kept = running.states_of(self.model)
 
         @tf.autograph.experimental.do_not_convert
         def forward(*tensors):
@@ -231,7 +232,7 @@ class Chunks:
             array[:, : count * self._steps] if place in self._axes else array
             for place, array in enumerate(self._whole)
         ]
-        with conversion.full_precision(self.model), conversion.states_at_zero(self.model):
+        with conversion.full_precision(self.model), running.states_at_zero(self.model):
             outputs = conversion.call(self.model, self._structure, self._tensors(arrays))
         return [np.asarray(output) for output in outputs]
 

@@ -5,27 +5,12 @@ import re
 import types
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_sparse_rnn import private_keras
+from keras_sparse_rnn import private_keras, running
 from keras_sparse_rnn.export import cells, flatbuffer, own_operators, recurrence
 from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.layers import BlockSparseDense
-
-_MISSING = object()
-
-
-def layers_of(model):
-    """All layers of a model, those inside wrappers and nested models included, and the cells of
-    recurrent layers.
-    """
-    return private_keras.inner_layers(model)
-
-
-def recurrent_layers(model):
-    """The recurrent layers of a model."""
-    return [layer for layer in layers_of(model) if isinstance(layer, keras.layers.RNN)]
 
 
 @contextlib.contextmanager
@@ -35,16 +20,15 @@ def full_precision(model):
     """
     rounding = {
         layer: (layer.activations_choice, layer.input_range)
-        for layer in layers_of(model)
+        for layer in private_keras.inner_layers(model)
         if getattr(layer, "activations_choice", "float32") != "float32"
     }
-    changed = [layer for layer in layers_of(model) if layer.compute_dtype not in (None, "float32")]
     floatx = keras.config.floatx()
     try:
         for layer in rounding:
             layer.activations_choice, layer.input_range = "float32", 0.0
         keras.config.set_floatx("float32")  # what Keras makes of a Python number
-        with private_keras.computing_in_float32(changed):
+        with private_keras.computing_in_float32(private_keras.inner_layers(model)):
             yield
     finally:
         keras.config.set_floatx(floatx)
@@ -59,7 +43,7 @@ def exportable(model):
     and what is in a `TimeDistributed` on all steps at once.
     """
     swaps, operators = [], own_operators.current()
-    for layer in layers_of(model):
+    for layer in private_keras.inner_layers(model):
         if isinstance(layer, keras.layers.Dense):
             call = operators and operators.call_of(layer)
             if call is None and type(layer) is BlockSparseDense:
@@ -73,28 +57,8 @@ def exportable(model):
         elif type(layer) is keras.layers.TimeDistributed:
             swaps.append((layer, "call", _call_on_all_steps(layer)))
     swaps = [swap for swap in swaps if swap[2] is not None]
-    with swapped(swaps):
+    with running.swapped(swaps):
         yield
-
-
-@contextlib.contextmanager
-def swapped(swaps):
-    """Lets other functions run for methods of layers, `(layer, method, function)`, or gives other
-    values to attributes.
-
-    What runs is an instance attribute over the method, taken off at the end. So this reaches the
-    layers of a subclassed model, too, which cannot be rebuilt from other layers.
-    """
-    before = [(layer, name, vars(layer).get(name, _MISSING)) for layer, name, _ in swaps]
-    try:
-        for layer, name, value in swaps:
-            object.__setattr__(layer, name, value)
-        yield
-    finally:
-        for layer, name, value in reversed(before):
-            vars(layer).pop(name, None)
-            if value is not _MISSING:
-                object.__setattr__(layer, name, value)
 
 
 def try_shapes(model, structure, specs):
@@ -107,10 +71,10 @@ def try_shapes(model, structure, specs):
     forward = tf.autograph.experimental.do_not_convert(
         lambda *inputs: call(model, structure, inputs)
     )
-    stateful = [layer for layer in recurrent_layers(model) if layer.stateful]
+    stateful = [layer for layer in running.recurrent_layers(model) if layer.stateful]
     with (
         full_precision(model),
-        swapped([(layer, "inner_loop", _loop_of_one_batch(layer)) for layer in stateful]),
+        running.swapped([(layer, "inner_loop", _loop_of_one_batch(layer)) for layer in stateful]),
     ):
         tf.function(forward, input_signature=specs).get_concrete_function()
 
@@ -151,7 +115,7 @@ def _call_on_all_steps(layer):
     is open. None where it keeps a state for each of the batch.
     """
     inside = layer.layer
-    if any(getattr(each, "stateful", False) for each in layers_of(inside)):
+    if any(getattr(each, "stateful", False) for each in private_keras.inner_layers(inside)):
         return None
 
     def joined(tensor):
@@ -180,7 +144,7 @@ def _loop_of(layer, cell):
             cell,
             sequences,
             list(initial_state),
-            mask[0] if isinstance(mask, (list, tuple)) else mask,
+            running.mask_of_steps(mask),
             go_backwards=layer.go_backwards,
             return_sequences=layer.return_sequences,
             zero_output_for_mask=layer.zero_output_for_mask,
@@ -189,35 +153,11 @@ def _loop_of(layer, cell):
     return inner_loop
 
 
-def states_of(model):
-    """The state variables of the stateful layers."""
-    return [
-        state
-        for layer in recurrent_layers(model)
-        if layer.stateful
-        for state in keras.tree.flatten(layer.states)
-    ]
-
-
-@contextlib.contextmanager
-def states_at_zero(model):
-    """Sets the states of stateful layers to zero, and back at the end."""
-    states = states_of(model)
-    saved = [state.numpy().copy() for state in states]
-    try:
-        for state in states:
-            state.assign(np.zeros(state.shape, state.dtype))
-        yield
-    finally:
-        for state, value in zip(states, saved):
-            state.assign(value)
-
-
 def call(model, structure, inputs):
     """The flat list of the model's outputs on the flat list `inputs`, whose sizes may be others
     than those that the model was built for.
     """
-    with private_keras.taking_other_sizes(layers_of(model)):
+    with private_keras.taking_other_sizes(private_keras.inner_layers(model)):
         return keras.tree.flatten(
             model(keras.tree.pack_sequence_as(structure, list(inputs)), training=False)
         )
@@ -240,7 +180,7 @@ def convert(model, structure, signature, output_names):
         ValueError: the model uses an operator that LiteRT does not have built in.
     """
     names = list(output_names or [])
-    states = states_of(model)
+    states = running.states_of(model)
     module = tf.Module()
     module.states = [tf.Variable(tf.zeros(state.shape)) for state in states]
     module.weights = [variable.value for variable in model.variables]

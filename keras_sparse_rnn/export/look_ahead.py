@@ -10,7 +10,7 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_sparse_rnn import private_keras
+from keras_sparse_rnn import private_keras, running
 from keras_sparse_rnn.export import conversion, streaming
 from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.export.samples import said
@@ -31,7 +31,7 @@ class Record:
     @contextlib.contextmanager
     def on(self):
         """While it lasts, the outputs are noted."""
-        with conversion.swapped(self._swaps):
+        with running.swapped(self._swaps):
             yield
 
     def _noting(self, operation):
@@ -55,7 +55,7 @@ def check(model, structure, whole, chunks, streamed):
         ValueError: it does not run on the chunks, or gives other outputs on them; the message names
             the first layer that does.
     """
-    with conversion.full_precision(model), conversion.states_at_zero(model), streamed.recording():
+    with conversion.full_precision(model), running.states_at_zero(model), streamed.recording():
         entire = Record(model)
         with entire.on():
             _call(model, structure, whole)
@@ -63,7 +63,7 @@ def check(model, structure, whole, chunks, streamed):
     with (
         quiet(replay=False),  # what a layer says about a chunk of one step is not about the model
         conversion.full_precision(model),
-        conversion.states_at_zero(model),
+        running.states_at_zero(model),
         streamed.continuing(),
     ):
         for chunk in chunks:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn import running
 from keras_sparse_rnn.export import cell_file, cell_weights, flatbuffer, library
 
 NAME, VERSION = "KsrCell", 1
@@ -62,10 +63,7 @@ class OwnOperators:
         operator = self._operator(layer, cell)
 
         def inner_loop(sequences, initial_state, mask, training=False, previous=None):
-            mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-            mask = None if mask is None else tf.cast(mask, tf.bool)
-            if mask is not None and len(mask.shape) == 3:
-                mask = mask[..., 0]
+            mask = running.mask_of_steps(mask)
             if layer.go_backwards:
                 sequences = tf.reverse(sequences, [1])
                 mask = None if mask is None else tf.reverse(mask, [1])

@@ -77,7 +77,8 @@ def run(
     previous=None,
 ):
     """Runs `cell` (see `cells`) over `sequences` `[batch, steps, inputs]`, as `keras.backend.rnn`
-    would. `previous`, zeros if not given, is the output that a masked first step repeats.
+    would. `mask` is of booleans `[batch, steps]`, or None. `previous`, zeros if not given, is the
+    output that a masked first step repeats.
 
     Returns:
         `(last output [batch, units], outputs [batch, steps or 1, units], states)`, as Keras's
@@ -101,17 +102,13 @@ def run(
     if sequences.shape[1] == 1:
         cell = cell.map(tf.constant)
         only = tf.reshape(sequences, [sizes(sequences)[0], sequences.shape[2]])
-        live = None if mask is None else tf.cast(mask, tf.bool)
-        *states, last = step(_projected(cell, only), live, carry)
+        *states, last = step(_projected(cell, only), mask, carry)
         return last, tf.expand_dims(last, 1), states
     written_out = all(choose(matrix.T).kind in FAST for matrix in cell.recurrent)
     cell = cell.map(tf.constant)  # each weight once, however often it is used
     projected = _projected(cell, _time_major(sequences, go_backwards))
-    mask = (
-        None
-        if mask is None
-        else _time_major(tf.expand_dims(tf.cast(mask, tf.bool), -1), go_backwards)
-    )
+    if mask is not None:
+        mask = _time_major(tf.expand_dims(mask, -1), go_backwards)
     cut = None if sequences.shape[1] is None else plan(sequences.shape[1], written_out)
     padding = cut.padding if cut else 0
     if padding:

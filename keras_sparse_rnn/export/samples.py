@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sparse_rnn import running
 from keras_sparse_rnn.export import conversion, signature, verification
 
 
@@ -107,7 +108,7 @@ class Trial:
         asked = {key: self.given[key] for key in ("batch_size", "steps") if key in self.given}
         tried = "; ".join(", ".join(map(str, shapes)) for shapes in candidates)
         shapes = [list(spec.shape) for spec in self.specs]
-        if conversion.states_of(self.model):  # of a batch that must be fixed
+        if running.states_of(self.model):  # of a batch that must be fixed
             shapes = [[shape[0] or 1, *shape[1:]] for shape in shapes]
         wanted = ", ".join(str(tuple(shape)) for shape in shapes)
         one_input = getattr(self.model, "inputs", None) and len(shapes) == 1

@@ -12,7 +12,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_sparse_rnn import private_keras
+from keras_sparse_rnn import private_keras, running
 from keras_sparse_rnn.export import cells, conversion, own_operators, recurrence, signature
 
 ANEW = (
@@ -59,11 +59,11 @@ class Streamed:
         self.model = model
         repeated = {
             id(inner)
-            for layer in conversion.layers_of(model)
+            for layer in private_keras.inner_layers(model)
             if isinstance(layer, keras.layers.TimeDistributed)
             for inner in private_keras.inner_layers(layer, include_self=False)
         }  # whose sequences lie within one step
-        layers = [layer for layer in conversion.layers_of(model) if id(layer) not in repeated]
+        layers = [layer for layer in private_keras.inner_layers(model) if id(layer) not in repeated]
         for layer in layers:
             _check_direction(model, layer)
         self.layers = [
@@ -90,7 +90,7 @@ class Streamed:
 
             return noted
 
-        with conversion.swapped([(layer, "call", noting(layer.call)) for layer in self.layers]):
+        with running.swapped([(layer, "call", noting(layer.call)) for layer in self.layers]):
             yield
 
     @contextlib.contextmanager
@@ -99,7 +99,7 @@ class Streamed:
         leave new ones in `new`.
         """
         swaps = [(layer, "call", self._continued(layer, layer.call)) for layer in self.layers]
-        with conversion.exportable(self.model), conversion.swapped(swaps):
+        with conversion.exportable(self.model), running.swapped(swaps):
             yield
 
     def name_states(self, taken):
@@ -123,7 +123,7 @@ class Streamed:
                 return self._convolution(layer, sequences)
             if kwargs.get("initial_state", args[0] if args else None) is not None:
                 self.refused = self.refused or refusal(self.model, layer, ANEW)
-            with conversion.swapped([(layer, "inner_loop", self._loop(layer))]):
+            with running.swapped([(layer, "inner_loop", self._loop(layer))]):
                 return call(sequences, *args, **kwargs)
 
         return continued
@@ -145,7 +145,7 @@ class Streamed:
 
         def inner_loop(sequences, initial_state, mask, training=False):
             states = self._take(layer, [one.shape for one in keras.tree.flatten(initial_state)])
-            mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+            mask = running.mask_of_steps(mask)
             if own is not None:
                 last, outputs, new = own(sequences, states, mask, previous=states[0])
             elif cell is not None:
@@ -162,7 +162,7 @@ class Streamed:
             else:
                 begin = keras.tree.pack_sequence_as(initial_state, states)
                 one = layer.unroll or sequences.shape[1] == 1
-                with conversion.swapped([(layer, "unroll", one)]):
+                with running.swapped([(layer, "unroll", one)]):
                     last, outputs, new = type(layer).inner_loop(
                         layer, sequences, begin, mask, training
                     )
@@ -192,7 +192,7 @@ class Streamed:
         (past,) = self._take(layer, [(sequences.shape[0], steps, sequences.shape[2])])
         both = tf.concat([past, sequences], 1)
         self.new.append(both[:, -steps:])
-        with conversion.swapped([(layer, "padding", "valid")]):
+        with running.swapped([(layer, "padding", "valid")]):
             return type(layer).call(layer, both)
 
 
@@ -213,7 +213,7 @@ def _remembers(layer):
 
 def reach(model):
     """How many steps beside its own the convolutions of a model read, one behind the other."""
-    layers = conversion.layers_of(model)
+    layers = private_keras.inner_layers(model)
     return sum(_reach(layer) for layer in layers if isinstance(layer, CONVOLUTIONS))
 
 

@@ -6,6 +6,7 @@ import time
 import keras
 import numpy as np
 
+from keras_sparse_rnn import private_keras, running
 from keras_sparse_rnn.export import conversion, likeness, own_operators
 from keras_sparse_rnn.export.quiet import quiet
 
@@ -19,7 +20,7 @@ def random_inputs(model, specs, shapes, rng):
     the model masks steps, some inputs have steps to be masked: a few anywhere, and the last third
     of the first sequence.
     """
-    layers = conversion.layers_of(model)
+    layers = private_keras.inner_layers(model)
     sizes = [
         getattr(layer, name)
         for layer in layers
@@ -86,8 +87,8 @@ def compare(model, structure, path, specs, names, inputs, num_threads, rounded):
     """
     interpreter = open_file(path, num_threads)
     pairs = []
-    with conversion.full_precision(model), conversion.states_at_zero(model):
-        for _ in range(2 if conversion.states_of(model) else 1):
+    with conversion.full_precision(model), running.states_at_zero(model):
+        for _ in range(2 if running.states_of(model) else 1):
             expected = conversion.call(
                 model, structure, [keras.ops.convert_to_tensor(array) for array in inputs]
             )

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_sparse_rnn.geometry.covariance import Covariance
 from keras_sparse_rnn.geometry.data import input_batches
-from keras_sparse_rnn.selection import to_numpy
+from keras_sparse_rnn.running import mask_of_steps, states_at_zero, swapped
 
 
 class Recorder:
@@ -53,7 +53,7 @@ class Recorder:
             ValueError: of `data`; states are NaN or infinite; the model does not run a layer.
         """
         sums = [None] * len(self.cells)
-        with _states_kept(self.cells):
+        with states_at_zero(self.model):
             for batch in input_batches(data, batch_size, batches):
                 records = self._traced(keras.tree.map_structure(tf.convert_to_tensor, batch))
                 for number, (cell, calls) in enumerate(zip(self.cells, records)):
@@ -132,20 +132,17 @@ def _observed(layer, records, graph):
             )
         last, _ = split(last)
         outputs, all_states = split(outputs)
-        kept = mask[0] if keras.tree.is_nested(mask) else mask
-        kept = None if kept is None else tf.reshape(tf.cast(kept, tf.bool), tf.shape(sequences)[:2])
+        kept = mask_of_steps(mask)
         if layer.go_backwards:
             sequences, kept = sequences[:, ::-1], None if kept is None else kept[:, ::-1]
         records.append((sequences, all_states, kept))
         return last, outputs, states
 
-    # Past `__setattr__`, which would track what is set. Without cuDNN, for Bidirectional would run
-    # its two layers in one call that goes past both.
-    own = {
-        "inner_loop": inner_loop,
-        **({"use_cudnn": False} if hasattr(layer, "use_cudnn") else {}),
-    }
-    with _attributes(layer, **own):
+    swaps = [(layer, "inner_loop", inner_loop)]
+    if hasattr(layer, "use_cudnn"):
+        # Bidirectional would run its two layers in one call of cuDNN's that goes past both.
+        swaps.append((layer, "use_cudnn", False))
+    with swapped(swaps):
         yield
 
 
@@ -167,7 +164,7 @@ def _all_states_returned(layer):
     they like: there the hidden state, the first of a cell's states, is put out beside it.
     """
     if isinstance(layer, (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)):
-        with _attributes(layer, return_sequences=True):
+        with swapped([(layer, "return_sequences", True)]):
             yield lambda output: (output, [output])
         return
     call, stack = layer.cell.call, getattr(layer.cell, "cells", None)
@@ -187,34 +184,5 @@ def _all_states_returned(layer):
         output, *states = tf.split(output, sizes, axis=-1)
         return output, states
 
-    with _attributes(layer, return_sequences=True), _attributes(layer.cell, call=call_with_states):
+    with swapped([(layer, "return_sequences", True), (layer.cell, "call", call_with_states)]):
         yield split
-
-
-@contextlib.contextmanager
-def _attributes(layer, **values):
-    """While it lasts, `layer` has these attributes."""
-    own = {name: vars(layer)[name] for name in values if name in vars(layer)}
-    vars(layer).update(values)
-    try:
-        yield
-    finally:
-        for name in values:
-            del vars(layer)[name]
-        vars(layer).update(own)
-
-
-@contextlib.contextmanager
-def _states_kept(cells):
-    """Sets the states of stateful layers to zero, and afterwards to what they were."""
-    variables = [
-        v for cell in cells if cell.layer.stateful for v in keras.tree.flatten(cell.layer.states)
-    ]
-    before = [to_numpy(variable) for variable in variables]
-    for variable in variables:
-        variable.assign(tf.zeros_like(variable))
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, before):
-            variable.assign(value)

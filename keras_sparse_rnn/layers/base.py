@@ -34,6 +34,7 @@ from keras_sparse_rnn.layers.cells import (
 )
 from keras_sparse_rnn.layers.growth import Evolving, watched
 from keras_sparse_rnn.patterns import BlockGrid, check_flag, check_sparsity
+from keras_sparse_rnn.running import mask_of_steps
 
 
 class BlockSparseRNN(Evolving):
@@ -191,8 +192,7 @@ class BlockSparseRNN(Evolving):
         """Runs all steps. Called by Keras, which prepares the states before and stores them
         afterwards.
         """
-        if keras.tree.is_nested(mask):
-            mask = mask[0]
+        mask = mask_of_steps(mask)
         packed = self._packed_kernels(training)
         if self._runs_as_its_parent():
             with kernels_lent_to(self.cell, packed, self.compute_dtype), cudnn_chosen(self):
@@ -204,9 +204,6 @@ class BlockSparseRNN(Evolving):
                 )
         if training and self.dropout:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
-        if mask is not None:
-            mask = tf.cast(mask, tf.bool)
-            mask = mask[..., 0] if len(mask.shape) == 3 else mask
         dtype = self._op_dtype()
         bias = None if self.bias is None else tf.cast(self.bias, dtype)
         if self.weights_choice != "float32" and bias is not None and not self.bias.trainable:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_sparse_rnn import private_keras
+from keras_sparse_rnn.running import mask_of_steps, states_at_zero, swapped
 from keras_sparse_rnn.substitution.kinds import owner_of
 
 BATCH = 32  # samples that an array is cut into, where the model leaves it open
@@ -33,7 +33,7 @@ def input_ranges(model, layers, calibration):
     heard = {id(layer): tf.Variable(-1.0, trainable=False) for layer in layers}
     empty = True
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_states_at_zero(model))
+        stack.enter_context(states_at_zero(model))
         for layer in layers:
             stack.enter_context(_listening(layer, heard[id(layer)]))
         for batch in _batches(model, calibration):
@@ -105,10 +105,8 @@ def _listening(layer, largest):
     def hear(inputs, mask=None):
         sizes = tf.abs(tf.cast(inputs, tf.float32))
         sizes = tf.where(tf.math.is_finite(sizes), sizes, np.inf)
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         if mask is not None:
-            counts = tf.reshape(tf.cast(mask, tf.bool), (*tf.unstack(tf.shape(sizes)[:2]), -1))
-            sizes = tf.where(counts[..., :1], sizes, 0.0)
+            sizes = tf.where(mask_of_steps(mask)[..., None], sizes, 0.0)
         largest.assign(tf.maximum(largest, tf.reduce_max(sizes)))
 
     looping = []
@@ -131,36 +129,10 @@ def _listening(layer, largest):
     def over_time(sequences, initial_state, mask):
         return type(layer).inner_loop(layer, sequences, initial_state, mask, training=False)
 
-    # The cell of a layer may be called by itself, too. Instance attributes over the methods, past
-    # Keras's tracking.
+    # The cell of a layer may be called by itself, too.
     stepped = owner_of(layer) if isinstance(layer, keras.layers.RNN) else layer
-    before, own = vars(stepped).get("call"), stepped.call
-    vars(stepped)["call"] = call
+    own, swaps = stepped.call, [(stepped, "call", call)]
     if stepped is not layer:
-        vars(layer)["inner_loop"] = inner_loop
-    try:
+        swaps.append((layer, "inner_loop", inner_loop))
+    with swapped(swaps):
         yield
-    finally:
-        vars(layer).pop("inner_loop", None)
-        del vars(stepped)["call"]
-        if before is not None:
-            vars(stepped)["call"] = before
-
-
-@contextlib.contextmanager
-def _states_at_zero(model):
-    """Sets the states of stateful layers to zero, and back at the end."""
-    states = [
-        state
-        for layer in private_keras.inner_layers(model)
-        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states
-        for state in keras.tree.flatten(layer.states)
-    ]
-    saved = [state.numpy() for state in states]
-    try:
-        for state in states:
-            state.assign(np.zeros(state.shape, state.dtype))
-        yield
-    finally:
-        for state, value in zip(states, saved):
-            state.assign(value)

@@ -74,6 +74,19 @@ def test_the_model_stays_as_it_is(make_model, x):
     assert vars(layer) == attributes and vars(layer.cell) == cell
 
 
+def test_the_states_of_layers_that_are_not_asked_for_stay_too(x):
+    below = keras.layers.GRU(6, stateful=True, return_sequences=True, name="below")
+    layers = [keras.Input(batch_shape=(7, 4, 3)), below, keras.layers.LSTM(5, name="asked")]
+    model = keras.Sequential(layers)
+    begun = analyze(model, x, batch_size=7, layers="asked")["asked"].covariance
+    model(x)
+    before = below.states[0].numpy()
+    again = analyze(model, x, batch_size=7, layers="asked")["asked"].covariance
+    np.testing.assert_array_equal(again, begun)
+    np.testing.assert_array_equal(below.states[0].numpy(), before)
+    assert before.any()
+
+
 def test_a_table_is_printed(make_model, x, capsys):
     model = make_model(
         keras.layers.GRU(5, name="gru", return_sequences=True), keras.layers.Dense(2)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_sparse_rnn import private_keras
+from keras_sparse_rnn import private_keras, running
 from keras_sparse_rnn.export import conversion, likeness, signature
 
 FRAMES = 24  # of a sequence whose length is open
@@ -30,12 +30,10 @@ def trial(model, runtime, sample, seed):
     lengths = [steps]
     if all(spec.shape[1] is None for spec in specs):
         lengths += [length for length in SHORT if length < steps]
-    changed = [
-        layer
-        for layer in conversion.layers_of(model)
-        if layer.compute_dtype not in (None, "float32")
-    ]
-    with private_keras.computing_in_float32(changed), conversion.states_at_zero(model):
+    with (
+        private_keras.computing_in_float32(private_keras.inner_layers(model)),
+        running.states_at_zero(model),
+    ):
         pairs = []
         for length in lengths:
             tensors = [keras.ops.convert_to_tensor(each[:, :length]) for each in sample]

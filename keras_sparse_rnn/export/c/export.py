@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 import ksr_runtime
+from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
-from keras_sparse_rnn.export import checks, conversion
+from keras_sparse_rnn.export import checks
 from keras_sparse_rnn.export.c import comparison, graph
 from keras_sparse_rnn.export.c import folder as folders
 from keras_sparse_rnn.export.c.program import Program, compiler
@@ -116,7 +117,7 @@ def export_c(
                 code = program.size - len(content)
             finally:
                 program.close()
-        quantized = [weights, *(_own_weights(layer) for layer in conversion.layers_of(model))]
+        quantized = [weights, *(_own_weights(layer) for layer in private_keras.inner_layers(model))]
         most = max(quantized, key=lambda one: comparison.TOLERANCES[one])
         largest = comparison.compare(model, pairs, tolerance, most)
     return CSummary(
@@ -205,7 +206,7 @@ def _own_weights(layer):
 
 def _dense_weights(model):
     """All weights of the model, float32, those of block-sparse layers dense."""
-    layers = conversion.layers_of(model)
+    layers = private_keras.inner_layers(model)
     sparse = [layer for layer in layers if hasattr(layer, "dense_kernels")]
     packed = {id(variable) for layer in sparse for variable in layer.weights}
     for layer in sparse:
