@@ -24,7 +24,8 @@ class UnitImportance(Criterion):
 
     Args:
         direction: `"in"`, the weights by which a unit reads; `"out"`, those by which it is read, by
-            its own layer and all others. For `"out"` the model must be one that
+            its own layer and all others; units that are added, merged or passed on as states count
+            what all of them are read by. For `"out"` the model must be one that
             `remove_dead_units` takes.
 
     Raises:

@@ -38,6 +38,32 @@ def test_the_weights_out_of_a_unit():
     np.testing.assert_allclose(scores, expected, 1e-6)
 
 
+def test_what_is_added_counts_the_weights_that_read_the_sum():
+    inputs = keras.Input((3, 5))
+    a = keras.layers.SimpleRNN(4, return_sequences=True, name="a")(inputs)
+    b = keras.layers.SimpleRNN(4, return_sequences=True, name="b")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(keras.layers.Add()([a, b])))
+    readers = [model.get_layer(name).get_weights()[1] for name in "ab"]
+    readers.append(model.get_layer("head").get_weights()[0])
+    expected = sum(abs(one).sum(axis=1) for one in readers)
+    for name in "ab":
+        scores = UnitImportance("out").unit_scores(find_kernels(model, name)[0], model)
+        np.testing.assert_allclose(scores, expected, 1e-6)
+
+
+def test_both_ways_that_are_summed_count_the_weights_that_read_the_sum():
+    inputs = keras.Input((3, 5))
+    y = keras.layers.Bidirectional(keras.layers.SimpleRNN(4), merge_mode="sum", name="both")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(y))
+    both = model.get_layer("both")
+    readers = [one.get_weights()[1] for one in (both.forward_layer, both.backward_layer)]
+    readers.append(model.get_layer("head").get_weights()[0])
+    expected = sum(abs(one).sum(axis=1) for one in readers)
+    for kernel in find_kernels(model):
+        scores = UnitImportance("out").unit_scores(kernel, model)
+        np.testing.assert_allclose(scores, expected, 1e-6)
+
+
 def test_a_block_is_worth_what_its_units_are():
     model, (kernel, _) = model_of()
     grid = kernel.grid((2, 4))
