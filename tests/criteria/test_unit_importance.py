@@ -29,6 +29,38 @@ def test_the_weights_into_a_unit():
         np.testing.assert_allclose(UnitImportance().unit_scores(kernel, model), expected, 1e-6)
 
 
+class OwnCell(keras.layers.Layer):
+    """A cell laid out as Keras lays out its own, with a gate for the inputs alone."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = self.state_size = units
+
+    def build(self, shape):
+        self.kernel = self.add_weight((shape[-1], 2 * self.units), name="kernel")
+        self.recurrent_kernel = self.add_weight((self.units, self.units), name="recurrent_kernel")
+
+    def call(self, inputs, states):
+        one, gate = keras.ops.split(inputs @ self.kernel, 2, axis=-1)
+        output = keras.ops.tanh(one + states[0] @ self.recurrent_kernel) * gate
+        return output, [output]
+
+
+def test_the_weights_into_a_unit_of_a_cell_of_ones_own():
+    model = keras.Sequential([keras.Input((3, 5)), keras.layers.RNN(OwnCell(4), name="rnn")])
+    kernel, recurrent = (abs(one).sum(axis=0) for one in model.layers[0].get_weights())
+    expected = kernel[:4] + kernel[4:] + recurrent
+    for one in find_kernels(model):
+        np.testing.assert_allclose(UnitImportance().unit_scores(one, model), expected, 1e-6)
+
+
+def test_the_weights_into_a_unit_of_a_dense_layer():
+    model, _ = model_of()
+    (kernel,) = find_kernels(model, keras.layers.Dense)
+    expected = abs(kernel.numpy()).sum(axis=0)
+    np.testing.assert_allclose(UnitImportance().unit_scores(kernel, model), expected, 1e-6)
+
+
 def test_the_weights_out_of_a_unit():
     model, kernels = model_of()
     expected = abs(kernels[1].numpy()).sum(axis=1) + abs(model.layers[-1].kernel.numpy()).sum(
