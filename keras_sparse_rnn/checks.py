@@ -1,4 +1,4 @@
-"""The check of the argument that most functions of the package begin with: the model."""
+"""Checks of the arguments that many functions of the package have: the model, and the console."""
 
 import keras
 
@@ -22,3 +22,12 @@ def check_keras_model(model, *, layers=False):
             "environment) and copy its weights: new.set_weights(old.get_weights())"
         )
     raise ValueError(f"{start}{model!r} of type {type(model).__name__}")
+
+
+def check_console(console):
+    """Raises a `ValueError` if nothing can be printed to `console`, which is not None or False."""
+    if console is not None and console is not False and not hasattr(console, "print"):
+        raise ValueError(
+            "`console` must be a rich.console.Console, None to print to standard output, or False "
+            f"to print nothing. Received: console={console!r}"
+        )

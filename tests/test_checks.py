@@ -66,6 +66,22 @@ def test_a_model_of_tf_keras_is_called_that_and_the_way_out_is_told(use, legacy)
     assert str(error.value) == "`model` must be a keras.Model. Received: model='legacy'" + MOVE
 
 
+@pytest.mark.parametrize("report", [ksr.report, ksr.geometry.analyze])
+def test_what_cannot_print_is_no_console(report):
+    model = keras.Sequential([keras.Input((5, 4)), keras.layers.LSTM(3)])
+
+    def data():
+        raise AssertionError("the data are looked at")
+        yield
+
+    with pytest.raises(ValueError) as error:
+        report(model, *[data()] * (report is ksr.geometry.analyze), console=True)
+    assert str(error.value) == (
+        "`console` must be a rich.console.Console, None to print to standard output, or False to "
+        "print nothing. Received: console=True"
+    )
+
+
 def test_the_way_out_gives_the_same_predictions(legacy):
     model = keras.Sequential([keras.Input((5, 4)), keras.layers.LSTM(3)])
     model.set_weights(legacy.get_weights())

@@ -38,8 +38,28 @@ def test_masks_of_packed_layers_are_drawn():
 
 
 def test_model_without_recurrent_kernels_is_refused():
-    with pytest.raises(ValueError, match="must be built and have recurrent layers"):
-        ksr.plot.masks(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU(name="r")], name="model")
+    for layers in (None, "r"):
+        with pytest.raises(ValueError) as error:
+            ksr.plot.masks(model, layers=layers)
+        assert str(error.value) == (
+            "`model` must be built and have recurrent layers, whose kernels are drawn, and "
+            f"`layers` must select some. Received: 'model', layers={layers!r}"
+        )
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_selector_that_matches_nothing_is_named(packed):
+    layer = ksr.layers.BlockSparseGRU(8, (4, 4), sparsity=0.5, name="rnn")
+    other = keras.layers.GRU(8, name="rnn")
+    model = keras.Sequential([keras.Input((None, 8)), layer if packed else other])
+    for layers in ("typo", ["rnn", "typo"]):
+        with pytest.raises(ValueError) as error:
+            ksr.plot.masks(model, layers=layers)
+        assert str(error.value) == (
+            "`layers` must match layers of the model; 'typo' matches none. It has: rnn"
+        )
+    assert len(ksr.plot.masks(model, layers="rnn").axes) == 6
 
 
 def test_curves_draw_sparsity_beside_loss(tmp_path):

@@ -83,7 +83,7 @@ def test_a_convolutional_recurrent_layer_is_named_as_what_it_is():
         ksr.report(model)
     assert str(error.value) == (
         "`model` must have recurrent or Dense layers that can be cut into blocks. Received: 'film' "
-        "with conv (ConvLSTM2D), whose kernels are not matrices [inputs, gates * units]"
+        "with conv (ConvLSTM2D), whose kernels are not plain float matrices [inputs, gates * units]"
     )
 
 
@@ -96,8 +96,25 @@ def test_beside_others_it_is_noted():
     ]
     report = ksr.report(keras.Sequential(layers), console=False)
     assert report.notes == (
-        "conv (ConvLSTM2D): kernels that are not matrices [inputs, gates * units] cannot be cut "
-        "into blocks, and count as everything else.",
+        "conv (ConvLSTM2D): kernels that are not plain float matrices [inputs, gates * units] "
+        "cannot be cut into blocks, and count as everything else.",
     )
     assert report.notes[0] in " ".join(str(report).split())
     assert [row.layer for row in report.rows] == ["head"]
+
+
+@pytest.mark.parametrize(
+    "changed", [lambda layer: layer.enable_lora(2), lambda layer: layer.quantize("int8")]
+)
+def test_a_dense_layer_that_keras_has_changed_is_noted(changed):
+    head = keras.layers.Dense(4, name="head")
+    layers = [keras.Input((3, 4)), keras.layers.LSTM(4, name="rnn"), head]
+    model = keras.Sequential(layers)
+    assert ksr.report(model, console=False).notes == ()
+    changed(head)
+    report = ksr.report(model, console=False)
+    assert report.uncut == ("head (Dense)",)
+    assert report.notes == (
+        "head (Dense): kernels that are not plain float matrices [inputs, gates * units] cannot be "
+        "cut into blocks, and count as everything else.",
+    )

@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_sparse_rnn.criteria.criterion import Criterion
 from keras_sparse_rnn.patterns import check_choice
-from keras_sparse_rnn.selectors import CELLS
+from keras_sparse_rnn.selection import find_kernels
 from keras_sparse_rnn.units import outgoing_weights
 
 DIRECTIONS = ("in", "out")
@@ -24,7 +24,8 @@ class UnitImportance(Criterion):
 
     Args:
         direction: `"in"`, the weights by which a unit reads; `"out"`, those by which it is read, by
-            its own layer and all others. For `"out"` the model must be one that
+            its own layer and all others; units that are added, merged or passed on as states count
+            what all of them are read by. For `"out"` the model must be one that
             `remove_dead_units` takes.
 
     Raises:
@@ -44,9 +45,9 @@ class UnitImportance(Criterion):
         """
         if self.direction == "out":
             return outgoing_weights(model, kernel.layer)
-        names = ("kernel", "recurrent_kernel") if isinstance(kernel.cell, CELLS) else ("kernel",)
-        sums = [np.abs(getattr(kernel.cell, one).numpy()).sum(axis=0) for one in names]
-        return np.sum(sums, axis=0, dtype=np.float64).reshape(-1, kernel.units).sum(axis=0)
+        both = find_kernels(kernel.cell, lambda layer: layer is kernel.cell, strict=False)
+        sums = [np.abs(one.numpy()).sum(axis=0, dtype=np.float64) for one in both]
+        return np.concatenate(sums).reshape(-1, kernel.units).sum(axis=0)
 
     def block_scores(self, kernel, grid, model):
         width = grid.block_shape[1]

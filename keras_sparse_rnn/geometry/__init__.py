@@ -14,6 +14,7 @@ stands in docs/geometry.md.
 
 import numbers
 
+from keras_sparse_rnn.checks import check_console
 from keras_sparse_rnn.geometry.cells import RecurrentCell, find_cells
 from keras_sparse_rnn.geometry.covariance import of_all_workers
 from keras_sparse_rnn.geometry.recording import Recorder
@@ -61,6 +62,7 @@ def analyze(model, data, layers=None, share=0.9, *, batch_size=32, batches=None,
         ValueError: an argument is wrong, the model has no such layer or is not built, `data` holds
             nothing, or states are NaN or infinite.
     """
+    check_console(console)
     cells = find_cells(model, layers)
     result = Geometry(
         model.name,

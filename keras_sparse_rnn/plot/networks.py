@@ -7,7 +7,8 @@ from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.layers.base import BlockSparseRNN
 from keras_sparse_rnn.layers.cells import WEIGHTS
 from keras_sparse_rnn.plot.drawing import DEAD, LIVE, saved
-from keras_sparse_rnn.selection import GATE_NAMES, find_kernels
+from keras_sparse_rnn.selection import GATE_NAMES, find_kernels, walk
+from keras_sparse_rnn.selectors import as_selectors, selects
 
 
 def masks(model, path=None, layers=None):
@@ -25,7 +26,8 @@ def masks(model, path=None, layers=None):
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: `model` is no Keras 3 model, has no recurrent kernel, or is not built.
+        ValueError: `model` is no Keras 3 model, has no recurrent kernel, or is not built; a
+            selector matches no layer.
     """
     from matplotlib.figure import Figure
 
@@ -33,8 +35,8 @@ def masks(model, path=None, layers=None):
     kernels = list(_kernels(model, layers))
     if not kernels:
         raise ValueError(
-            "`model` must be built and have recurrent layers, whose kernels are drawn. "
-            f"Received: {model.name!r}"
+            "`model` must be built and have recurrent layers, whose kernels are drawn, and "
+            f"`layers` must select some. Received: {model.name!r}, layers={layers!r}"
         )
     gates = max(len(names) for _, names, _ in kernels)
     heights = [
@@ -97,6 +99,9 @@ def curves(runs, path=None, smooth=25, loss="bits per character"):
 
 
 def _kernels(model, layers):
+    for selector in () if layers is None else as_selectors(layers):
+        if not any(selects(selector, chain) for chain in walk(model)):
+            find_kernels(model, selector)  # which raises the error
     for layer in private_keras.inner_layers(model):
         if isinstance(layer, BlockSparseRNN) and layer.built and layer.storage == "packed":
             names = next(names for types, names in GATE_NAMES if isinstance(layer, types))

@@ -44,11 +44,12 @@ def reorder_units(model, layers=None, *, criterion="l2"):
 
     Raises:
         ValueError: units are read where they cannot be followed (the message names the layer and
-            the reader), the model has no graph, or a layer is not an `LSTM`, `GRU` or `SimpleRNN`
-            with dense kernels. Nothing is changed then.
+            the reader), by a subclass with a `call` of its own, say; the model has no graph; a
+            layer is not an `LSTM`, `GRU` or `SimpleRNN` with dense kernels, or it trains at few
+            bits (`low_precision`). Nothing is changed then.
     """
     criterion = criteria.get(criterion)
-    reordered = _reordered(find_kernels(model, layers))
+    reordered = _reordered(find_kernels(model, layers), layers)
     readers = Readers(model, reordered)
     moves = []
     orders = _orders(reordered, criterion, model)
@@ -74,16 +75,23 @@ def reorder_units(model, layers=None, *, criterion="l2"):
     return orders
 
 
-def _reordered(kernels):
+def _reordered(kernels, layers):
     """An `Reordered` for each recurrent layer."""
+    of_cells = {}
+    for kernel in kernels:
+        of_cells.setdefault(id(kernel.cell), {})[kernel.role] = kernel
     reordered, first = [], 0
-    for recurrent in kernels:
-        if recurrent.role == "recurrent_kernel":
-            kernel = next(
-                one for one in kernels if one.cell is recurrent.cell and one.role == "kernel"
+    for found in of_cells.values():
+        if len(found) < 2:
+            (kernel,) = found.values()
+            raise ValueError(
+                "`layers` must be recurrent layers with a `kernel` and a `recurrent_kernel`, whose "
+                f"units can be put into another order. {kernel.path!r} "
+                f"({type(kernel.cell).__name__}) has a `{kernel.role}` only: leave it out. "
+                f"Received: layers={layers!r}"
             )
-            reordered.append(Reordered(kernel, recurrent, first))
-            first += recurrent.units
+        reordered.append(Reordered(found["kernel"], found["recurrent_kernel"], first))
+        first += reordered[-1].units
     return reordered
 
 

@@ -69,11 +69,13 @@ def rows_of(model):
 
 
 def not_cut(model, counted):
-    """The recurrent layers of `model` that have weights, but none of those `counted`."""
+    """The recurrent and `Dense` layers of `model` that have weights, but none of those `counted`:
+    convolutions, or what Keras has quantized or given LoRA weights.
+    """
     return [
         layer
         for layer in private_keras.inner_layers(model)
-        if isinstance(layer, keras.layers.RNN)
+        if isinstance(layer, (keras.layers.RNN, keras.layers.Dense))
         and layer.weights
         and not any(id(variable) in counted for variable in layer.weights)
     ]

@@ -6,7 +6,7 @@ no gain. After `ksr.substitute` it does."""
 
 import dataclasses
 
-from keras_sparse_rnn.checks import check_keras_model
+from keras_sparse_rnn.checks import check_console, check_keras_model
 from keras_sparse_rnn.report.rows import bytes_of, not_cut, rows_of
 from keras_sparse_rnn.substitution.advice import how_to_substitute
 from keras_sparse_rnn.substitution.block_shapes import faster_block_shape, relative_cost
@@ -22,7 +22,7 @@ class Report:
         model: the model's name.
         rows: one `Row` for each kernel.
         other_bytes: of all other weights: biases, embeddings, normalisation.
-        uncut: the recurrent layers that cannot be cut into blocks, as `"name (class)"`.
+        uncut: the recurrent and `Dense` layers that cannot be cut into blocks, as `"name (class)"`.
         advice: a sentence on the zeros of Keras layers, empty if there are few.
     """
 
@@ -63,7 +63,7 @@ class Report:
     def notes(self):
         """Sentences on block shapes that cannot be fast, with what to use instead, on layers too
         full to gain everywhere, on gates that nothing recurrent reaches, on what is quantised, and
-        on recurrent layers that cannot be cut into blocks. A tuple, often empty.
+        on layers that cannot be cut into blocks. A tuple, often empty.
         """
         notes = []
         for shape in dict.fromkeys(row.block_shape for row in self.rows if row.block_shape):
@@ -78,8 +78,8 @@ class Report:
         notes += _quantised(self.rows)
         if self.uncut:
             notes.append(
-                f"{', '.join(self.uncut)}: kernels that are not matrices [inputs, gates * units] "
-                "cannot be cut into blocks, and count as everything else."
+                f"{', '.join(self.uncut)}: kernels that are not plain float matrices [inputs, "
+                "gates * units] cannot be cut into blocks, and count as everything else."
             )
         return tuple(filter(None, notes))
 
@@ -146,16 +146,17 @@ def report(model, console=None):
 
     Raises:
         ValueError: `model` is no Keras model, is not built, or has no recurrent and no `Dense`
-            layer that can be cut into blocks.
+            layer that can be cut into blocks; `console` cannot print.
     """
     check_keras_model(model, layers=True)
+    check_console(console)
     rows, counted = rows_of(model)
     uncut = tuple(f"{one.name} ({type(one).__name__})" for one in not_cut(model, counted))
     if not rows and uncut:
         raise ValueError(
             f"`model` must have recurrent or Dense layers that can be cut into blocks. Received: "
-            f"{model.name!r} with {', '.join(uncut)}, whose kernels are not matrices [inputs, "
-            "gates * units]"
+            f"{model.name!r} with {', '.join(uncut)}, whose kernels are not plain float matrices "
+            "[inputs, gates * units]"
         )
     if not rows:
         raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 from keras_sparse_rnn.units.channels import VARIES
 from keras_sparse_rnn.units.kinds import MASKED_MERGES, POOLINGS
 
-STEPS = 5  # of a sequence of any length
+STEPS = 5  # of what is made of a sequence of any length, at least
 
 
 def of_outputs(layer, inputs, weights, bias):
@@ -79,9 +79,12 @@ def of_any(layer, inputs, shapes, masked):
     varies = np.any([one.varies for one in inputs], axis=0)
     if varies.all() or (masked and isinstance(layer, MASKED_MERGES)):
         return nothing
+    # A pooling or a cropping takes some.
+    lost = np.sum(getattr(layer, "pool_size", 0)) + np.sum(getattr(layer, "cropping", 0))
     given = [
         keras.ops.convert_to_tensor(
-            np.broadcast_to(one.constants, [size or STEPS for size in shape]), layer.compute_dtype
+            np.broadcast_to(one.constants, [size or STEPS + lost for size in shape]),
+            layer.compute_dtype,
         )
         for one, shape in zip(inputs, shapes)
     ]

@@ -3,6 +3,8 @@
 *Alike*: what goes in in another order comes out in that order. *One by one*: each channel of the
 output is a function of that channel alone, so a channel can be left out, too."""
 
+import inspect
+
 import keras
 
 from keras_sparse_rnn.activations import AllReLU
@@ -61,6 +63,20 @@ def calls_as(layer, kinds):
     do anything.
     """
     return any(isinstance(layer, kind) and type(layer).call is kind.call for kind in kinds)
+
+
+def given_to_rnn(layer, node):
+    """What a recurrent layer (or a `Bidirectional`) with the `call` of Keras is given in a `node`
+    of the graph, by position or by name: a list of its inputs and its initial states, and a list
+    of the other tensors, such as masks.
+    """
+    given = inspect.signature(type(layer).call).bind(
+        layer, *node.arguments.args, **node.arguments.kwargs
+    )
+    states = given.arguments.get("initial_state")
+    wanted = [given.arguments["sequences"], *keras.tree.flatten(() if states is None else states)]
+    ids = {id(one) for one in wanted}
+    return wanted, [one for one in node.arguments.keras_tensors if id(one) not in ids]
 
 
 def keeps_last_axis(operation, key, rank):

@@ -5,6 +5,7 @@ import keras
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.checks import check_keras_model
 from keras_sparse_rnn.layers import BlockSparseCell
+from keras_sparse_rnn.substitution import few_bits
 from keras_sparse_rnn.substitution.classes import (
     PREDICTING,
     is_rebuildable,
@@ -83,7 +84,18 @@ def check_layer(layer, model):
 
 
 def check_cut(layer, model):
-    """Raises a `ValueError` if something else than the weights of `layer` knows its units."""
+    """Raises a `ValueError` if `layer` would compute something else with fewer weights, or if
+    something else than its weights knows its units.
+    """
+    precision = few_bits.precision_of(layer)
+    if precision is not None:
+        refuse(
+            layer,
+            f"trains at few bits with {precision!r}, and would round the weights that stay in "
+            "another way. Remove the units before you substitute with `low_precision`, or those of "
+            "`ksr.substitute(model)`, whose float32 weights are the rounded ones",
+            model,
+        )
     owner = owner_of(layer)
     for name in REGULARIZERS:
         if isinstance(getattr(owner, name, None), keras.Layer):

@@ -55,8 +55,8 @@ def remove_dead_units(model):
 
     Raises:
         ValueError: a layer is a `Lambda`, of a class of your own or called more than once, or has
-            quantized weights or a `TrainableModuli`; a layer would lose all of its units. The
-            message names it.
+            quantized weights; a layer with a `TrainableModuli` or a `low_precision` would become
+            smaller; a layer would lose all of its units. The message names it.
     """
     walk = Walk(model)
     live = alive(walk)

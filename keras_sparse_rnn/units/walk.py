@@ -4,7 +4,6 @@ Each channel of each tensor has a label, and each layer that has units gives new
 who reads whom with which weights, what can be seen from outside, and what must stay together."""
 
 import dataclasses
-import inspect
 
 import keras
 import numpy as np
@@ -18,6 +17,7 @@ from keras_sparse_rnn.units.kinds import (
     MERGES,
     ONE_BY_ONE,
     calls_as,
+    given_to_rnn,
     is_one_by_one,
     keeps_last_axis,
 )
@@ -158,7 +158,7 @@ class Walk:
         tensors, masked = node.arguments.keras_tensors, self._masked
         # Without the axes that `TimeDistributed` takes away.
         shapes = [(1, *one.shape[len(tensors[0].shape) - rank + 1 :]) for one in tensors]
-        if isinstance(layer, keras.layers.Embedding):
+        if type(layer) is keras.layers.Embedding:
             return self._embedding(layer, inputs)
         if (has_twin(layer) and not is_cell(layer)) or type(layer) is keras.layers.Conv1D:
             return self._dense(layer, inputs[0])
@@ -173,7 +173,7 @@ class Walk:
                 self.forest.tie(inputs[0].labels, other.labels)
             return [inputs[0].with_values(constants.of_any(layer, inputs, shapes, masked))]
         if isinstance(layer, keras.layers.Flatten):
-            return self._flat(layer, inputs[0], tensors[0])
+            return self._flat(layer, inputs[0], shapes[0])
         if self._treats_one_by_one(layer):
             return [inputs[0].with_values(constants.of_any(layer, inputs[:1], shapes, masked))]
         return self._opaque(inputs)
@@ -190,10 +190,10 @@ class Walk:
             refuse(layer, "is called more than once", self.model)
         self._met.add(id(layer))
 
-    def _flat(self, layer, channels, tensor):
-        if None in tensor.shape[1:] or layer.data_format != "channels_last":
+    def _flat(self, layer, channels, shape):
+        if None in shape or layer.data_format != "channels_last":
             return self._opaque([channels])
-        times = int(np.prod(tensor.shape[1:-1]))
+        times = int(np.prod(shape[1:-1]))
         return [Channels(np.tile(channels.labels, times), np.tile(channels.values, times))]
 
     def _units(self, layer, inputs, count):
@@ -227,14 +227,7 @@ class Walk:
         """The `Channels` of the inputs of a recurrent layer, and a list of those of its initial
         states.
         """
-        given = inspect.signature(type(layer).call).bind(
-            layer, *node.arguments.args, **node.arguments.kwargs
-        )
-        states = given.arguments.get("initial_state")
-        states = [] if states is None else keras.tree.flatten(states)
-        wanted = [given.arguments["sequences"], *states]
-        ids = {id(one) for one in wanted}
-        rest = [one for one in node.arguments.keras_tensors if id(one) not in ids]
+        wanted, rest = given_to_rnn(layer, node)
         self._masked |= bool(rest)
         self._opaque([self._of(one) for one in rest])
         if not all(isinstance(one, keras.KerasTensor) for one in wanted):

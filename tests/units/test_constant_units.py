@@ -188,3 +188,20 @@ def test_a_unit_behind_a_softmax_is_not_constant():
     change(model.layers[0], 0, 0.0, slice(None), 1)
     small, error = difference(model)
     assert sizes(small) == [4, 2] and error == 0
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [lambda: layers.MaxPooling1D(20, strides=1), lambda: layers.Cropping1D((4, 4))],
+    ids=["pooling", "cropping"],
+)
+def test_a_constant_passes_what_shortens_a_sequence_of_any_length(layer):
+    inputs = keras.Input((None, 5))
+    y = layers.Dense(6, activation="relu", name="a")(inputs)
+    y = layers.GlobalAveragePooling1D()(layer()(y))
+    model = randomized(keras.Model(inputs, layers.Dense(2)(y)))
+    change(model.get_layer("a"), 0, 0.0, slice(None), 2)
+    x = np.random.default_rng(1).normal(size=(2, 30, 5)).astype("float32")
+    small, error = difference(model, x)
+    assert small.get_layer("a").units == 5
+    assert error < 1e-6

@@ -215,3 +215,17 @@ def test_training_goes_on_with_what_the_optimizer_knows():
         assert len(slots[0]) == 2
         for (_, _, slot), (_, _, new_slot) in zip(*slots):
             np.testing.assert_array_equal(new_slot.numpy(), slot.numpy()[cut])
+
+
+@pytest.mark.parametrize("steps", [3, None])
+def test_what_is_flattened_at_each_step(steps):
+    inputs = keras.Input((steps, 6, 5))
+    y = layers.TimeDistributed(layers.Conv1D(4, 3, activation="relu", name="conv"))(inputs)
+    y = layers.TimeDistributed(layers.Flatten())(layers.TimeDistributed(layers.MaxPooling1D(2))(y))
+    model = randomized(keras.Model(inputs, layers.Dense(2)(layers.LSTM(3, name="rnn")(y))))
+    change(model.get_layer("rnn"), 0, 0.0, [1, 5])  # both steps of the filter 1
+    change(model.layers[1].layer, 0, 0.0, ..., 2)  # the filter 2 is constant
+    x = np.random.default_rng(1).normal(size=(2, 3, 6, 5)).astype("float32")
+    small, error = difference(model, x)
+    assert small.layers[1].layer.filters == 2
+    assert error < 1e-6

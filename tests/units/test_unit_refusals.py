@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from dead_units import change, functional, randomized, sequential
+from dead_units import X, change, functional, randomized, sequential
 
 import keras_sparse_rnn as ksr
 
@@ -132,6 +132,30 @@ def test_quantized_weights():
     )
 
 
+def test_training_at_few_bits():
+    """The scale of each output is that of all its weights: without some it would be another one."""
+    model = sequential(layers.LSTM(32, name="a"), layers.Dense(2))
+    change(model.layers[0], 1, 0.0, slice(16))
+    low = ksr.quantization.LowPrecision(weight_bits=2)
+    sparse = ksr.substitute(model, (16, 16), storage="masked", low_precision=low)
+    whole = ksr.remove_dead_units(sparse)
+    assert whole.layers[0].low_precision == low
+    np.testing.assert_allclose(whole(X), sparse(X), atol=1e-6)
+    change(sparse.layers[-1], 0, 0.0, slice(16))
+    with pytest.raises(ValueError) as error:
+        ksr.remove_dead_units(sparse)
+    assert str(error.value) == (
+        f"{START}'a' (BlockSparseLSTM) trains at few bits with LowPrecision(weight_bits=2), and "
+        "would round the weights that stay in another way. Remove the units before you substitute "
+        "with `low_precision`, or those of `ksr.substitute(model)`, whose float32 weights are the "
+        f"rounded ones. Received: the model {sparse.name!r}"
+    )
+    rounded = ksr.substitute(sparse)
+    small = ksr.remove_dead_units(rounded)
+    assert small.layers[0].units == 16
+    np.testing.assert_allclose(small(X), sparse(X), atol=1e-6)
+
+
 def test_a_regularizer_that_knows_units_by_their_places():
     moduli = ksr.regularizers.TrainableModuli(ksr.manifolds.Torus(), strength=0.1)
     model = sequential(layers.SimpleRNN(5, recurrent_regularizer=moduli, name="a"), layers.Dense(2))
@@ -144,6 +168,17 @@ def test_a_regularizer_that_knows_units_by_their_places():
         "knows each unit by its place. Remove the units of a model without it. Received: the "
         f"model {model.name!r}"
     )
+
+
+@pytest.mark.skipif(
+    not hasattr(layers, "ReversibleEmbedding"), reason="this Keras has no ReversibleEmbedding"
+)
+def test_an_embedding_that_can_be_reversed_keeps_all_of_its_columns():
+    inputs = keras.Input((6,), dtype="int32")
+    y = layers.ReversibleEmbedding(9, 4, name="e")(inputs)
+    model = randomized(keras.Model(inputs, layers.Dense(2, name="d")(y)))
+    change(model.get_layer("d"), 0, 0.0, 1)
+    assert ksr.remove_dead_units(model).get_layer("e").output_dim == 4
 
 
 def test_a_layer_of_keras_that_is_not_known_keeps_what_it_reads():
