@@ -15,6 +15,7 @@ from keras_sparse_rnn.export import (
     conversion,
     flatbuffer,
     look_ahead,
+    look_back,
     signature,
     streaming,
     verification,
@@ -59,6 +60,16 @@ class Chunks:
             self._whole = self._given(sample)
         self._chunks = self._cut()
         look_ahead.check(model, self._structure, self._whole, self._chunks, self._streamed)
+        look_back.check(
+            model,
+            self._structure,
+            self._whole,
+            self._axes,
+            self._steps,
+            own[self._axes[0]].shape[1],
+            self._streamed,
+            np.random.default_rng(seed),
+        )
         self._names = output_names(model)
         if self._names is None:
             count = len(conversion.call(model, self._structure, self._tensors(self._whole)))
