@@ -22,7 +22,6 @@ from keras_sparse_rnn.export import (
 )
 from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.export.samples import said
-from keras_sparse_rnn.export.sequences import output_names
 from keras_sparse_rnn.export.stepping import Stepper
 
 FEWEST, MOST = 4, 64  # chunks of the sequence that a file is compared on
@@ -70,10 +69,11 @@ class Chunks:
             self._streamed,
             np.random.default_rng(seed),
         )
-        self._names = output_names(model)
-        if self._names is None:
+        names = signature.output_names(model)
+        if names is None:
             count = len(conversion.call(model, self._structure, self._tensors(self._whole)))
-            self._names = [f"output_{number}" for number in range(count)]
+            names = [f"output_{number}" for number in range(count)]
+        self._names = signature.unique(names)
         self._streamed.name_states([*(spec.name for spec in self._specs), *self._names])
 
     @property

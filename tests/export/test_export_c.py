@@ -110,6 +110,19 @@ def test_a_graph_says_what_it_says_in_keras(tmp_path, no_compiler):
         np.testing.assert_allclose(result, np.asarray(expected), atol=1e-5)
 
 
+def test_the_outputs_of_a_dict_have_its_keys(tmp_path, no_compiler):
+    x = keras.Input((None, 4))
+    h = K.GRU(3, return_sequences=True)(x)
+    outputs = {"up": K.Dense(2, name="down")(h), "down": K.Dense(2, name="up")(h)}
+    model = randomised(keras.Model(x, outputs))
+    export_c(model, tmp_path / "c")
+    sequence = RNG.normal(size=(1, 5, 4)).astype("float32")
+    results = ksr_runtime.Model(tmp_path / "c" / "model.ksr").run(sequence)
+    assert list(results) == ["down", "up"]
+    for name, expected in model(sequence).items():
+        np.testing.assert_allclose(results[name], np.asarray(expected), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("weights", "activations", "error"),
     [("bfloat16", "float32", 1e-2), ("int8", "float32", 2e-2), ("int8", "int8", 5e-2)],
