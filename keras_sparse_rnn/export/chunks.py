@@ -119,10 +119,10 @@ class Chunks:
         flatbuffer.part_outputs(content)
         return flatbuffer.pack(content)
 
-    def compare(self, path, num_threads, rounded):
-        """The largest difference of the file from Keras, see `verification.largest_difference`:
-        outputs that have the steps against those of the whole sequence, others against those of
-        the sequence up to the end of each chunk.
+    def compare(self, path, num_threads, rounded, integers):
+        """The largest difference of the file from Keras, as `Sequences.compare`: outputs that have
+        the steps against those of the whole sequence, others against those of the sequence up to
+        the end of each chunk.
         """
         names = [spec.name for spec in self._specs]
         try:
@@ -134,7 +134,7 @@ class Chunks:
                 "`model` must run in LiteRT's interpreter; nothing was written. Received: "
                 f"model={self.model.name!r}, which on chunks of shape {shapes} says: {error}"
             ) from error
-        last = self._keras(len(self._chunks))
+        last = self._keras(len(self._chunks), integers)
         pairs, others = [], {}
         for place, (name, whole) in enumerate(zip(self._names, last)):
             arrays = [each[name] for each in received]
@@ -143,7 +143,8 @@ class Chunks:
             else:
                 others[place] = arrays
         if others:
-            ends = [self._keras(number) for number in range(1, len(self._chunks))]
+            counts = range(1, len(self._chunks))
+            ends = [self._keras(number, integers) for number in counts]
             for place, arrays in others.items():
                 pairs += zip((end[place] for end in [*ends, last]), arrays)
         return verification.largest_difference(pairs, rounded)
@@ -237,13 +238,15 @@ class Chunks:
     def _tensors(self, arrays):
         return [keras.ops.convert_to_tensor(array) for array in arrays]
 
-    def _keras(self, count):
-        """What Keras gives on the first `count` chunks."""
+    def _keras(self, count, integers):
+        """What Keras gives on the first `count` chunks, with the activations of the layers
+        `integers` as they are.
+        """
         arrays = [
             array[:, : count * self._steps] if place in self._axes else array
             for place, array in enumerate(self._whole)
         ]
-        with conversion.full_precision(self.model), running.states_at_zero(self.model):
+        with conversion.full_precision(self.model, integers), running.states_at_zero(self.model):
             outputs = conversion.call(self.model, self._structure, self._tensors(arrays))
         return [np.asarray(output) for output in outputs]
 

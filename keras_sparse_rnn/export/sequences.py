@@ -37,8 +37,10 @@ class Sequences:
         )
         return content
 
-    def compare(self, path, num_threads, rounded):
-        """The largest difference of the file from Keras, see `verification.largest_difference`."""
+    def compare(self, path, num_threads, rounded, integers):
+        """The largest difference of the file from Keras, where the layers `integers` compute with
+        the activations that they have, see `verification.largest_difference`.
+        """
         differences = [
             verification.compare(
                 self.model,
@@ -49,6 +51,7 @@ class Sequences:
                 inputs,
                 num_threads,
                 rounded,
+                integers,
             )
             for inputs in self._samples
         ]
