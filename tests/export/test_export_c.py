@@ -191,6 +191,7 @@ def test_the_interface_has_sizes_as_macros_and_names_of_c(built):
     assert "#define TWO_IN_A_B_WIDTH 1 /* a whole number from 0 to 4 */" in header
     assert "#define TWO_IN_INT_1_WIDTH 4\n" in header
     assert "two_in* two_in_init(void* memory);" in header
+    assert "in this memory, which has TWO_IN_STREAM_BYTES bytes\n * or more: it is" in header
     assert "int two_in_step(two_in* model, const float a_b[TWO_IN_A_B_WIDTH], const float" in header
 
 
