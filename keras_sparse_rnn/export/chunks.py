@@ -58,7 +58,9 @@ class Chunks:
         else:
             self._whole = self._given(sample)
         self._chunks = self._cut()
-        look_ahead.check(model, self._structure, self._whole, self._chunks, self._streamed)
+        numbers = look_ahead.check(
+            model, self._structure, self._whole, self._chunks, self._streamed
+        )
         look_back.check(
             model,
             self._structure,
@@ -66,6 +68,7 @@ class Chunks:
             self._axes,
             self._steps,
             own[self._axes[0]].shape[1],
+            numbers,
             self._streamed,
             np.random.default_rng(seed),
         )

@@ -52,6 +52,9 @@ def check(model, structure, whole, chunks, streamed):
     """Runs `model` on the flat list of arrays `whole`, and on the list of flat lists `chunks`,
     which are the same in pieces. `streamed` then knows its lengths, and what its last call left.
 
+    Returns:
+        How many numbers all layers together give on `whole`.
+
     Raises:
         ValueError: it does not run on the chunks, or gives other outputs on them; the message names
             the first layer that does.
@@ -83,8 +86,9 @@ def check(model, structure, whole, chunks, streamed):
                 raise ValueError(streamed.refused)
             pieces.append([outputs for _, outputs in record.calls])
             states = streamed.new
-    operations, outputs = zip(*entire.calls)
-    compare(model, operations, outputs, pieces)
+    outputs = [each for _, each in entire.calls]
+    compare(model, [operation for operation, _ in entire.calls], outputs, pieces)
+    return sum(np.size(one) for each in outputs for one in each)
 
 
 def compare(model, operations, entire, pieces):

@@ -16,9 +16,10 @@ from keras_sparse_rnn.export.quiet import quiet
 # that it was built for, if that is greater.
 LENGTHS = 1024, 512, 256, 128
 LONGEST = 16384  # which takes about a second
+MOST_NUMBERS = 2**25  # that all layers together may give on it
 
 
-def check(model, structure, arrays, axes, steps, own, streamed, rng):
+def check(model, structure, arrays, axes, steps, own, numbers, streamed, rng):
     """Runs `model` on a long sequence and on its halves.
 
     Args:
@@ -28,6 +29,7 @@ def check(model, structure, arrays, axes, steps, own, streamed, rng):
         axes: the places of those that are sequences.
         steps: of a chunk.
         own: the length that the model was built for, or None.
+        numbers: how many of them its layers together give on `arrays`.
         streamed: its `Streamed`.
         rng: a NumPy generator.
 
@@ -36,9 +38,10 @@ def check(model, structure, arrays, axes, steps, own, streamed, rng):
             does.
     """
     short = arrays[axes[0]].shape[1]
+    most = min(LONGEST, MOST_NUMBERS * short // max(1, numbers))
     for length in sorted({own or 0, *LENGTHS}, reverse=True):
         length -= length % steps
-        if not max(short, 2 * steps - 1) < length <= LONGEST:
+        if not max(short, 2 * steps - 1) < length <= most:
             continue
         picks = rng.integers(0, short, length)
         half = length // steps // 2 * steps

@@ -8,7 +8,7 @@ import pytest
 from pruned_models import randomised
 
 from keras_sparse_rnn import export
-from keras_sparse_rnn.export import chunks
+from keras_sparse_rnn.export import chunks, look_back
 
 START = (
     "`model` must compute each step from this step and the ones before it, to be streamed. "
@@ -116,6 +116,19 @@ def test_a_layer_that_reads_far_back_in_a_model_of_short_sequences_is_named(tmp_
 
     model = sequential(keras.layers.Lambda(echo, name="echo"), gru())
     assert message(model, tmp_path) == f"{START}'echo' (Lambda) {READS}{ELSEWHERE}"
+
+
+def test_a_layer_that_reads_far_back_in_a_model_of_large_frames_is_named(tmp_path, monkeypatch):
+    lengths = []
+
+    def echo(x):
+        lengths.append(x.shape[1])
+        return x + keras.ops.pad(x, [[0, 0], [100, 0], [0, 0]])[:, :-100]
+
+    monkeypatch.setattr(look_back, "MOST_NUMBERS", 300 * 8)
+    model = sequential(keras.layers.Lambda(echo, name="echo"), gru())
+    assert message(model, tmp_path) == f"{START}'echo' (Lambda) {READS}{ELSEWHERE}"
+    assert max(length or 0 for length in lengths) == 256
 
 
 def test_states_that_rounding_changes_are_not_what_another_layer_reads(tmp_path):
