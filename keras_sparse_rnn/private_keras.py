@@ -79,6 +79,15 @@ def inputs_structure(model):
     return _private(graph, "_inputs_struct") if isinstance(graph, Functional) else model.inputs
 
 
+def outputs_structure(model):
+    """The structure in which a functional `model` gives its outputs.
+
+    Public: `Model.outputs`, a flat list, which a Sequential model has alone.
+    """
+    graph = graph_of(model)
+    return _private(graph, "_outputs_struct") if isinstance(graph, Functional) else model.outputs
+
+
 def output_shape_of_lambda(layer):
     """The `output_shape` that a `Lambda` layer was given. Public: `get_config`, without
     functions.

@@ -9,8 +9,10 @@ from ksr_runtime import installed
 PATH = pathlib.Path(__file__).with_name("_ksr.so")
 ALIGNMENT = 64
 VERSION = 1  # of ksr.h
-NO_MEMORY = 10  # KSR_NO_MEMORY
-BAD_VALUE = 6  # KSR_BAD_VALUE
+# Of ksr_status.
+BAD_VALUE = 6
+NO_PROCESSOR = 10
+NO_MEMORY = 11
 
 FLOATS = ctypes.c_void_p
 

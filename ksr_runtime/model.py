@@ -76,7 +76,8 @@ class Model:
         name = None if processor is None else str(processor).encode()
         error, handle, size = library.Error(), ctypes.c_void_p(), ctypes.c_size_t()
         address = file.ctypes.data
-        if len(file) > memory.HEAD and file[memory.PREPARED] == 1:
+        prepared = len(file) > memory.HEAD and file[memory.PREPARED] == 1
+        if prepared:
             self._memory = file
             status = native.ksr_model_open(address, len(file), handle, error)
         else:
@@ -88,6 +89,11 @@ class Model:
                 )
         if status == library.NO_MEMORY:
             raise MemoryError(error.text.decode())
+        if status == library.NO_PROCESSOR and not prepared:
+            raise ValueError(
+                "`processor` must be None, or an instruction set by its name: "
+                f"{error.text.decode(errors='replace')}. Received: processor={processor!r}"
+            )
         if status:
             raise ValueError(
                 "the file must be one that keras_sparse_rnn wrote, whole and for this machine: "
@@ -216,6 +222,6 @@ def _json(text):
     """The notes of a file, whose writer may have been another."""
     try:
         notes = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return notes if isinstance(notes, dict) else {}

@@ -15,13 +15,13 @@ from keras_sparse_rnn.export import (
     conversion,
     flatbuffer,
     look_ahead,
+    look_back,
     signature,
     streaming,
     verification,
 )
 from keras_sparse_rnn.export.quiet import quiet
 from keras_sparse_rnn.export.samples import said
-from keras_sparse_rnn.export.sequences import output_names
 from keras_sparse_rnn.export.stepping import Stepper
 
 FEWEST, MOST = 4, 64  # chunks of the sequence that a file is compared on
@@ -58,11 +58,25 @@ class Chunks:
         else:
             self._whole = self._given(sample)
         self._chunks = self._cut()
-        look_ahead.check(model, self._structure, self._whole, self._chunks, self._streamed)
-        self._names = output_names(model)
-        if self._names is None:
+        numbers = look_ahead.check(
+            model, self._structure, self._whole, self._chunks, self._streamed
+        )
+        look_back.check(
+            model,
+            self._structure,
+            self._whole,
+            self._axes,
+            self._steps,
+            own[self._axes[0]].shape[1],
+            numbers,
+            self._streamed,
+            np.random.default_rng(seed),
+        )
+        names = signature.output_names(model)
+        if names is None:
             count = len(conversion.call(model, self._structure, self._tensors(self._whole)))
-            self._names = [f"output_{number}" for number in range(count)]
+            names = [f"output_{number}" for number in range(count)]
+        self._names = signature.unique(names)
         self._streamed.name_states([*(spec.name for spec in self._specs), *self._names])
 
     @property
@@ -108,10 +122,10 @@ class Chunks:
         flatbuffer.part_outputs(content)
         return flatbuffer.pack(content)
 
-    def compare(self, path, num_threads, rounded):
-        """The largest difference of the file from Keras, see `verification.largest_difference`:
-        outputs that have the steps against those of the whole sequence, others against those of
-        the sequence up to the end of each chunk.
+    def compare(self, path, num_threads, rounded, integers):
+        """The largest difference of the file from Keras, as `Sequences.compare`: outputs that have
+        the steps against those of the whole sequence, others against those of the sequence up to
+        the end of each chunk.
         """
         names = [spec.name for spec in self._specs]
         try:
@@ -123,7 +137,7 @@ class Chunks:
                 "`model` must run in LiteRT's interpreter; nothing was written. Received: "
                 f"model={self.model.name!r}, which on chunks of shape {shapes} says: {error}"
             ) from error
-        last = self._keras(len(self._chunks))
+        last = self._keras(len(self._chunks), integers)
         pairs, others = [], {}
         for place, (name, whole) in enumerate(zip(self._names, last)):
             arrays = [each[name] for each in received]
@@ -132,7 +146,8 @@ class Chunks:
             else:
                 others[place] = arrays
         if others:
-            ends = [self._keras(number) for number in range(1, len(self._chunks))]
+            counts = range(1, len(self._chunks))
+            ends = [self._keras(number, integers) for number in counts]
             for place, arrays in others.items():
                 pairs += zip((end[place] for end in [*ends, last]), arrays)
         return verification.largest_difference(pairs, rounded)
@@ -226,13 +241,15 @@ class Chunks:
     def _tensors(self, arrays):
         return [keras.ops.convert_to_tensor(array) for array in arrays]
 
-    def _keras(self, count):
-        """What Keras gives on the first `count` chunks."""
+    def _keras(self, count, integers):
+        """What Keras gives on the first `count` chunks, with the activations of the layers
+        `integers` as they are.
+        """
         arrays = [
             array[:, : count * self._steps] if place in self._axes else array
             for place, array in enumerate(self._whole)
         ]
-        with conversion.full_precision(self.model), running.states_at_zero(self.model):
+        with conversion.full_precision(self.model, integers), running.states_at_zero(self.model):
             outputs = conversion.call(self.model, self._structure, self._tensors(arrays))
         return [np.asarray(output) for output in outputs]
 

@@ -14,14 +14,15 @@ from keras_sparse_rnn.layers import BlockSparseDense
 
 
 @contextlib.contextmanager
-def full_precision(model):
+def full_precision(model, integers=()):
     """Lets a model of another precision, of mixed precision or of int8 activations, compute in
-    float32, as the file does, and sets its policies back at the end.
+    float32, as the file does, and sets its policies back at the end. Int8 activations of the layers
+    `integers` stay.
     """
     rounding = {
         layer: (layer.activations_choice, layer.input_range)
         for layer in private_keras.inner_layers(model)
-        if getattr(layer, "activations_choice", "float32") != "float32"
+        if getattr(layer, "activations_choice", "float32") != "float32" and layer not in integers
     }
     floatx = keras.config.floatx()
     try:

@@ -30,6 +30,7 @@ BLOCK = 16  # inputs in a block of LiteRT's sparse int8 kernel
 MOST_BLOCKS = 255  # in a row of the matrix: the kernel counts them in a byte
 DENSE_VERSION = 9  # of a FULLY_CONNECTED with int8 weights and float32 inputs
 SMALLEST = 1024  # weights of a matrix that is worth rounding
+SMALLEST_SCALE = 1e-30  # of an output that is not zero: a bias divided by it is a float32
 
 # Nanoseconds of one core of a server with AVX-512 and VNNI, ai-edge-litert 2.3.0, matrices of 64 by
 # 256 to 1024 by 4096: of a call, of each output (the MUL's share included), of each weight.
@@ -41,9 +42,11 @@ HALF_THE_FILE = 1.25  # times as long may take what needs half of the bytes, or 
 
 
 def rounded(weights):
-    """`weights` `[outputs, inputs]` as int8, and the scale of each output, float32."""
+    """`weights` `[outputs, inputs]` as int8, and the scale of each output, float32. An output whose
+    weights are all too small for a scale has zeros.
+    """
     scales = np.abs(weights).max(axis=1) / 127
-    scales = np.where(scales == 0, 1, scales).astype(np.float32)
+    scales = np.where(scales < SMALLEST_SCALE, 1, scales).astype(np.float32)
     return np.round(weights / scales[:, None]).astype(np.int8), scales
 
 

@@ -75,7 +75,8 @@ def export_litert(
             when the file runs. Embeddings and convolutions stay float32. With our operators also
             `"bfloat16"`.
         activations: `"float32"`; with int8 weights also `"int8"`: our operators round inputs and
-            states to integers, too. A layer's `input_range` is taken over.
+            states to integers, too. The `input_range` of a layer with int8 activations is taken
+            over, and the file is compared with what that layer gives.
         streaming: write a file for a stream: it takes the next `steps` of the sequence and the
             states, and gives the outputs and the new states; `ksr.export.Stream` keeps these. All
             sizes are fixed then, and `steps` is 1 if not given: one graph, without a loop. Each
@@ -129,7 +130,7 @@ def export_litert(
     kind = Chunks if streaming else Sequences
     job = kind(model, given, sample, seed)
 
-    own = own_operators.OwnOperators(weights, activations) if runtime == "ksr" else None
+    own = own_operators.OwnOperators(model, weights, activations) if runtime == "ksr" else None
     with own_operators.chosen(own):
         converted = flatbuffer.unpack(job.convert())
     sparsity = sparsity_of(converted, own.kernels if own else [])
@@ -146,7 +147,8 @@ def export_litert(
         with open(temporary, "wb") as file:
             file.write(content)
         rounded = (weights, activations) != ("float32", "float32")
-        absolute, relative, another = job.compare(temporary, num_threads, rounded)
+        integers = own.integers if own else []
+        absolute, relative, another = job.compare(temporary, num_threads, rounded, integers)
         if not relative <= tolerance:
             raise ValueError(
                 "`model` must give the same outputs in the file as in Keras, to a tolerance of "

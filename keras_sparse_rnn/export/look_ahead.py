@@ -9,6 +9,7 @@ import contextlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_sparse_rnn import private_keras, running
 from keras_sparse_rnn.export import conversion, streaming
@@ -20,7 +21,7 @@ ROUNDING = 1e-3  # of the largest output; the comparison of the file is stricter
 
 
 class Record:
-    """The outputs of the layers of a model, `(layer, list of arrays)` in the order of the calls,
+    """The outputs of the layers of a model, `(layer, list of tensors)` in the order of the calls,
     and the layer that is running.
     """
 
@@ -40,8 +41,8 @@ class Record:
         def noted(*args, **kwargs):
             self.running = operation
             outputs = call(*args, **kwargs)
-            found = [one for one in keras.tree.flatten(outputs) if hasattr(one, "numpy")]
-            self.calls.append((operation, [np.asarray(one) for one in found]))
+            found = [one for one in keras.tree.flatten(outputs) if isinstance(one, tf.Tensor)]
+            self.calls.append((operation, found))
             return outputs
 
         return noted
@@ -50,6 +51,9 @@ class Record:
 def check(model, structure, whole, chunks, streamed):
     """Runs `model` on the flat list of arrays `whole`, and on the list of flat lists `chunks`,
     which are the same in pieces. `streamed` then knows its lengths, and what its last call left.
+
+    Returns:
+        How many numbers all layers together give on `whole`.
 
     Raises:
         ValueError: it does not run on the chunks, or gives other outputs on them; the message names
@@ -80,10 +84,27 @@ def check(model, structure, whole, chunks, streamed):
                 raise ValueError(streaming.refusal(model, layer, what)) from error
             if streamed.refused:
                 raise ValueError(streamed.refused)
-            pieces.append(record.calls)
+            pieces.append([outputs for _, outputs in record.calls])
             states = streamed.new
-    for number, (operation, outputs) in enumerate(entire.calls):
-        calls = [piece[number][1] for piece in pieces]
+    outputs = [each for _, each in entire.calls]
+    compare(model, [operation for operation, _ in entire.calls], outputs, pieces)
+    return sum(np.size(one) for each in outputs for one in each)
+
+
+def compare(model, operations, entire, pieces):
+    """Compares what a model gives on pieces of a sequence with what it gives on the whole.
+
+    Args:
+        model: a Keras model.
+        operations: its layers and operations, in the order of the calls.
+        entire: the outputs of each on the whole sequence, a list.
+        pieces: for each piece a list as `entire`.
+
+    Raises:
+        ValueError: outputs differ; the message names the first layer whose do.
+    """
+    for number, (operation, outputs) in enumerate(zip(operations, entire)):
+        calls = [piece[number] for piece in pieces]
         if any(
             not _same(output, [arrays[place] for arrays in calls])
             for place, output in enumerate(outputs)
@@ -118,6 +139,7 @@ def _same(whole, pieces):
     """Whether `pieces`, the outputs of a layer on the chunks, are those on the whole sequence: one
     behind the other, or, where the layer has no axis of steps, the last of them.
     """
+    whole, pieces = np.asarray(whole), [np.asarray(piece) for piece in pieces]
     together = pieces[-1]
     if whole.ndim > 1 and pieces[-1].ndim > 1 and pieces[-1].shape[1] != whole.shape[1]:
         together = np.concatenate(pieces, axis=1)
@@ -126,7 +148,8 @@ def _same(whole, pieces):
     whole, together = whole.astype(np.float64), together.astype(np.float64)
     scale = max(1.0, float(np.abs(whole).max(initial=0.0)))
     # What is not finite is left to the comparison of the file, which says so.
-    return not np.abs(whole - together).max(initial=0.0) > ROUNDING * scale
+    with np.errstate(invalid="ignore"):
+        return not np.abs(whole - together).max(initial=0.0) > ROUNDING * scale
 
 
 def _needs_padding(operation):

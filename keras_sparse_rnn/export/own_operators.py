@@ -7,13 +7,14 @@ to be known of it but its name."""
 
 import contextlib
 import contextvars
+import dataclasses
 import functools
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_sparse_rnn import running
+from keras_sparse_rnn import private_keras, running
 from keras_sparse_rnn.export import cell_file, cell_weights, flatbuffer, library
 
 NAME, VERSION = "KsrCell", 1
@@ -26,12 +27,17 @@ class OwnOperators:
     """The operators of one export.
 
     Args:
+        model: the Keras model.
         weights: `"float32"`, `"bfloat16"` or `"int8"`.
         activations: `"float32"` or `"int8"`.
     """
 
-    def __init__(self, weights, activations):
+    def __init__(self, model, weights, activations):
         self.weights, self.activations = weights, activations
+        # Noted now, because layers have none while they compute in float32.
+        self._ranges = {
+            layer: getattr(layer, "input_range", 0.0) for layer in private_keras.inner_layers(model)
+        }
         self._cells, self._loops = {}, {}
 
     @property
@@ -43,6 +49,11 @@ class OwnOperators:
     def saved_bytes(self):
         """How many bytes fewer they take than the same matrices dense, in float32."""
         return sum(cell.dense_bytes - len(file) for cell, file in self._cells.values())
+
+    @property
+    def integers(self):
+        """The layers in whose place they round inputs and states to integers."""
+        return list(self._cells) if self.activations == "int8" else []
 
     def loop_of(self, layer):
         """What stands in for `inner_loop` of a recurrent layer; None if our operator does not
@@ -96,6 +107,7 @@ class OwnOperators:
 
     def _operator(self, layer, cell):
         if layer not in self._cells:
+            cell = dataclasses.replace(cell, input_range=self._ranges[layer])
             try:
                 native = library.loaded()
                 kernels = cell.smallest(native, self.weights, self.activations)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.export import conversion, signature, verification
 from keras_sparse_rnn.export.samples import Trial
 
@@ -28,17 +27,20 @@ class Sequences:
         self._specs = signature.specs_of(model, own, given["batch_size"], given["steps"])
         trial = Trial(model, own, self._structure, self._specs, given)
         self._samples = trial.samples(sample, np.random.default_rng(seed))
-        self._names = None
+        names = signature.output_names(model)
+        self._names = names and signature.unique(names)
 
     def convert(self):
         """The bytes of the file, weights dense."""
         content, self._names = conversion.convert(
-            self.model, self._structure, self._specs, output_names(self.model)
+            self.model, self._structure, self._specs, self._names
         )
         return content
 
-    def compare(self, path, num_threads, rounded):
-        """The largest difference of the file from Keras, see `verification.largest_difference`."""
+    def compare(self, path, num_threads, rounded, integers):
+        """The largest difference of the file from Keras, where the layers `integers` compute with
+        the activations that they have, see `verification.largest_difference`.
+        """
         differences = [
             verification.compare(
                 self.model,
@@ -49,6 +51,7 @@ class Sequences:
                 inputs,
                 num_threads,
                 rounded,
+                integers,
             )
             for inputs in self._samples
         ]
@@ -61,9 +64,3 @@ class Sequences:
         steps, batch = signature.steps_in(shapes), shapes[0][0] if shapes[0] else 1
         time = verification.milliseconds(path, self._specs, inputs, num_threads)
         return time, steps, f"one inference of {steps} steps, batch {batch}"
-
-
-def output_names(model):
-    """The names of the outputs, if the model has any."""
-    names = getattr(private_keras.graph_of(model), "output_names", None)
-    return signature.unique(names) if names else None

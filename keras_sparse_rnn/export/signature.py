@@ -102,6 +102,30 @@ def _nesting(structure):
     return "a tensor"
 
 
+def output_names(model):
+    """The names of the outputs of a functional or Sequential model, in their order: in a dict their
+    keys, else those of the layers that give them. None for another model.
+    """
+    graph = private_keras.graph_of(model)
+    names = list(getattr(graph, "output_names", None) or [])
+    if not names:
+        return None
+    structure = private_keras.outputs_structure(model)
+    numbers = keras.tree.pack_sequence_as(structure, list(range(len(names))))
+    for number, key in _keys(numbers):
+        names[number] = names[number] if key is None else str(key)
+    return names
+
+
+def _keys(structure, key=None):
+    """Pairs of what is in a structure and the key of the innermost dict that it is in, or None."""
+    if isinstance(structure, dict):
+        return [pair for own, part in structure.items() for pair in _keys(part, own)]
+    if isinstance(structure, (list, tuple)):
+        return [pair for part in structure for pair in _keys(part, key)]
+    return [(structure, key)]
+
+
 def unique(names):
     """`names` as identifiers, made different from each other by numbers at their ends."""
     taken = []

@@ -3,7 +3,7 @@ in as states and comes out as new ones.
 
 Recurrent layers begin each chunk with the states that the one before left, and a causal `Conv1D`
 reads the last steps of the chunk before in place of zeros. All other layers have to compute each
-step from that step alone; `look_ahead` tells which do not.
+step from that step alone; `look_ahead` and `look_back` tell which do not.
 """
 
 import contextlib
@@ -101,6 +101,11 @@ class Streamed:
         swaps = [(layer, "call", self._continued(layer, layer.call)) for layer in self.layers]
         with conversion.exportable(self.model), running.swapped(swaps):
             yield
+
+    @staticmethod
+    def method(layer):
+        """The name of the method of one of `layers` that reads its sequence and remembers."""
+        return "call" if _remembers(layer) else "inner_loop"
 
     def name_states(self, taken):
         """Names the states that a call of the model has just left by their layers; `taken` are

@@ -80,14 +80,15 @@ def run(interpreter, specs, inputs):
         )
 
 
-def compare(model, structure, path, specs, names, inputs, num_threads, rounded):
-    """The `largest_difference` of the file's outputs from Keras's on `inputs`.
+def compare(model, structure, path, specs, names, inputs, num_threads, rounded, integers):
+    """The `largest_difference` of the file's outputs from Keras's on `inputs`, where the layers
+    `integers` compute with the activations that they have, others in float32.
 
     A stateful model is run twice, from zero states, so that what it carries over is compared too.
     """
     interpreter = open_file(path, num_threads)
     pairs = []
-    with conversion.full_precision(model), running.states_at_zero(model):
+    with conversion.full_precision(model, integers), running.states_at_zero(model):
         for _ in range(2 if running.states_of(model) else 1):
             expected = conversion.call(
                 model, structure, [keras.ops.convert_to_tensor(array) for array in inputs]

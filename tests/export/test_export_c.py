@@ -110,6 +110,19 @@ def test_a_graph_says_what_it_says_in_keras(tmp_path, no_compiler):
         np.testing.assert_allclose(result, np.asarray(expected), atol=1e-5)
 
 
+def test_the_outputs_of_a_dict_have_its_keys(tmp_path, no_compiler):
+    x = keras.Input((None, 4))
+    h = K.GRU(3, return_sequences=True)(x)
+    outputs = {"up": K.Dense(2, name="down")(h), "down": K.Dense(2, name="up")(h)}
+    model = randomised(keras.Model(x, outputs))
+    export_c(model, tmp_path / "c")
+    sequence = RNG.normal(size=(1, 5, 4)).astype("float32")
+    results = ksr_runtime.Model(tmp_path / "c" / "model.ksr").run(sequence)
+    assert list(results) == ["down", "up"]
+    for name, expected in model(sequence).items():
+        np.testing.assert_allclose(results[name], np.asarray(expected), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("weights", "activations", "error"),
     [("bfloat16", "float32", 1e-2), ("int8", "float32", 2e-2), ("int8", "int8", 5e-2)],
@@ -178,6 +191,7 @@ def test_the_interface_has_sizes_as_macros_and_names_of_c(built):
     assert "#define TWO_IN_A_B_WIDTH 1 /* a whole number from 0 to 4 */" in header
     assert "#define TWO_IN_INT_1_WIDTH 4\n" in header
     assert "two_in* two_in_init(void* memory);" in header
+    assert "in this memory, which has TWO_IN_STREAM_BYTES bytes\n * or more: it is" in header
     assert "int two_in_step(two_in* model, const float a_b[TWO_IN_A_B_WIDTH], const float" in header
 
 

@@ -92,6 +92,19 @@ def exported(model, tmp_path, **options):
     return summary, np.abs(received - expected).max() / np.abs(expected).max()
 
 
+def test_weights_that_are_too_small_for_a_scale_are_zeros(tmp_path):
+    """One output has subnormal weights, and a bias, which is divided by the scale."""
+    model = sequential(keras.layers.GRU(64, return_sequences=True), keras.layers.Dense(64))
+    kernel, bias = model.layers[1].get_weights()
+    kernel[:, 3], bias[3] = 1e-40, 0.5
+    model.layers[1].set_weights([kernel, bias])
+    assert exported(model, tmp_path, steps=6)[1] < 0.02
+    for smallest in (1e-40, 1e-35, 1e-30):
+        kernel[:, 3] = smallest
+        whole, scales = integers.rounded(kernel.T)
+        assert not whole[3].any() and scales[3] == 1
+
+
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("kind", [keras.layers.LSTM, keras.layers.GRU])
 @pytest.mark.quick_cases

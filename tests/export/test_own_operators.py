@@ -208,6 +208,21 @@ def test_block_sparse_layers_give_their_weights(weights, activations, tolerance,
     assert summary.largest_error < rounding
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_layer_gives_its_input_range(streaming, tmp_path):
+    """Inputs beyond it count as it, and the file is compared with a layer of which that is true."""
+    integers = {"weights": "int8", "activations": "int8"}
+    layer = layers.BlockSparseLSTM(
+        16, (4, 4), sparsity=0.5, return_sequences=True, input_range=0.5, **integers
+    )
+    model = model_of(layer)
+    summary = exported(model, tmp_path, streaming=streaming, **integers)
+    content = (tmp_path / "model.tflite").read_bytes()
+    assert np.frombuffer(content, "<f4", 1, content.index(b"ksr-file") + 48) == 0.5
+    assert summary.largest_error < 1e-5
+    assert layer.input_range == 0.5
+
+
 def test_a_block_sparse_dense_layer_is_an_operator(tmp_path):
     dense = layers.BlockSparseDense(16, (4, 4), sparsity=0.7, activation="relu")
     summary = exported(model_of(keras.layers.GRU(20, return_sequences=True), dense), tmp_path)

@@ -175,6 +175,26 @@ def test_several_inputs_and_outputs_have_their_names(tmp_path):
         np.testing.assert_allclose(list(received.values())[2], other, atol=1e-5)
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+def test_the_outputs_of_a_dict_have_its_keys(streaming, tmp_path):
+    x = keras.Input((None, 4), name="x")
+    h = keras.layers.LSTM(3, return_sequences=True)(x)
+    parts = [keras.layers.Dense(3, name=name)(h) for name in ("down", "up", "third")]
+    outputs = {"up": parts[0], "down": parts[1], "rest": {"of it": [h, parts[2]]}}
+    model = randomised(keras.Model(x, outputs))
+    path = tmp_path / "model.tflite"
+    export.export_litert(model, path, streaming=streaming)
+    sequence = noise(1, 1, 4)
+    run = (export.Stream if streaming else export.Interpreter)(path)
+    received = run(sequence) if streaming else run(x=sequence)
+    expected = model(sequence)
+    rest, third = expected["rest"]["of it"]
+    expected = {"down": expected["down"], "up": expected["up"], "of_it": rest, "of_it_1": third}
+    assert received.keys() == expected.keys()
+    for name, output in expected.items():
+        np.testing.assert_allclose(received[name], np.asarray(output), atol=1e-5)
+
+
 def test_layers_behind_the_last_output_run_anew_in_each_chunk(tmp_path):
     model = sequential(
         keras.layers.LSTM(4), keras.layers.RepeatVector(3), LAYERS["gru"](), shape=(None, 2)

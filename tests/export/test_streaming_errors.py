@@ -8,7 +8,7 @@ import pytest
 from pruned_models import randomised
 
 from keras_sparse_rnn import export
-from keras_sparse_rnn.export import chunks
+from keras_sparse_rnn.export import chunks, look_back
 
 START = (
     "`model` must compute each step from this step and the ones before it, to be streamed. "
@@ -88,6 +88,64 @@ CASES = {
 def test_layers_that_look_ahead_are_named(case, tmp_path):
     build, expected = CASES[case]
     assert message(build(), tmp_path) == START + expected
+
+
+@pytest.mark.parametrize("steps", [8, 700])
+def test_a_layer_that_reads_far_back_is_named(steps, tmp_path):
+    def echo(x):
+        return x + keras.ops.pad(x, [[0, 0], [steps, 0], [0, 0]])[:, :-steps]
+
+    model = sequential(gru(), keras.layers.Lambda(echo, name="echo"), gru(name="last"))
+    assert message(model, tmp_path) == f"{START}'echo' (Lambda) {READS}{ELSEWHERE}"
+
+
+@pytest.mark.parametrize("length, steps", [(100, 8), (3000, 2000)])
+def test_a_layer_that_reads_far_back_in_sequences_of_one_length_is_named(length, steps, tmp_path):
+    def echo(x):
+        return x + keras.ops.roll(x, steps, axis=1)
+
+    model = sequential(keras.layers.Lambda(echo, name="echo"), gru(), shape=(length, 4))
+    assert message(model, tmp_path) == f"{START}'echo' (Lambda) {READS}{ELSEWHERE}"
+
+
+def test_a_layer_that_reads_far_back_in_a_model_of_short_sequences_is_named(tmp_path):
+    def echo(x):
+        if (x.shape[1] or 0) > 300:
+            raise ValueError("at most 300 steps")
+        return x + keras.ops.pad(x, [[0, 0], [100, 0], [0, 0]])[:, :-100]
+
+    model = sequential(keras.layers.Lambda(echo, name="echo"), gru())
+    assert message(model, tmp_path) == f"{START}'echo' (Lambda) {READS}{ELSEWHERE}"
+
+
+def test_a_layer_that_reads_far_back_in_a_model_of_large_frames_is_named(tmp_path, monkeypatch):
+    lengths = []
+
+    def echo(x):
+        lengths.append(x.shape[1])
+        return x + keras.ops.pad(x, [[0, 0], [100, 0], [0, 0]])[:, :-100]
+
+    monkeypatch.setattr(look_back, "MOST_NUMBERS", 300 * 8)
+    model = sequential(keras.layers.Lambda(echo, name="echo"), gru())
+    assert message(model, tmp_path) == f"{START}'echo' (Lambda) {READS}{ELSEWHERE}"
+    assert max(length or 0 for length in lengths) == 256
+
+
+def test_states_that_rounding_changes_are_not_what_another_layer_reads(tmp_path):
+    model = sequential(gru(), keras.layers.Conv1D(3, 2, padding="causal"), gru(name="last"))
+    for layer in (model.layers[0], model.layers[2]):
+        layer.cell.recurrent_kernel.assign(layer.cell.recurrent_kernel * 60)  # chaotic
+    export.export_litert(model, tmp_path / "model.tflite", streaming=True)
+
+
+def test_the_long_sequence_is_made_of_the_steps_of_a_sample(tmp_path):
+    def echo(x):
+        return x + keras.ops.pad(x, [[0, 0], [8, 0], [0, 0]])[:, :-8]
+
+    model = sequential(keras.layers.Lambda(echo, name="echo"), gru())
+    sample = np.random.default_rng(0).normal(size=(1, 3, 4))
+    expected = f"{START}'echo' (Lambda) {READS}{ELSEWHERE}"
+    assert message(model, tmp_path, sample=sample) == expected
 
 
 def test_a_layer_that_does_not_run_on_a_chunk_is_named(tmp_path):

@@ -4,6 +4,7 @@ source tree are all that is there."""
 import configparser
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import ksr_runtime
+from ksr_runtime import library
 
 ROOT = pathlib.Path(ksr_runtime.__file__).parents[1]
 SCRIPT = """
@@ -67,6 +69,14 @@ def install(site):
     info.joinpath("METADATA").write_text(f"Name: keras_sparse_rnn\nVersion: {version}\n")
     info.joinpath("RECORD").write_text("ksr_runtime/_ksr.so,,\n")
     return site / "ksr_runtime" / "_ksr.so"
+
+
+def test_the_numbers_of_what_went_wrong_are_those_of_the_header():
+    header = (ROOT / "keras_sparse_rnn" / "native" / "core" / "ksr.h").read_text()
+    body = re.search(r"typedef enum ksr_status \{(.*?)\} ksr_status;", header, re.DOTALL)[1]
+    names = re.findall(r"^  KSR_(\w+)", body, re.MULTILINE)
+    for name in ("BAD_VALUE", "NO_PROCESSOR", "NO_MEMORY"):
+        assert names.index(name) == getattr(library, name)
 
 
 def test_a_source_tree_takes_the_library_of_the_installed_package(tree, tmp_path):

@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import platform
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import ksr_runtime
+from keras_sparse_rnn.export.c import file
 
 RNG = np.random.default_rng(0)
 TOKENS, X = RNG.integers(0, 7, (2, 11)), RNG.normal(size=(2, 11, 3)).astype("float32")
@@ -116,6 +118,38 @@ def test_what_is_no_whole_file_is_refused_in_words(files, tmp_path, change, says
         ksr_runtime.Model(path)
     says = says.format(size=len(content))
     assert str(error.value) == f"{BEGIN}{says}. Received: path={str(path)!r}"
+
+
+def test_a_model_that_was_prepared_for_another_machine_is_refused_in_words(files, tmp_path):
+    other = "neon" if platform.machine() in ("x86_64", "AMD64") else "avx2"
+    path = tmp_path / "other.ksr"
+    ksr_runtime.Model(files["chain"], other).save(path)
+    with pytest.raises(ValueError) as error:
+        ksr_runtime.Model(path)
+    start = f'{BEGIN}the model was prepared for "{other}": this machine has '
+    assert str(error.value).startswith(start)
+    assert str(error.value).endswith(f". Received: path={str(path)!r}")
+
+
+def test_a_processor_that_there_is_not_is_named(files):
+    with pytest.raises(ValueError) as error:
+        ksr_runtime.Model(files["chain"], "avx-512")
+    assert str(error.value).startswith(
+        "`processor` must be None, or an instruction set by its name: processor is "
+        '"avx-512": it must be one of '
+    )
+    assert str(error.value).endswith(". Received: processor='avx-512'")
+
+
+@pytest.mark.parametrize("notes", [b"", b"[1]", b"no notes", b"[" * 100_000])
+def test_notes_of_another_writer_are_not_read(notes, monkeypatch):
+    model = file.ModelFile()
+    register = model.register(2)
+    model.add_input("x", register)
+    result = model.step(file.ACTIVATION, register, 2, activation=1)
+    model.add_output("y", result, False)
+    monkeypatch.setattr(file.json, "dumps", lambda _: notes.decode())
+    assert ksr_runtime.Model.from_bytes(model.bytes({})).notes == {}
 
 
 def test_damage_is_noticed_or_harmless(files, tmp_path):

@@ -37,8 +37,8 @@ def write(model, weights, activations):
         writer.file.add_input(name, register)
     tokens = {id(tensor) for tensor in graph.inputs if len(tensor.shape) == 2}
     _write(model, writer, registers, tokens)
-    names = getattr(graph, "output_names", None) or [tensor.name for tensor in graph.outputs]
-    for name, tensor in zip(signature.unique([_cut(name) for name in names]), graph.outputs):
+    names = signature.unique([_cut(name) for name in signature.output_names(model)])
+    for name, tensor in zip(names, graph.outputs):
         if id(tensor) in tokens:
             raise ValueError(
                 "`model` must have outputs that layers give. Received: "

@@ -30,13 +30,15 @@ typedef struct @NAME@ @NAME@;
  * lock. */
 @NAME@* @NAME@_init(void* memory);
 /* The same with weights that lie elsewhere: those of @NAME@.ksr, mapped or read, aligned as memory
- * is. They may go afterwards. `size`: of `memory`. */
+ * is. They may go afterwards. `size`: of `memory`. With fewer than @UPPER@_STREAM_BYTES it is null,
+ * and @NAME@_error has nothing to say. */
 @NAME@* @NAME@_init_from(const void* file, size_t bytes, void* memory, size_t size);
 /* The same with a prepared model, which `ksr_runtime.Model.save` writes for one instruction set. It
  * is used where it lies, in flash or mapped, and must stay there; nothing is laid out or allocated.
- * `memory`: of @UPPER@_STREAM_BYTES bytes or more. */
+ * `size`: of `memory`, as above. */
 @NAME@* @NAME@_open(const void* prepared, size_t bytes, void* memory, size_t size);
-/* What was wrong with the last of these three in this memory. */
+/* What was wrong with the last of these three in this memory, which has @UPPER@_STREAM_BYTES bytes
+ * or more: it is written there. */
 const char* @NAME@_error(const void* memory);
 /* One frame in, one out. 0: done; else the stream is as it was: a token is none of the model's. */
 int @NAME@_step(@NAME@* model, @PARAMETERS@);
@@ -100,7 +102,7 @@ static @NAME@* begin(@NAME@* m, size_t used, size_t size) {
 }
 
 const char* @NAME@_error(const void* memory) {
-  return memory ? ((const @NAME@*)memory)->error.text : "memory is null, or too small";
+  return memory ? ((const @NAME@*)memory)->error.text : "memory is null";
 }
 
 int @NAME@_step(@NAME@* model, @PARAMETERS@) {

@@ -25,7 +25,17 @@ inline uint64_t float_settings() {
 inline void set_float_settings(uint64_t settings) {
   asm volatile("msr fpcr, %0" : : "r"(settings) : "memory");
 }
-#else
+#elif defined(__arm__) && defined(__ARM_FP)
+constexpr uint64_t kFlushing = uint64_t{1} << 24;  // flush to zero
+inline uint64_t float_settings() {
+  uint32_t settings;
+  asm volatile("vmrs %0, fpscr" : "=r"(settings));
+  return settings;
+}
+inline void set_float_settings(uint64_t settings) {
+  asm volatile("vmsr fpscr, %0" : : "r"(static_cast<uint32_t>(settings)) : "memory");
+}
+#else  // whose settings stay the caller's
 constexpr uint64_t kFlushing = 0;
 inline uint64_t float_settings() { return 0; }
 inline void set_float_settings(uint64_t) {}

@@ -200,7 +200,8 @@ KSR_API ksr_status ksr_state_write(const ksr_cell* cell, ksr_state* state, const
 
 /* One step: x [inputs] in, y [units] out, which may not overlap x. While it runs, numbers too
  * small for float32's normal range count as zero and rounding is to nearest, whatever the
- * caller has set; afterwards the caller's settings hold again. */
+ * caller has set; afterwards the caller's settings hold again. (On x86-64, aarch64 and arm with a
+ * floating-point unit; elsewhere the caller's settings stay.) */
 KSR_API ksr_status ksr_step(const ksr_cell* cell, ksr_state* state, const float* x,
                             float* y) KSR_NOEXCEPT;
 /* `steps` steps: x [steps, inputs], y [steps, units]. */

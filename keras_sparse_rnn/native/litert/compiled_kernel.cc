@@ -79,13 +79,18 @@ class Buffers {
     for (int i = 0; i < count_; ++i) runtime_.unlock(locked_[i]);
   }
 
+  // The tensor stays empty where this fails.
   bool lock(LiteRtTensorBuffer buffer, int32_t mode, OperatorTensor* tensor) {
     LiteRtRankedTensorType& type = types_[count_];
+    size_t bytes;
+    void* data;
     if (runtime_.type(buffer, &type) != kLiteRtStatusOk || type.layout.has_strides ||
-        runtime_.size(buffer, &tensor->bytes) != kLiteRtStatusOk ||
-        runtime_.lock(buffer, &tensor->data, mode) != kLiteRtStatusOk)
+        runtime_.size(buffer, &bytes) != kLiteRtStatusOk ||
+        runtime_.lock(buffer, &data, mode) != kLiteRtStatusOk)
       return false;
     locked_[count_++] = buffer;
+    tensor->bytes = bytes;
+    tensor->data = data;
     tensor->axes = type.layout.rank;
     tensor->sizes = type.layout.dimensions;
     tensor->numbers = type.element_type == kLiteRtElementTypeFloat32 ? Numbers::kFloat32
@@ -118,7 +123,8 @@ CellOperator* find_cell(Operators* operators, const OperatorTensor* inputs, int 
     found = found->next;
   if (!found) {
     found = static_cast<Prepared*>(std::calloc(1, sizeof(Prepared)));
-    if (!found) return nullptr;
+    if (!found)
+      return std::snprintf(error->text, sizeof error->text, "no memory for a cell"), nullptr;
     if (!found->cell_operator.prepare(inputs, output_count, error)) {
       found->cell_operator.clear();
       std::free(found);
@@ -186,15 +192,16 @@ int32_t run(void* user_data, size_t input_count, const LiteRtTensorBuffer* input
     OperatorTensor in[kMostInputs], out[kMostOutputs];
     bool locked = true;
     for (size_t i = 0; i < input_count; ++i)
-      locked = locked && buffers.lock(inputs[i], kLiteRtLockRead, in + i);
+      locked &= buffers.lock(inputs[i], kLiteRtLockRead, in + i);
     for (size_t i = 0; i < output_count; ++i)
-      locked = locked && buffers.lock(outputs[i], kLiteRtLockWrite, out + i);
+      locked &= buffers.lock(outputs[i], kLiteRtLockWrite, out + i);
     ksr_error error = {};
-    if (!locked) {
+    if (!locked)
       status = fail(operators, "the runtime does not give the memory of a tensor");
-    } else if (!run(operators, in, static_cast<int>(input_count), out,
-                    static_cast<int>(output_count), &error)) {
+    else if (!run(operators, in, static_cast<int>(input_count), out,
+                  static_cast<int>(output_count), &error))
       status = fail(operators, error.text);
+    if (status != kLiteRtStatusOk) {
       for (size_t i = 0; i < output_count; ++i)
         for (size_t k = 0; k < out[i].bytes / sizeof(float); ++k)
           static_cast<float*>(out[i].data)[k] = NAN;

@@ -42,7 +42,8 @@ KSR_API const void* ksr_compiled_kernel(void) KSR_NOEXCEPT;
  * share it, one operator at a time. */
 KSR_API void* ksr_compiled_create(void) KSR_NOEXCEPT;
 /* What was wrong in the last run that failed, "" if none has. Up to LiteRT 2.3.0 the runtime does
- * not hand on that an operator failed; its outputs are NaN then, and this says why. */
+ * not hand on that an operator failed; its outputs are NaN then, and this says why. Outputs stay as
+ * they were where the runtime does not give their memory, or shows none of its functions. */
 KSR_API const char* ksr_compiled_error(const void* operators) KSR_NOEXCEPT;
 KSR_API void ksr_compiled_destroy(void* operators) KSR_NOEXCEPT;
 

@@ -14,6 +14,9 @@ constexpr uint64_t kMask = ~uint64_t{0x3F};                     // but for what 
 #elif defined(__aarch64__)
 const uint64_t kSettings[] = {0, 1 << 24, 2 << 22, 1 << 24 | 1 << 22};
 constexpr uint64_t kMask = ~uint64_t{0};
+#elif defined(__arm__) && defined(__ARM_FP)
+const uint64_t kSettings[] = {0, 1 << 24, 2 << 22, 1 << 24 | 1 << 22};
+constexpr uint64_t kMask = 0x07F79F00;  // but for comparisons and for what has happened so far
 #else
 const uint64_t kSettings[] = {0};
 constexpr uint64_t kMask = 0;

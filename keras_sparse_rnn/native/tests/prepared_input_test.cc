@@ -189,6 +189,26 @@ void test_streams() {
   expect_status(ksr_step(again.cell(), stream.state(), x, y), KSR_OK);
 }
 
+// A few bytes may describe a matrix with many columns that have no block, or one. It would take
+// minutes if each of them took as long as there are inputs.
+void test_many_empty_columns() {
+  about = "many empty columns";
+  constexpr int64_t kMany = int64_t{1} << 22, kBlock = 1024;
+  const Floats values(kBlock * kBlock, 1.0f);
+  const int32_t block = 5;
+  ksr_description d = {};
+  d.version = KSR_VERSION;
+  d.cell = KSR_DENSE;
+  for (int64_t live = 0; live <= 1; ++live) {
+    d.kernel = {KSR_FLOAT32, kMany, kMany, 1, kBlock, kBlock, live, values.data(), &block, nullptr};
+    size_t size = 0;
+    ksr_error error = {};
+    expect_status(ksr_cell_size(&d, &size, &error), KSR_OK, &error);
+    const int64_t least = 4 * (kMany + live * kBlock * kBlock);
+    expect(static_cast<int64_t>(size) > least, "size", static_cast<double>(size), least);
+  }
+}
+
 void test_texts() {
   for (int status = KSR_OK; status <= KSR_BAD_CHECKSUM; ++status)
     expect(std::strcmp(ksr_status_text(status), "unknown status") != 0, "text of a status", status,
@@ -206,6 +226,7 @@ int main() {
   test_quantize();
   test_memory();
   test_streams();
+  test_many_empty_columns();
   test_texts();
   return failures != 0;
 }

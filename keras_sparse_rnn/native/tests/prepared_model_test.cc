@@ -223,6 +223,19 @@ void refusals() {
   changed.put(12, 2);
   says(ksr_model_size(changed.data(), changed.size(), nullptr, &size, &error), KSR_BAD_VERSION,
        "the model's file is of version 2: this library reads version 1");
+  const auto with_tail = [](const Saved& model) {
+    Saved tailed = model.copy(model.size());
+    tailed.put(64 + 15, 'x');
+    tailed.put(16, tailed.sum(24, tailed.get<int64_t>(32)));
+    return tailed;
+  };
+  changed = with_tail(saved);
+  const std::string name = saved.data() + 64;
+  says(ksr_model_open(changed.data(), changed.size(), &model, &error), KSR_BAD_FILE,
+       ("processor is \"" + name + "\": there must be zeros behind it").c_str());
+  changed = with_tail(file);
+  says(ksr_model_size(changed.data(), changed.size(), nullptr, &size, &error), KSR_BAD_FILE,
+       "processor is \"\": a file is for no one processor");
   changed.put(0, 'K');
   says(ksr_model_size(changed.data(), changed.size(), nullptr, &size, &error), KSR_BAD_FILE,
        "this is no model's file: it must begin with \"ksr-mode\"");

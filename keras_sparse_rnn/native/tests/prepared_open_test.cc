@@ -192,6 +192,13 @@ void test_damage() {
   refused(KSR_BAD_CELL, "recurrent.starts[3] is 1: it must be from 0 to 0",
           KSR_CHANGE(at(c.recurrent.starts)[3] = 1));
   refused(KSR_BAD_CELL, "stored is 0: it must be 96", KSR_CHANGE(c.stored = 0));
+  refused(KSR_BAD_CELL, "candidate has numbers where there must be zeros",
+          KSR_CHANGE(c.candidate.strips = 1));
+  const Floats bias = random_floats(21);
+  const Saved dense = cell_of(bias_only(KSR_LINEAR, KSR_FLOAT32, bias));
+  reinterpret_cast<Cell*>(dense.data())->recurrent.arithmetic = 0x10000000;
+  dense.sum_cell();
+  expect_refused(dense, KSR_BAD_CELL, "recurrent has numbers where there must be zeros");
 }
 
 void test_frame() {

@@ -57,10 +57,14 @@ ksr_status check_header(const Header& h, ksr_error* error) {
   if (Tables(h).data > h.cells)
     return fail(error, KSR_BAD_FILE, "the tables end at byte %lld: the cells begin at byte %lld",
                 Long{Tables(h).data}, Long{h.cells});
+  constexpr char kNone[prepared::kNameBytes] = {};
   char name[prepared::kNameBytes + 1] = {};
   std::memcpy(name, h.processor, sizeof h.processor);
-  if (!h.prepared && *name)
+  if (!h.prepared && std::memcmp(h.processor, kNone, sizeof kNone))
     return fail(error, KSR_BAD_FILE, "processor is \"%s\": a file is for no one processor", name);
+  const prepared::Processor* processor = prepared::find_processor(name);
+  if (processor && std::memcmp(processor->name, h.processor, sizeof h.processor))
+    return fail(error, KSR_BAD_FILE, "processor is \"%s\": there must be zeros behind it", name);
   if (h.prepared && !prepared::has_processor(name)) {
     char names[120];
     prepared::list_processors(false, names, sizeof names);

@@ -169,6 +169,13 @@ ksr_status check_product(const Cell& cell, const Processor& processor, const cha
   return KSR_OK;
 }
 
+// A product that a cell of this kind does not have: whoever asks what a cell runs looks at it, too.
+ksr_status check_no_product(const char* name, const Product& product, ksr_error* error) {
+  const Product none = {};
+  if (!std::memcmp(&product, &none, sizeof none)) return KSR_OK;
+  return fail(error, KSR_BAD_CELL, "%s has numbers where there must be zeros", name);
+}
+
 ksr_status check_cell(const Cell& cell, size_t size, ksr_error* error) {
   const Processor* processor;
   KSR_TRY(check_frame(cell, size, error));
@@ -180,12 +187,12 @@ ksr_status check_cell(const Cell& cell, size_t size, ksr_error* error) {
   int64_t stored = 0;
   KSR_TRY(check_product(cell, *processor, "kernel", cell.kernel, cell.padded_inputs, &stored,
                         error));
-  if (rule.states)
-    KSR_TRY(check_product(cell, *processor, "recurrent", cell.recurrent, cell.padded_units,
-                          &stored, error));
-  if (rule.has_reset())
-    KSR_TRY(check_product(cell, *processor, "candidate", cell.candidate, cell.padded_units,
-                          &stored, error));
+  KSR_TRY(rule.states ? check_product(cell, *processor, "recurrent", cell.recurrent,
+                                      cell.padded_units, &stored, error)
+                      : check_no_product("recurrent", cell.recurrent, error));
+  KSR_TRY(rule.has_reset() ? check_product(cell, *processor, "candidate", cell.candidate,
+                                           cell.padded_units, &stored, error)
+                           : check_no_product("candidate", cell.candidate, error));
   return check_is("stored", cell.stored, stored, error);
 }
 

@@ -87,17 +87,22 @@ int64_t Tiling::count_all(TileShape shape) const {
   return tiles;
 }
 
-int64_t Tiling::mark(int64_t gate, int64_t column, TileShape shape) const {
+template <typename Visit>
+void Tiling::for_rows(int64_t gate, int64_t column, TileShape shape, Visit visit) const {
   const ksr_matrix& m = *part_.matrix;
-  const int64_t rows = parts(m.inputs, shape.height);
-  std::memset(marks_.get(), 0, rows * sizeof(int32_t));
   for_blocks(gate, column, shape.width, [&](int64_t, int64_t row, int64_t) {
     const int64_t last = std::min((row + 1) * m.block_rows, m.inputs) - 1;
-    for (int64_t t = row * m.block_rows / shape.height; t <= last / shape.height; ++t)
-      marks_[t] = 1;
+    for (int64_t t = row * m.block_rows / shape.height; t <= last / shape.height; ++t) visit(t);
   });
+}
+
+int64_t Tiling::mark(int64_t gate, int64_t column, TileShape shape) const {
+  --mark_;
   int64_t count = 0;
-  for (int64_t t = 0; t < rows; ++t) count += marks_[t];
+  for_rows(gate, column, shape, [&](int64_t t) {
+    count += marks_[t] != mark_;
+    marks_[t] = mark_;
+  });
   return count;
 }
 
@@ -143,12 +148,15 @@ void Tiling::for_weights(int64_t i, Visit visit) const {
 }
 
 void Tiling::read(int64_t i, int32_t* rows, float* weights) const {
-  const int64_t count = mark(gate(i), number(i), kTileShapes[tile_]);
-  for (int64_t t = 0, place = 0; place < count; ++t) {
-    if (!marks_[t]) continue;
-    rows[place] = static_cast<int32_t>(t);
-    marks_[t] = static_cast<int32_t>(place++);
-  }
+  const TileShape shape = kTileShapes[tile_];
+  const int64_t count = mark(gate(i), number(i), shape);
+  int32_t* end = rows;
+  for_rows(gate(i), number(i), shape, [&](int64_t t) {
+    if (marks_[t] == mark_) *end++ = static_cast<int32_t>(t);
+    marks_[t] = 0;
+  });
+  if (!std::is_sorted(rows, end)) std::sort(rows, end);
+  for (int64_t place = 0; place < count; ++place) marks_[rows[place]] = static_cast<int32_t>(place);
   std::memset(weights, 0, count * height() * width() * sizeof(float));
   for_weights(i, [&](int64_t value, int64_t tile, int64_t several) {
     widen(*part_.matrix, value, several, weights + tile);

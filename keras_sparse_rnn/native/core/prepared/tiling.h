@@ -72,7 +72,11 @@ class Tiling {
   bool divides(TileShape shape) const;
   // All tiles of the matrix.
   int64_t count_all(TileShape shape) const;
-  // Marks the live rows of tiles of a column; returns how many they are.
+  // Calls visit(row of tiles) for the live ones of a column, some of them several times.
+  template <typename Visit>
+  void for_rows(int64_t gate, int64_t column, TileShape shape, Visit visit) const;
+  // Marks the live rows of tiles of a column with a new `mark_`; returns how many they are. It takes
+  // as long as there are blocks, for a few bytes may describe a matrix with many empty columns.
   int64_t mark(int64_t gate, int64_t column, TileShape shape) const;
   // Calls visit(block, its block row, its block column) for the live blocks that a column of tiles
   // meets.
@@ -86,7 +90,8 @@ class Tiling {
   const Part part_;
   int tile_ = 0;
   Array<int64_t> first_;  // [gates * block columns + 1], where the blocks of each begin
-  Array<int32_t> marks_;  // [inputs], of rows of tiles
+  Array<int32_t> marks_;  // [inputs], of rows of tiles; after `read` the places of those of a column
+  mutable int32_t mark_ = 0;  // below 0, as no place is
   Array<int64_t> counts_, order_;
 };
 

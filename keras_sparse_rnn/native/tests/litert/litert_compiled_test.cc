@@ -8,12 +8,12 @@ struct LiteRtTensorBufferT {
   int32_t type;
   std::vector<int> sizes;
   Saved memory;
-  bool locked = false;
+  bool locked = false, refused = false;
 };
 
 extern "C" {
 int32_t LiteRtLockTensorBuffer(LiteRtTensorBuffer buffer, void** memory, int32_t) {
-  if (buffer->locked) return kLiteRtStatusErrorRuntimeFailure;
+  if (buffer->locked || buffer->refused) return kLiteRtStatusErrorRuntimeFailure;
   buffer->locked = true;
   *memory = buffer->memory.data();
   return kLiteRtStatusOk;
@@ -128,6 +128,26 @@ void try_damage(void* operators, int mutations) {
   expect(refused > mutations / 2, "mutations that are refused", refused, mutations);
 }
 
+// Memory that the runtime does not give: the outputs that it gives are NaN.
+void try_refused_buffers(void* operators) {
+  const int shape[] = {4, 8};
+  Described d(ksr::Cell::kLstm, 1, 21, 17, shape, shape, 0.5, true, KSR_FLOAT32);
+  for (int refused = 0; refused < 7; ++refused) {
+    about = "refused buffer " + std::to_string(refused);
+    Node node(operators, file_of(d.description), 21, 17, 2, 2);
+    (refused < 4 ? node.in[refused] : node.out[refused - 4]).refused = true;
+    expect(node.run(operators) != kLiteRtStatusOk, "run", 0, 1);
+    expect(!std::strcmp(ksr_compiled_error(operators),
+                        "KsrCell: the runtime does not give the memory of a tensor"),
+           ksr_compiled_error(operators), 0, 1);
+    for (int i = 0; i < 3; ++i) {
+      const float* y = reinterpret_cast<const float*>(node.out[i].memory.data());
+      for (size_t k = 0; k < node.out[i].memory.size() / 4; ++k)
+        expect((y[k] != y[k]) == (refused != 4 + i), "NaN", y[k], 0);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -136,6 +156,7 @@ int main(int count, char** arguments) {
   if (!freopen("/dev/null", "w", stderr)) return 1;
   try_cells(operators);
   expect(!*ksr_compiled_error(operators), ksr_compiled_error(operators), 0, 0);
+  try_refused_buffers(operators);
   try_damage(operators, count > 1 ? std::atoi(arguments[1]) : 1000);
   kernel().Destroy(operators);
   ksr_compiled_destroy(operators);
