@@ -200,11 +200,7 @@ class Evolution(Participant):
         logs.setdefault("exchanged", self.exchanged)
 
     def get_config(self):
-        if self.optimizer is not None:
-            raise ValueError(
-                "The `optimizer` of an Evolution cannot be written into a config. Make the "
-                "callback anew instead."
-            )
+        self.check_config()
         return {
             "frequency": self.frequency,
             "fraction": self.fraction,

@@ -6,7 +6,7 @@ import pytest
 from fitting import fit, kernels
 
 import keras_sparse_rnn as ksr
-from keras_sparse_rnn.callbacks import BlockPruning
+from keras_sparse_rnn.callbacks import BlockPruning, UnitPruning
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay
 
 
@@ -53,6 +53,16 @@ def test_ours_takes_the_best_of_the_epochs_at_the_final_sparsity(make_model, dat
     for there, best in zip(model.get_weights(), worse.weights[2]):
         np.testing.assert_array_equal(there, best)
     assert_sparse(kernels(model)[1], (3, 2), 3, 0.5)
+
+
+def test_it_waits_for_units_too(make_model, data):
+    model = make_model("gru")
+    pruning = UnitPruning(PolynomialDecay(0.1, 0.5, 3, 13), frequency=2)
+    stopping = ksr.callbacks.EarlyStopping("loss", patience=1, restore_best_weights=True)
+    fit(model, data, pruning, Worse(), stopping, epochs=9)
+    assert stopping.best_epoch == 2 and pruning.is_finished
+    bias = model.get_layer("rnn").cell.bias.numpy()
+    assert (bias == 0).all(axis=0).reshape(3, 11).all(axis=0).sum() == 6
 
 
 def test_without_pruning_it_is_that_of_keras(make_model, data):

@@ -122,7 +122,7 @@ def test_an_optimizer_cannot_be_written_into_a_config(gan):
     with pytest.raises(ValueError) as error:
         pruning.get_config()
     assert str(error.value) == (
-        "The `optimizer` of a BlockPruning cannot be written into a config. Make the callback "
+        "The `optimizer` of BlockPruning cannot be written into a config. Make the callback "
         "anew instead."
     )
 
