@@ -24,6 +24,7 @@ from keras_sparse_rnn.pruning.groups import Options, find_groups
 from keras_sparse_rnn.pruning.mask_holder import MaskHolder
 from keras_sparse_rnn.pruning.train_function import figures
 from keras_sparse_rnn.schedules.schedule import check_step
+from keras_sparse_rnn.slots import trained_by
 
 FREQUENCY = 100
 
@@ -179,13 +180,15 @@ class BlockPruning(MaskHolder):
             minimum_density=self.minimum_density,
             regrowth=self.regrowth,
             pattern=self.pattern,
+            optimizer=self.optimizer,
         )
 
     def find(self):
         options = self._options()
         schedule = bound(self.schedule, self.params, self._steps.counted)
         groups = find_groups(self.model, schedule, self.layers, options)
-        options.criterion.begin(self.model)
+        with trained_by(self.optimizer):
+            options.criterion.begin(self.model)
         try:
             for group in groups:
                 group.check()
