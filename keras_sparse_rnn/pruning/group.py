@@ -200,4 +200,6 @@ class PruningGroup:
 
 
 def _shortfall(name, asked, there):
+    if there >= asked:  # blocks have come back since then
+        return f"{name} has other blocks than its mask, at the sparsity of {there:.4f}"
     return f"{name} should have a sparsity of {asked:.4f} and has {there:.4f}"

@@ -10,6 +10,8 @@ from keras_sparse_rnn.callbacks import BlockPruning, Regrowth
 from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay, ThresholdRamp
 
+pytestmark = pytest.mark.filterwarnings("ignore:Pruning is not finished")  # a few steps do here
+
 BLOCK = (3, 2)
 HALF = Constant(0.5, 1)
 NAMES_OF_LSTM = ("rnn/lstm_cell/kernel", "rnn/lstm_cell/recurrent_kernel")
