@@ -97,11 +97,14 @@ class PruningGroup:
         and what there is.
         """
         found = [mask.grid.live(mask.kernel.numpy()) for mask in self.masks]
-        wrong = [
-            _shortfall(mask.name, mask.grid.sparsity(mask.live), mask.grid.sparsity(live))
-            for mask, live in zip(self.masks, found)
-            if (live & ~mask.live).any()
-        ]
+        wrong = []
+        for mask, live in zip(self.masks, found):
+            back, gone = (live & ~mask.live).any(), (mask.live & ~live).any()
+            if back and gone:  # of a step before blocks were exchanged
+                wrong.append(f"{mask.name} has other live blocks than its mask")
+            elif back:
+                asked = mask.grid.sparsity(mask.live)
+                wrong.append(_shortfall(mask.name, asked, mask.grid.sparsity(live)))
         if wrong or self.point is None or self.is_ramp:
             return wrong
         asked = self.sparsity(self.point)
@@ -200,6 +203,4 @@ class PruningGroup:
 
 
 def _shortfall(name, asked, there):
-    if there >= asked:  # blocks have come back since then
-        return f"{name} has other blocks than its mask, at the sparsity of {there:.4f}"
     return f"{name} should have a sparsity of {asked:.4f} and has {there:.4f}"
