@@ -16,6 +16,7 @@ from keras_sparse_rnn.regularizers.gates import (
 )
 from keras_sparse_rnn.regularizers.regularizer import strength_variable, working_dtype
 from keras_sparse_rnn.schedules.schedule import check_number
+from keras_sparse_rnn.slots import batches_per_step
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse_rnn")
@@ -54,13 +55,15 @@ class ProximalGroupLasso(SeesGates, keras.constraints.Constraint):
             `callbacks.StrengthSchedule` tells, so have one in `fit`; `StrengthSchedule()` does
             nothing else. (Before Keras 3.10 a schedule is one step ahead here: Keras counts the
             update first.) A number is used as it is, also if the learning rate of the optimizer
-            changes.
+            changes. With `gradient_accumulation_steps` Keras calls constraints at every batch;
+            `StrengthSchedule` tells that, too, and then all batches of a step shrink as much as
+            one step does.
         gates: how many gates the kernel has, see `GroupLasso`.
 
     Raises:
         ValueError: an argument is out of its range; or, when it is called, the kernel has no two
             axes, its number of gates cannot be told and makes a difference, or there is no learning
-            rate.
+            rate, or an optimizer that has none.
     """
 
     def __init__(self, strength, block_shape=(16, 16), learning_rate=None, gates=None):
@@ -98,20 +101,25 @@ class ProximalGroupLasso(SeesGates, keras.constraints.Constraint):
         return former
 
     def _step_size(self):
+        # Constraints are called at every batch, also if the optimizer steps only after some of
+        # them.
+        batches = batches_per_step(self._optimizer)
         if self.learning_rate is not None:
-            return self.learning_rate
+            return self.learning_rate / batches
         if self._optimizer is None:
             raise ValueError(
                 "`learning_rate` of ProximalGroupLasso must be a number if no callback tells it: "
                 "add ksr.callbacks.StrengthSchedule() to those of `fit`, or call "
                 "`follow(optimizer)`. Received: learning_rate=None"
             )
-        # Constraints are called at every batch, also if the optimizer steps only after some of
-        # them.
-        inner = getattr(self._optimizer, "inner_optimizer", self._optimizer)
-        return tf.cast(self._optimizer.learning_rate, "float32") / (
-            inner.gradient_accumulation_steps or 1
-        )
+        rate = getattr(self._optimizer, "learning_rate", None)
+        if rate is None:
+            raise ValueError(
+                "`learning_rate` of ProximalGroupLasso must be a number with an optimizer that has "
+                "no learning rate of its own, such as a MultiOptimizer. Received: "
+                f"learning_rate=None and a {type(self._optimizer).__name__}"
+            )
+        return tf.cast(rate, "float32") / batches
 
     def get_config(self):
         return {

@@ -36,6 +36,13 @@ class BatchGradients:
                 "`data` must be batches (x, y) that can be iterated over more than once. "
                 f"Received: data of type {type(data).__name__}"
             )
+        some = data if isinstance(data, (list, tuple)) else [data]
+        if arrays := [one for one in some if hasattr(one, "shape")]:
+            raise ValueError(
+                "`data` must be batches (x, y), such as [(x[:32], y[:32]), (x[32:64], y[32:64])], "
+                "and not the arrays themselves. Received: an array of shape "
+                f"{tuple(arrays[0].shape)}"
+            )
         if not isinstance(batches, numbers.Integral) or isinstance(batches, bool) or batches < 1:
             raise ValueError(
                 f"`batches` must be an integer of at least 1. Received: batches={batches!r}"

@@ -1,5 +1,7 @@
 """An optimizer for networks whose blocks evolve."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -34,7 +36,8 @@ class AveragedSGD(keras.optimizers.SGD):
 
     def __init__(self, learning_rate=0.01, begin_step=None, **kwargs):
         super().__init__(learning_rate, **kwargs)
-        if begin_step is not None and (isinstance(begin_step, bool) or begin_step < 0):
+        is_step = isinstance(begin_step, numbers.Integral) and not isinstance(begin_step, bool)
+        if begin_step is not None and not (is_step and begin_step >= 0):
             raise ValueError(
                 "`begin_step` must be None or an integer of at least 0. Received: "
                 f"begin_step={begin_step!r}"
@@ -69,7 +72,16 @@ class AveragedSGD(keras.optimizers.SGD):
         return self.built and int(self.averaging_since) <= int(self.iterations)
 
     def begin(self):
-        """Begins to average, with the coming step."""
+        """Begins to average, with the coming step.
+
+        Raises:
+            ValueError: it is not built yet.
+        """
+        if not self.built:
+            raise ValueError(
+                "AveragedSGD must be built for the weights that it averages before `begin`: call "
+                "`optimizer.build(model.trainable_variables)`, or give `begin_step=0`"
+            )
         self.averaging_since.assign(self.iterations)
 
     def update_step(self, gradient, variable, learning_rate):

@@ -7,7 +7,7 @@ import keras
 from keras_sparse_rnn import callbacks, regularizers, schedules
 from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.schedules.schedule import check_number, check_step
-from keras_sparse_rnn.slots import batches_per_step, updates_made
+from keras_sparse_rnn.slots import batches_per_step, nested, updates_made
 
 WARMUP = 0.05
 TOLERANCE = 0.02  # of the steps, by which `fit` may run more or fewer of them
@@ -80,13 +80,16 @@ class PruneTrained(keras.callbacks.Callback):
 
     Attributes:
         learning_rate: a Keras learning-rate schedule. `Fisher` needs an optimizer that keeps
-            squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
+            squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop. With
+            `gradient_accumulation_steps=n` give the optimizer `warm_cosine(n * steps, rate)` in its
+            place, for Keras goes along such a schedule batch by batch.
         schedule: the schedule of the sparsity.
         callbacks: what it gives to `fit`, one by one: a `BlockPruning` and, with `lasso`, a
             `StrengthSchedule`.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range. When training begins: an optimizer that
+            accumulates gradients has the `learning_rate` of the recipe.
 
     Warns:
         UserWarning: `fit` runs other steps than `steps`, so the learning rate ends elsewhere.
@@ -105,7 +108,7 @@ class PruneTrained(keras.callbacks.Callback):
         optimizer=None,
     ):
         super().__init__()
-        self.steps = steps
+        self.steps, self._is_checked = steps, False
         self.learning_rate = warm_cosine(steps, learning_rate)
         begin, end = (max(1, round(part * steps)) for part in RAMP)
         self.schedule = schedules.PolynomialDecay(0.0, check_sparsity(sparsity), begin, end)
@@ -138,9 +141,15 @@ class PruneTrained(keras.callbacks.Callback):
             callback.set_model(model)
 
     def on_train_begin(self, logs=None):
-        self._check_steps()
+        self._check_learning_rate()
+        self._is_checked = False
         for callback in self.callbacks:
             callback.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self._is_checked:  # Keras tells nobody before at which epoch `fit` begins
+            self._is_checked = True
+            self._check_steps(epoch)
 
     def on_train_batch_begin(self, batch, logs=None):
         for callback in self.callbacks:
@@ -162,18 +171,42 @@ class PruneTrained(keras.callbacks.Callback):
         """Its callbacks, for a list of one's own: `callbacks=[*recipe, another]`."""
         return iter(self.callbacks)
 
-    def _check_steps(self):
-        """Warns if `fit` runs other steps than the recipe was made for."""
-        params = self.params or {}
+    @property
+    def _optimizer(self):
+        return self.callbacks[0].optimizer or getattr(self.model, "optimizer", None)
+
+    def _check_learning_rate(self):
+        """Raises a `ValueError` if an optimizer goes along the schedule of the learning rate by
+        batches, and makes one step for several of them.
+        """
+        own = keras.optimizers.schedules.serialize(self.learning_rate)
+        for one in nested(self._optimizer):
+            batches = batches_per_step(one)
+            if batches > 1 and one.get_config().get("learning_rate") == own:
+                raise ValueError(
+                    "`gradient_accumulation_steps` must be None with the `learning_rate` of "
+                    "PruneTrained, which Keras evaluates by batches, and not by steps: it would be "
+                    f"zero after 1/{batches} of the training. Give the optimizer "
+                    f"learning_rate=ksr.recipes.warm_cosine({batches * self.steps}, "
+                    f"{self.learning_rate.warmup_target}), which has as many batches as "
+                    f"steps={self.steps} take. Received: gradient_accumulation_steps={batches}"
+                )
+
+    def _check_steps(self, first):
+        """Warns if a `fit` that begins at the epoch `first` runs other steps than the recipe was
+        made for.
+        """
+        params, optimizer = self.params or {}, self._optimizer
         epochs, of_epoch = params.get("epochs"), params.get("steps")
-        optimizer = self.callbacks[0].optimizer or getattr(self.model, "optimizer", None)
         if not epochs or not of_epoch or optimizer is None or updates_made(optimizer):
             return  # unknown, or a training that goes on, of which `fit` does not tell the rest
-        planned = epochs * of_epoch // batches_per_step(optimizer)
+        epochs, batches = epochs - first, batches_per_step(optimizer)
+        planned = epochs * of_epoch // batches
         if abs(planned - self.steps) > TOLERANCE * self.steps:
+            each = f"{of_epoch} steps" if batches == 1 else f"{of_epoch} batches, {batches} a step"
             warnings.warn(
                 f"PruneTrained was made for steps={self.steps} and `fit` runs {planned}: "
-                f"{epochs} epochs of {of_epoch} steps. Its learning rate, which is to end at zero, "
+                f"{epochs} epochs of {each}. Its learning rate, which is to end at zero, "
                 f"and its pruning go by its own steps: make it with steps={planned}, unless other "
                 "fits are to follow",
                 stacklevel=2,

@@ -4,6 +4,8 @@ The masks of `BlockPruning` are constraints on weights: gradients are not masked
 Keras layer's kernel hold running means for dead blocks, too.
 """
 
+import contextlib
+import contextvars
 import math
 
 import keras
@@ -59,6 +61,28 @@ def optimizers_of(model):
         if isinstance(one, keras.optimizers.Optimizer):
             found.setdefault(id(one), (name, one))
     return list(found.values())
+
+
+_given: contextvars.ContextVar = contextvars.ContextVar("given", default=None)
+
+
+@contextlib.contextmanager
+def trained_by(optimizer):
+    """Lets `trainers_of` know the optimizer that a callback was given, None if it was given none: a
+    model in a loop of one's own knows nothing of it.
+    """
+    token = _given.set(optimizer)
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def trainers_of(model):
+    """The optimizers that train `model`, a list: that of `trained_by` first."""
+    given = _given.get()
+    others = [one for _, one in optimizers_of(model) if one is not given]
+    return others if given is None else [given, *others]
 
 
 def nested(optimizer):

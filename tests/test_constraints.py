@@ -189,36 +189,6 @@ def test_the_step_size_is_the_learning_rate_of_the_optimizer_at_each_step(wrap):
     np.testing.assert_allclose(before - sizes, 0.02 * np.cumsum([*rates, 0.0]), rtol=1e-5)
 
 
-def test_batches_that_are_accumulated_shrink_it_as_one_step_does():
-    """Keras calls constraints at every batch."""
-    layer = keras.layers.Dense(3, kernel_constraint=ProximalGroupLasso(0.02, (1, 1)))
-    model = keras.Sequential([keras.Input((3,)), layer])
-    model.compile(
-        keras.optimizers.SGD(0.5, gradient_accumulation_steps=4), lambda y, y_pred: 0.0 * y_pred
-    )
-    before = np.abs(layer.kernel.numpy()).max()
-    model.fit(
-        np.zeros((8, 3)),
-        np.zeros((8, 3)),
-        batch_size=1,
-        verbose=0,
-        callbacks=[ksr.callbacks.StrengthSchedule()],
-    )
-    np.testing.assert_allclose(
-        before - np.abs(layer.kernel.numpy()).max(), 2 * 0.5 * 0.02, rtol=1e-5
-    )
-
-
-def test_without_a_learning_rate_it_must_be_told_one():
-    with pytest.raises(ValueError) as error:
-        ProximalGroupLasso(0.5, (2, 3), gates=1)(random_kernel(4, 6))
-    assert str(error.value) == (
-        "`learning_rate` of ProximalGroupLasso must be a number if no callback tells it: add "
-        "ksr.callbacks.StrengthSchedule() to those of `fit`, or call `follow(optimizer)`. "
-        "Received: learning_rate=None"
-    )
-
-
 @pytest.mark.parametrize("storage", ["packed", "masked", None])
 def test_layers_of_all_kinds(storage, tmp_path):
     """Zero blocks of each gate, beside pruning, in the report, and in a model that is loaded."""

@@ -1,11 +1,14 @@
 """Schedules that were written in epochs."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_sparse_rnn.callbacks import BlockPruning, StrengthSchedule
+from keras_sparse_rnn.callbacks.schedule_arguments import bound
 from keras_sparse_rnn.regularizers import GroupLasso
 from keras_sparse_rnn.schedules import Constant, InEpochs, PolynomialDecay, ThresholdRamp
 
@@ -86,3 +89,32 @@ def test_a_number_is_a_sparsity_from_the_first_step_on(model):
     model.fit(X, X[:, 0, :2], batch_size=8, verbose=0, callbacks=[pruning])
     assert pruning.sparsity == pytest.approx(0.5, abs=0.01)
     assert BlockPruning.from_config(pruning.get_config()).schedule == 0.5
+
+
+@pytest.mark.parametrize("accumulation, end", [(4, 50), (20, 10), (3, 66)])
+def test_an_epoch_may_end_between_two_steps(accumulation, end):
+    optimizer = keras.optimizers.SGD(gradient_accumulation_steps=accumulation)
+    schedule = bound(InEpochs(PolynomialDecay(0.2, 0.9, 1, 20)), {"steps": 10}, optimizer)
+    assert schedule.end_step == end and schedule(end) == 0.9 > schedule(end - 1)
+    begin = schedule.begin_step
+    assert begin == 10 // accumulation and schedule(begin) >= 0.2
+    assert begin == 0 or schedule(begin - 1) == 0
+
+
+def test_a_second_fit_of_other_batches_goes_on_at_the_same_epoch(model):
+    schedule = PolynomialDecay(0.0, 0.8, 0, 10)
+    sparsities = []
+    for epochs, batch_size in [(3, 4), (1, 20), (1, 4), (5, 8)]:
+        pruning = BlockPruning(InEpochs(schedule), (1, 1), frequency=1)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Pruning is not finished")
+            history = model.fit(
+                X, X[:, 0, :2], batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[pruning]
+            ).history
+        sparsities += history["sparsity"]
+    expected = [schedule(epoch) for epoch in range(1, 11)]
+    np.testing.assert_allclose(sparsities, expected, atol=0.01)
+    model.compile("sgd", "mse", run_eagerly=True)  # a new optimizer begins anew
+    pruning = BlockPruning(InEpochs(schedule), (1, 1), frequency=1)
+    pruning.set_params({"steps": 2, "epochs": 1})
+    assert bound(pruning.schedule, pruning.params, model.optimizer).end_step == 20

@@ -113,7 +113,7 @@ def test_bad_arguments_are_named(arguments, message):
     assert str(error.value) == message
 
 
-def trained(recipe, callbacks, epochs=(5,), wrap=lambda optimizer: optimizer):
+def trained(recipe, callbacks, epochs=(5,), wrap=lambda optimizer: optimizer, **arguments):
     """The history and the weights after `fit`s of so many epochs of 4 steps."""
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)
@@ -122,7 +122,9 @@ def trained(recipe, callbacks, epochs=(5,), wrap=lambda optimizer: optimizer):
     optimizer = wrap(keras.optimizers.Adam(recipe.learning_rate))
     model.compile(optimizer, "mse", run_eagerly=True)
     for count in epochs:
-        fit = model.fit(x, y, batch_size=16, epochs=count, callbacks=callbacks, verbose=0)
+        fit = model.fit(
+            x, y, batch_size=16, epochs=count, callbacks=callbacks, verbose=0, **arguments
+        )
     return fit.history, model.get_weights()
 
 
@@ -164,3 +166,42 @@ def test_other_steps_than_fit_runs_are_told():
 def test_a_training_that_goes_on_is_not_asked_for_its_steps(wrap):
     recipe = PruneTrained(steps=20, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4))
     trained(recipe, recipe, epochs=(5, 1), wrap=wrap)  # a warning would be an error
+
+
+def test_epochs_that_fit_leaves_out_do_not_count():
+    recipe = PruneTrained(steps=20, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4))
+    trained(recipe, recipe, epochs=(15,), initial_epoch=10)  # a warning would be an error
+
+
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+@pytest.mark.quick_cases
+def test_an_optimizer_that_accumulates_gradients_needs_a_learning_rate_of_batches(wrap):
+    recipe = PruneTrained(steps=20, learning_rate=0.25, sparsity=0.5, block_shape=(4, 4))
+
+    def accumulating(rate):
+        return wrap(keras.optimizers.Adam(rate, gradient_accumulation_steps=4))
+
+    with pytest.raises(ValueError) as error:
+        trained(recipe, recipe, wrap=lambda _: accumulating(recipe.learning_rate))
+    assert str(error.value) == (
+        "`gradient_accumulation_steps` must be None with the `learning_rate` of PruneTrained, "
+        "which Keras evaluates by batches, and not by steps: it would be zero after 1/4 of the "
+        "training. Give the optimizer learning_rate=ksr.recipes.warm_cosine(80, 0.25), which has "
+        "as many batches as steps=20 take. Received: gradient_accumulation_steps=4"
+    )
+    rates = []
+    optimizer = accumulating(ksr.recipes.warm_cosine(80, 0.25))
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: rates.append(float(optimizer.learning_rate))
+    )
+    history, _ = trained(recipe, [recipe, note], epochs=(20,), wrap=lambda _: optimizer)
+    np.testing.assert_allclose(rates[0], 0.25, atol=0.01)
+    assert rates[-1] == 0 and rates[9] > 0.1
+    assert history["sparsity"][-1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_batches_that_make_one_step_are_told():
+    recipe = PruneTrained(steps=20, learning_rate=0.01, sparsity=0.5, block_shape=(4, 4))
+    optimizer = keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)
+    with pytest.warns(UserWarning, match="`fit` runs 30: 15 epochs of 4 batches, 2 a step. Its"):
+        trained(recipe, recipe, epochs=(15,), wrap=lambda _: optimizer)

@@ -102,3 +102,8 @@ def test_thresholds_find_their_kernels_by_name_or_by_order():
         ValueError, match=r"`start_slope` must have a slope for each kernel .* Missing: \['c'\]"
     ):
         ramp.thresholds(0, ["a", "c"])
+
+
+def test_no_gates_are_refused():
+    with pytest.raises(ValueError, match="`gates` must be an integer of at least 1. Received: gat"):
+        ThresholdRamp.from_dense([np.ones((4, 8))], 0, 5, 10, gates=0)

@@ -58,8 +58,9 @@ class AveragedWeights(keras.callbacks.Callback):
         patience: epochs.
 
     Raises:
-        ValueError: when training begins, the model is not compiled with an `AveragedSGD`; at the
-            end of an epoch, its logs have no `monitor`, and validation could not bring it.
+        ValueError: an argument is wrong; when training begins, the model is not compiled with an
+            `AveragedSGD`; at the end of an epoch, its logs have no `monitor`, and validation could
+            not bring it.
 
     Warns:
         UserWarning: a callback has put other weights in the place of the averages; a run is resumed
@@ -68,6 +69,11 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def __init__(self, monitor="val_loss", patience=5):
         super().__init__()
+        if not isinstance(monitor, str):
+            raise ValueError(
+                "`monitor` must be the name of a figure of the logs, such as 'val_loss'. Received: "
+                f"monitor={monitor!r}"
+            )
         self.monitor, self.patience = monitor, check_step(patience, "patience", least=1)
         self._seen, self._told, self._tests = [], set(), False
 

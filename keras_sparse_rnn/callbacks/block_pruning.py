@@ -1,7 +1,5 @@
 """Gradual block pruning while a model trains."""
 
-import warnings
-
 import keras
 
 from keras_sparse_rnn import configs, criteria
@@ -22,11 +20,11 @@ from keras_sparse_rnn.patterns import (
     check_pattern,
     check_sparsity,
 )
-from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import Options, find_groups
 from keras_sparse_rnn.pruning.mask_holder import MaskHolder
 from keras_sparse_rnn.pruning.train_function import figures
 from keras_sparse_rnn.schedules.schedule import check_step
+from keras_sparse_rnn.slots import trained_by
 
 FREQUENCY = 100
 
@@ -108,15 +106,15 @@ class BlockPruning(MaskHolder):
         UserWarning: blocks are larger than the gates of a layer; a gate is down to its last block
             and the sparsity is not reached, or a gate of a recurrent kernel has none left; training
             ends before the schedule does (the first time: another `fit` may follow); callbacks have
-            restored weights that are not as sparse as was asked.
+            restored weights that are not as sparse as was asked. (A `History` of your own, if you
+            give one to `fit`, must be the last of the callbacks.)
 
     Raises:
         ValueError: an argument is wrong or, when training begins, does not fit the model; weights
             are NaN or infinite when a mask is taken; the first step is made by another optimizer.
-        RuntimeError: when training ends, the weights do not have the sparsity that was asked for: a
-            training step that does not go through the optimizer, or that was traced before the
-            masks were in place. (A `History` of your own, if you give one to `fit`, must be the
-            last of the callbacks.)
+        RuntimeError: the first step after a mask does not leave zero what is dropped: a training
+            step that does not go through the optimizer, or that was traced before the masks were in
+            place.
     """
 
     task = "it is pruned"
@@ -159,7 +157,6 @@ class BlockPruning(MaskHolder):
         self.log = check_choice(log, (None, "kernels"), "log")
         self._options()  # raises for arguments that do not go together
         self._criterion, self._groups = None, []
-        self._told_unfinished = False
 
     @property
     def masks(self):
@@ -173,14 +170,6 @@ class BlockPruning(MaskHolder):
         """The fraction of the weights of all pruned kernels that is pruned."""
         return figures([self]).get("sparsity", 0.0)
 
-    @property
-    def is_finished(self):
-        """Whether its schedule asks for nothing more."""
-        if not self._groups or self._steps is None:
-            return False
-        step = self._steps.count()
-        return all(group.unfinished(step) is None for group in self._groups)
-
     def _options(self):
         return Options(
             self.block_shape,
@@ -191,13 +180,15 @@ class BlockPruning(MaskHolder):
             minimum_density=self.minimum_density,
             regrowth=self.regrowth,
             pattern=self.pattern,
+            optimizer=self.optimizer,
         )
 
     def find(self):
         options = self._options()
         schedule = bound(self.schedule, self.params, self._steps.counted)
         groups = find_groups(self.model, schedule, self.layers, options)
-        options.criterion.begin(self.model)
+        with trained_by(self.optimizer):
+            options.criterion.begin(self.model)
         try:
             for group in groups:
                 group.check()
@@ -227,20 +218,12 @@ class BlockPruning(MaskHolder):
         if self.regrowth is not None:
             self.regrowth.end()
 
-    def finish(self):
-        """Raises a `RuntimeError` if the weights are not as sparse as was asked because steps did
-        not heed the masks; warns if something else has changed them, or more was still to come.
-        """
-        wrong = self._shortfalls()
-        self.tell(wrong, notices.CHANGED)
-        if wrong:
-            return
-        step = self._steps.count()
+    def wrong(self):
+        return [text for group in self._groups for text in group.shortfalls()]
+
+    def unfinished(self, step):
         early = [group.unfinished(step) for group in self._groups]
-        early = [text for text in early if text is not None]
-        if early and not self._told_unfinished:
-            self._told_unfinished = True  # in a loop of fits of one epoch, once is enough
-            warnings.warn(notices.UNFINISHED.format(step, "; ".join(early)), stacklevel=2)
+        return [text for text in early if text is not None]
 
     def figures(self):
         if self.log is None:
@@ -258,19 +241,8 @@ class BlockPruning(MaskHolder):
         """Applies what groups have chosen; one that has no mask due has chosen None."""
         self.apply([pair for group, lives in chosen for pair in zip(group.masks, lives or ())])
 
-    def _shortfalls(self):
-        return [text for group in self._groups for text in group.shortfalls()]
-
-    def write_logs(self, logs):
-        if "sparsity" not in logs:
-            logs.update(figures([self]))
-
     def get_config(self):
-        if self.optimizer is not None:
-            raise ValueError(
-                "The `optimizer` of a BlockPruning cannot be written into a config. Make the "
-                "callback anew instead."
-            )
+        self.check_config()
         return {
             "schedule": serialize_schedule(self.schedule),
             "block_shape": self.block_shape and list(self.block_shape),

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_sparse_rnn.callbacks.block_pruning import BlockPruning
+from keras_sparse_rnn.pruning.mask_holder import MaskHolder
 from keras_sparse_rnn.pruning.train_function import TrainFunction
 
 
@@ -15,8 +15,8 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     A model is at its best, as a rule, before it is pruned. So Keras's own callback, with
     `restore_best_weights=True`, brings back weights that are not sparse; and with a short patience
     it ends the training before the schedule does. This one begins to compare when every
-    `BlockPruning` of the training is finished: the first epoch that counts is the first one that
-    ends at the final sparsity. In a `fit` without `BlockPruning` every epoch counts.
+    `BlockPruning` and `UnitPruning` of the training is finished: the first epoch that counts is the
+    first one that ends at the final sparsity. In a `fit` without them every epoch counts.
 
     Args:
         kwargs: those of `keras.callbacks.EarlyStopping`.
@@ -25,5 +25,5 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     def on_epoch_end(self, epoch, logs=None):
         current = TrainFunction.of(self.model)
         participants = [] if current is None else current.participants
-        if all(one.is_finished for one in participants if isinstance(one, BlockPruning)):
+        if all(one.is_finished for one in participants if isinstance(one, MaskHolder)):
             super().on_epoch_end(epoch, logs)

@@ -10,16 +10,15 @@ from keras_sparse_rnn.callbacks.evolution_arguments import (
     SCOPES,
     check_end,
     check_fraction,
+    check_gradients,
     in_words,
     last_step,
     warn_if_over,
 )
-from keras_sparse_rnn.layers import BlockSparseCell
 from keras_sparse_rnn.layers.growth import GradientWatch
 from keras_sparse_rnn.patterns import check_choice, check_flag
-from keras_sparse_rnn.private_keras import inner_layers
 from keras_sparse_rnn.pruning.evolving import DROPS, find_evolving
-from keras_sparse_rnn.pruning.participant import Participant
+from keras_sparse_rnn.pruning.participant import Participant, State
 from keras_sparse_rnn.schedules.schedule import check_step
 from keras_sparse_rnn.selectors import as_selectors
 from keras_sparse_rnn.slots import check_slots
@@ -60,8 +59,9 @@ class Evolution(Participant):
         frequency: steps between two exchanges.
         fraction: the share of live blocks that is exchanged at first, in (0, 1).
         end_step: the step from which on nothing is exchanged, so that the last blocks have time to
-            learn; `None`: three quarters of the steps of the `fit`. Steps are counted from when
-            the model was compiled, so several `fit`s, or a loop of them, need a number.
+            learn; `None`: three quarters of the steps of the `fit`, of all its epochs if it goes on
+            with a training, else of those that it runs. Steps are counted from when the model was
+            compiled, so several `fit`s, or a loop of them, need a number.
         growth: `"gradient"` or `"random"`.
         layers: which layers, as in `BlockPruning`; `None`: all packed ones, `BlockSparseDense`
             among them.
@@ -111,7 +111,7 @@ class Evolution(Participant):
         self.keep_diagonal = check_flag(keep_diagonal, "keep_diagonal")
         self.exchanged = 0
         self._kernels, self._watches = [], {}
-        self._end = self._done = None
+        self._end = self._done = self._first_epoch = None
 
     @property
     def blocks(self):
@@ -121,7 +121,16 @@ class Evolution(Participant):
     def share(self, step):
         """The fraction of live blocks to exchange at `step`: `zeta` above."""
         end = self.end_step if self._end is None else self._end
+        if end is None:
+            raise ValueError(
+                "`end_step` must be given before `fit` has told how many steps there will be. "
+                "Received: end_step=None"
+            )
         return self.fraction / 2 * (1 + math.cos(math.pi * min(step, end) / end))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.state is not State.RUNNING:
+            self._first_epoch = epoch
 
     def find(self):
         end = self.end_step
@@ -134,7 +143,7 @@ class Evolution(Participant):
             for one in kernels:
                 check_slots(optimizer, one.values)
         if self.growth == "gradient":
-            self._check_gradients(kernels)
+            check_gradients(self.model, kernels)
         return end, kernels
 
     def install(self, found):
@@ -144,6 +153,10 @@ class Evolution(Participant):
         """By the first step all restoring has been done: the blocks that live now are those to go
         on with.
         """
+        if self.end_step is None and not step and self._first_epoch:
+            self._end = last_step(
+                self.params, self._steps.counted, self.frequency, self._first_epoch
+            )
         options = self._options()
         for layer in self._layers():
             if step and layer.evolution is not None and layer.evolution != options:
@@ -200,11 +213,7 @@ class Evolution(Participant):
         logs.setdefault("exchanged", self.exchanged)
 
     def get_config(self):
-        if self.optimizer is not None:
-            raise ValueError(
-                "The `optimizer` of an Evolution cannot be written into a config. Make the "
-                "callback anew instead."
-            )
+        self.check_config()
         return {
             "frequency": self.frequency,
             "fraction": self.fraction,
@@ -227,37 +236,6 @@ class Evolution(Participant):
     def _trigger(self, step):
         """The last step up to `step` at which blocks are exchanged; 0 if there is none."""
         return min(step, self._end - 1) // self.frequency * self.frequency
-
-    def _check_gradients(self, kernels):
-        replicas = self.model.distribute_strategy.num_replicas_in_sync
-        if replicas > 1:
-            raise ValueError(
-                '`growth` must be "random" where several replicas train a model: each knows the '
-                f"gradients of its own samples only. Received: growth='gradient', {replicas} "
-                "replicas"
-            )
-        cells = [one for one in inner_layers(self.model) if isinstance(one, BlockSparseCell)]
-        stepped = {id(cell.layer): cell for cell in cells}
-        for one in kernels:
-            if id(one.layer) in stepped:
-                raise ValueError(
-                    '`growth` must be "random" for the cell '
-                    f"{stepped[id(one.layer)].name!r}, which takes one step at a time: gradients "
-                    "of dead blocks are those of whole sequences. Received: growth='gradient'"
-                )
-            if getattr(one.layer, "trains_step_by_step", False):
-                raise ValueError(
-                    '`growth` must be "random" for a layer that trains in Keras\'s own loop '
-                    "(`recurrent_dropout`, or `dropout` with `implementation=1`): gradients of "
-                    f"dead blocks are those of whole sequences. Received: growth='gradient', the "
-                    f"layer {one.layer.name!r}"
-                )
-            if one.layer.low_precision is not None:
-                raise ValueError(
-                    '`growth` must be "random" for a layer that trains at few bits: the gradient '
-                    "of a dead block is that of float weights. Received: growth='gradient', the "
-                    f"layer {one.layer.name!r} with low_precision={one.layer.low_precision!r}"
-                )
 
     def _watch(self):
         """Puts a `GradientWatch` into each layer: those of an earlier run, if they fit, with which

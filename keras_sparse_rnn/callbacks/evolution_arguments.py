@@ -3,6 +3,8 @@
 import numbers
 import warnings
 
+from keras_sparse_rnn.layers import BlockSparseCell
+from keras_sparse_rnn.private_keras import inner_layers
 from keras_sparse_rnn.pruning.evolving import DROPS
 from keras_sparse_rnn.slots import batches_per_step
 
@@ -10,8 +12,9 @@ GROWTHS = ("gradient", "random")
 SCOPES = ("gate", "kernel")
 
 
-def last_step(params, optimizer, frequency):
-    """Three quarters of the steps of a `fit`, of which Keras has given `params` to its callbacks.
+def last_step(params, optimizer, frequency, first=0):
+    """Three quarters of the steps of a `fit` that begins at the epoch `first`, of which Keras has
+    given `params` to its callbacks.
 
     Raises:
         ValueError: nobody knows how many there are, or they are over before the first exchange.
@@ -22,7 +25,7 @@ def last_step(params, optimizer, frequency):
             "`end_step` must be given where nobody knows how many steps there will be: in a "
             "loop of your own, and in a `fit` of data without a length. Received: end_step=None"
         )
-    steps = params["steps"] * params["epochs"] // batches_per_step(optimizer)
+    steps = params["steps"] * (params["epochs"] - first) // batches_per_step(optimizer)
     check_end(3 * steps // 4, frequency, f", of the {steps} steps of this fit")
     return 3 * steps // 4
 
@@ -80,3 +83,38 @@ def check_end(end_step, frequency, of_what=""):
             "`end_step` must be larger than `frequency`, or no block is ever exchanged. Received: "
             f"end_step={end_step}{of_what}, frequency={frequency}"
         )
+
+
+def check_gradients(model, kernels):
+    """Raises a `ValueError` if the gradients of dead blocks of `kernels`, a list of
+    `EvolvingKernel`, cannot be had.
+    """
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    if replicas > 1:
+        raise ValueError(
+            '`growth` must be "random" where several replicas train a model: each knows the '
+            f"gradients of its own samples only. Received: growth='gradient', {replicas} "
+            "replicas"
+        )
+    cells = [one for one in inner_layers(model) if isinstance(one, BlockSparseCell)]
+    stepped = {id(cell.layer): cell for cell in cells}
+    for one in kernels:
+        if id(one.layer) in stepped:
+            raise ValueError(
+                '`growth` must be "random" for the cell '
+                f"{stepped[id(one.layer)].name!r}, which takes one step at a time: gradients "
+                "of dead blocks are those of whole sequences. Received: growth='gradient'"
+            )
+        if getattr(one.layer, "trains_step_by_step", False):
+            raise ValueError(
+                '`growth` must be "random" for a layer that trains in Keras\'s own loop '
+                "(`recurrent_dropout`, or `dropout` with `implementation=1`): gradients of "
+                f"dead blocks are those of whole sequences. Received: growth='gradient', the "
+                f"layer {one.layer.name!r}"
+            )
+        if one.layer.low_precision is not None:
+            raise ValueError(
+                '`growth` must be "random" for a layer that trains at few bits: the gradient '
+                "of a dead block is that of float weights. Received: growth='gradient', the "
+                f"layer {one.layer.name!r} with low_precision={one.layer.low_precision!r}"
+            )

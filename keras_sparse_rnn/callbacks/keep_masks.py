@@ -27,8 +27,8 @@ class KeepMasks(MaskHolder):
     nor a bias, as `UnitPruning` leaves them, get no bias either: `remove_dead_units` can still take
     them out. (Other biases are free to learn.)
 
-    `BlockPruning` keeps the zeros of the layers that it prunes by itself; beside one, this callback
-    keeps those of the others.
+    Beside a `BlockPruning` or `UnitPruning` of the same layers, which drop more of them, a weight
+    stays zero if either says so: in larger blocks, or in units that live, single zeros stay, too.
 
     `logs` get `"sparsity"`, as with `BlockPruning`.
 
@@ -37,8 +37,8 @@ class KeepMasks(MaskHolder):
 
     Raises:
         ValueError: when training begins, the model has no such layer, or none of their weights is
-            zero.
-        RuntimeError: when training ends, weights that were zero are not: steps have not heeded the
+            zero, or another callback has a `Regrowth`, which lets zeros of the same layers live.
+        RuntimeError: after the first step, weights that were zero are not: it has not heeded the
             masks.
 
     Warns:
@@ -48,12 +48,14 @@ class KeepMasks(MaskHolder):
     task = "its zeros are kept"
     counts_steps = False
     yields = True
+    notice = notices.FILLED
 
     def __init__(self, layers=None):
         super().__init__()
         if layers is not None:
             as_selectors(layers)
         self.layers = layers
+        self._shared = []  # masks of what other callbacks of the training have masked themselves
         self._are_known = False
 
     @property
@@ -61,54 +63,54 @@ class KeepMasks(MaskHolder):
         """Which weights are kept zero: bool `[inputs, gates * units]`, False there, by the name of
         the kernel; and biases of dead units, by that of the bias.
         """
-        return {mask.name: mask.grid.expand(mask.live) for mask in self._held}
+        return {mask.name: mask.grid.expand(mask.live) for mask in self._held + self._shared}
 
     def find(self):
         kernels = trainable_kernels(self.model, self.layers, "kept sparse")
-        masks = [KernelMask(one, (1, 1)) for one in kernels if not self._is_masked(one)]
+        masks = [KernelMask(one, (1, 1)) for one in kernels]
         for mask in masks:
             mask.live = mask.pattern(False)
         sparse = [mask for mask in masks if not mask.live.all()]
-        if not sparse and len(masks) == len(kernels):
+        if not sparse and not any(self._is_masked(mask) for mask in masks):
             raise ValueError(
                 "The model must have been pruned before its zeros can be kept: no weight of its "
                 f"kernels is zero. Received: the model {self.model.name!r}, "
                 f"layers={self.layers!r}. "
                 "Prune it with ksr.callbacks.BlockPruning, or at once with ksr.prune(model)"
             )
-        return sparse + [mask for mask in _biases(sparse) if not mask.live.all()]
+        return sparse + [mask for mask in _biases(sparse) if not mask.live.all()], False
 
     def find_again(self):
         """The zeros of before: what came in between may have filled them."""
-        return self._held
+        return self._held + self._shared, True
 
     def install(self, found):
-        self._are_known = found is self._held
-        self.hold(found)
+        masks, self._are_known = found
+        self._shared = [mask for mask in masks if self._is_masked(mask)]
+        self.hold([mask for mask in masks if mask not in self._shared])
 
     def begin_run(self, step):
-        held = [mask for mask in self._held if mask.is_in_place]
-        self._held = [mask for mask in held if _has_its_kernels(mask, held)]
-        for mask in held:
-            if mask not in self._held:  # another callback has the kernel, and may let units live
-                mask.restore()
         super().begin_run(step)
-        known = self._are_known
-        self.apply([(mask, mask.live if known else mask.pattern(False)) for mask in self._held])
+        masks = self._held + self._shared
+        lives = [mask.live if self._are_known else mask.pattern(False) for mask in masks]
+        for mask, live in zip(masks, lives):
+            mask.live = live
+        self._share()
+        self.apply([(mask, mask.live) for mask in self._held])
 
-    def finish(self):
-        """Raises a `RuntimeError` if what was zero is not because steps did not heed the masks;
-        warns if something else has filled it.
-        """
-        wrong = []
-        for mask in self._held:
+    def before_step(self, step):
+        self._share()
+
+    def wrong(self):
+        texts = []
+        for mask in self._held + self._shared:
             filled = (mask.kernel.numpy() != 0) & ~mask.grid.expand(mask.live)
             if filled.any():
-                wrong.append(
+                texts.append(
                     f"{mask.name} should have {mask.dead} zeros, and {np.count_nonzero(filled)} of "
                     "them are weights again"
                 )
-        self.tell(wrong, notices.FILLED)
+        return texts
 
     def named_kernels(self):
         return named([mask for mask in self._held if not isinstance(mask, BiasMask)])
@@ -120,12 +122,33 @@ class KeepMasks(MaskHolder):
     def from_config(cls, config):
         return cls(deserialize_selector(config["layers"]))
 
-    def _is_masked(self, kernel):
-        """Whether another callback of this training masks the kernel."""
-        there = kernel.variable.constraint
-        if not isinstance(there, MaskConstraint) or there.participant is self:
-            return False
-        return self.training.in_fit and self.training.is_same(there.training)
+    def _share(self):
+        """Has other callbacks that have taken variables over keep the zeros in their own masks."""
+        self._shared += [mask for mask in self._held if not mask.is_in_place]
+        self._held = [mask for mask in self._held if mask.is_in_place]
+        for mask in self._shared:
+            there = mask.kernel.variable.constraint
+            if not self._is_others(there) or there.holder.kept is not None:
+                continue
+            owner = there.participant
+            if getattr(owner, "regrowth", None) is not None:
+                raise ValueError(
+                    "`layers` of KeepMasks must leave out what a BlockPruning with a Regrowth "
+                    f"prunes, which lets zeros live again. Received: layers={self.layers!r} and "
+                    f"{owner.selects()}, which both have {mask.name}"
+                )
+            there.holder.keep_zero(mask.grid.expand(mask.live))
+
+    def _is_masked(self, mask):
+        """Whether another callback of this `fit` has masked the variable of `mask`; in a loop of
+        one's own its mask may be left from another loop.
+        """
+        return self.training.in_fit and self._is_others(mask.kernel.variable.constraint)
+
+    def _is_others(self, constraint):
+        """Whether it is the mask of another callback of this training."""
+        is_mask = isinstance(constraint, MaskConstraint) and constraint.participant is not self
+        return is_mask and self.training.is_same(constraint.training)
 
 
 def _biases(masks):
@@ -141,9 +164,3 @@ def _biases(masks):
             mask.live = mask.pattern(False)
             found.append(mask)
     return found
-
-
-def _has_its_kernels(mask, held):
-    """Whether the kernels that a `BiasMask` goes with are under masks, too."""
-    there = {id(one.kernel.variable) for one in held}
-    return all(id(one.variable) in there for one in getattr(mask, "kernels", ()))

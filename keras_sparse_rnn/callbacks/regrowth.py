@@ -12,7 +12,7 @@ import numpy as np
 from keras_sparse_rnn.gradients import BatchGradients
 from keras_sparse_rnn.multi_worker.workers import mean_of_workers
 from keras_sparse_rnn.schedules.schedule import check_step
-from keras_sparse_rnn.slots import first_moment, optimizers_of
+from keras_sparse_rnn.slots import first_moment, knows, trainers_of
 
 AWAKE = 1e-30  # so small that no product with it changes a sum, and yet not zero
 
@@ -41,8 +41,8 @@ class Regrowth:
 
     Args:
         fraction: of the live weights that are exchanged at the beginning, in (0, 1).
-        until: the last step at which blocks are exchanged; `None` for the schedule's `end_step`.
-            Let some training follow it.
+        until: the step up to which blocks are exchanged, after the first mask by more than a
+            `frequency`; `None` for the schedule's `end_step`. Let some training follow it.
         data: batches of which the gradients are taken, by a forward and a backward pass over each,
             for each mask (see `gradients.BatchGradients`); `None` for the optimizer's running mean.
         batches: how many of `data` are used, the first ones.
@@ -50,7 +50,8 @@ class Regrowth:
     Raises:
         ValueError: an argument is out of its range. When training begins: a `ThresholdRamp`, which
             asks for no sparsity; masked storage without `data`; a schedule that does not end and no
-            `until`. At a mask: an optimizer that keeps no running mean, without `data`.
+            `until`, or one before the first exchange. At a mask: an optimizer that keeps no running
+            mean, without `data`.
     """
 
     def __init__(self, fraction=0.3, until=None, data=None, batches=1):
@@ -83,13 +84,15 @@ class Regrowth:
                 taken = list(self._gradients.take(model, variables))
             means = [np.mean(own, axis=0, dtype=np.float64) for own in zip(*taken)]
             return mean_of_workers(means, model.distribute_strategy, weight=len(taken))
-        optimizers = [one for _, one in optimizers_of(model)]
+        optimizers = trainers_of(model)
         means = [first_moment(optimizers, variable) for variable in variables]
-        if any(mean is None for mean in means):
+        lacking = [variable for variable, mean in zip(variables, means) if mean is None]
+        if lacking:
+            trains = [one for one in optimizers if knows(one, lacking[0])] or optimizers
             raise ValueError(
                 "`regrowth` without `data` needs an optimizer with a running mean of the "
                 "gradients: Adam, Nadam, Lion or SGD with momentum. Received: "
-                f"{type(model.optimizer).__name__}"
+                f"{type(trains[0]).__name__}"
             )
         return means
 

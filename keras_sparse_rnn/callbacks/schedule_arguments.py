@@ -1,8 +1,15 @@
 """What callbacks take for a schedule: one, a number, or a mapping from layers to these."""
 
+import weakref
+from fractions import Fraction
+
 from keras_sparse_rnn import schedules
 from keras_sparse_rnn.selection import as_selectors
-from keras_sparse_rnn.slots import batches_per_step
+from keras_sparse_rnn.slots import batches_per_step, updates_made
+
+# The epochs of the last `fit` of each optimizer, as `_epochs` returns them: another `fit` may have
+# another callback.
+_EPOCHS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def check_schedules(schedule, layers):
@@ -51,12 +58,29 @@ def check_frequency(frequency, schedule):
 
 def bound(schedule, params, optimizer):
     """`schedule` with the number of steps of an epoch: `fit` tells callbacks the number of batches,
-    and `optimizer` may take several to a step.
+    and `optimizer` may take several to a step. After a `fit` with other batches it goes on at the
+    epoch that `optimizer` has come to.
     """
-    if isinstance(schedule, dict):
-        return {selector: bound(one, params, optimizer) for selector, one in schedule.items()}
-    one = schedules.get(schedule, numbers=True)
     batches = (params or {}).get("steps")
-    if batches is None or not hasattr(one, "bound"):
-        return one
-    return one.bound(max(1, batches // batches_per_step(optimizer)))
+    epochs = _epochs(Fraction(batches, batches_per_step(optimizer)), optimizer) if batches else ()
+    if isinstance(schedule, dict):
+        return {selector: _bound(one, epochs) for selector, one in schedule.items()}
+    return _bound(schedule, epochs)
+
+
+def _bound(schedule, epochs):
+    one = schedules.get(schedule, numbers=True)
+    return one.bound(*epochs) if epochs and hasattr(one, "bound") else one
+
+
+def _epochs(steps_per_epoch, optimizer):
+    """`(steps_per_epoch, first_step)`, with the step at which the epochs would have begun if all
+    had had so many steps.
+    """
+    step, first = updates_made(optimizer), 0
+    if step and optimizer in _EPOCHS:
+        before, first = _EPOCHS[optimizer]
+        if before != steps_per_epoch:
+            first = step - (step - first) / before * steps_per_epoch
+    _EPOCHS[optimizer] = steps_per_epoch, first
+    return steps_per_epoch, first

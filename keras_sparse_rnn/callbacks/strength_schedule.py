@@ -187,6 +187,7 @@ class StrengthSchedule(Participant):
         self.factor = factor
 
     def get_config(self):
+        self.check_config()
         until = (
             self.until
             if self.until is None or isinstance(self.until, int)

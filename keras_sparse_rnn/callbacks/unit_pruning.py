@@ -12,7 +12,6 @@ from keras_sparse_rnn.callbacks.configs import (
 )
 from keras_sparse_rnn.callbacks.schedule_arguments import bound, check_frequency
 from keras_sparse_rnn.patterns import check_sparsity
-from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.groups import trainable_kernels
 from keras_sparse_rnn.pruning.mask_holder import MaskHolder
 from keras_sparse_rnn.pruning.unit_masks import UnitMasks
@@ -34,8 +33,10 @@ class UnitPruning(MaskHolder):
     At the steps of the schedule the units of least importance of each layer are dropped until the
     fraction of that step is dead; a layer keeps one at least. All weights into a dead unit are
     zero, its bias and, in its own layer, those out of it. A unit of a recurrent layer with Keras's
-    activations is zero then, whatever the model is given, so `remove_dead_units` can take it out. A
-    unit that is dropped stays so.
+    activations that begins at zero is zero then, whatever the model is given, so
+    `remove_dead_units` can take it out. (In a layer that begins from the states of another one, as
+    a decoder does from those of its encoder, a dead unit begins with what it is handed and is not
+    zero: there most units stay.) A unit that is dropped stays so.
 
     Masks are constraints, as in `BlockPruning`, and what is said there of resuming, of several
     `fit`s and of loops of your own holds here: the schedule is a function of
@@ -60,7 +61,12 @@ class UnitPruning(MaskHolder):
     Raises:
         ValueError: an argument is wrong or, when training begins, does not fit the model; weights
             are NaN or infinite when units are dropped.
-        RuntimeError: when training ends, dead units have weights: steps have not heeded the masks.
+        RuntimeError: the first step after units were dropped brings them back, as in
+            `BlockPruning`.
+
+    Warns:
+        UserWarning: training ends before the schedule does; callbacks have restored weights in
+            which dead units live.
     """
 
     task = "its units are pruned"
@@ -124,19 +130,22 @@ class UnitPruning(MaskHolder):
             self._point = point
             self._drop()
 
-    def finish(self):
-        """Raises a `RuntimeError` if dead units have weights because steps did not heed the masks;
-        warns if something else has changed them.
-        """
-        wrong = [text for owner in self._owners if (text := owner.shortfall()) is not None]
-        self.tell(wrong, notices.CHANGED)
+    def wrong(self):
+        return [text for owner in self._owners if (text := owner.shortfall()) is not None]
+
+    def unfinished(self, step):
+        end = self._schedule.end_step
+        last = self._schedule.begin_step if end is None else end
+        if not self._owners or step >= last:
+            return []
+        units = sum(owner.units for owner in self._owners)
+        return [
+            f"the schedule reaches {self._schedule(last):.4f} of the units at step {last} "
+            f"({self.figures()['units']} of {units} live now)"
+        ]
 
     def figures(self):
         return {"units": sum(int(np.count_nonzero(owner.live)) for owner in self._owners)}
-
-    def write_logs(self, logs):
-        if "units" not in logs:
-            logs.update(self.figures())
 
     def named_kernels(self):
         masks = [mask for owner in self._owners for mask in owner.kernels]
@@ -173,15 +182,11 @@ class UnitPruning(MaskHolder):
         return scores
 
     def get_config(self):
-        if self.optimizer is not None:
-            raise ValueError(
-                "The `optimizer` of a UnitPruning cannot be written into a config. Make the "
-                "callback anew instead."
-            )
+        self.check_config()
         return {
             "schedule": serialize_schedule(self.schedule),
             "frequency": self.frequency,
-            "importance": self._importance.direction,
+            "importance": criteria.serialize(self.importance),
             "layers": serialize_selector(self.layers),
         }
 
@@ -190,4 +195,5 @@ class UnitPruning(MaskHolder):
         config = dict(config)
         config["schedule"] = deserialize_schedule(config["schedule"])
         config["layers"] = deserialize_selector(config.get("layers"))
+        config["importance"] = criteria.deserialize(config.get("importance", "in"))
         return cls(**config)

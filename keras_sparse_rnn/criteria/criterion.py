@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_sparse_rnn import configs
-from keras_sparse_rnn.patterns import CRITERIA
+from keras_sparse_rnn.patterns import CRITERIA, check_finite
 
 NAMES = (*CRITERIA, "fisher")
 
@@ -101,7 +101,7 @@ def scores_of(criterion, kernel, grid, model):
     columns, rows]`.
 
     Raises:
-        ValueError: they are of another shape, or some are NaN.
+        ValueError: they are of another shape, or some are NaN; weights are NaN or infinite.
     """
     scores = np.asarray(criterion.block_scores(kernel, grid, model))
     if scores.dtype != np.float32:
@@ -112,6 +112,8 @@ def scores_of(criterion, kernel, grid, model):
             f"`criterion` must give a score for each block, (gates, columns, rows) = {grid.shape}. "
             f"Received: scores of shape {scores.shape} from {who}"
         )
+    if not np.isfinite(scores).all():
+        check_finite(kernel.numpy())
     if np.isnan(scores).any():
         count = np.count_nonzero(np.isnan(scores))
         raise ValueError(

@@ -7,8 +7,8 @@ from keras_sparse_rnn.criteria.criterion import Criterion
 from keras_sparse_rnn.slots import (
     keeps_second_moments,
     knows,
-    optimizers_of,
     second_moment,
+    trainers_of,
     updates_made,
 )
 
@@ -40,13 +40,13 @@ class Fisher(Criterion):
     """
 
     def begin(self, model):
-        optimizers = [one for _, one in optimizers_of(model)]
+        optimizers = trainers_of(model)
         if not any(keeps_second_moments(one) for one in optimizers):
             kinds = ", ".join(type(one).__name__ for one in optimizers)
             raise ValueError(_NO_SQUARES.format(kinds or "a model without an optimizer"))
 
     def block_scores(self, kernel, grid, model):
-        optimizers = [one for _, one in optimizers_of(model)]
+        optimizers = trainers_of(model)
         squares = second_moment(optimizers, kernel.variable)
         trains = [one for one in optimizers if knows(one, kernel.variable)] or optimizers
         step = updates_made(trains[0])

@@ -40,7 +40,14 @@ from keras_sparse_rnn.patterns.arguments import (
     check_sparsity,
     fitted_block_shape,
 )
-from keras_sparse_rnn.patterns.block import CRITERIA, SCOPES, Block, keep_largest, missing
+from keras_sparse_rnn.patterns.block import (
+    CRITERIA,
+    SCOPES,
+    Block,
+    check_finite,
+    keep_largest,
+    missing,
+)
 from keras_sparse_rnn.patterns.chance import among_others, distinct
 from keras_sparse_rnn.patterns.erdos_renyi import erdos_renyi
 from keras_sparse_rnn.patterns.graph import GraphPattern, from_graph
@@ -61,6 +68,7 @@ __all__ = [
     "check_block_or_pattern",
     "check_block_shape",
     "check_choice",
+    "check_finite",
     "check_flag",
     "check_pattern",
     "check_sparsity",

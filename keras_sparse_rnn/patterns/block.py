@@ -61,12 +61,8 @@ class Block:
         else:
             sums = (blocks if self.criterion == "mean" else blocks**2).sum(axis=(3, 4))
             scores = sums / grid.elements
-        if not np.isfinite(scores).all() and not np.isfinite(kernel).all():
-            raise ValueError(
-                "`kernel` must be finite when a mask is taken from it: training has diverged. "
-                f"Received: {np.count_nonzero(~np.isfinite(kernel))} of {kernel.size} weights "
-                "are NaN or infinite"
-            )
+        if not np.isfinite(scores).all():
+            check_finite(kernel)
         return scores
 
     def keep(self, grid, kernel, sparsity, scope="gate", protected=None):
@@ -86,6 +82,16 @@ class Block:
             parts = zip(scores, grid.elements, protected)
             return np.stack([keep_largest(s, e, sparsity, protected=p) for s, e, p in parts])
         return keep_largest(scores, grid.elements, sparsity, protected=protected)
+
+
+def check_finite(kernel):
+    """Raises a `ValueError` if weights are NaN or infinite."""
+    bad = np.count_nonzero(~np.isfinite(kernel))
+    if bad:
+        raise ValueError(
+            "`kernel` must be finite when a mask is taken from it: training has diverged. "
+            f"Received: {bad} of {kernel.size} weights are NaN or infinite"
+        )
 
 
 def keep_largest(scores, elements, sparsity, *, live=None, protected=None, families=None):

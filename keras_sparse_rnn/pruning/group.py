@@ -7,6 +7,7 @@ from keras_sparse_rnn.patterns import check_sparsity
 from keras_sparse_rnn.pruning.notices import Warner
 from keras_sparse_rnn.pruning.parts import Parts
 from keras_sparse_rnn.schedules import ThresholdRamp
+from keras_sparse_rnn.slots import trained_by
 
 
 class PruningGroup:
@@ -25,7 +26,7 @@ class PruningGroup:
         self.schedule, self.masks, self.model = schedule, masks, model
         self.criterion, self.frequency = options.criterion, options.frequency
         self.scope, self.parts = scope, Parts(masks, scope, options.minimum_density)
-        self.point = None
+        self.point, self.optimizer = None, options.optimizer
         self._warner = Warner(self)
 
     @property
@@ -85,14 +86,8 @@ class PruningGroup:
             UserWarning: for the first time, a kernel keeps blocks only because a gate or kernel
                 must not lose its last; or a gate of a recurrent kernel has none left.
         """
-        self.criterion.prepare([(mask.kernel, mask.grid) for mask in self.masks], self.model)
-        scores = [self._scores(mask) for mask in self.masks]
-        if self.is_ramp:
-            lives, held = self._above(scores, point)
-        else:
-            lives = self._drop(scores, point)
-            short = self.parts.short(lives, self.sparsity(point))
-            held = {number for _, places in short for number, _ in places}
+        with trained_by(self.optimizer):
+            lives, held = self._chosen(point)
         self._warner.held(lives, held, point)
         self._warner.emptied(lives)
         return lives
@@ -102,11 +97,14 @@ class PruningGroup:
         and what there is.
         """
         found = [mask.grid.live(mask.kernel.numpy()) for mask in self.masks]
-        wrong = [
-            _shortfall(mask.name, mask.grid.sparsity(mask.live), mask.grid.sparsity(live))
-            for mask, live in zip(self.masks, found)
-            if (live & ~mask.live).any()
-        ]
+        wrong = []
+        for mask, live in zip(self.masks, found):
+            back, gone = (live & ~mask.live).any(), (mask.live & ~live).any()
+            if back and gone:  # of a step before blocks were exchanged
+                wrong.append(f"{mask.name} has other live blocks than its mask")
+            elif back:
+                asked = mask.grid.sparsity(mask.live)
+                wrong.append(_shortfall(mask.name, asked, mask.grid.sparsity(live)))
         if wrong or self.point is None or self.is_ramp:
             return wrong
         asked = self.sparsity(self.point)
@@ -142,6 +140,18 @@ class PruningGroup:
         """
         end = self.schedule.end_step
         return self.schedule.begin_step if end is None else end
+
+    def _chosen(self, point):
+        """Which blocks live at the trigger `point`, and the numbers of the kernels that keep more
+        than was asked.
+        """
+        self.criterion.prepare([(mask.kernel, mask.grid) for mask in self.masks], self.model)
+        scores = [self._scores(mask) for mask in self.masks]
+        if self.is_ramp:
+            return self._above(scores, point)
+        lives = self._drop(scores, point)
+        short = self.parts.short(lives, self.sparsity(point))
+        return lives, {number for _, places in short for number, _ in places}
 
     def _thresholds(self, point):
         thresholds = self.schedule.thresholds(point, [mask.name for mask in self.masks])

@@ -30,6 +30,7 @@ class Options:
     minimum_density: float = 0.0
     regrowth: object = None
     pattern: Pattern | None = None
+    optimizer: keras.optimizers.Optimizer | None = None
 
     def __post_init__(self):
         if self.pattern is None:

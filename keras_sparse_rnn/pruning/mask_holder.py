@@ -5,7 +5,8 @@ import warnings
 from keras_sparse_rnn.multi_worker.workers import check_same, from_chief
 from keras_sparse_rnn.pruning import notices
 from keras_sparse_rnn.pruning.masks import has_weights_outside, known_constraints
-from keras_sparse_rnn.pruning.participant import Participant
+from keras_sparse_rnn.pruning.participant import Participant, State
+from keras_sparse_rnn.pruning.train_function import TrainFunction, figures
 from keras_sparse_rnn.selection import short_names
 
 
@@ -13,21 +14,32 @@ class MaskHolder(Participant):
     """What callbacks with masks share: the masks are put on, stay with the callback when training
     is over, and are found again by the next training.
 
-    A subclass calls `hold` in its `install`.
+    A subclass calls `hold` in its `install`, and has
+
+        wrong()           what is wrong with the weights: a list of texts
+        unfinished(step)  what was still to come when training ended at `step`: a list of texts
     """
 
     yields = False  # whether another callback of the training may take a kernel over
+    notice = notices.CHANGED  # of weights that are wrong when training has ended
 
     def __init__(self, optimizer=None):
         super().__init__(optimizer)
         self._held = []
         self._unwatched_since = None  # the step at which masks were taken, not looked at since
-        self.was_bypassed = False
+        self._told_unfinished = False
+
+    @property
+    def is_finished(self):
+        """Whether its schedule, if it has one, asks for nothing more."""
+        if self._steps is None or self._state is State.WAITING:
+            return False
+        return not self.unfinished(self._steps.count())
 
     def hold(self, masks):
         """Puts `masks`, a list of `KernelMask`, in place of those of an earlier training."""
         known = known_constraints(self.model, self._held)
-        self._held, self.was_bypassed, self._unwatched_since = masks, False, None
+        self._held, self._unwatched_since = masks, None
         for mask in masks:
             mask.install(self, self._steps.optimizers, self.training, known)
 
@@ -51,28 +63,42 @@ class MaskHolder(Participant):
             self._unwatched_since = self._steps.count()
 
     def after_step(self, step):
-        """Looks, at the first step after new masks, whether it has heeded them: one that does not
-        apply constraints, or was traced before they were in place, brings pruned weights back.
+        """Raises a `RuntimeError` if the first step after new masks has not heeded them: one that
+        does not apply constraints, or was traced before they were in place, brings pruned weights
+        back.
         """
         if self._unwatched_since is not None and step > self._unwatched_since:
             self._unwatched_since = None
-            self.was_bypassed |= any(
+            if any(
                 has_weights_outside(mask.grid.expand(mask.live), mask.kernel.numpy())
                 for mask in self._held
-            )
+            ):
+                raise RuntimeError(notices.FAILED.format("; ".join(self.wrong()), step))
 
-    def tell(self, wrong, notice):
-        """What a subclass has found in `finish`: raises a `RuntimeError` if steps did not heed the
-        masks, else warns.
-
-        Args:
-            wrong: list of texts; nothing is said of an empty one.
-            notice: of `notices`, for the warning.
+    def finish(self):
+        """Warns if something has changed the weights after the last step, or more was still to
+        come.
         """
-        if wrong and self.was_bypassed:
-            raise RuntimeError(notices.FAILED.format("; ".join(wrong)))
-        if wrong:
-            warnings.warn(notice.format("; ".join(wrong)), stacklevel=3)
+        if wrong := self.wrong():
+            warnings.warn(self.notice.format("; ".join(wrong)), stacklevel=2)
+            return
+        step = self._steps.count()
+        early = self.unfinished(step)
+        if early and not self._told_unfinished:
+            self._told_unfinished = True  # in a loop of fits of one epoch, once is enough
+            warnings.warn(notices.UNFINISHED.format(step, "; ".join(early)), stacklevel=2)
+
+    def wrong(self):
+        raise NotImplementedError
+
+    def unfinished(self, step):
+        """Nothing, unless a subclass has a schedule."""
+        return []
+
+    def write_logs(self, logs):
+        if "sparsity" not in logs:  # of several replicas, or in a loop of one's own
+            current = TrainFunction.of(self.model)
+            logs.update(figures([self] if current is None else current.participants))
 
     def traced(self):
         return tuple(mask.constraint for mask in self._held)

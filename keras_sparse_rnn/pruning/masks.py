@@ -77,7 +77,11 @@ class KernelMask:
         optimizers: those that may keep moving averages of the kernel, which are masked, too.
         newborn: weights with which blocks that come back begin, an array of the kernel's shape, or
             None.
+        kept: bool, an array of the kernel's shape, False where weights of live blocks are kept
+            zero, too, or None.
     """
+
+    kept = None
 
     def __init__(self, kernel, block_shape, keep_diagonal=False):
         self.kernel = kernel
@@ -99,8 +103,21 @@ class KernelMask:
 
     @live.setter
     def live(self, live):
-        self._live = live
-        self.dead = self.grid.weights_in(~live)  # once a mask, not once a step
+        self._live = live  # what is dead is counted once a mask, not once a step
+        if self.kept is None:
+            self.dead = self.grid.weights_in(~live)
+        else:
+            self.dead = np.count_nonzero(~self._lets_live(live))
+
+    def keep_zero(self, kept):
+        """Keeps zero what is False in `kept`, whatever blocks live."""
+        self.kept = kept
+        self.apply(self.live)
+
+    def _lets_live(self, live):
+        """Which weights may differ from zero when the blocks `live` do."""
+        expanded = self.grid.expand(live)
+        return expanded if self.kept is None else expanded & self.kept
 
     def check_free(self, participant, training):
         """Raises a `ValueError` if another callback of the same `fit` has masked the kernel."""
@@ -186,7 +203,7 @@ class KernelMask:
         averages. The blocks that have come back begin with the weights of `newborn`, if there are
         some.
         """
-        keep = self.grid.expand(live)
+        keep = self._lets_live(live)
         if self.newborn is not None:
             back, variable = keep & ~self.grid.expand(self.live), self.kernel.variable
             variable.assign(np.where(back, self.newborn, to_numpy(variable)))

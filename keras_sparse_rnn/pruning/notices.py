@@ -3,10 +3,11 @@
 import warnings
 
 FAILED = (
-    "Pruning has failed: {}. Something has changed the weights without applying their constraints, "
-    "such as a training step that does not use `optimizer.apply`, one that was traced by "
-    "tf.function before `on_train_begin`, or a callback. This is checked after the `on_train_end` "
-    "of all callbacks."
+    "Pruning has failed: {}. The training step before step {} has changed the weights without "
+    "applying their constraints: it does not use `optimizer.apply`, or was traced by tf.function "
+    "before `on_train_begin`. A `train_step` that is a tf.function itself remembers how an earlier "
+    "`fit` has traced it: leave the tf.function to Keras, or make the model anew and copy the "
+    "weights."
 )
 UNFINISHED = (
     "Pruning is not finished: training ended at step {}, and {}. Train on, with another `fit` that "

@@ -180,6 +180,14 @@ class Participant(keras.callbacks.Callback):
         TrainFunction.leave(self)
         self.params = None
 
+    def check_config(self):
+        """Raises a `ValueError` if it has an `optimizer`, which no config can hold."""
+        if self.optimizer is not None:
+            raise ValueError(
+                f"The `optimizer` of {type(self).__name__} cannot be written into a config. Make "
+                "the callback anew instead."
+            )
+
     def _implements_train_batch_hooks(self):
         """What tf_keras (Keras 2) asks its callbacks before a training, and Keras 3 does not."""
         check_keras_model(self.model)

@@ -6,6 +6,8 @@ import numpy as np
 
 from keras_sparse_rnn.patterns import keep_largest, missing
 
+ROUNDING = 1e-9  # 0.07 * 100 is a little more than 7
+
 
 class Parts:
     """The parts of some kernels that are pruned to the sparsity each by itself.
@@ -73,7 +75,7 @@ class Parts:
                 for part in np.empty(self.masks[number].grid.shape)[gates]:
                     own = slice(start, start + part.size)
                     order = np.argsort(np.where(live[own], scores[own], -np.inf), kind="stable")
-                    best = order[::-1][: math.ceil(self.floor * part.size)]
+                    best = order[::-1][: math.ceil(self.floor * part.size - ROUNDING)]
                     protected[own.start + best] = True
                     start += part.size
         return protected

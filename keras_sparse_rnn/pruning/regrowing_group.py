@@ -29,6 +29,14 @@ class RegrowingGroup(PruningGroup):
                 "`until` of a Regrowth must be given for a schedule that does not end. "
                 f"Received: {self.schedule!r}"
             )
+        first = self.schedule.begin_step + (self.schedule.frequency or self.frequency)
+        if self.until <= first:
+            what = "the schedule's end_step" if self.regrowth.until is None else "until"
+            raise ValueError(
+                "`until` of a Regrowth must lie after the `begin_step` of the schedule and one "
+                f"`frequency`, step {first}, or no block ever comes back. Received: {what}="
+                f"{self.until}, for {', '.join(mask.name for mask in self.masks)}"
+            )
         masked = [
             mask.name
             for mask in self.masks
@@ -60,6 +68,13 @@ class RegrowingGroup(PruningGroup):
             self._due = None
         self.point, self._exchanged = point, trigger
         return lives
+
+    def unfinished(self, step):
+        early = super().unfinished(step)
+        if early is not None or step >= self.until:
+            return early
+        names = ", ".join(mask.name for mask in self.masks)
+        return f"blocks come back up to step {self.until}, of {names}"
 
     def _exchange_trigger(self, step):
         """The last step up to `step` at which blocks were exchanged: every `frequency` after the

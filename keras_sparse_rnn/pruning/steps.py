@@ -28,8 +28,9 @@ class Steps:
         self._before, self._first_epoch, self._known = [], True, None
         if self.matter and optimizer is None and getattr(model, "optimizer", None) is None:
             raise ValueError(
-                f"The model must be compiled before {task}: the schedule counts the steps of "
-                "`model.optimizer`."
+                f"The model must be compiled before {task}, or the callback be given the "
+                "`optimizer` of a loop of your own: the schedule counts its steps. Received: "
+                "optimizer=None and a model that is not compiled"
             )
 
     @property

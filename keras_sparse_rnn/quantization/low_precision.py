@@ -49,10 +49,10 @@ class LowPrecision:
         ridge: of the regression, a number of at least 0, in units of the integers' squares: added
             to their sum in the linear form, to their variance in the affine one.
         sparsity: fraction of the blocks of each gate that are left out in each call: those whose
-            largest weight is least. They keep their float weights and their gradient, and may come
-            back (but where an output has no block left); the regression is to all weights. It needs
-            `storage="masked"` and the linear form, and takes the time of a dense layer.
-            (`BlockPruning` prunes for good, with 0 here.)
+            largest weight is least; a gate keeps one at least. They keep their float weights and
+            their gradient, and may come back (but where an output has no block left); the
+            regression is to all weights. It needs `storage="masked"` and the linear form, and takes
+            the time of a dense layer. (`BlockPruning` prunes for good, with 0 here.)
 
     Raises:
         ValueError: an argument is out of its range.
@@ -189,9 +189,8 @@ class LowPrecision:
         grid = packed.grid
         of_gate = grid.columns * grid.rows
         sizes = tf.reduce_max(tf.abs(tf.stop_gradient(packed.values)), axis=(1, 2))
-        _, best = tf.math.top_k(
-            tf.reshape(sizes, (grid.gates, of_gate)), of_gate - round(self.sparsity * of_gate)
-        )
+        live = max(1, of_gate - round(self.sparsity * of_gate))
+        _, best = tf.math.top_k(tf.reshape(sizes, (grid.gates, of_gate)), live)
         keep = tf.reduce_sum(tf.one_hot(best, of_gate, dtype=packed.values.dtype), axis=1)
         values = packed.values * tf.reshape(keep, (-1, 1, 1))
         return packed._replace(values=values)

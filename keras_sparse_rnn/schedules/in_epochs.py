@@ -1,5 +1,7 @@
 """A schedule whose steps are epochs."""
 
+import math
+
 import keras
 
 from keras_sparse_rnn import configs
@@ -16,7 +18,8 @@ class InEpochs(Schedule):
 
     `fit` tells the callback how many steps an epoch has, if it knows. It does not for a generator
     or a dataset of unknown length: then, in a loop of one's own, and for
-    `StrengthSchedule(until=)`, give `steps_per_epoch`.
+    `StrengthSchedule(until=)`, give `steps_per_epoch`. If a second `fit` has other batches, the
+    schedule goes on at the epoch that it has come to, in the same process.
 
     >>> from keras_sparse_rnn.schedules import PolynomialDecay
     >>> schedule = InEpochs(PolynomialDecay(0.0, 0.9, begin_step=1, end_step=5), 1000)
@@ -43,26 +46,41 @@ class InEpochs(Schedule):
         self.steps_per_epoch = steps_per_epoch
         if steps_per_epoch is not None:
             self.steps_per_epoch = check_step(steps_per_epoch, "steps_per_epoch", least=1)
+        self._first_step = 0
 
     @property
     def begin_step(self):  # type: ignore[override]
         """In steps."""
-        return self.schedule.begin_step * self._steps()
+        return math.floor(self._first_step + self.schedule.begin_step * self._steps())
 
     @property
     def end_step(self):  # type: ignore[override]
         """In steps."""
         end = self.schedule.end_step
-        return None if end is None else end * self._steps()
+        return None if end is None else math.floor(self._first_step + end * self._steps())
 
     def __call__(self, step):
-        return self.schedule(step / self._steps())
+        epoch, end = float((step - self._first_step) / self._steps()), self.end_step
+        # Steps are whole, and an epoch of some batches for each of them need not end with one.
+        if end is not None and step >= end:
+            return self.schedule(self.schedule.end_step)
+        if step >= self.begin_step:
+            epoch = max(epoch, self.schedule.begin_step)
+        return self.schedule(epoch)
 
-    def bound(self, steps_per_epoch):
-        """This schedule with the number of steps of an epoch that `fit` knows, or None."""
-        if self.steps_per_epoch is not None or steps_per_epoch is None:
+    def bound(self, steps_per_epoch, first_step=0):
+        """This schedule with what `fit` knows.
+
+        Args:
+            steps_per_epoch: how many steps an epoch has, a number that need not be whole.
+            first_step: the step at which the first epoch begins; below 0, or above, if earlier
+                epochs had another number of steps.
+        """
+        if self.steps_per_epoch is not None:
             return self
-        return InEpochs(self.schedule, steps_per_epoch)
+        one = InEpochs(self.schedule)
+        one.steps_per_epoch, one._first_step = steps_per_epoch, first_step
+        return one
 
     def get_config(self):
         return {

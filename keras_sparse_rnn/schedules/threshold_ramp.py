@@ -116,6 +116,7 @@ class ThresholdRamp(Schedule):
         ]
         _check_steps(*steps)
         frequency = check_step(frequency, "frequency", least=1)
+        gates = check_step(gates, "gates", least=1)
         sparsity, block_shape = check_sparsity(sparsity), check_block_shape(block_shape)
         ratio, scope = check_number(ratio, "ratio", least=0), check_choice(scope, SCOPES, "scope")
         scale = 2 * frequency / (2 * (steps[1] - steps[0]) + 3 * (steps[2] - steps[1]))

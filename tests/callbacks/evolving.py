@@ -42,10 +42,17 @@ def model(cell="lstm", optimizer=None, block_shape=(3, 2), sparsity=0.7, **optio
     return made
 
 
-def fit(made, *more, epochs=3, samples=8 * STEPS):
+def fit(made, *more, epochs=3, samples=8 * STEPS, **arguments):
     x, y = data(samples)
     return made.fit(
-        x, y, batch_size=8, epochs=epochs, shuffle=False, verbose=0, callbacks=list(more)
+        x,
+        y,
+        batch_size=8,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(more),
+        **arguments,
     )
 
 

@@ -180,3 +180,27 @@ def test_what_does_not_fit_is_refused():
     )
     again = AveragedSGD.from_config(AveragedSGD(0.1, begin_step=7).get_config())
     assert again.begin_step == 7
+
+
+@pytest.mark.parametrize("begin_step", ["100", 1.5, True, -1])
+def test_a_step_that_is_none_is_refused(begin_step):
+    with pytest.raises(ValueError) as error:
+        AveragedSGD(begin_step=begin_step)
+    assert str(error.value) == (
+        "`begin_step` must be None or an integer of at least 0. Received: "
+        f"begin_step={begin_step!r}"
+    )
+
+
+def test_an_optimizer_that_is_not_built_cannot_begin():
+    with pytest.raises(ValueError, match="AveragedSGD must be built for the weights that it aver"):
+        AveragedSGD().begin()
+
+
+def test_a_monitor_that_is_no_name_is_refused():
+    with pytest.raises(ValueError) as error:
+        AveragedWeights(monitor=None)
+    assert str(error.value) == (
+        "`monitor` must be the name of a figure of the logs, such as 'val_loss'. Received: "
+        "monitor=None"
+    )

@@ -6,7 +6,7 @@ import pytest
 from fitting import fit, kernels
 
 import keras_sparse_rnn as ksr
-from keras_sparse_rnn.callbacks import BlockPruning
+from keras_sparse_rnn.callbacks import BlockPruning, Regrowth, UnitPruning
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay
 
 
@@ -53,6 +53,24 @@ def test_ours_takes_the_best_of_the_epochs_at_the_final_sparsity(make_model, dat
     for there, best in zip(model.get_weights(), worse.weights[2]):
         np.testing.assert_array_equal(there, best)
     assert_sparse(kernels(model)[1], (3, 2), 3, 0.5)
+
+
+def test_that_of_keras_brings_back_other_blocks_where_blocks_come_back(make_model, data):
+    model, regrowth = make_model("gru", optimizer="adam"), Regrowth(0.5, until=9)
+    pruning = BlockPruning(Constant(0.5, 1), (3, 2), frequency=2, regrowth=regrowth)
+    stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+    with pytest.warns(UserWarning, match="rnn/gru_cell/kernel has other live blocks than"):
+        fit(model, data, pruning, Worse(), stopping, epochs=2)
+
+
+def test_it_waits_for_units_too(make_model, data):
+    model = make_model("gru")
+    pruning = UnitPruning(PolynomialDecay(0.1, 0.5, 3, 13), frequency=2)
+    stopping = ksr.callbacks.EarlyStopping("loss", patience=1, restore_best_weights=True)
+    fit(model, data, pruning, Worse(), stopping, epochs=9)
+    assert stopping.best_epoch == 2 and pruning.is_finished
+    bias = model.get_layer("rnn").cell.bias.numpy()
+    assert (bias == 0).all(axis=0).reshape(3, 11).all(axis=0).sum() == 6
 
 
 def test_without_pruning_it_is_that_of_keras(make_model, data):

@@ -189,6 +189,12 @@ def test_by_default_the_last_quarter_of_the_fit_is_left_in_peace():
     assert evolution.share(6) == 0 < evolution.share(5)
 
 
+def test_of_a_fit_that_begins_at_a_later_epoch_the_last_quarter_is_left_in_peace_too():
+    evolution = Evolution(1, 0.6, growth="random")
+    fit(model("simple_rnn"), evolution, initial_epoch=10, epochs=12)  # 8 steps
+    assert evolution.share(6) == 0 < evolution.share(5)
+
+
 def test_nothing_is_traced_again():
     """Not by an exchange, and not by a second fit."""
     made, traces, counts = model("simple_rnn", run_eagerly=False), [], []

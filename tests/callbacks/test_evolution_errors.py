@@ -256,3 +256,12 @@ def test_layers_that_are_left_out_since_they_are_frozen_are_said_to_be():
     made.compile("adam", "mse")
     with pytest.raises(ValueError, match=r"rnn \(not trainable\), head \(not trainable\)"):
         fit(made, Evolution(3))
+
+
+def test_the_share_of_a_fit_that_has_not_begun():
+    with pytest.raises(ValueError) as error:
+        Evolution().share(10)
+    assert str(error.value) == (
+        "`end_step` must be given before `fit` has told how many steps there will be. Received: "
+        "end_step=None"
+    )

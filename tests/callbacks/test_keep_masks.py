@@ -6,7 +6,8 @@ import pytest
 from fitting import HALF, fit, kernels
 
 import keras_sparse_rnn as ksr
-from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, UnitPruning
+from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, Regrowth, UnitPruning
+from keras_sparse_rnn.schedules import Constant
 
 layers = keras.layers
 
@@ -80,7 +81,7 @@ def test_units_that_were_pruned_stay_dead_with_their_biases(kind, data):
     assert keep.masks[f"rnn/{model.layers[0].cell.name}/bias"].shape == bias.shape
 
 
-def test_a_bias_is_free_if_another_callback_has_the_kernels(data):
+def test_units_stay_dead_if_another_callback_has_the_kernels(data):
     model = keras.Sequential(
         [keras.Input((2, 5)), layers.LSTM(8, unroll=True, name="rnn"), layers.Dense(2)]
     )
@@ -88,7 +89,56 @@ def test_a_bias_is_free_if_another_callback_has_the_kernels(data):
     fit(model, data, UnitPruning(0.5))
     bias = model.layers[0].cell.bias
     fit(model, data, KeepMasks(), BlockPruning(0.25, (2, 4)))
-    assert bias.constraint is None and (bias.numpy() != 0).all()
+    assert bias.constraint is None and ksr.remove_dead_units(model).layers[0].units == 4
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("pruner", [UnitPruning(0.25), BlockPruning(Constant(0.25, 1), (4, 4))])
+def test_single_zeros_stay_beside_a_callback_that_prunes_the_same_layers(
+    pruner, first, make_model, data
+):
+    model = ksr.prune(make_model("lstm"), 0.5, (1, 1))
+    before = zeros(model)
+    callbacks = [KeepMasks(), pruner] if first else [pruner, KeepMasks()]
+    for _ in range(2):
+        history = fit(model, data, *callbacks).history
+        after = zeros(model)
+        assert all((after[number] | ~zero).all() for number, zero in enumerate(before))
+        assert after[1].mean() > before[1].mean() + 0.05
+        shares = np.concatenate([zero.ravel() for zero in after])
+        assert history["sparsity"][-1] == pytest.approx(shares.mean())
+        assert all(variable.constraint is None for variable in model.trainable_variables)
+
+
+def test_zeros_that_may_live_again_cannot_be_kept(make_model, data):
+    model = pruned(make_model)
+    schedule = ksr.schedules.PolynomialDecay(0.5, 0.6, 1, 4)
+    pruning = BlockPruning(schedule, (3, 2), frequency=1, regrowth=Regrowth())
+    with pytest.raises(ValueError) as error:
+        fit(model, data, KeepMasks(), pruning)
+    assert str(error.value) == (
+        "`layers` of KeepMasks must leave out what a BlockPruning with a Regrowth prunes, which "
+        "lets zeros live again. Received: layers=None and layers=None, which both have "
+        "rnn/lstm_cell/kernel"
+    )
+
+
+def test_in_a_loop_of_ones_own_zeros_stay_beside_block_pruning(make_model, data):
+    model = ksr.prune(make_model("gru"), 0.5, (1, 1))
+    before = zeros(model)
+    callbacks = [KeepMasks(), BlockPruning(Constant(0.25, 1), (4, 4))]
+    for one in callbacks:
+        one.set_model(model)
+        one.on_train_begin()
+    for step in range(4):
+        for one in callbacks:
+            one.on_train_batch_begin(step)
+        model.train_on_batch(*data)
+        for one in callbacks:
+            one.on_train_batch_end(step)
+    for one in callbacks:
+        one.on_train_end()
+    assert all((after | ~zero).all() for after, zero in zip(zeros(model), before))
 
 
 def test_weights_that_were_restored_at_the_end_are_told(make_model, data):

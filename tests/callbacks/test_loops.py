@@ -79,6 +79,12 @@ for variable in (model.layers[0].cell.kernel, model.layers[0].cell.recurrent_ker
     assert len(copies) == 2 and (copies[0] == copies[1]).all()
     assert 0.65 < (copies[0] == 0).mean() < 0.85, (copies[0] == 0).mean()
 assert abs(history["sparsity"][-1] - 0.75) < 0.05 and len(model.weights) == 5
+for callback, names in [
+    (ksr.callbacks.KeepMasks(), {"loss", "sparsity"}),
+    (ksr.callbacks.UnitPruning(0.5), {"loss", "sparsity", "units"}),
+]:
+    history = model.fit(x, y, batch_size=8, verbose=0, callbacks=[callback]).history
+    assert set(history) == names, history
 with strategy.scope():
     inside = ksr.substitute(model, (3, 2))
 assert inside.distribute_strategy is strategy

@@ -1,9 +1,11 @@
 """No gate has fewer blocks than `minimum_density` says, whatever the scope."""
 
+import keras
 import numpy as np
 import pytest
 from fitting import fit, kernels
 
+import keras_sparse_rnn as ksr
 from keras_sparse_rnn.callbacks import BlockPruning, Regrowth
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay, ThresholdRamp
 
@@ -86,3 +88,11 @@ def test_it_is_checked_and_saved():
         BlockPruning(Constant(0.5, 1), minimum_density=0.1).get_config()
     )
     assert again.minimum_density == 0.1
+
+
+def test_a_density_that_is_a_whole_number_of_blocks_is_not_rounded_up():
+    """0.07 * 100 is 7.000000000000001."""
+    model = keras.Sequential([keras.Input((2, 40)), keras.layers.SimpleRNN(40, name="rnn")])
+    ksr.prune(model, 0.93, (4, 4), minimum_density=0.07)
+    for variable in kernels(model):
+        assert np.count_nonzero(variable) == 7 * 16

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, StrengthSchedule
+from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, Regrowth, StrengthSchedule
 from keras_sparse_rnn.regularizers import GroupLasso
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay
 from keras_sparse_rnn.slots import moving_averages
@@ -122,7 +122,7 @@ def test_an_optimizer_cannot_be_written_into_a_config(gan):
     with pytest.raises(ValueError) as error:
         pruning.get_config()
     assert str(error.value) == (
-        "The `optimizer` of a BlockPruning cannot be written into a config. Make the callback "
+        "The `optimizer` of BlockPruning cannot be written into a config. Make the callback "
         "anew instead."
     )
 
@@ -193,3 +193,46 @@ def test_kernels_that_the_given_optimizer_does_not_train_are_named(gan):
     (told,) = [str(one.message) for one in caught]
     assert told.startswith("`optimizer` does not train all kernels that follow its steps, but they")
     assert "d/lstm_cell/kernel, " in told and "g/lstm_cell" not in told
+
+
+def loop(model, optimizer, pruning, steps=8):
+    x, y = REAL[..., :4], REAL[:, 0, :1]
+    pruning.set_model(model)
+    pruning.on_train_begin()
+    for step in range(steps):
+        pruning.on_train_batch_begin(step)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        pruning.on_train_batch_end(step)
+    pruning.on_train_end()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("options", [{"criterion": "fisher"}, {"regrowth": Regrowth()}])
+def test_in_a_loop_of_ones_own_what_asks_the_optimizer_asks_the_one_that_is_given(
+    options, compiled
+):
+    model = keras.Sequential([keras.Input((3, 4)), layers.LSTM(8), layers.Dense(1)])
+    if compiled:
+        model.compile(loss="mse")  # with Keras's default, which makes no step
+    optimizer, schedule = keras.optimizers.Adam(0.01), PolynomialDecay(0.0, 0.5, 2, 7)
+    pruning = BlockPruning(schedule, (4, 4), frequency=2, optimizer=optimizer, **options)
+    loop(model, optimizer, pruning)
+    assert pruning.sparsity == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "options, start",
+    [
+        ({"criterion": "fisher"}, "No mask can be taken from .* `criterion` Fisher needs"),
+        ({"regrowth": Regrowth()}, "`regrowth` without `data` needs an optimizer with"),
+    ],
+)
+def test_an_optimizer_that_keeps_too_little_is_named(options, start):
+    model = keras.Sequential([keras.Input((3, 4)), layers.LSTM(8), layers.Dense(1)])
+    model.compile("adam", "mse")
+    optimizer, schedule = keras.optimizers.SGD(0.01), PolynomialDecay(0.0, 0.5, 2, 7)
+    pruning = BlockPruning(schedule, (4, 4), frequency=2, optimizer=optimizer, **options)
+    with pytest.raises(ValueError, match=f"{start}.* Received: SGD"):
+        loop(model, optimizer, pruning)

@@ -10,6 +10,8 @@ from keras_sparse_rnn.callbacks import BlockPruning, Regrowth
 from keras_sparse_rnn.patterns import BlockGrid
 from keras_sparse_rnn.schedules import Constant, PolynomialDecay, ThresholdRamp
 
+pytestmark = pytest.mark.filterwarnings("ignore:Pruning is not finished")  # a few steps do here
+
 BLOCK = (3, 2)
 HALF = Constant(0.5, 1)
 NAMES_OF_LSTM = ("rnn/lstm_cell/kernel", "rnn/lstm_cell/recurrent_kernel")
@@ -150,7 +152,7 @@ def test_the_gradients_of_data_change_nothing_else(make_model, data):
     model = make_model("gru", optimizer="adam", metrics=["mae"])
     model.train_on_batch(data[0][:8], data[1][:8])
     before = [np.array(v.numpy()) for v in [*model.variables, *model.metrics_variables]]
-    pruning = BlockPruning(HALF, BLOCK, regrowth=Regrowth(data=[data], until=9))
+    pruning = BlockPruning(HALF, BLOCK, frequency=2, regrowth=Regrowth(data=[data], until=9))
     pruning.set_model(model)
     pruning.on_train_begin()
     (group,) = pruning._groups
@@ -252,3 +254,41 @@ def test_masked_storage_without_data(make_model, data):
         ),
     ):
         trained(model, data, Regrowth(until=9))
+
+
+@pytest.mark.parametrize(
+    "schedule, until, frequency, received",
+    [
+        (Constant(0.5, 5), None, 2, "the schedule's end_step=5"),
+        (PolynomialDecay(0.0, 0.5, 10, 30), 8, 2, "until=8"),
+        (PolynomialDecay(0.0, 0.5, 2, 40), None, None, "the schedule's end_step=40"),
+    ],
+)
+def test_one_that_would_never_act_is_refused(
+    schedule, until, frequency, received, make_model, data
+):
+    first = schedule.begin_step + (frequency or 100)
+    pruning = BlockPruning(schedule, BLOCK, frequency=frequency, regrowth=Regrowth(until=until))
+    with pytest.raises(ValueError) as error:
+        fit(make_model("gru", optimizer="adam"), data, pruning)
+    assert str(error.value) == (
+        "`until` of a Regrowth must lie after the `begin_step` of the schedule and one "
+        f"`frequency`, step {first}, or no block ever comes back. Received: {received}, for "
+        f"{', '.join(NAMES)}"
+    )
+
+
+def test_a_training_that_ends_before_its_last_exchange_says_so(make_model, data):
+    pruning = BlockPruning(HALF, BLOCK, frequency=2, regrowth=Regrowth(until=9))
+    with pytest.warns(UserWarning, match="ended at step 5, and blocks come back up to step 9, of"):
+        fit(make_model("gru", optimizer="adam"), data, pruning)
+
+
+def test_the_best_epoch_is_one_after_the_last_exchange(make_model, data):
+    pruning = BlockPruning(HALF, BLOCK, frequency=2, regrowth=Regrowth(0.5, until=13))
+    worse = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(loss=float(epoch))
+    )
+    stopping = ksr.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+    fit(make_model("gru", optimizer="adam"), data, pruning, worse, stopping, epochs=4)
+    assert stopping.best_epoch == 2

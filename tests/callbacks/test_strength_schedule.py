@@ -217,6 +217,11 @@ def test_config(options):
     ]
 
 
+def test_an_optimizer_cannot_be_written_into_a_config():
+    with pytest.raises(ValueError, match="The `optimizer` of StrengthSchedule cannot be written"):
+        StrengthSchedule(until=5, optimizer=keras.optimizers.Adam()).get_config()
+
+
 def test_errors(lasso, make_model, data):
     with pytest.raises(
         ValueError,
@@ -263,8 +268,9 @@ def test_errors(lasso, make_model, data):
     with pytest.raises(
         ValueError,
         match=(
-            r"The model must be compiled before strengths are scheduled: the "
-            r"schedule counts the steps of"
+            r"The model must be compiled before strengths are scheduled, or the callback be given "
+            r"the `optimizer` of a loop of your own: the schedule counts its steps\. Received: "
+            r"optimizer=None and a model that is not compiled"
         ),
     ):
         schedule.on_train_begin()

@@ -108,6 +108,47 @@ def test_its_config_makes_the_same_callback():
     assert again.layers is layers.GRU
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Outgoing(ksr.criteria.UnitImportance):
+    pass
+
+
+def test_its_config_keeps_an_importance_of_ones_own():
+    config = keras.saving.serialize_keras_object(UnitPruning(0.5, importance=Outgoing("out")))
+    importance = keras.saving.deserialize_keras_object(config).importance
+    assert type(importance) is Outgoing and importance.direction == "out"
+
+
+def test_a_training_that_ends_before_its_schedule_says_so(data):
+    model = model_of(layers.LSTM(8, unroll=True, name="rnn"))
+    pruning = UnitPruning(PolynomialDecay(0.0, 0.5, 1000, 5000))
+    with pytest.warns(UserWarning) as caught:
+        fit(model, data, pruning)
+    assert [str(one.message) for one in caught] == [
+        "Pruning is not finished: training ended at step 3, and the schedule reaches 0.5000 of the "
+        "units at step 5000 (8 of 8 live now). Train on, with another `fit` that has this "
+        "callback, or let the schedule end sooner."
+    ]
+    assert not pruning.is_finished
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [(lambda: UnitPruning(0.5), {"sparsity", "units"}), (ksr.callbacks.KeepMasks, {"sparsity"})],
+)
+def test_a_loop_of_ones_own_gets_the_figures_that_it_has_logs_for(make, names, data):
+    model = model_of(layers.LSTM(8, unroll=True, name="rnn"))
+    ksr.prune(model, 0.5, (2, 2))
+    callback = make()
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_train_batch_begin(0)
+    model.train_on_batch(*data)
+    callback.on_train_batch_end(0, logs := {})
+    callback.on_train_end()
+    assert set(logs) == names
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_sparse_rnn import prune
 from keras_sparse_rnn.callbacks import BlockPruning
 from keras_sparse_rnn.criteria import Fisher, Taylor
 from keras_sparse_rnn.schedules import Constant
@@ -133,6 +134,16 @@ def test_taylor_prunes(kind, make_model, data):
     assert pruning.sparsity == pytest.approx(0.5, abs=0.06)
 
 
+def test_arrays_in_place_of_batches_are_refused(data):
+    for arrays in (data, list(data), data[0]):
+        with pytest.raises(ValueError) as error:
+            Taylor(arrays)
+        assert str(error.value) == (
+            "`data` must be batches (x, y), such as [(x[:32], y[:32]), (x[32:64], y[32:64])], and "
+            f"not the arrays themselves. Received: an array of shape {data[0].shape}"
+        )
+
+
 def test_what_taylor_refuses(make_model, data):
     with pytest.raises(
         ValueError,
@@ -159,3 +170,18 @@ def test_what_taylor_refuses(make_model, data):
         ValueError, match="The data of a criterion Taylor cannot be written into a config"
     ):
         BlockPruning(Constant(0.5, 1), criterion=Taylor([data])).get_config()
+
+
+def test_infinite_weights_are_told_by_fisher_too(make_model, data):
+    model = make_model("adam")
+    fit(model, data)
+    kernel = find_kernels(model)[0]
+    weights = kernel.numpy().copy()
+    weights[0, 0] = np.inf
+    kernel.variable.assign(weights)
+    with pytest.raises(ValueError) as error:
+        prune(model, 0.5, SHAPE, criterion="fisher")
+    assert str(error.value) == (
+        f"No mask can be taken from {kernel.name}. `kernel` must be finite when a mask is taken "
+        f"from it: training has diverged. Received: 1 of {weights.size} weights are NaN or infinite"
+    )

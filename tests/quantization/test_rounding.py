@@ -251,3 +251,13 @@ def test_the_steps_leave_the_least_error_of_normally_distributed_numbers(levels)
 
     least = error(STEPS[levels])
     assert least < min(error(1.02 * STEPS[levels]), error(0.98 * STEPS[levels]))
+
+
+def test_sparsity_leaves_a_block_in_each_gate():
+    grid = BlockGrid(inputs=8, units=6, gates=2, block_shape=(4, 3))
+    blocks = np.arange(grid.count, dtype=np.int32)
+    kernel = tf.constant(np.random.default_rng(2).normal(size=grid.kernel_shape))
+    packed = ops.PackedKernel(ops.pack(kernel, blocks, grid), blocks, grid)
+    kept = LowPrecision(4, sparsity=0.9).kept(packed).values.numpy()
+    live = (kept != 0).any(axis=(1, 2)).reshape(2, -1)
+    np.testing.assert_array_equal(live.sum(axis=1), [1, 1])
