@@ -1,5 +1,6 @@
-"""Copies of single layers, made from their configs."""
+"""Copies of single layers, made from their configs, and what a copy of a model needs besides."""
 
+import contextlib
 import inspect
 import tempfile
 
@@ -101,6 +102,21 @@ def inputs_of_copy(model):
         return keras.Input(**options, **flags[id(tensor)])
 
     return keras.tree.map_structure(again, graph.input)
+
+
+@contextlib.contextmanager
+def uncompiled(models):
+    """While it lasts, models look as if they had not been compiled, so that cloning does not
+    compile (they are recompiled afterwards).
+    """
+    compiled = [model for model in models if model.compiled]
+    try:
+        for model in compiled:
+            model.compiled = False
+        yield
+    finally:
+        for model in compiled:
+            model.compiled = True
 
 
 def _unregistered(layer):

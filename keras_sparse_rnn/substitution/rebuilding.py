@@ -16,6 +16,7 @@ from keras_sparse_rnn.substitution.copying import (
     copy_of_lambda,
     copy_of_wrapper,
     inputs_of_copy,
+    uncompiled,
 )
 from keras_sparse_rnn.substitution.kinds import is_block_sparse
 from keras_sparse_rnn.substitution.outside import lacking
@@ -58,7 +59,7 @@ class Rebuilder:
     def rebuild(self, model):
         """Returns the copy and the list of `Transfer`s that were made from `model` to it."""
         self._held_twice = held_twice(model)
-        with _uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
+        with uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
             copy = self._copy(model)
         for old, new in self._holders:  # grows while it lasts
             before = sublayers(new)  # kept alive, for ids are compared
@@ -82,7 +83,7 @@ class Rebuilder:
         Raises:
             ValueError: an old layer would stay in use. Then `model` is as it was.
         """
-        with _uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
+        with uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
             self._holders.append((model, model))
             for old, new in self._holders:  # grows while it lasts
                 self._swaps(old, new)
@@ -145,10 +146,15 @@ class Rebuilder:
             )
         for theirs, mine in zip(olds, news):
             stays = old is new and id(theirs) not in self.replacements and keeps_its_place(theirs)
-            if self._changes(theirs) and (stays or is_users(theirs)):
+            handed_on = old is not new and mine is theirs  # by a config, as an object
+            if self._changes(theirs) and (stays or is_users(theirs)) and not handed_on:
                 self._copies[id(theirs)] = mine
                 self._holders.append((theirs, mine))
-            elif self._changes(theirs) or (id(theirs) in self._copies and old is not new):
+            elif (
+                self._changes(theirs)
+                or handed_on
+                or (id(theirs) in self._copies and old is not new)
+            ):
                 with _named_like(theirs):
                     made = swaps[id(mine)] = self._copy(theirs)
                     if not made.built:
@@ -200,9 +206,11 @@ class Rebuilder:
         if type(layer) is keras.layers.Lambda:
             return copy_of_lambda(layer)
         shares = any(id(one) in self._held_twice for one in sublayers(layer))
-        if is_users(layer) and (shares or self._changes(layer)):
+        if is_users(layer):
             copy = copy_from_config(layer)
-            self._holders.append((layer, copy))
+            handed_on = {id(one) for one in sublayers(layer)} & {id(one) for one in sublayers(copy)}
+            if copy is not layer and (shares or handed_on or self._changes(layer)):
+                self._holders.append((layer, copy))
             return copy
         if type(layer) in CELL_HOLDERS:  # each cell once, though several layers may hold it
             cells = [
@@ -273,21 +281,6 @@ def _named_like(layer):
         for name in layer.path.split("/")[:-1]:
             scopes.enter_context(keras.name_scope(name))
         yield
-
-
-@contextlib.contextmanager
-def _uncompiled(models):
-    """While it lasts, models look as if they had not been compiled, so that cloning does not
-    compile (they are recompiled afterwards).
-    """
-    compiled = [model for model in models if model.compiled]
-    try:
-        for model in compiled:
-            model.compiled = False
-        yield
-    finally:
-        for model in compiled:
-            model.compiled = True
 
 
 def _own_variables(layer, without):

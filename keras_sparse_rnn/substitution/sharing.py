@@ -41,27 +41,27 @@ def check_nothing_shared(model, copies):
         if copies.get(id(old), old) is not old and not is_rebuildable(old)
     ]
     inside = {id(old): private_keras.inner_layers(old) for old, _ in pairs}
-    owned = {
-        key: {id(one): one for layer in layers for one in layer.variables}
-        for key, layers in inside.items()
-    }
     copied = {id(old) for old, _ in pairs}
+    weights = collections.defaultdict(set)  # the copied layers that have them, by id
+    for old, _ in pairs:
+        for variable in old.variables:
+            weights[id(variable)].add(id(old))
     trained = {id(one) for one in model.trainable_variables}
-    weights = {id(one) for each in owned.values() for one in each.values()}
     for old, new in pairs:
         own = {id(one) for one in inside[id(old)]}
         for path, thing in held(new):
-            layer = id(thing) in copied and id(thing) not in own
-            weight = id(thing) in weights and (
-                id(thing) not in owned[id(old)] or id(thing) in trained
+            if id(thing) in copied - own:
+                what, advice = f"the layer {thing.name!r}", ADVICE
+            elif weights.get(id(thing), own) - own:
+                what, advice = f"the weight {thing.path!r}", ADVICE
+            elif id(thing) in trained:
+                what, advice = f"the weight {thing.path!r}", "Make it in the layer (`add_weight`)"
+            else:
+                continue
+            raise ValueError(
+                f"The layer {old.name!r} of class {type(old).__name__} cannot be copied: its copy "
+                f"would go on with {what} of the original model, which `{path}` holds. {advice}"
             )
-            if layer or weight:
-                what = f"the layer {thing.name!r}" if layer else f"the weight {thing.path!r}"
-                raise ValueError(
-                    f"The layer {old.name!r} of class {type(old).__name__} cannot be copied: its "
-                    f"copy would go on with {what} of the original model, which `{path}` holds. "
-                    f"{ADVICE}"
-                )
     for holder in filter(is_rebuildable, walk(model)):
         for node in private_keras.nodes(holder) or ():
             for one in keras.tree.flatten((node.arguments.args, node.arguments.kwargs)):

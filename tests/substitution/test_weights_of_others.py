@@ -136,25 +136,50 @@ def test_a_wrapper_around_a_layer_that_is_called_by_itself_too_shares_the_copy()
     assert largest_difference(model(inputs), sparse(inputs)) < 1e-6
 
 
-def test_a_frozen_layer_that_the_config_hands_on_may_be_shared():
-    class Distilled(layers.Layer):
-        def __init__(self, teacher, **kwargs):
-            super().__init__(**kwargs)
-            self.teacher = teacher
+class Around(layers.Layer):
+    """Its config hands on the layer itself, which no file could."""
 
-        def call(self, x):
-            return x + self.teacher(x)
+    def __init__(self, inner, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
 
-        def get_config(self):
-            return {**super().get_config(), "teacher": self.teacher}
+    def call(self, x):
+        return x + self.inner(x)
 
-    teacher = layers.Dense(8)
-    teacher.trainable = False
+    def get_config(self):
+        return {**super().get_config(), "inner": self.inner}
+
+
+@pytest.mark.filterwarnings("ignore:substitute. a Keras file of .* cannot be loaded:UserWarning")
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda: layers.Dense(8),
+        lambda: layers.LSTM(8, return_sequences=True),
+        lambda: Around(layers.LSTM(8, return_sequences=True)),
+    ],
+    ids=["plain", "replaced", "around one that is replaced"],
+)
+def test_a_layer_that_a_config_hands_on_is_copied_all_the_same(inner):
+    x, inner = keras.Input((5, 8)), inner()
+    model = prune(keras.Model(x, layers.LSTM(8)(Around(inner, name="it")(x))))
+    kinds = [type(layer) for layer in model._flatten_layers()]
+    sparse = substitute(model, (4, 4))
+    inputs = np.random.default_rng(0).normal(size=(6, 5, 8))
+    assert largest_difference(model(inputs), sparse(inputs)) < 1e-6
+    assert kinds == [type(layer) for layer in model._flatten_layers()]
+    assert model.get_layer("it").inner is inner
+    assert not {id(one) for one in model.variables} & {id(one) for one in sparse.variables}
+
+
+def test_a_variable_that_a_config_hands_on_is_refused():
+    weight = keras.Variable(np.ones((8, 8)), name="mine")
     x = keras.Input((5, 8))
-    model = prune(keras.Model(x, layers.LSTM(8)(Distilled(teacher, name="it")(x))))
-    assert substitute(model, (4, 4)).get_layer("it").teacher is teacher
-    teacher.trainable = True
-    with pytest.raises(
-        ValueError, match="^The layer 'it' of class Distilled cannot be copied: its "
-    ):
+    model = prune(keras.Model(x, layers.LSTM(8)(OfAVariable(weight, name="it")(x))))
+    with pytest.raises(ValueError) as error:
         substitute(model, (4, 4))
+    assert str(error.value) == (
+        "The layer 'it' of class OfAVariable cannot be copied: its copy would go on with the "
+        "weight 'mine' of the original model, which `weight` holds. Make it in the layer "
+        "(`add_weight`)"
+    )
