@@ -222,9 +222,9 @@ class Rebuilder:
             except (TypeError, NotImplementedError):  # of a cell without a config
                 return copy_from_config(layer)
             return type(layer)(**{**config, **inside})
+        inner = [one for one in walk(layer) if one is not layer]
         if not shares and not any(
-            id(inner) in self.replacements or type(inner) is keras.layers.Lambda
-            for inner in walk(layer)
+            self._changes(one) or type(one) is keras.layers.Lambda for one in inner
         ):
             return copy_from_config(layer)
         config = layer.get_config()

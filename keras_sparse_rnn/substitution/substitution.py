@@ -121,7 +121,8 @@ def substitute(
         storage: `"packed"` keeps live weights only. `"masked"` keeps the dense weights, so that
             `BlockPruning` can go on pruning; all layers are swapped, zero blocks or not.
         kernel: `"auto"`, `"native"` or `"reference"`.
-        dense: whether `Dense` layers with zero blocks are swapped, not in `SpectralNormalization`.
+        dense: whether `Dense` layers with zero blocks are swapped, too; with packed storage not in
+            `SpectralNormalization`.
         weights: `"float32"`; or, for a model that only predicts from now on, `"bfloat16"` or
             `"int8"`: packed kernels of a half or a quarter of the bytes, faster in small batches,
             with predictions that differ by the rounding (see `keras_sparse_rnn.ops.quantize`). They
@@ -154,7 +155,7 @@ def substitute(
     check_rounding(activations, 0.0, weights)
     check_low_precision(low_precision, storage, weights)
     check_calibration(calibration, activations)
-    replaceable = with_twins(model)
+    replaceable = with_twins(model, storage)
     wanted = [layer for layer in replaceable if dense or is_recurrent(layer)]
     unreachable = unreachable_layers(model, replaceable)
     if not wanted and not unreachable:
