@@ -222,9 +222,9 @@ class Rebuilder:
             except (TypeError, NotImplementedError):  # of a cell without a config
                 return copy_from_config(layer)
             return type(layer)(**{**config, **inside})
-        inner = [one for one in walk(layer) if one is not layer]
+        deeper = [one for one in walk(layer) if one is not layer]
         if not shares and not any(
-            self._changes(one) or type(one) is keras.layers.Lambda for one in inner
+            self._changes(one) or type(one) is keras.layers.Lambda for one in deeper
         ):
             return copy_from_config(layer)
         config = layer.get_config()
