@@ -206,12 +206,21 @@ def slot_lists(optimizer):
     }
 
 
-def learning_rate(optimizer):
-    """The number, or the `LearningRateSchedule`, that `optimizer` was given.
+def optimizer_config(optimizer):
+    """The config of `optimizer`, with the learning-rate schedule, or function, that it was given as
+    the object that it is: it need be neither registered nor serializable.
 
-    Public: `Optimizer.learning_rate`, which is a number at this step.
+    Public: `Optimizer.get_config`, which serializes it.
     """
-    return _private(optimizer, "_learning_rate")
+    rate = _private(optimizer, "_learning_rate")
+    if isinstance(rate, keras.Variable) or not callable(rate):
+        return optimizer.get_config()
+    object.__setattr__(optimizer, "_learning_rate", 0.0)  # past Keras, which tracks what is set
+    try:
+        config = optimizer.get_config()
+    finally:
+        object.__setattr__(optimizer, "_learning_rate", rate)
+    return {**config, "learning_rate": rate}
 
 
 def optimizer_map(optimizer):
@@ -254,6 +263,8 @@ def compile_settings(model):
 # Attributes of a layer in which Keras keeps account of it: what it tracks, where it stands in a
 # graph, what it was compiled with. No layer is called through them.
 BOOKKEEPING = (
+    "_compile_loss",
+    "_compile_metrics",
     "_compiled_trainable_state",
     "_inbound_nodes",
     "_layers",

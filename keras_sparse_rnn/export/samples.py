@@ -96,7 +96,9 @@ class Trial:
             )
         tried = ", ".join(
             str(length)
-            for length in dict.fromkeys(signature.steps_in(shapes) for shapes in candidates)
+            for length in dict.fromkeys(
+                signature.steps_in(shapes, self.specs) for shapes in candidates
+            )
         )
         return (
             "`steps` must be a length that the model can run; if it is open, give `sample`, inputs "

@@ -61,6 +61,7 @@ class Sequences:
         """The median time of an inference, how many steps it has, and what it is, in words."""
         inputs = self._samples[0]
         shapes = [array.shape for array in inputs]
-        steps, batch = signature.steps_in(shapes), shapes[0][0] if shapes[0] else 1
+        steps = signature.steps_in(shapes, self._specs)
+        batch = shapes[0][0] if shapes[0] else 1
         time = verification.milliseconds(path, self._specs, inputs, num_threads)
         return time, steps, f"one inference of {steps} steps, batch {batch}"

@@ -159,7 +159,7 @@ def specs_of(model, specs, batch_size, steps):
             "`steps` must be None for a model whose inputs have no axis of steps. Received: "
             f"steps={steps!r}, and model {model.name!r}"
         )
-    rank = 3 if any(len(spec.shape) > 2 for spec in specs) else 2  # of a sequence
+    carries = {id(spec) for spec in _sequences(specs)}
     other = steps is not None and None not in lengths and steps not in lengths
     for spec, name in zip(
         specs, unique([getattr(spec, "name", None) or "input" for spec in specs])
@@ -167,7 +167,7 @@ def specs_of(model, specs, batch_size, steps):
         shape = list(spec.shape)
         if shape and (shape[0] is None or batch_size is not None):
             shape[0] = 1 if batch_size is None else _open(batch_size)
-        if len(shape) > 1 and (shape[1] is None or (other and len(shape) >= rank)):
+        if len(shape) > 1 and (shape[1] is None or (other and id(spec) in carries)):
             shape[1] = _open(steps)
         if None in shape[2:]:
             raise ValueError(
@@ -175,9 +175,22 @@ def specs_of(model, specs, batch_size, steps):
                 f"Received: model={model.name!r} with the input {name!r} of shape "
                 f"{tuple(spec.shape)}"
             )
-        dtype = keras.backend.standardize_dtype(spec.dtype)
+        dtype = _dtype(spec)
         sized.append(tf.TensorSpec(shape, "float32" if dtype == "float64" else dtype, name=name))
     return sized
+
+
+def _sequences(specs):
+    """Those of `specs` whose second axis is taken for steps: what has three axes; if nothing has,
+    integers, which are tokens; if there are none, all that have two axes.
+    """
+    longer = [spec for spec in specs if len(spec.shape) > 2]
+    pairs = [spec for spec in specs if len(spec.shape) == 2]
+    return longer or [spec for spec in pairs if "int" in _dtype(spec)] or pairs
+
+
+def _dtype(spec):
+    return keras.backend.standardize_dtype(spec.dtype)
 
 
 def _open(size):
@@ -223,11 +236,9 @@ def _pairs(shape, sizes):
     return [(own, sizes[axis] if axis < 2 else None) for axis, own in enumerate(shape)]
 
 
-def steps_in(shapes):
+def steps_in(shapes, specs):
     """How many steps a run with inputs of these shapes has: the longest second axis of an input
-    that is a sequence.
+    that is a sequence, going by the `specs` of the inputs.
     """
-    sequences = [shape for shape in shapes if len(shape) > 2] or [
-        shape for shape in shapes if len(shape) > 1
-    ]
-    return max((shape[1] for shape in sequences), default=1)
+    carries = {id(spec) for spec in _sequences(specs)}
+    return max((shape[1] for shape, spec in zip(shapes, specs) if id(spec) in carries), default=1)

@@ -9,7 +9,6 @@ import inspect
 import warnings
 
 import keras
-import numpy as np
 
 from keras_sparse_rnn import private_keras
 
@@ -91,71 +90,31 @@ def in_its_class(model, plain):
         arguments = "(layers)" if sequential else "(inputs, outputs)"
         raise ValueError(
             f"{model.name!r} of class {kind} cannot be rebuilt: it has its own "
-            f"{_listed(predicting)}, on which its predictions depend, but {reason}. Let the "
+            f"{listed(predicting)}, on which its predictions depend, but {reason}. Let the "
             f"constructor take {arguments} and hand them to that of {base}, other arguments with "
             "a default in its get_config; or move what `call` adds into a layer."
         )
     lost = overridden(model, TRAINING)
     warnings.warn(
         f"{model.name!r} of class {kind} becomes a plain {base}: {reason}, so the class cannot be "
-        "kept" + (f", and its own {_listed(lost)} are lost." if lost else "."),
+        "kept" + (f", and its own {listed(lost)} are lost." if lost else "."),
         UserWarning,
         stacklevel=8,
     )
     return plain
 
 
-def check_predictions(model, copy_of):
-    """Raises a `ValueError` if a copy of `model`, whose class has a `call` of its own, predicts
-    something else than `model` does; warns if that cannot be seen.
-
-    Args:
-        model: a built Sequential or functional model.
-        copy_of: a function that returns a copy of it with its layers as they are.
-    """
-    own = overridden(model, PREDICTING)
-    if not own:
-        return
-    try:
-        x = _random_inputs(model)
-        expected, again = _predictions(model, x), _predictions(model, x)
-        reason = None if _close(expected, again) else "it predicts at random"
-    except Exception as error:  # whatever a user's code raises for inputs that it was not made for
-        reason = f"{type(error).__name__}: {error}"
-    kind = type(model).__name__
-    if reason is not None:
-        warnings.warn(
-            f"{model.name!r} of class {kind} is kept with its own {_listed(own)}, but its "
-            "predictions for random inputs could not be compared with those of the original "
-            f"({reason}): compare them on your data.",
-            UserWarning,
-            stacklevel=5,
-        )
-        return
-    copy = copy_of(model)
-    try:
-        received = _predictions(copy, x)
-    except Exception:  # its `call` uses what the copy has not got
-        received = None
-    if received is None or not _close(expected, received):
-        raise ValueError(
-            f"{model.name!r} of class {kind} cannot be rebuilt: made anew by its constructor, with "
-            f"the same weights, it predicts something else. What its own {_listed(own)} uses must "
-            "come from arguments of the constructor that stand in its get_config."
-        )
-
-
 def _check_object(model):
     """Looks for methods that were set on the object itself, which no copy has."""
     if predicting := [name for name in PREDICTING if name in vars(model)]:
         raise ValueError(
-            f"{model.name!r} cannot be rebuilt: its {_listed(predicting)}, on which its "
+            f"{model.name!r} cannot be rebuilt: its {listed(predicting)}, on which its "
             "predictions depend, was set on the object. Define it in a class of your own, whose "
             "constructor takes what that of Keras's class takes."
         )
     if training := [name for name in TRAINING if name in vars(model)]:
         warnings.warn(
-            f"{model.name!r} loses its {_listed(training)}, which was set on the object: set it on "
+            f"{model.name!r} loses its {listed(training)}, which was set on the object: set it on "
             "the new model, too.",
             UserWarning,
             stacklevel=9,
@@ -206,40 +165,6 @@ def _config(model):
         return {}
 
 
-def _predictions(model, x):
-    """What `model` predicts, its states left as they are."""
-    predict = model.predict_step if overridden(model, ["predict_step"]) else model
-    with keras.StatelessScope():
-        outputs = predict(keras.tree.map_structure(keras.ops.convert_to_tensor, x))
-    return [np.asarray(one) for one in keras.tree.flatten(outputs)]
-
-
-def _close(ones, others):
-    return len(ones) == len(others) and all(
-        one.shape == other.shape
-        and (
-            np.allclose(one, other, 1e-4, 1e-5, equal_nan=True)
-            if one.dtype.kind in "fiu"
-            else np.array_equal(one, other)
-        )
-        for one, other in zip(ones, others)
-    )
-
-
-def _random_inputs(model):
-    generator = np.random.default_rng(0)
-
-    def of(tensor):
-        first, *others = tensor.shape
-        shape = [first or 2, *(size or 5 for size in others)]
-        if "float" in tensor.dtype:
-            return generator.normal(size=shape).astype(tensor.dtype)
-        return generator.integers(0, 2, shape).astype(tensor.dtype)
-
-    return keras.tree.map_structure(
-        of, model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    )
-
-
-def _listed(names):
+def listed(names):
+    """Names in code font, with commas."""
     return ", ".join(f"`{name}`" for name in names)

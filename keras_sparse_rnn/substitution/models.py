@@ -75,15 +75,19 @@ def holders_of(cell, model):
     ]
 
 
-def with_twins(model):
+def with_twins(model, storage="packed"):
     """The layers of `model` that can be replaced by their twins, each once, outer ones first: of an
-    RNN around a cell, the RNN; or the cell, if something else holds it, too.
+    RNN around a cell, the RNN; or the cell, if something else holds it, too. With packed
+    storage what is in a `SpectralNormalization`, which writes a dense kernel, is left out.
     """
     found = [layer for layer in walk(model) if has_twin(layer) and layer.built]
     around = [layer for layer in found if type(layer) is keras.layers.RNN]
     whole = [layer for layer in around if len(holders_of(layer.cell, model)) == 1]
     left = {id(layer) for layer in around} - {id(layer) for layer in whole}
     left |= {id(layer.cell) for layer in whole}
+    if storage == "packed":
+        writer = keras.layers.SpectralNormalization
+        left |= {id(layer.layer) for layer in walk(model) if isinstance(layer, writer)}
     return [layer for layer in found if id(layer) not in left]
 
 

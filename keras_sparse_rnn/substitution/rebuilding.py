@@ -3,24 +3,25 @@ that the layers have learnt.
 """
 
 import contextlib
+import warnings
 
 import keras
 
 from keras_sparse_rnn import private_keras
-from keras_sparse_rnn.substitution.classes import (
-    check_predictions,
-    in_its_class,
-    in_keras_class,
-    is_rebuildable,
+from keras_sparse_rnn.substitution.classes import in_its_class, in_keras_class, is_rebuildable
+from keras_sparse_rnn.substitution.comparing import check_copies, check_predictions
+from keras_sparse_rnn.substitution.copying import (
+    carry_assets,
+    copy_from_config,
+    copy_of_lambda,
+    copy_of_wrapper,
+    inputs_of_copy,
+    uncompiled,
 )
-from keras_sparse_rnn.substitution.copying import carry_assets, copy_from_config, copy_of_lambda
 from keras_sparse_rnn.substitution.kinds import is_block_sparse
 from keras_sparse_rnn.substitution.outside import lacking
-from keras_sparse_rnn.substitution.references import (
-    held,
-    is_traced,
-    replace_layers,
-)
+from keras_sparse_rnn.substitution.references import check_gone, replace_layers
+from keras_sparse_rnn.substitution.sharing import check_nothing_shared, held_twice
 from keras_sparse_rnn.substitution.twins import Transfer, transfers
 from keras_sparse_rnn.substitution.walking import (
     CELL_HOLDERS,
@@ -41,7 +42,8 @@ class Rebuilder:
 
     Args:
         replacements: a dict from `id(layer)` to the new layer, not built, that takes its place.
-        compares: whether copies of models with a `call` of their own must predict the same.
+        compares: whether copies must compute the same: of models with a `call` of their own, and of
+            layers of a user's class.
         transfers: what carries over from a replaced layer to its replacement: a function of both
             that returns a list of `Transfer`s.
     """
@@ -52,18 +54,27 @@ class Rebuilder:
         self.transfers = transfers
         self._copies = {}
         self._holders = []
+        self._held_twice = set()
 
     def rebuild(self, model):
         """Returns the copy and the list of `Transfer`s that were made from `model` to it."""
-        with _uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
+        self._held_twice = held_twice(model)
+        with uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
             copy = self._copy(model)
         for old, new in self._holders:  # grows while it lasts
             before = sublayers(new)  # kept alive, for ids are compared
             swaps = self._swaps(old, new)
             replace_layers(new, swaps)
-            _check_gone(new, swaps)
-            del before
-        return copy, self._carried(model)
+            gone = [one for layer in before if id(layer) in swaps for one in layer.variables]
+            stay = {id(one) for layer in sublayers(new) for one in layer.variables}
+            check_gone(new, swaps, {id(one) for one in gone} - stay)
+            del before, gone
+        if self.compares:
+            check_nothing_shared(model, self._copies)
+        made = self._carried(model)
+        if self.compares:
+            self._compare(model)
+        return copy, made
 
     def convert(self, model):
         """Replaces the layers in `model` itself, which is of a user's class. Returns the list of
@@ -72,7 +83,7 @@ class Rebuilder:
         Raises:
             ValueError: an old layer would stay in use. Then `model` is as it was.
         """
-        with _uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
+        with uncompiled(layer for layer in walk(model) if isinstance(layer, keras.Model)):
             self._holders.append((model, model))
             for old, new in self._holders:  # grows while it lasts
                 self._swaps(old, new)
@@ -82,8 +93,9 @@ class Rebuilder:
         private_keras.forget_functions(model)
         for holder, _ in self._holders:
             replace_layers(holder, swaps)
+        gone = {id(transfer.old) for transfer in pairs} - {id(transfer.new) for transfer in pairs}
         try:
-            _check_gone(model, swaps)
+            check_gone(model, swaps, gone)
         except ValueError:
             back = {id(swaps[id(old)]): old for old in originals}
             for holder, _ in self._holders:
@@ -99,6 +111,23 @@ class Rebuilder:
             for layer in walk(model)
             if self._copies.get(id(layer), layer) is not layer
         ]
+
+    def _compare(self, model):
+        """Checks the copies of layers of a user's class; where something in them has been replaced,
+        which may round, copies that were made with nothing replaced.
+        """
+        plain = Rebuilder({}, compares=False)
+
+        def copy_of(layer):
+            if not self._changes(layer):
+                return self._copies[id(layer)]
+            if not plain._copies:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # what is said of the copy that is kept
+                    plain.rebuild(model)
+            return plain._copies[id(layer)]
+
+        check_copies(model, copy_of)
 
     def _swaps(self, old, new):
         """What takes the place of which layer right below `new`, a copy of `old` or itself: a dict
@@ -117,10 +146,15 @@ class Rebuilder:
             )
         for theirs, mine in zip(olds, news):
             stays = old is new and id(theirs) not in self.replacements and keeps_its_place(theirs)
-            if self._changes(theirs) and (stays or is_users(theirs)):
+            handed_on = old is not new and mine is theirs  # by a config, as an object
+            if self._changes(theirs) and (stays or is_users(theirs)) and not handed_on:
                 self._copies[id(theirs)] = mine
                 self._holders.append((theirs, mine))
-            elif self._changes(theirs) or (id(theirs) in self._copies and old is not new):
+            elif (
+                self._changes(theirs)
+                or handed_on
+                or (id(theirs) in self._copies and old is not new)
+            ):
                 with _named_like(theirs):
                     made = swaps[id(mine)] = self._copy(theirs)
                     if not made.built:
@@ -160,7 +194,9 @@ class Rebuilder:
         if id(layer) in self.replacements:
             return self.replacements[id(layer)]
         if is_rebuildable(layer):
-            clone = keras.models.clone_model(in_keras_class(layer), clone_function=self._copy)
+            clone = keras.models.clone_model(
+                in_keras_class(layer), inputs_of_copy(layer), clone_function=self._copy
+            )
             copy = in_its_class(layer, clone)
             if type(copy) is type(layer) and self.compares:
                 check_predictions(
@@ -169,9 +205,12 @@ class Rebuilder:
             return copy
         if type(layer) is keras.layers.Lambda:
             return copy_of_lambda(layer)
-        if is_users(layer) and self._changes(layer):
+        shares = any(id(one) in self._held_twice for one in sublayers(layer))
+        if is_users(layer):
             copy = copy_from_config(layer)
-            self._holders.append((layer, copy))
+            handed_on = {id(one) for one in sublayers(layer)} & {id(one) for one in sublayers(copy)}
+            if copy is not layer and (shares or handed_on or self._changes(layer)):
+                self._holders.append((layer, copy))
             return copy
         if type(layer) in CELL_HOLDERS:  # each cell once, though several layers may hold it
             cells = [
@@ -183,9 +222,9 @@ class Rebuilder:
             except (TypeError, NotImplementedError):  # of a cell without a config
                 return copy_from_config(layer)
             return type(layer)(**{**config, **inside})
-        if not any(
-            id(inner) in self.replacements or type(inner) is keras.layers.Lambda
-            for inner in walk(layer)
+        deeper = [one for one in walk(layer) if one is not layer]
+        if not shares and not any(
+            self._changes(one) or type(one) is keras.layers.Lambda for one in deeper
         ):
             return copy_from_config(layer)
         config = layer.get_config()
@@ -198,7 +237,7 @@ class Rebuilder:
             # It has made a forward layer of its own from the config of the one that it was given.
             replace_layers(copy, {id(copy.forward_layer): inner["layer"]})
             return copy
-        return type(layer)(**{**config, "layer": self._copy(layer.layer)})
+        return copy_of_wrapper(layer, self._copy(layer.layer))
 
     def _transfers(self, old, new):
         """What carries over between two layers, without the layers inside that have transfers of
@@ -242,39 +281,6 @@ def _named_like(layer):
         for name in layer.path.split("/")[:-1]:
             scopes.enter_context(keras.name_scope(name))
         yield
-
-
-def _check_gone(model, swaps):
-    """Raises a `ValueError` if a replaced layer can still be reached from `model`, or something
-    that may have been traced with it.
-    """
-    for path, thing in held(model):
-        if is_traced(thing):
-            reason = "is a tf.function, which may go on with the old ones: Keras compiles by itself"
-        elif id(thing) in swaps:
-            reason = f"holds {thing.name!r} where it cannot be replaced"
-        else:
-            continue
-        raise ValueError(
-            f"Layers of {model.name!r} of class {type(model).__name__} cannot be replaced: "
-            f"`{path}` {reason}. Hold layers in attributes of the model, or in lists and dicts in "
-            "them, only"
-        )
-
-
-@contextlib.contextmanager
-def _uncompiled(models):
-    """While it lasts, models look as if they had not been compiled, so that cloning does not
-    compile (they are recompiled afterwards).
-    """
-    compiled = [model for model in models if model.compiled]
-    try:
-        for model in compiled:
-            model.compiled = False
-        yield
-    finally:
-        for model in compiled:
-            model.compiled = True
 
 
 def _own_variables(layer, without):

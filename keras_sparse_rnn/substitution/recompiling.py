@@ -2,6 +2,7 @@
 mind.
 """
 
+import inspect
 import warnings
 
 import keras
@@ -9,14 +10,16 @@ import numpy as np
 
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.layers.storage import PackedConstraint, has_padding
-from keras_sparse_rnn.substitution.classes import overridden
+from keras_sparse_rnn.substitution.classes import listed, overridden
+from keras_sparse_rnn.substitution.references import held
 from keras_sparse_rnn.substitution.twins import Transfer
 
 # Adafactor divides by the square root of about `epsilon_1 ** 2 / (mean squared gradient)` in the
 # padding of partial blocks: this does not underflow.
 ADAFACTOR_EPSILON = 1e-15
-# Slots that every optimiser keeps in one way, whatever its rule for a weight is.
 COMPILE_CONFIG = ("get_compile_config", "compile_from_config")
+METRICS = ("metrics", "weighted_metrics")
+# Slots that every optimiser keeps in one way, whatever its rule for a weight is.
 COMMON_SLOTS = ("_model_variables_moving_average", "_accumulated_gradients")
 
 
@@ -24,9 +27,10 @@ def recompile(old, new, transfers):
     """Compiles `new` like `old`, with an optimiser of its own that continues where that of `old`
     is.
 
-    Loss, loss weights, `run_eagerly`, `steps_per_execution` and `jit_compile` are taken over;
-    metrics and optimiser are new objects of the same class and settings. What the optimiser keeps
-    per weight (momentum, moving averages, accumulated gradients) goes the way of the weight.
+    Loss, loss weights, `run_eagerly`, `steps_per_execution` and `jit_compile` are taken over; the
+    optimiser is a new object of the same class and settings, and so are the metrics of a copy. What
+    the optimiser keeps per weight (momentum, moving averages, accumulated gradients) goes the way
+    of the weight. Where that cannot be, `new` is not compiled, and a `UserWarning` says why.
 
     Args:
         old: the model that may be compiled.
@@ -39,10 +43,26 @@ def recompile(old, new, transfers):
         _recompile_class(old, new, transfers)
         return
     settings = private_keras.compile_settings(old)
-    for name in ("metrics", "weighted_metrics"):
-        settings[name] = keras.tree.map_structure(_new_metric, settings[name])
     optimizer = old.optimizer
-    settings["optimizer"] = new_optimizer(optimizer, transfers)
+    if (why := _reads_what_is_gone(settings, transfers)) is not None:
+        _leave_uncompiled(old, new, why)
+        return
+    try:
+        settings["optimizer"] = new_optimizer(optimizer, transfers)
+    except Exception as error:  # whatever a user's constructor or `get_config` raises
+        _leave_uncompiled(
+            old,
+            new,
+            f"its optimizer of class {type(optimizer).__name__} cannot be made anew from its "
+            f"config: {str(error).strip().rstrip('.')}. Compile it as you did before",
+        )
+        return
+    for name in METRICS:
+        if new is not old:
+            settings[name] = keras.tree.map_structure(_new_metric, settings[name])
+        for metric in keras.tree.flatten(settings[name]):
+            if isinstance(metric, keras.Metric):  # Keras does not, before the first batch
+                metric.reset_state()
     settings["jit_compile"] = settings["jit_compile"] and all(
         layer.supports_jit for layer in private_keras.inner_layers(new)
     )
@@ -55,19 +75,31 @@ def recompile(old, new, transfers):
 
 def _recompile_class(old, new, transfers):
     """Compiles `new` if the class of `old` says how; else warns that it is not compiled."""
+    kind = type(old).__name__
     if type(new) is not type(old) or len(overridden(old, COMPILE_CONFIG)) < len(COMPILE_CONFIG):
-        warnings.warn(
-            f"{old.name!r} is not compiled: its class {type(old).__name__} has its own `compile`, "
-            "whose arguments are not known. Call it as you did before; the optimizer then starts "
-            "afresh. (A class that has its own `get_compile_config` and `compile_from_config`, "
-            "too, is compiled by them.)",
-            UserWarning,
-            stacklevel=5,
+        _leave_uncompiled(
+            old,
+            new,
+            f"its class {kind} has its own `compile`, whose arguments are not known. Call it as "
+            "you did before",
+            " (A class that has its own `get_compile_config` and `compile_from_config`, too, is "
+            "compiled by them.)",
+            stacklevel=6,
         )
-        new.compiled = False
         return
     optimizer = old.optimizer
-    new.compile_from_config(old.get_compile_config())
+    try:
+        new.compile_from_config(old.get_compile_config())
+    except Exception as error:  # whatever a user's class raises
+        _leave_uncompiled(
+            old,
+            new,
+            f"its class {kind} has its own `get_compile_config` and `compile_from_config`, which "
+            f"raise {type(error).__name__}: {str(error).strip().rstrip('.')}. Compile it as you "
+            "did before",
+            stacklevel=6,
+        )
+        return
     # Layers outside of the graph, which both models have now.
     moved, shared = (
         {id(one) for one in each} for each in ([t.old for t in transfers], new.variables)
@@ -77,6 +109,31 @@ def _recompile_class(old, new, transfers):
     ]
     if type(new.optimizer) is type(optimizer):
         carry_optimizer_state(optimizer, new.optimizer, transfers)
+
+
+def _reads_what_is_gone(settings, transfers):
+    """Which loss or metric reads a variable that `transfers` lead away from, in words; None if none
+    does.
+    """
+    gone = {id(one.old) for one in transfers} - {id(one.new) for one in transfers}
+    for name in ("loss", *METRICS):
+        for path, thing in held((settings[name],)):
+            if id(thing) in gone:
+                return (
+                    f"its `{name}` reads {thing.path!r} of the layers as they were, in "
+                    f"`{name}{path.removeprefix('[0]')}`. Compile it as you did before, with one "
+                    "that reads the new layers"
+                )
+    return None
+
+
+def _leave_uncompiled(old, new, why, more="", stacklevel=5):
+    warnings.warn(
+        f"{old.name!r} is not compiled: {why}; the optimizer then starts afresh.{more}",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+    new.compiled = False
 
 
 def new_optimizer(old, transfers):
@@ -90,16 +147,12 @@ def new_optimizer(old, transfers):
         return None
     if is_a(old, "MultiOptimizer"):
         return _new_multi_optimizer(old, transfers)
-    config = old.get_config()
+    config = private_keras.optimizer_config(old)
     if "inner_optimizer" in config:
         config["inner_optimizer"] = new_optimizer(old.inner_optimizer, transfers)
         return type(old)(**config)
-    rate = private_keras.learning_rate(old)
-    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        config["learning_rate"] = (
-            # a pure function of the step: the object itself, so that it need not be registered
-            rate
-        )
+    if untold := _untold(old, config):
+        raise ValueError(f"its `get_config` lacks {listed(untold)}")
     if is_a(old, "Adafactor") and any(_is_padded(transfer.new) for transfer in transfers):
         config["epsilon_1"] = max(config["epsilon_1"], ADAFACTOR_EPSILON)
     return type(old).from_config(config)
@@ -220,7 +273,20 @@ def _new_metric(metric):
     if not isinstance(metric, keras.Metric):
         return metric
     try:
-        return type(metric).from_config(metric.get_config())
-    except (TypeError, ValueError):
-        # made of something that no config can hold: shared, and reset at the start of every epoch
+        config = metric.get_config()
+        return metric if _untold(metric, config) else type(metric).from_config(config)
+    except Exception:  # whatever a user's class raises
+        # made of something that no config can hold: shared
         return metric
+
+
+def _untold(thing, config):
+    """The arguments that the constructor of an object of a user's class takes and that `config`,
+    which its `from_config` hands on to it, lacks.
+    """
+    own = [kind for kind in type(thing).__mro__ if kind.__module__.split(".")[0] != "keras"]
+    if type(thing) not in own or any("from_config" in vars(kind) for kind in own):
+        return []
+    parameters = list(inspect.signature(type(thing).__init__).parameters.values())[1:]  # self
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [one.name for one in parameters if one.kind in named and one.name not in config]

@@ -5,6 +5,7 @@ objects of other classes, in functions. `replace_layers` reaches attributes and 
 them; `held` sees the rest, too, so that no old layer stays behind unseen.
 """
 
+import dis
 import functools
 import inspect
 
@@ -13,7 +14,12 @@ import tensorflow as tf
 
 from keras_sparse_rnn import private_keras
 
-LEAVES = (str, bytes, int, float, complex, type, type(None), keras.Variable, keras.KerasTensor)
+LEAVES = (
+    *(str, bytes, int, float, complex, type, type(None)),
+    *(keras.Variable, keras.KerasTensor, keras.optimizers.Optimizer),
+)
+# Objects of Keras's that hold what a user gave them.
+FOLLOWED = (keras.Operation, keras.losses.Loss, keras.metrics.Metric)
 LIBRARIES = ("keras", "tensorflow", "numpy", "ml_dtypes", "h5py", "builtins")
 
 
@@ -68,6 +74,31 @@ def replace_layers(holder, swaps):
                 setattr(holder, name, swapped)
 
 
+def check_gone(model, layers, variables):
+    """Raises a `ValueError` if a replaced layer, or a variable of one, can still be reached from
+    `model`, or something that may have been traced with it.
+
+    Args:
+        model: the model, or layer, in which layers have been replaced.
+        layers, variables: what has been replaced: anything that has their ids.
+    """
+    where = "Hold layers in attributes of the model, or in lists and dicts in them, only"
+    for path, thing in held(model):
+        if is_traced(thing):
+            reason = "is a tf.function, which may go on with the old ones: Keras compiles by itself"
+        elif id(thing) in layers:
+            reason = f"holds {thing.name!r} where it cannot be replaced"
+        elif id(thing) in variables:
+            reason = f"holds the variable {thing.path!r} of one of them"
+            where = "Ask the layer for its variables where they are used"
+        else:
+            continue
+        raise ValueError(
+            f"Layers of {model.name!r} of class {type(model).__name__} cannot be replaced: "
+            f"`{path}` {reason}. {where}"
+        )
+
+
 def _swapped(value, swaps):
     """`value` with new layers; lists, dicts and sets are changed, and returned as they are."""
     if isinstance(value, keras.Layer):
@@ -112,11 +143,22 @@ def _parts(one):
             except ValueError:  # a name that has no value yet
                 continue
         yield ".__defaults__", one.__defaults__
-    elif isinstance(one, keras.Layer) or not _is_from_a_library(type(one)):
+        if not _is_from_a_library(one):
+            for name in sorted(_global_names(one.__code__) & one.__globals__.keys()):
+                yield f".__globals__[{name!r}]", one.__globals__[name]
+    elif isinstance(one, FOLLOWED) or not _is_from_a_library(type(one)):
         for name, value in getattr(one, "__dict__", {}).items():
-            if not (isinstance(one, keras.Layer) and name in private_keras.BOOKKEEPING):
+            if not (isinstance(one, keras.Operation) and name in private_keras.BOOKKEEPING):
                 yield f".{name}", value
 
 
-def _is_from_a_library(kind):
-    return kind.__module__.split(".")[0] in LIBRARIES
+def _global_names(code):
+    """The names that `code`, and the functions that are defined in it, read from their module."""
+    found = {
+        step.argval for step in dis.get_instructions(code) if step.opname.startswith("LOAD_GLOBAL")
+    }
+    return found.union(*(_global_names(one) for one in code.co_consts if inspect.iscode(one)))
+
+
+def _is_from_a_library(thing):
+    return (thing.__module__ or "").split(".")[0] in LIBRARIES

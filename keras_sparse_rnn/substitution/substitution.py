@@ -69,11 +69,12 @@ def substitute(
     >>> type(to_dense(tagger, in_place=True).lstm).__name__
     'LSTM'
 
-    Its layers must be held in attributes, or in lists and dicts in them. A function that you traced
-    yourself (`tf.function`) goes on with the old layers: make it anew. An optimizer in an attribute
-    does not know the new weights. To save such a model, or one that has a layer of your own with
-    recurrent layers in it, as a Keras file, `to_dense` it first: its class makes Keras layers when
-    it is loaded, and the file would not load. A `UserWarning` says so.
+    Its layers must be held in attributes, or in lists and dicts in them, and their variables
+    nowhere else. A function that you traced yourself (`tf.function`) goes on with the old layers:
+    make it anew. An optimizer in an attribute does not know the new weights. To save such a model,
+    or one that has a layer of your own with recurrent layers in it, as a Keras file, `to_dense` it
+    first: its class makes Keras layers when it is loaded, and the file would not load. A
+    `UserWarning` says so.
 
     Sequential and functional models of your own class keep it if the constructor takes the layers,
     or the inputs and outputs, as Keras's does, other arguments by the names of attributes or of
@@ -83,8 +84,13 @@ def substitute(
     Layers in attributes that are not in the graph, such as a teacher that its `compile` has stored,
     are not copied: a `UserWarning` names them.
 
-    Layers of your own are copied from their configs. One that has none, and holds neither variables
-    nor layers (Keras's CTC example has one, for a loss), is shared by both models.
+    Layers of your own are copied from their configs, and the copies compared with them on random
+    inputs: one that computes something else, or goes on with a weight of `model`, is refused. A
+    layer that has no config, and holds neither variables nor layers (Keras's CTC example has one,
+    for a loss), is shared by both models.
+
+    With a loss or metric that reads a weight of `model`, or an optimizer that its config does not
+    make, the new model is not compiled: a `UserWarning` says why.
 
     Some optimisers see packed kernels with other eyes. Adafactor gets an `epsilon_1` of at least
     1e-15 where blocks are partial, or their padding would make it divide 0 by 0; its factors start
@@ -115,7 +121,8 @@ def substitute(
         storage: `"packed"` keeps live weights only. `"masked"` keeps the dense weights, so that
             `BlockPruning` can go on pruning; all layers are swapped, zero blocks or not.
         kernel: `"auto"`, `"native"` or `"reference"`.
-        dense: whether `Dense` layers with zero blocks are swapped too.
+        dense: whether `Dense` layers with zero blocks are swapped, too; with packed storage not in
+            `SpectralNormalization`.
         weights: `"float32"`; or, for a model that only predicts from now on, `"bfloat16"` or
             `"int8"`: packed kernels of a half or a quarter of the bytes, faster in small batches,
             with predictions that differ by the rounding (see `keras_sparse_rnn.ops.quantize`). They
@@ -148,7 +155,7 @@ def substitute(
     check_rounding(activations, 0.0, weights)
     check_low_precision(low_precision, storage, weights)
     check_calibration(calibration, activations)
-    replaceable = with_twins(model)
+    replaceable = with_twins(model, storage)
     wanted = [layer for layer in replaceable if dense or is_recurrent(layer)]
     unreachable = unreachable_layers(model, replaceable)
     if not wanted and not unreachable:

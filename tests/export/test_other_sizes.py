@@ -178,6 +178,19 @@ def test_a_functional_model_is_exported_for_other_steps_than_it_takes_in_keras(s
     np.testing.assert_allclose(received, np.asarray(expected), atol=1e-5)
 
 
+def test_steps_are_those_of_the_tokens_where_states_come_in_too(tmp_path):
+    tokens, states = keras.Input((5,), dtype="int32"), [keras.Input((4,)), keras.Input((4,))]
+    y, *after = LSTM(4, return_sequences=True, return_state=True)(
+        keras.layers.Embedding(7, 3)(tokens), initial_state=states
+    )
+    decoder = randomised(keras.Model([tokens, *states], [Dense(7)(y), *after], name="decoder"))
+    summary = export.export_litert(decoder, tmp_path / "model.tflite", batch_size=1, steps=1)
+    assert summary.largest_error < 1e-5
+    details = export.Interpreter(tmp_path / "model.tflite").get_input_details()
+    assert sorted(tuple(each["shape"]) for each in details) == [(1, 1), (1, 4), (1, 4)]
+    assert summary.timed.startswith("one inference of 1 steps")
+
+
 def test_steps_of_inputs_that_have_none(tmp_path):
     number = keras.Input((), name="number")
     x = keras.layers.RepeatVector(3)(keras.layers.Reshape((1,))(number))

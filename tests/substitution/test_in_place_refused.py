@@ -33,6 +33,16 @@ class InAnObject(Small):
         return self.box.content["it"][0](x)
 
 
+class InAListOfVariables(Small):
+    def __init__(self):
+        super().__init__()
+        self.lstm.name = "lstm"
+
+    def build(self, shape):
+        self.lstm.build(shape)
+        self.penalised = list(self.lstm.trainable_variables)
+
+
 class Traced(Small):
     @tf.function
     def call(self, x):
@@ -54,6 +64,9 @@ REFUSED = {
     "'lstm' where it cannot be replaced" + ENDING,
     InAnObject: "Layers of 'mine' of class InAnObject cannot be replaced: `box.content['it'][0]` "
     "holds 'lstm' where it cannot be replaced" + ENDING,
+    InAListOfVariables: "Layers of 'mine' of class InAListOfVariables cannot be replaced: "
+    "`penalised[0]` holds the variable 'mine/lstm/lstm_cell/kernel' of one of them. Ask the layer "
+    "for its variables where they are used",
     Traced: "'mine' of class Traced cannot be converted in place: its `call` is a tf.function, "
     "which may go on with the old layers. Take the decorator off: Keras compiles by itself",
     TracedInAttribute: "Layers of 'mine' of class TracedInAttribute cannot be replaced: `run` is a "
@@ -68,11 +81,12 @@ def test_what_would_go_on_with_an_old_layer_is_refused_and_the_model_stays_as_it
     model = built(make())
     model.lstm.name = "lstm"
     model.compile("sgd", "mse", run_eagerly=True)
-    lstm, expected = model.lstm, model(x_of())
+    lstm, expected, count = model.lstm, model(x_of()), model.count_params()
     with pytest.raises(ValueError) as error:
         substitute(model, (4, 4), in_place=True)
     assert str(error.value) == message
     assert model.lstm is lstm and model.layers == [lstm] and model.compiled
+    assert model.count_params() == count
     assert largest_difference(expected, model(x_of())) == 0.0
     model.fit(x_of(), np.zeros((6, 8)), verbose=0)
 
