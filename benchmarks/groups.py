@@ -15,6 +15,7 @@ DENSE_PEERS = {
     "train": ("keras", "keras_xla", "torch"),
     "step": ("keras", "keras_xla", "torch", "onnxruntime", "litert"),
     "steps": ("keras",),
+    "loop": ("keras", "keras_xla", "torch", "onnxruntime"),
     "product": ("tensorflow", "torch"),
 }
 STEPS = {  # of the sweep: by units, for each batch size
@@ -143,6 +144,16 @@ def steps():
     return [*stateful, identity]
 
 
+def cells():
+    """Cells that the code calls, each output the next input."""
+    return [
+        problem("cells", "loop", cell, units, batch, 24, [MAIN], rounds=5, seconds=5.0)
+        for cell in ("lstm", "gru")
+        for units in (64, 256, 512)
+        for batch in (1, 32)
+    ]
+
+
 def products():
     """`x @ W`, beside the libraries that multiply block-sparse matrices."""
     problems = []
@@ -198,6 +209,9 @@ def quick():
         problem("steps", "step", "lstm", 40, 1, 1, [main], **few),
         problem("steps", "steps", "lstm", 40, 1, 10, [main], **few),
         Problem("steps", "identity", "matmul", 40, 1, 1, (Case("tensorflow"),), **few),
+        problem("cells", "loop", "lstm", 40, 2, 3, [main], **few),
+        problem("cells", "loop", "gru", 40, 1, 3, [main], **few),
+        problem("cells", "loop", "simple_rnn", 40, 1, 3, [main], **few),
         Problem("products", "product", "matmul", 40, 2, 1, tuple(cases), **few),
         Problem("memory", "memory", "lstm", 40, 2, 5, (Case("keras", main), Case("ours", main))),
     ]
@@ -206,6 +220,7 @@ def quick():
 GROUPS = {
     "targets": targets,
     "steps": steps,
+    "cells": cells,
     "memory": memory,
     "shapes": shapes,
     "products": products,

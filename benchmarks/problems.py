@@ -10,6 +10,7 @@ MODES = {
     "train": "a whole training step: forward, mean squared error, backward, Adam",
     "step": "one step of a stateful layer, one call of a function for each",
     "steps": "100 steps of a stateful layer, written one after the other in one function",
+    "loop": "steps of a cell that the code calls, each output the next input",
     "product": "a matrix product",
     "identity": "a function that does nothing: what a call costs",
     "memory": "the memory of a training step",
@@ -80,7 +81,7 @@ class Problem:
     """One computation of one size and the cases that are measured in the same rounds.
 
     Args:
-        group: `targets`, `sweep`, `steps`, `products` or `memory`.
+        group: a key of `benchmarks.groups.GROUPS`.
         mode: a key of `MODES`.
         cell: a key of `CELLS`.
         units: of the layer, and its inputs.

@@ -219,6 +219,25 @@ def steps(results):
     )
 
 
+def cells(results):
+    rows, names = [], ("Keras graph", "Keras XLA", "torch", "ONNX Runtime", "ours")
+    for problem, cases in results.of_group("cells"):
+        series, dense = fastest_dense(cases)
+        times = {
+            case.series: 1e6 * record["median"] / problem.steps
+            for case, record in cases.items()
+            if "median" in record
+        }
+        row = [f"{CELLS[problem.cell]} {problem.units}, batch {problem.batch}"]
+        row += [f"{times[name]:.3g}" if name in times else "-" for name in names]
+        ours = times.get("ours")
+        per_step = dense and 1e6 * dense / problem.steps
+        row.append(f"{per_step / ours:.2g}x ({series})" if dense and ours else "-")
+        rows.append(row)
+    header = ["microseconds a step", *names, "speed-up over the fastest dense one"]
+    return Table("Cells that the code calls, each output the next input", header, rows)
+
+
 def products(results):
     rows = []
     for problem, cases in results.of_group("products"):
@@ -271,6 +290,7 @@ TABLES = {
     "shapes": shapes,
     "share": share,
     "steps": steps,
+    "cells": cells,
     "products": products,
     "memory": memory,
 }

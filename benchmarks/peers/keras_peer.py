@@ -119,6 +119,26 @@ class KerasPeer(Peer):
 
         return Prepared(lambda: run(x), outputs, self.tolerance_of(case))
 
+    def loop(self, problem, data, case):
+        cell = self.cell(problem, data, case)
+
+        @tf.function(jit_compile=self.jit)
+        def run(x):
+            states, outputs = [tf.zeros_like(x)] * len(keras.tree.flatten(cell.state_size)), []
+            for _ in range(problem.steps):
+                x, states = cell(x, states)
+                outputs.append(x)
+            return tf.stack(outputs, axis=1)
+
+        x = tf.constant(data.x[:, 0])
+        return Prepared(
+            lambda: run(x), lambda: {"outputs": run(x).numpy()}, self.tolerance_of(case)
+        )
+
+    def cell(self, problem, data, case):
+        """What a loop calls at every step."""
+        return self.layer(problem, data, case).cell
+
     def tolerance_of(self, case):
         return self.tolerance
 
@@ -141,4 +161,4 @@ class TensorFlowPeer(KerasPeer):
         run, x = tf.function(tf.identity), tf.constant(data.x)
         return Prepared(lambda: run(x), lambda: {"outputs": run(x).numpy()})
 
-    forward = gradient = train = step = steps = None
+    forward = gradient = train = step = steps = loop = None

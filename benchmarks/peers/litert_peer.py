@@ -63,4 +63,4 @@ class LiteRTPeer(KerasPeer):
 
         return Prepared(invoke, outputs)
 
-    gradient = train = steps = None
+    gradient = train = steps = loop = None

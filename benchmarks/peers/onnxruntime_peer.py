@@ -98,6 +98,21 @@ class OnnxRuntimePeer(Peer):
 
         return Prepared(run, outputs)
 
+    def loop(self, problem, data, case):
+        """A session of one step, which the code calls."""
+        session, zeros = self.session(problem, data, case, 1), self.states(problem)
+        x = np.ascontiguousarray(data.x[None, :, 0])
+
+        def run():
+            output, states, outputs = x, zeros, []
+            for _ in range(problem.steps):
+                found, *last = session.run(None, {"x": output, **states})
+                output, states = found[0], dict(zip(states, last))
+                outputs.append(output[0])
+            return np.stack(outputs, axis=1)
+
+        return Prepared(run, lambda: {"outputs": run()})
+
 
 def tensor(name, shape):
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

@@ -55,6 +55,9 @@ class Ours(KerasPeer):
         types = {"weights": weights, **({"activations": integers[0]} if integers else {})}
         return ksr.substitute(model, case.pattern.block_shape, kernel="native", **types).layers[-1]
 
+    def cell(self, problem, data, case):
+        return ksr.layers.BlockSparseCell(self.layer(problem, data, case))
+
     def dense_gradients(self, gradients, data, case):
         grid, found = data.grid(case.pattern), dict(zip(("kernel", "recurrent_kernel"), gradients))
         dense = {

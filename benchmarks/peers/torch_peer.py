@@ -11,6 +11,11 @@ from benchmarks.data import sample
 from benchmarks.peers.base import Peer, Prepared, reordered
 
 LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "simple_rnn": torch.nn.RNN}
+CELLS = {
+    "lstm": torch.nn.LSTMCell,
+    "gru": torch.nn.GRUCell,
+    "simple_rnn": torch.nn.RNNCell,
+}
 ORDERS = {
     "lstm": (0, 1, 2, 3),
     "gru": (1, 0, 2),
@@ -110,6 +115,26 @@ class TorchPeer(Peer):
             return {"outputs": np.stack([run(x).numpy() for x in parts], axis=1)}
 
         return Prepared(run, outputs)
+
+    def loop(self, problem, data, case):
+        """torch's own cell, which has the parameters of a layer."""
+        layer = self.layer(problem, data, case)
+        cell = CELLS[problem.cell](problem.units, problem.units)
+        with torch.no_grad():
+            for parameter, value in zip(cell.parameters(), layer.parameters(), strict=True):
+                parameter.copy_(value)
+        x = torch.from_numpy(np.ascontiguousarray(data.x[:, 0]))
+
+        def run():
+            output, state, outputs = x, None, []
+            with torch.inference_mode():
+                for _ in range(problem.steps):
+                    state = cell(output, state)
+                    output = state[0] if problem.cell == "lstm" else state
+                    outputs.append(output)
+                return torch.stack(outputs, 1)
+
+        return Prepared(run, lambda: {"outputs": run().numpy()})
 
     def product(self, problem, data, case):
         kernel = np.ascontiguousarray(data.kernels(case.pattern)[0].T)
