@@ -217,10 +217,9 @@ def optimizer_config(optimizer):
         return optimizer.get_config()
     object.__setattr__(optimizer, "_learning_rate", 0.0)  # past Keras, which tracks what is set
     try:
-        config = optimizer.get_config()
+        return {**optimizer.get_config(), "learning_rate": rate}
     finally:
         object.__setattr__(optimizer, "_learning_rate", rate)
-    return {**config, "learning_rate": rate}
 
 
 def optimizer_map(optimizer):
@@ -229,10 +228,7 @@ def optimizer_map(optimizer):
 
 
 def optimizer_of(optimizer, variable):
-    """The one of the optimizers of a built `MultiOptimizer` that has `variable`; None if none has.
-
-    Public: nothing.
-    """
+    """The optimizer in a built `MultiOptimizer` that has `variable`, or None. Public: nothing."""
     indices = _private(optimizer, "_var_to_optimizer_idx")
     index = indices.get(variable_key(optimizer, variable))
     return None if index is None else optimizer.optimizers[index]
@@ -260,8 +256,7 @@ def compile_settings(model):
     return dict(_private(model, "_compile_config").config)
 
 
-# Attributes of a layer in which Keras keeps account of it: what it tracks, where it stands in a
-# graph, what it was compiled with. No layer is called through them.
+# Attributes in which Keras keeps account of a layer. No layer is called through them.
 BOOKKEEPING = (
     "_compile_loss",
     "_compile_metrics",
