@@ -40,7 +40,8 @@ class BatchGradients:
         if arrays := [one for one in some if hasattr(one, "shape")]:
             raise ValueError(
                 "`data` must be batches (x, y), such as [(x[:32], y[:32]), (x[32:64], y[32:64])], "
-                "and not the arrays themselves. Received: an array of shape "
+                "and not the arrays themselves; (x,) where there is no y. Received: an array of "
+                "shape "
                 f"{tuple(arrays[0].shape)}"
             )
         if not isinstance(batches, numbers.Integral) or isinstance(batches, bool) or batches < 1:

@@ -194,6 +194,11 @@ class BlockPruning(MaskHolder):
                 group.check()
                 for mask in group.masks:
                     mask.check_free(self, self.training)
+            if self.regrowth is not None and not self._steps.count():
+                # Of a later training its schedule may be over, and others may have other batches.
+                idle = [group.why_idle() for group in groups]
+                if None not in idle:
+                    raise ValueError(idle[0])
         except ValueError:
             options.criterion.end(self.model)
             raise

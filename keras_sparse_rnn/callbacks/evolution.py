@@ -146,6 +146,9 @@ class Evolution(Participant):
             check_gradients(self.model, kernels)
         return end, kernels
 
+    def find_again(self):
+        return self._end, self.find()[1]
+
     def install(self, found):
         self._end, self._kernels = found
 

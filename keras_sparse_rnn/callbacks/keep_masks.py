@@ -29,6 +29,7 @@ class KeepMasks(MaskHolder):
 
     Beside a `BlockPruning` or `UnitPruning` of the same layers, which drop more of them, a weight
     stays zero if either says so: in larger blocks, or in units that live, single zeros stay, too.
+    (In a loop of your own call this one first.) What has a `Regrowth` is left to its callback.
 
     `logs` get `"sparsity"`, as with `BlockPruning`.
 
@@ -37,7 +38,8 @@ class KeepMasks(MaskHolder):
 
     Raises:
         ValueError: when training begins, the model has no such layer, or none of their weights is
-            zero, or another callback has a `Regrowth`, which lets zeros of the same layers live.
+            zero, or `layers` select what another callback has with a `Regrowth`, which lets zeros
+            live.
         RuntimeError: after the first step, weights that were zero are not: it has not heeded the
             masks.
 
@@ -126,12 +128,15 @@ class KeepMasks(MaskHolder):
         """Has other callbacks that have taken variables over keep the zeros in their own masks."""
         self._shared += [mask for mask in self._held if not mask.is_in_place]
         self._held = [mask for mask in self._held if mask.is_in_place]
-        for mask in self._shared:
+        for mask in list(self._shared):
             there = mask.kernel.variable.constraint
             if not self._is_others(there) or there.holder.kept is not None:
                 continue
             owner = there.participant
             if getattr(owner, "regrowth", None) is not None:
+                if self.layers is None:
+                    self._shared.remove(mask)
+                    continue
                 raise ValueError(
                     "`layers` of KeepMasks must leave out what a BlockPruning with a Regrowth "
                     f"prunes, which lets zeros live again. Received: layers={self.layers!r} and "

@@ -82,6 +82,9 @@ def _run(model, structure, whole, halves, streamed, share):
         conversion.full_precision(model),
         running.states_at_zero(model),
         conversion.exportable(model),
+        running.swapped(
+            [(each, "unroll", False) for each in running.recurrent_layers(model) if each.unroll]
+        ),
     ):
         entire, *pieces = tf.function(forward)(whole, halves)
     return operations, entire, pieces

@@ -97,7 +97,7 @@ class Trial:
         tried = ", ".join(
             str(length)
             for length in dict.fromkeys(
-                signature.steps_in(shapes, self.specs) for shapes in candidates
+                signature.steps_in(shapes, self.own) for shapes in candidates
             )
         )
         return (

@@ -23,9 +23,9 @@ class Sequences:
 
     def __init__(self, model, given, sample, seed):
         self.model = model
-        self._structure, own = signature.inputs_of(model, given["input_signature"])
-        self._specs = signature.specs_of(model, own, given["batch_size"], given["steps"])
-        trial = Trial(model, own, self._structure, self._specs, given)
+        self._structure, self._own = signature.inputs_of(model, given["input_signature"])
+        self._specs = signature.specs_of(model, self._own, given["batch_size"], given["steps"])
+        trial = Trial(model, self._own, self._structure, self._specs, given)
         self._samples = trial.samples(sample, np.random.default_rng(seed))
         names = signature.output_names(model)
         self._names = names and signature.unique(names)
@@ -61,7 +61,7 @@ class Sequences:
         """The median time of an inference, how many steps it has, and what it is, in words."""
         inputs = self._samples[0]
         shapes = [array.shape for array in inputs]
-        steps = signature.steps_in(shapes, self._specs)
+        steps = signature.steps_in(shapes, self._own)
         batch = shapes[0][0] if shapes[0] else 1
         time = verification.milliseconds(path, self._specs, inputs, num_threads)
         return time, steps, f"one inference of {steps} steps, batch {batch}"

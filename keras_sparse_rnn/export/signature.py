@@ -182,11 +182,13 @@ def specs_of(model, specs, batch_size, steps):
 
 def _sequences(specs):
     """Those of `specs` whose second axis is taken for steps: what has three axes; if nothing has,
-    integers, which are tokens; if there are none, all that have two axes.
+    integers, which are tokens; if there are none, all that have two axes. One number for a sample
+    is no sequence, if there are others.
     """
     longer = [spec for spec in specs if len(spec.shape) > 2]
     pairs = [spec for spec in specs if len(spec.shape) == 2]
-    return longer or [spec for spec in pairs if "int" in _dtype(spec)] or pairs
+    several = [spec for spec in pairs if spec.shape[1] != 1]
+    return longer or [spec for spec in several if "int" in _dtype(spec)] or several or pairs
 
 
 def _dtype(spec):
@@ -238,7 +240,7 @@ def _pairs(shape, sizes):
 
 def steps_in(shapes, specs):
     """How many steps a run with inputs of these shapes has: the longest second axis of an input
-    that is a sequence, going by the `specs` of the inputs.
+    that is a sequence, going by the inputs as the model has them.
     """
     carries = {id(spec) for spec in _sequences(specs)}
     return max((shape[1] for shape, spec in zip(shapes, specs) if id(spec) in carries), default=1)

@@ -96,9 +96,10 @@ class MaskHolder(Participant):
         return []
 
     def write_logs(self, logs):
-        if "sparsity" not in logs:  # of several replicas, or in a loop of one's own
-            current = TrainFunction.of(self.model)
-            logs.update(figures([self] if current is None else current.participants))
+        # Of several replicas, or in a loop of one's own, nobody else has written them.
+        current = TrainFunction.of(self.model)
+        for name, value in figures([self] if current is None else current.participants).items():
+            logs.setdefault(name, value)
 
     def traced(self):
         return tuple(mask.constraint for mask in self._held)

@@ -29,14 +29,6 @@ class RegrowingGroup(PruningGroup):
                 "`until` of a Regrowth must be given for a schedule that does not end. "
                 f"Received: {self.schedule!r}"
             )
-        first = self.schedule.begin_step + (self.schedule.frequency or self.frequency)
-        if self.until <= first:
-            what = "the schedule's end_step" if self.regrowth.until is None else "until"
-            raise ValueError(
-                "`until` of a Regrowth must lie after the `begin_step` of the schedule and one "
-                f"`frequency`, step {first}, or no block ever comes back. Received: {what}="
-                f"{self.until}, for {', '.join(mask.name for mask in self.masks)}"
-            )
         masked = [
             mask.name
             for mask in self.masks
@@ -49,6 +41,18 @@ class RegrowingGroup(PruningGroup):
                 f"Received: data=None, for {', '.join(masked)}"
             )
         super().check()
+
+    def why_idle(self):
+        """Why no block ever comes back, in words; None if blocks do."""
+        first = self.schedule.begin_step + (self.schedule.frequency or self.frequency)
+        if self.until > first:
+            return None
+        what = "the schedule's end_step" if self.regrowth.until is None else "until"
+        return (
+            "`until` of a Regrowth must lie after the `begin_step` of the schedule and one "
+            f"`frequency`, step {first}, or no block ever comes back. Received: {what}="
+            f"{self.until}, for {', '.join(mask.name for mask in self.masks)}"
+        )
 
     def begin(self, step):
         lives = super().begin(step)

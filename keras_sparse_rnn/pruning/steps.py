@@ -36,7 +36,7 @@ class Steps:
     @property
     def counted(self):
         """The optimizer whose steps are counted."""
-        return self.model.optimizer if self.given is None else self.given
+        return getattr(self.model, "optimizer", None) if self.given is None else self.given
 
     @property
     def optimizers(self):

@@ -138,8 +138,14 @@ def _outputs(layer, x):
     """What `layer` computes for `(args, kwargs)`, its states left as they are."""
     steps = isinstance(layer, keras.Model) and overridden(layer, ["predict_step"])
     args, kwargs = x
-    with keras.StatelessScope():
-        outputs = (layer.predict_step if steps else layer)(*args, **kwargs)
+    others = [one for _, one in held((layer,)) if isinstance(one, tf.Variable)]
+    before = [one.numpy() for one in others]
+    try:
+        with keras.StatelessScope():
+            outputs = (layer.predict_step if steps else layer)(*args, **kwargs)
+    finally:
+        for one, value in zip(others, before):
+            one.assign(value)
     return [np.asarray(one) for one in keras.tree.flatten(outputs)]
 
 

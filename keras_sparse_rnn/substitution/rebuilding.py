@@ -120,12 +120,13 @@ class Rebuilder:
 
         def copy_of(layer):
             if not self._changes(layer):
-                return self._copies[id(layer)]
+                return self._copies.get(id(layer), layer)
             if not plain._copies:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # what is said of the copy that is kept
                     plain.rebuild(model)
-            return plain._copies[id(layer)]
+            # What lies in a layer that is copied whole is compared as a part of that one.
+            return plain._copies.get(id(layer), layer)
 
         check_copies(model, copy_of)
 

@@ -61,7 +61,8 @@ def recompile(old, new, transfers):
         if new is not old:
             settings[name] = keras.tree.map_structure(_new_metric, settings[name])
         for metric in keras.tree.flatten(settings[name]):
-            if isinstance(metric, keras.Metric):  # Keras does not, before the first batch
+            # Keras does not, before the first batch; one without variables has not begun.
+            if isinstance(metric, keras.Metric) and metric.variables:
                 metric.reset_state()
     settings["jit_compile"] = settings["jit_compile"] and all(
         layer.supports_jit for layer in private_keras.inner_layers(new)

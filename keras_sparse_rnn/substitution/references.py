@@ -14,12 +14,14 @@ import tensorflow as tf
 
 from keras_sparse_rnn import private_keras
 
+PLAIN = (str, bytes, int, float, complex, type(None))
 LEAVES = (
-    *(str, bytes, int, float, complex, type, type(None)),
+    *(*PLAIN, type),
     *(keras.Variable, keras.KerasTensor, keras.optimizers.Optimizer),
 )
 # Objects of Keras's that hold what a user gave them.
 FOLLOWED = (keras.Operation, keras.losses.Loss, keras.metrics.Metric)
+READS = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")
 LIBRARIES = ("keras", "tensorflow", "numpy", "ml_dtypes", "h5py", "builtins")
 
 
@@ -84,7 +86,7 @@ def check_gone(model, layers, variables):
     """
     where = "Hold layers in attributes of the model, or in lists and dicts in them, only"
     for path, thing in held(model):
-        if is_traced(thing):
+        if is_traced(thing) and _reaches_layers(thing.python_function):
             reason = "is a tf.function, which may go on with the old ones: Keras compiles by itself"
         elif id(thing) in layers:
             reason = f"holds {thing.name!r} where it cannot be replaced"
@@ -127,37 +129,68 @@ def _parts(one):
         return
     if isinstance(one, dict):
         for key, value in one.items():
-            yield f"[{key!r}]", value
-            yield f".key {key!r}", key
+            if not isinstance(value, PLAIN):
+                yield f"[{key!r}]", value
+            if not isinstance(key, PLAIN):
+                yield f".key {key!r}", key
     elif isinstance(one, (list, tuple, set, frozenset)):
         for index, value in enumerate(one):
-            yield f"[{index}]", value
+            if not isinstance(value, PLAIN):
+                yield f"[{index}]", value
     elif isinstance(one, functools.partial):
         yield from ((".func", one.func), (".args", one.args), (".keywords", one.keywords))
     elif inspect.ismethod(one):
-        yield ".__self__", one.__self__
+        yield from _read(".__self__", one.__self__, one.__func__)
     elif inspect.isfunction(one):
         for cell in one.__closure__ or ():
             try:
-                yield ".__closure__", cell.cell_contents
+                value = cell.cell_contents
             except ValueError:  # a name that has no value yet
                 continue
+            yield from _read(".__closure__", value, one)
         yield ".__defaults__", one.__defaults__
         if not _is_from_a_library(one):
-            for name in sorted(_global_names(one.__code__) & one.__globals__.keys()):
-                yield f".__globals__[{name!r}]", one.__globals__[name]
+            read = _names(one.__code__, lambda step: step.opname.startswith("LOAD_GLOBAL"))
+            for name in sorted(read & one.__globals__.keys()):
+                yield from _read(f".__globals__[{name!r}]", one.__globals__[name], one)
     elif isinstance(one, FOLLOWED) or not _is_from_a_library(type(one)):
         for name, value in getattr(one, "__dict__", {}).items():
             if not (isinstance(one, keras.Operation) and name in private_keras.BOOKKEEPING):
                 yield f".{name}", value
 
 
-def _global_names(code):
-    """The names that `code`, and the functions that are defined in it, read from their module."""
-    found = {
-        step.argval for step in dis.get_instructions(code) if step.opname.startswith("LOAD_GLOBAL")
-    }
-    return found.union(*(_global_names(one) for one in code.co_consts if inspect.iscode(one)))
+def _read(step, value, function):
+    """`value`, which `function` knows; of an object of a user's class only the attributes whose
+    names its code has, for it may hold whole models beside what the function reads.
+    """
+    whole = (*LEAVES, *FOLLOWED, dict, list, tuple, set, frozenset, functools.partial)
+    code = getattr(function, "__code__", None)
+    if (
+        code is None
+        or isinstance(value, whole)
+        or inspect.isroutine(value)
+        or inspect.ismodule(value)
+        or _is_from_a_library(type(value))
+    ):
+        yield step, value
+        return
+    names = _names(code, lambda step: step.opname in READS)
+    for name, attribute in getattr(value, "__dict__", {}).items():
+        if name in names:
+            yield f"{step}.{name}", attribute
+
+
+def _reaches_layers(function):
+    """Whether a layer, or a weight of one, can be reached from `function`."""
+    return any(isinstance(one, (keras.Layer, keras.Variable)) for _, one in held((function,)))
+
+
+def _names(code, chosen):
+    """The names in those instructions of `code`, and of the functions that are defined in it, that
+    `chosen` says.
+    """
+    found = {step.argval for step in dis.get_instructions(code) if chosen(step)}
+    return found.union(*(_names(one, chosen) for one in code.co_consts if inspect.iscode(one)))
 
 
 def _is_from_a_library(thing):

@@ -195,6 +195,18 @@ def test_of_a_fit_that_begins_at_a_later_epoch_the_last_quarter_is_left_in_peace
     assert evolution.share(6) == 0 < evolution.share(5)
 
 
+def test_a_fit_inside_of_one_that_begins_at_a_later_epoch_leaves_its_end_alone():
+    made, inner = model("simple_rnn"), []
+
+    def once(made):
+        if not inner:
+            inner.append(fit(made, epochs=1))
+
+    evolution = Evolution(1, 0.6, growth="random")
+    fit(made, evolution, After(once), initial_epoch=10, epochs=12)  # 8 steps, and 4 inside
+    assert inner and evolution.share(6) == 0 < evolution.share(5)
+
+
 def test_nothing_is_traced_again():
     """Not by an exchange, and not by a second fit."""
     made, traces, counts = model("simple_rnn", run_eagerly=False), [], []

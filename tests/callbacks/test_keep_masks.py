@@ -115,12 +115,34 @@ def test_zeros_that_may_live_again_cannot_be_kept(make_model, data):
     schedule = ksr.schedules.PolynomialDecay(0.5, 0.6, 1, 4)
     pruning = BlockPruning(schedule, (3, 2), frequency=1, regrowth=Regrowth())
     with pytest.raises(ValueError) as error:
-        fit(model, data, KeepMasks(), pruning)
+        fit(model, data, KeepMasks("rnn"), pruning)
     assert str(error.value) == (
         "`layers` of KeepMasks must leave out what a BlockPruning with a Regrowth prunes, which "
-        "lets zeros live again. Received: layers=None and layers=None, which both have "
+        "lets zeros live again. Received: layers='rnn' and layers=None, which both have "
         "rnn/lstm_cell/kernel"
     )
+
+
+@pytest.mark.parametrize("first", [KeepMasks, BlockPruning])
+def test_zeros_that_may_live_again_are_left_to_the_other_callback(first, data):
+    model = keras.Sequential(
+        [
+            keras.Input((2, 5)),
+            layers.SimpleRNN(9, return_sequences=True, name="ramp"),
+            layers.SimpleRNN(2, name="kept"),
+        ]
+    )
+    ksr.prune(model, 0.5, (1, 1), layers="kept")
+    model.compile("adam", "mse", run_eagerly=True)
+    kept = model.layers[1].cell.kernel
+    zero = kept.numpy() == 0
+    schedule = ksr.schedules.PolynomialDecay(0.0, 0.6, 1, 4)
+    pruning = BlockPruning(schedule, (3, 2), frequency=1, layers="ramp", regrowth=Regrowth())
+    callbacks = [KeepMasks(), pruning] if first is KeepMasks else [pruning, KeepMasks()]
+    for _ in range(2):
+        fit(model, data, *callbacks)
+    assert pruning.sparsity == pytest.approx(0.6, abs=0.1)
+    np.testing.assert_array_equal(kept.numpy() == 0, zero)
 
 
 def test_in_a_loop_of_ones_own_zeros_stay_beside_block_pruning(make_model, data):

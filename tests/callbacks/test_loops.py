@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_sparse_rnn.callbacks import BlockPruning
+import keras_sparse_rnn as ksr
+from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, UnitPruning
 from keras_sparse_rnn.schedules import PolynomialDecay
 
 
@@ -56,13 +57,55 @@ def test_a_loop_of_ones_own(make_model, own_step, data, check):
     check(model, gates=4)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_logs_of_a_loop_have_the_figures_of_every_callback(order, own_step, data):
+    model = keras.Sequential(
+        [
+            keras.Input((2, 5)),
+            keras.layers.SimpleRNN(8, return_sequences=True, name="blocks"),
+            keras.layers.SimpleRNN(2, name="units"),
+        ]
+    )
+    given = {"optimizer": keras.optimizers.Adam()}
+    blocks = BlockPruning(0.5, (4, 4), layers="blocks", log="kernels", **given)
+    callbacks, logs = [blocks, UnitPruning(0.5, layers="units", **given)][::order], {}
+    for one in callbacks:
+        one.set_model(model)
+        one.on_train_begin()
+    for one in callbacks:
+        one.on_train_batch_begin(0)
+    own_step(model, given["optimizer"])(data[0][:8], data[1][:8])
+    for one in callbacks:
+        one.on_train_batch_end(0, logs)
+    assert {"sparsity", "units"} < logs.keys()
+    assert len([name for name in logs if name.startswith("sparsity_")]) == 2
+    for one in callbacks:
+        one.leave()
+
+
+def test_zeros_are_kept_in_a_loop_of_a_model_that_was_never_compiled(own_step, data):
+    model = keras.Sequential([keras.Input((2, 5)), keras.layers.SimpleRNN(2, name="rnn")])
+    kernel = ksr.prune(model, 0.5, (1, 1)).layers[0].cell.kernel
+    zero, keep = kernel.numpy() == 0, KeepMasks()
+    keep.set_model(model)
+    keep.on_train_begin()
+    step = own_step(model, keras.optimizers.Adam(0.05))
+    for number in range(3):
+        keep.on_train_batch_begin(number)
+        step(data[0][:8], data[1][:8])
+        keep.on_train_batch_end(number)
+    keep.on_train_end()
+    np.testing.assert_array_equal(kernel.numpy() == 0, zero)
+
+
 MIRRORED = """
 import warnings
 import numpy as np, keras, tensorflow as tf
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras_sparse_rnn as ksr
-from keras_sparse_rnn.callbacks import BlockPruning
+import keras_sparse_rnn as ksr
+from keras_sparse_rnn.callbacks import BlockPruning, KeepMasks, UnitPruning
 from keras_sparse_rnn.schedules import PolynomialDecay
 keras.utils.set_random_seed(0)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -140,7 +140,8 @@ def test_arrays_in_place_of_batches_are_refused(data):
             Taylor(arrays)
         assert str(error.value) == (
             "`data` must be batches (x, y), such as [(x[:32], y[:32]), (x[32:64], y[32:64])], and "
-            f"not the arrays themselves. Received: an array of shape {data[0].shape}"
+            "not the arrays themselves; (x,) where there is no y. Received: an array of shape "
+            f"{data[0].shape}"
         )
 
 

@@ -191,6 +191,17 @@ def test_steps_are_those_of_the_tokens_where_states_come_in_too(tmp_path):
     assert summary.timed.startswith("one inference of 1 steps")
 
 
+def test_a_number_for_each_sample_has_no_steps(tmp_path):
+    audio, speaker = keras.Input((20,)), keras.Input((1,), dtype="int32")
+    x = keras.layers.Add()(
+        [keras.layers.Reshape((-1, 1))(audio), keras.layers.Embedding(3, 1)(speaker)]
+    )
+    model = randomised(keras.Model([audio, speaker], LSTM(4)(x), name="speakers"))
+    for steps in (None, 10):
+        summary = export.export_litert(model, tmp_path / "model.tflite", steps=steps)
+        assert summary.timed.startswith(f"one inference of {steps or 20} steps")
+
+
 def test_steps_of_inputs_that_have_none(tmp_path):
     number = keras.Input((), name="number")
     x = keras.layers.RepeatVector(3)(keras.layers.Reshape((1,))(number))

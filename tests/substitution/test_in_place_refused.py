@@ -114,3 +114,26 @@ def test_in_place_is_for_subclassed_models():
         "as it is: new = ksr.substitute(model). Received: in_place=True, the model 'plain' of "
         "class Sequential"
     )
+
+
+@tf.function
+def swish(x):
+    return x * tf.sigmoid(x)
+
+
+class Helped(Small):
+    """Has an activation that calls a `tf.function` of a module."""
+
+    def __init__(self):
+        super().__init__()
+        self.activation = lambda x: swish(x)
+
+    def call(self, x):
+        return self.activation(self.lstm(x))
+
+
+def test_a_function_that_reads_no_layer_may_be_traced():
+    model = built(Helped())
+    expected = model(x_of())
+    substitute(model, in_place=True)
+    np.testing.assert_allclose(model(x_of()), expected, atol=1e-5)

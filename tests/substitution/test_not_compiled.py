@@ -209,3 +209,50 @@ def test_in_place_the_metrics_are_the_objects_that_they_were():
     substitute(model, (4, 4), in_place=True)
     loss, error = model.evaluate(x_of(), np.ones((6, 8)), verbose=0)
     assert float(metric.result()) == error == pytest.approx(loss, rel=1e-5)
+
+
+class Experiment:
+    """Holds its model beside the numbers that its functions read."""
+
+    def __init__(self):
+        self.scale = 2.0
+        self.model = keras.Sequential(
+            [
+                keras.Input((10, 8)),
+                layers.LSTM(16),
+                layers.Lambda(lambda x: x * self.scale),
+                layers.Dense(2),
+            ]
+        )
+        self.model.compile("adam", loss=self.loss, metrics=[Late()])
+
+    def loss(self, y, predicted):
+        return keras.ops.mean((y - predicted) ** 2) * self.scale
+
+
+class Late(keras.metrics.Metric):
+    """Has its state from the first batch on."""
+
+    def __init__(self, name="late", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.total = None
+
+    def update_state(self, y, predicted, sample_weight=None):
+        if self.total is None:
+            self.total = self.add_variable((), "zeros", name="total")
+        self.total.assign_add(1.0)
+
+    def result(self):
+        return self.total
+
+    def reset_state(self):
+        self.total.assign(0.0)
+
+
+def test_an_object_that_holds_the_model_is_looked_at_only_where_a_function_reads_it():
+    experiment = Experiment()
+    prune(experiment.model)
+    sparse = substitute(experiment.model)
+    assert sparse.compiled
+    x = np.ones((4, 10, 8), "float32")
+    np.testing.assert_allclose(sparse(x), experiment.model(x), atol=1e-5)

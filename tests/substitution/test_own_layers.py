@@ -188,3 +188,39 @@ def test_nothing_is_changed_by_the_comparison():
     sparse = substitute(model, (4, 4))
     assert float(layer.count) == float(sparse.layers[1].count) == before
     assert len(layer._inbound_nodes) == nodes and not model.losses
+
+
+class Twice(layers.Layer):
+    def call(self, x):
+        return x * 2.0
+
+
+def test_layers_in_what_is_copied_whole_are_compared_with_it():
+    inner = keras.Sequential([keras.Input((16,)), layers.Dense(16), Twice()])
+    model = keras.Sequential(
+        [
+            keras.Input((10, 8)),
+            layers.LSTM(16, return_sequences=True),
+            layers.TimeDistributed(inner),
+        ]
+    )
+    prune(model)
+    x = data(model)
+    assert largest_difference(model(x), substitute(model)(x)) < 1e-5
+
+
+class Counting(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.calls = tf.Variable(0.0)
+
+    def call(self, x):
+        return x + 0.0 * self.calls.assign_add(1.0)
+
+
+def test_the_comparison_leaves_variables_of_tensorflow_as_they_were():
+    model = keras.Sequential([keras.Input((10, 8)), layers.LSTM(16), Counting()])
+    prune(model)
+    model.layers[-1].calls.assign(7.0)
+    substitute(model)
+    assert model.layers[-1].calls.numpy() == 7.0
