@@ -1,5 +1,6 @@
 """Exported models beside others: in one program, and in a folder that was there before."""
 
+import re
 import shutil
 import subprocess
 
@@ -9,6 +10,7 @@ import pytest
 from exported_models import sequential
 
 from keras_sparse_rnn.export import export_c
+from keras_sparse_rnn.export.c import program
 
 K = keras.layers
 X = np.random.default_rng(0).normal(size=(1, 2, 5)).astype("float32")
@@ -144,3 +146,27 @@ def test_a_compiler_for_another_machine_is_told_from_a_broken_program(tmp_path, 
         "build the folder for another one afterwards: CC=... sh build.sh"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["cross-cc"]
+
+
+SLOW = {
+    "compiler": ("exec sleep 60", "must compile with {!r} in 1 seconds; nothing was written"),
+    "program": (
+        'printf "#!/bin/sh\\nexec sleep 60\\n" > "$file"; chmod +x "$file"',
+        "must compute 24 frames in 1 seconds, to be compared with Keras; nothing was written. "
+        "Received: a program of the compiler {!r} that was still at work",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", SLOW)
+def test_a_compiler_or_program_that_does_not_end_is_not_waited_for(tmp_path, monkeypatch, which):
+    compiler, (does, message) = tmp_path / "slow-cc", SLOW[which]
+    compiler.write_text(
+        f'#!/bin/sh\nfor file; do :; done\ncase "$file" in -) ;; *) {does} ;; esac\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setattr(program, "LONGEST", 1)
+    with pytest.raises(ValueError, match=re.escape(message.format(str(compiler)))):
+        export_c(sequential(K.LSTM(4)), tmp_path / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["slow-cc"]

@@ -34,28 +34,44 @@ class Program:
     """The program of `folder`, built in a temporary copy of it.
 
     Raises:
-        ValueError: it does not compile.
+        ValueError: it does not compile, or not in time.
     """
 
     def __init__(self, folder, name, command):
         self._copy = tempfile.TemporaryDirectory()
         copy = pathlib.Path(self._copy.name, "program")
-        shutil.copytree(folder, copy)
-        built = subprocess.run(
-            ["sh", "build.sh"],
-            cwd=copy,
-            env={**os.environ, "CC": command},
-            capture_output=True,
-            text=True,
-            timeout=LONGEST,
-        )
+        self.path, self.command = copy / name, command
+        try:
+            shutil.copytree(folder, copy)
+            self._build(copy)
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self, folder):
+        command = self.command
+        try:
+            built = subprocess.run(
+                ["sh", "build.sh"],
+                cwd=folder,
+                env={**os.environ, "CC": command},
+                capture_output=True,
+                text=True,
+                timeout=LONGEST,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(
+                f"the exported program must compile with {command!r} in {LONGEST} seconds; "
+                "nothing was written. Received: a compiler that was still at work. Export with "
+                "another one, or none, in the environment variable CC, and build the folder "
+                "afterwards: CC=... sh build.sh"
+            ) from error
         if built.returncode:
             lines = [line for line in built.stderr.splitlines() if "error" in line]
             raise ValueError(
                 f"the exported program must compile with {command!r}; nothing was written. "
                 f"Received: {(lines or built.stderr.splitlines() or ['no message'])[0]}"
             )
-        self.path, self.command = copy / name, command
 
     @property
     def size(self):
@@ -79,6 +95,13 @@ class Program:
                 f"{error.strerror}. Export with a compiler for this machine, or none, in the "
                 "environment variable CC, and build the folder for another one afterwards: "
                 "CC=... sh build.sh"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(
+                f"the exported program must compute {len(frames)} frames in {LONGEST} seconds, to "
+                "be compared with Keras; nothing was written. Received: a program of the compiler "
+                f"{self.command!r} that was still at work. Export with a compiler for this machine "
+                "that optimizes, or none, in the environment variable CC"
             ) from error
         if ran.returncode:
             raise ValueError(f"the exported program must run. Received: {ran.stderr.strip()!r}")
