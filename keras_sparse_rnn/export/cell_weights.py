@@ -14,6 +14,7 @@ from keras_sparse_rnn.patterns import BlockGrid
 GATES = {"lstm": 4, "gru": 3, "gru_reset_before": 3}  # of the other cells: 1
 # Those that cells of our operator are stored in: a kernel gets the one of fewest bytes.
 SHAPES = ((16, 16), (32, 32), (8, 16), (8, 8), (4, 16), (4, 8), (4, 4), (1, 16), (4, 1), (1, 1))
+CELLS = keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 # A Dense layer with more live weights than this is left to the runtime.
 DENSE_MOST_LIVE = 0.5
@@ -82,15 +83,16 @@ class CellWeights:
 
 
 def recurrent(layer, activation):
-    """The `CellWeights` of a built recurrent layer of Keras or of its block-sparse twin, which has
-    the `activation` `"tanh"` or, if it is a SimpleRNN, `"relu"`.
+    """The `CellWeights` of a built recurrent layer of Keras, of its block-sparse twin, or of a cell
+    of Keras, which has the `activation` `"tanh"` or, if it is a SimpleRNN, `"relu"`.
     """
-    if isinstance(layer, keras.layers.SimpleRNN):
+    inner = getattr(layer, "cell", layer)
+    if isinstance(inner, keras.layers.SimpleRNNCell):
         cell = f"simple_rnn_{activation}"
-    elif isinstance(layer, keras.layers.LSTM):
+    elif isinstance(inner, keras.layers.LSTMCell):
         cell = "lstm"
     else:
-        cell = "gru" if layer.reset_after else "gru_reset_before"
+        cell = "gru" if inner.reset_after else "gru_reset_before"
     kernels, bias = cells.weights_of(layer)
     return CellWeights(cell, kernels, bias, getattr(layer, "input_range", 0.0))
 

@@ -19,6 +19,6 @@ def randomised(model, seed=0):
 def sequential(*layers, features=6, name="chain"):
     """Layers on sequences of any length, randomised."""
     keras.utils.set_random_seed(0)
-    return randomised(
-        keras.Sequential([keras.Input((None, features), name="x"), *layers], name=name)
-    )
+    model = keras.Sequential([keras.Input((None, features), name="x"), *layers], name=name)
+    model(np.zeros((1, 2, features), "float32"))  # builds activations that are layers, too
+    return randomised(model)

@@ -52,7 +52,31 @@ CHAINS = {
     ],
     "scales": lambda: [K.Rescaling(0.5, 1.0), K.BatchNormalization(), rnn(), K.BatchNormalization(
         scale=False, center=False)],
+    "rectifiers": lambda: [
+        K.Dense(7, activation="leaky_relu"), K.Dense(7, activation="relu6"),
+        K.Dense(7, activation=K.PReLU(shared_axes=[1])), K.Dense(7, activation="hard_tanh"),
+        K.Dense(7, activation=ksr.activations.AllReLU(0.6, 1)), K.PReLU(shared_axes=[1]),
+        K.Conv1D(7, 1, activation=ksr.activations.AllReLU(0.6, 2)), K.LeakyReLU(), K.ReLU(0.5),
+        K.Activation("hard_silu"), K.ReLU(negative_slope=0.1),
+    ],
+    "normalizations": lambda: [
+        K.LayerNormalization(), rnn(), K.LayerNormalization(epsilon=0.1, center=False),
+        rnn(K.GRU), K.LayerNormalization(scale=False), K.LSTM(5), K.LayerNormalization(axis=[-1]),
+    ],
+    "cells": lambda: [
+        K.RNN(K.LSTMCell(9), return_sequences=True),
+        K.RNN(K.StackedRNNCells([
+            K.GRUCell(8, reset_after=False), K.SimpleRNNCell(7, activation="relu"),
+            ksr.layers.BlockSparseCell(ksr.layers.BlockSparseGRU(12, (4, 4), sparsity=0.5)),
+        ])),
+    ],
     "time distributed": lambda: [K.TimeDistributed(K.Dense(4)), rnn()],
+    "time distributed model": lambda: [
+        K.TimeDistributed(keras.Sequential([
+            K.Dense(8, activation="relu"), K.Dropout(0.5), K.LayerNormalization(), K.Dense(4),
+        ])),
+        rnn(),
+    ],
     "model inside": lambda: [keras.Sequential([rnn(), K.Dense(4)]), rnn(K.GRU)],
     "block-sparse": lambda: [
         ksr.layers.BlockSparseLSTM(16, (4, 4), sparsity=0.5, return_sequences=True),
@@ -60,6 +84,12 @@ CHAINS = {
         ksr.layers.BlockSparseDense(6, (2, 2), sparsity=0.5),
     ],
 }  # fmt: skip
+if hasattr(K, "RMSNormalization"):
+    CHAINS["root mean squares"] = lambda: [
+        K.RMSNormalization(),
+        K.LSTM(5),
+        K.RMSNormalization(epsilon=0.5),
+    ]
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -96,7 +126,7 @@ def graph():
     tokens, x = keras.Input((None,), dtype="int32", name="a.b"), keras.Input((None, 4), name="int")
     both = K.Multiply()([K.Embedding(5, 4)(tokens), x])
     h = K.GRU(4, return_sequences=True)(both)
-    h = K.Add()([h, x, both]) * h + x
+    h = K.LayerNormalization()(K.Add()([h, x, both])) * h + (1 - x)
     wide = K.Concatenate()([h, x])
     return randomised(keras.Model([tokens, x], [K.Dense(3)(wide), K.LSTM(2)(wide)], name="* graph"))
 

@@ -45,10 +45,11 @@ def export_c(
     with Keras. After `model_init` nothing is allocated, locked or thrown.
 
     Sequential and functional models of these layers can be written: LSTM, GRU, SimpleRNN, Dense and
-    their block-sparse twins, Embedding, Conv1D with causal padding, BatchNormalization, Rescaling,
-    activations, TimeDistributed, Add, Multiply, Concatenate, models inside models, and layers that
-    act in training only. A model whose last recurrent layer has `return_sequences=False` says at
-    each frame what it would say if the sequence ended there.
+    their block-sparse twins, RNN around their cells, Embedding, Conv1D with causal padding,
+    BatchNormalization, LayerNormalization, RMSNormalization, Rescaling, activations,
+    TimeDistributed, Add, Subtract, Multiply, Average, Concatenate, operations with numbers, models
+    inside models, and layers that act in training only. A model whose last recurrent layer has
+    `return_sequences=False` says at each frame what it would say if the sequence ended there.
 
     Args:
         model: a built Keras model. It is left as it is.

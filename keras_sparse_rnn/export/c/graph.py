@@ -4,7 +4,7 @@ import keras
 
 from keras_sparse_rnn import private_keras
 from keras_sparse_rnn.export import signature
-from keras_sparse_rnn.export.c import layers
+from keras_sparse_rnn.export.c import elementwise, layers
 from keras_sparse_rnn.export.c.writer import Refused, Writer
 
 LONGEST = 48  # bytes of the name of an input or output
@@ -96,8 +96,13 @@ def _output(layer, node, tensors, writer, registers, tokens):
             )
     if len({len(tensor.shape) for tensor in tensors}) > 1:
         raise Refused("it reads a sequence and its last step; give both inputs an axis of steps")
+    sources = [registers[id(tensor)] for tensor in tensors]
+    if not isinstance(layer, keras.Layer):
+        return elementwise.operation(writer, layer, node.arguments.args, sources)
+    if type(layer) is keras.layers.TimeDistributed and isinstance(layer.layer, keras.Model):
+        layer = layer.layer  # all of which runs frame by frame as it is
     if not isinstance(layer, keras.Model):
-        return layers.write(writer, layer, [registers[id(tensor)] for tensor in tensors])
+        return layers.write(writer, layer, sources)
     inner = private_keras.graph_of(layer)
     if private_keras.nodes(layer) is None:
         raise Refused("it is no Sequential or functional model; use its layers themselves")

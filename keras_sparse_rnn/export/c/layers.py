@@ -1,15 +1,18 @@
 """What each Keras layer does with a frame, as steps of a model's file."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
 from keras_sparse_rnn import layers as block_sparse
 from keras_sparse_rnn import ops
 from keras_sparse_rnn.export import cell_file, cell_weights
-from keras_sparse_rnn.export.c import file
-from keras_sparse_rnn.export.c.writer import Refused, activation_of
+from keras_sparse_rnn.export.c import elementwise, file
+from keras_sparse_rnn.export.c.writer import Refused, native_name
 from keras_sparse_rnn.export.cells import array
 from keras_sparse_rnn.layers import storage
+from keras_sparse_rnn.ops.choice import activation_name
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
 
 K = keras.layers
@@ -33,8 +36,6 @@ ADVICE = {
     K.GlobalMaxPooling1D: f"{AHEAD}; let the last recurrent layer have return_sequences=False "
     "instead",
     K.Flatten: f"{AHEAD}; let the last recurrent layer have return_sequences=False instead",
-    K.LayerNormalization: "it is not among the layers that are known here; use "
-    "BatchNormalization, or export the model with ksr.export_litert",
 }
 
 
@@ -51,21 +52,20 @@ def write(writer, layer, sources):
             f"Keras has quantized it ({layer.quantization_mode}); export the float model with "
             "`weights=`"
         )
+    if type(layer) in elementwise.MERGING:
+        return elementwise.MERGING[type(layer)](writer, layer, sources)
     of_this_kind = WRITERS.get(type(layer))
-    if not isinstance(layer, keras.Layer):
-        of_this_kind = OPERATIONS.get(type(layer).__name__)
-        if of_this_kind and len(sources) < 2:
-            raise Refused("it has a number beside a tensor; use the layer Rescaling")
     if of_this_kind is None:
-        known = ", ".join(sorted({kind.__name__ for kind in (*WRITERS, *NOTHING)}))
+        kinds = (*WRITERS, *elementwise.MERGING, *NOTHING)
+        known = ", ".join(sorted({kind.__name__ for kind in kinds}))
         raise Refused(
             ADVICE.get(type(layer), f"it is not among the layers that are known here: {known}")
         )
-    if len(sources) != 1 and of_this_kind not in MERGING:
+    if len(sources) != 1:
         raise Refused(
             "it reads several inputs; a stream begins at zero states, so leave the others out"
         )
-    return of_this_kind(writer, layer, sources if of_this_kind in MERGING else sources[0])
+    return of_this_kind(writer, layer, sources[0])
 
 
 def _cell(writer, layer, cell, source):
@@ -95,23 +95,72 @@ def _grid(kernel, gates):
 
 
 def recurrent(writer, layer, source):
+    _check_sequences(layer)
+    return _recurrent(writer, layer, layer.cell, source)
+
+
+def of_cells(writer, layer, source):
+    """An `RNN` around a cell, or a stack of them."""
+    _check_sequences(layer)
+    cells = layer.cell.cells if isinstance(layer.cell, K.StackedRNNCells) else [layer.cell]
+    for cell in cells:
+        if type(cell) is block_sparse.BlockSparseCell:
+            source = _recurrent(writer, cell.layer, cell.layer.cell, source)
+        elif type(cell) in cell_weights.CELLS:
+            source = _recurrent(writer, cell, cell, source)
+        else:
+            known = ", ".join(kind.__name__ for kind in cell_weights.CELLS)
+            raise Refused(
+                f"it has the cell {cell.name!r} of type {type(cell).__name__}; use one of {known}, "
+                "BlockSparseCell"
+            )
+    return source
+
+
+def _check_sequences(layer):
     for problem, what in (
         (layer.go_backwards, f"it has go_backwards=True: {AHEAD}; use go_backwards=False"),
         (layer.return_state, "it has return_state=True; use return_state=False, a stream keeps it"),
     ):
         if problem:
             raise Refused(what)
-    inner = layer.cell
-    simple = isinstance(layer, K.SimpleRNN)
-    name = activation_of(layer, inner.activation, ("tanh", "relu") if simple else ("tanh",))
+
+
+def _recurrent(writer, layer, cell, source):
+    """Writes a layer of sequences, or a cell, that computes what `cell` does."""
+    simple = isinstance(cell, K.SimpleRNNCell)
+    name = _one_of(cell.activation, ("tanh", "relu") if simple else ("tanh",))
     if not simple:
-        activation_of(layer, inner.recurrent_activation, ("sigmoid",))
+        _one_of(cell.recurrent_activation, ("sigmoid",))
     return _cell(writer, layer, cell_weights.recurrent(layer, name), source)
 
 
+def _one_of(function, choices):
+    """The name of an activation that a cell computes."""
+    name = native_name(function)
+    if name not in choices:
+        name = activation_name(function) or getattr(function, "__name__", function)
+        raise Refused(f"it has the activation {name}; use one of {', '.join(choices)}")
+    return name
+
+
+def _activated(writer, layer, cell, source):
+    """Writes a Dense `cell` and the activation of its layer, which it may have itself."""
+    function = layer.activation
+    if (name := native_name(function)) is not None:
+        return _cell(writer, layer, dataclasses.replace(cell, activation=name), source)
+    source = _cell(writer, layer, cell, source)
+    if isinstance(function, keras.Layer):
+        if not function.built:
+            raise Refused(
+                f"its activation {function.name!r} has no weights yet; call the model once on data"
+            )
+        return write(writer, function, [source])
+    return elementwise.activate(writer, function, source)
+
+
 def dense(writer, layer, source):
-    name = activation_of(layer, layer.activation)
-    return _cell(writer, layer, cell_weights.dense(layer, name), source)
+    return _activated(writer, layer, cell_weights.dense(layer, "linear"), source)
 
 
 def conv1d(writer, layer, source):
@@ -124,7 +173,6 @@ def conv1d(writer, layer, source):
         raise Refused('it has data_format="channels_first"; use "channels_last"')
     if layer.padding != "causal" and size > 1:
         raise Refused(f'it has padding="{layer.padding}": {AHEAD}; use padding="causal"')
-    name = activation_of(layer, layer.activation)
     inputs, filters = writer.width(source), layer.filters
     kernel = np.zeros((size, inputs, filters), np.float32)
     own = array(layer.kernel)
@@ -137,8 +185,7 @@ def conv1d(writer, layer, source):
         source = writer.file.step(file.WINDOW, source, inputs * size, **options)
     bias = None if layer.bias is None else array(layer.bias)
     kernels = (kernel.reshape(-1, filters),)
-    cell = cell_weights.CellWeights("dense", kernels, bias, activation=name)
-    return _cell(writer, layer, cell, source)
+    return _activated(writer, layer, cell_weights.CellWeights("dense", kernels, bias), source)
 
 
 def embedding(writer, layer, source):
@@ -161,72 +208,10 @@ def embedding(writer, layer, source):
     )
 
 
-def batch_normalization(writer, layer, source):
-    if layer.axis not in (-1, 2):
-        raise Refused(f"it has axis={layer.axis}; use axis=-1")
-    mean, variance = (np.asarray(x, np.float64) for x in (layer.moving_mean, layer.moving_variance))
-    scale = 1 / np.sqrt(variance + layer.epsilon)
-    scale = scale * np.asarray(layer.gamma, np.float64) if layer.scale else scale
-    offset = -mean * scale
-    offset = offset + np.asarray(layer.beta, np.float64) if layer.center else offset
-    return writer.affine(scale, offset, source)
-
-
-def rescaling(writer, layer, source):
-    return writer.affine(layer.scale, layer.offset, source)
-
-
-def activation(writer, layer, source):
-    return writer.activate(activation_of(layer, layer.activation), source)
-
-
-def relu(writer, layer, source):
-    if layer.max_value is not None or layer.negative_slope or layer.threshold:
-        raise Refused("it is no plain relu; use ReLU() without arguments")
-    return writer.activate("relu", source)
-
-
-def softmax(writer, layer, source):
-    if layer.axis != -1:
-        raise Refused(f"it has axis={layer.axis}; use axis=-1")
-    return writer.activate("softmax", source)
-
-
 def time_distributed(writer, layer, source):
     return write(writer, layer.layer, [source])
 
 
-def _merge(kind, writer, layer, sources):
-    out = sources[0]
-    widths = {writer.width(source) for source in sources}
-    if len(widths) > 1:
-        raise Refused("its inputs have different sizes; give them the same")
-    for other in sources[1:]:
-        out = writer.file.step(kind, out, writer.width(out), other=other)
-    return out
-
-
-def add(writer, layer, sources):
-    return _merge(file.ADD, writer, layer, sources)
-
-
-def multiply(writer, layer, sources):
-    return _merge(file.MULTIPLY, writer, layer, sources)
-
-
-def concatenate(writer, layer, sources):
-    if layer.axis not in (-1, 2):
-        raise Refused(f"it has axis={layer.axis}; use axis=-1")
-    widths = [writer.width(source) for source in sources]
-    out = writer.file.register(sum(widths))
-    for number, source in enumerate(sources):
-        place = sum(widths[:number])
-        writer.file.step(file.COPY, source, sum(widths), out=out, place=place)
-    return out
-
-
-MERGING = (add, multiply, concatenate)
-OPERATIONS = {"Add": add, "Multiply": multiply}  # what a + b and a * b of tensors are
 WRITERS = {
     K.LSTM: recurrent,
     K.GRU: recurrent,
@@ -238,13 +223,7 @@ WRITERS = {
     block_sparse.BlockSparseDense: dense,
     K.Conv1D: conv1d,
     K.Embedding: embedding,
-    K.BatchNormalization: batch_normalization,
-    K.Rescaling: rescaling,
-    K.Activation: activation,
-    K.ReLU: relu,
-    K.Softmax: softmax,
+    K.RNN: of_cells,
     K.TimeDistributed: time_distributed,
-    K.Add: add,
-    K.Multiply: multiply,
-    K.Concatenate: concatenate,
+    **elementwise.WRITERS,
 }

@@ -48,16 +48,33 @@ class Writer:
     def affine(self, scale, offset, source):
         """Writes a step that scales and adds."""
         width = self.width(source)
-        numbers = [np.asarray(x, np.float32) for x in (scale, offset)]
-        numbers = [np.broadcast_to(x.reshape(x.shape[-1:]), width) for x in numbers]
-        data = np.concatenate(numbers).astype("<f4").tobytes()
-        return self.file.step(file.AFFINE, source, width, data=data)
+        return self.file.step(file.AFFINE, source, width, data=_rows([scale, offset], width))
+
+    def normalize(self, kind, numbers, epsilon, source):
+        """Writes a step that normalizes a frame: `kind` LAYER_NORM, of a scale and an offset, or
+        RMS_NORM, of a scale.
+        """
+        width = self.width(source)
+        data = _rows(numbers, width) + np.float32(epsilon).tobytes()
+        return self.file.step(kind, source, width, data=data)
+
+    def add(self, one, other):
+        """Writes a step that adds two registers."""
+        return self.file.step(file.ADD, one, self.width(one), other=other)
+
+    def multiply(self, one, other):
+        """Writes a step that multiplies two registers."""
+        return self.file.step(file.MULTIPLY, one, self.width(one), other=other)
 
 
-def activation_of(layer, function, choices=ACTIVATIONS):
-    """The name of an activation that there is a kernel for."""
+def _rows(numbers, width):
+    """Each of `numbers` for all numbers of a frame, as a file has them."""
+    arrays = [np.asarray(each, np.float32) for each in numbers]
+    rows = [np.broadcast_to(each.reshape(each.shape[-1:]), width) for each in arrays]
+    return np.concatenate(rows).astype("<f4").tobytes()
+
+
+def native_name(function):
+    """The name of an activation that there is a kernel for, or None."""
     name = activation_name(function)
-    name = {"swish": "silu", None: getattr(function, "__name__", function)}.get(name, name)
-    if name not in choices or activation_name(function) is None:
-        raise Refused(f"it has the activation {name}; use one of {', '.join(choices)}")
-    return name
+    return name if name in ACTIVATIONS else {"swish": "silu"}.get(name)

@@ -134,6 +134,7 @@ inline Saved prepared(const Saved& file) {
 // Tokens, numbers and a residual: every kind of step.
 //   tokens -> embedding -+-> concatenated -> window -> LSTM -+-> times itself -> out
 //   x -> scale, offset --+                    \-> GRU -> + -> softmax -> last
+//                                                        \-> layer norm -> root mean square norm
 inline Saved every_step(const ksr_description& lstm, const ksr_description& gru, int32_t type) {
   using namespace ksr::model;
   ModelFile file;
@@ -166,8 +167,18 @@ inline Saved every_step(const ksr_description& lstm, const ksr_description& gru,
   const int32_t sum = file.step(s, h, static_cast<int32_t>(lstm.kernel.units));
   s = {}, s.kind = kActivation, s.activation = KSR_SOFTMAX;
   const int32_t soft = file.step(s, sum, static_cast<int32_t>(lstm.kernel.units));
+  const int32_t units = static_cast<int32_t>(lstm.kernel.units);
+  Floats scale(2 * units + 1, 0.75f);  // and offset, and epsilon
+  for (int32_t i = 0; i < units; ++i) scale[i] = 1.0f + static_cast<float>(i % 3);
+  s = {}, s.kind = kLayerNorm;
+  const int32_t normal = file.step(s, sum, units, bytes_of(scale));
+  scale.resize(units), scale.push_back(0.5f);
+  s = {}, s.kind = kRmsNorm;
+  const int32_t twice = file.step(s, normal, units, bytes_of(scale));
   file.output("squared", squared);
   file.output("soft", soft, 1);
+  file.output("normal", normal);
+  file.output("twice", twice);
   return file.bytes("{\"name\": \"test\"}");
 }
 

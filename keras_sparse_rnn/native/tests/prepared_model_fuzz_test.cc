@@ -72,7 +72,7 @@ void sum_all(const Saved& saved) {
   if (!pick(0, 1) || saved.size() < 1000) return ModelFile::sum_model(saved);
   const Header& h = model.header;
   if (h.steps < 1 || h.steps > 20 || h.registers < 1 || h.registers > 20 || h.inputs < 1 ||
-      h.inputs > 3 || h.outputs < 1 || h.outputs > 3)
+      h.inputs > 3 || h.outputs < 1 || h.outputs > 5)
     return;
   for (int32_t i = 0; i < h.steps; ++i) {
     const Step& s = model.steps[i];

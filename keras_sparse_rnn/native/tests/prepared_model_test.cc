@@ -24,12 +24,23 @@ struct Problem {
   Floats tokens, x;
 };
 
+constexpr int kOutputs = 4;  // squared, soft, normal, twice
+
 struct Outputs {
-  Outputs() : squared(kFrames * kUnits), soft(kFrames * kUnits) {}
-  Floats squared, soft;
+  explicit Outputs(int frames = kFrames) {
+    for (Floats& each : of) each.resize(frames * kUnits);
+  }
+  Floats of[kOutputs];
+  // From frame `t` on.
+  std::vector<float*> at(int t) {
+    std::vector<float*> places;
+    for (Floats& each : of) places.push_back(each.data() + t * kUnits);
+    return places;
+  }
   bool operator==(const Outputs& o) const {
-    return !std::memcmp(squared.data(), o.squared.data(), squared.size() * 4) &&
-           !std::memcmp(soft.data(), o.soft.data(), soft.size() * 4);
+    for (int k = 0; k < kOutputs; ++k)
+      if (std::memcmp(of[k].data(), o.of[k].data(), of[k].size() * 4)) return false;
+    return true;
   }
 };
 
@@ -38,10 +49,22 @@ Outputs run(const ModelStream& s, const Problem& p, int chunk) {
   Outputs out;
   for (int t = 0; t < kFrames; t += chunk) {
     const float* inputs[] = {p.tokens.data() + t, p.x.data() + 3 * t};
-    float* outputs[] = {out.squared.data() + t * kUnits, out.soft.data() + t * kUnits};
-    expect_status(
-        ksr_stream_run(s.model, s.stream, inputs, std::min(chunk, kFrames - t), outputs), KSR_OK);
+    expect_status(ksr_stream_run(s.model, s.stream, inputs, std::min(chunk, kFrames - t),
+                                 out.at(t).data()),
+                  KSR_OK);
   }
+  return out;
+}
+
+// `numbers`, normalized by float64.
+std::vector<double> normalized(const std::vector<double>& numbers, bool centred, double offset,
+                               double epsilon) {
+  double mean = 0, square = 0;
+  for (const double each : numbers) mean += centred ? each / kUnits : 0;
+  for (const double each : numbers) square += (each - mean) * (each - mean) / kUnits;
+  std::vector<double> out;
+  for (int i = 0; i < kUnits; ++i)
+    out.push_back((numbers[i] - mean) / std::sqrt(square + epsilon) * (1 + i % 3) + offset);
   return out;
 }
 
@@ -67,9 +90,18 @@ void against_its_parts(const Problem& p, const Outputs& got) {
     double sum = 0;
     for (int i = 0; i < kUnits; ++i) sum += std::exp(double{h[t * kUnits + i] + g[t * kUnits + i]});
     for (int i = t * kUnits; i < (t + 1) * kUnits; ++i) {
-      expect(got.squared[i] == h[i] * h[i], "product", got.squared[i], h[i] * h[i]);
+      expect(got.of[0][i] == h[i] * h[i], "product", got.of[0][i], h[i] * h[i]);
       const double soft = std::exp(double{h[i] + g[i]}) / sum;
-      expect(std::fabs(got.soft[i] - soft) < 1e-6, "softmax", got.soft[i], soft);
+      expect(std::fabs(got.of[1][i] - soft) < 1e-6, "softmax", got.of[1][i], soft);
+    }
+    std::vector<double> numbers;
+    for (int i = t * kUnits; i < (t + 1) * kUnits; ++i) numbers.push_back(h[i] + g[i]);
+    const std::vector<double> normal = normalized(numbers, true, 0.75, 0.75);
+    const std::vector<double> twice = normalized(normal, false, 0, 0.5);
+    for (int i = 0; i < kUnits; ++i) {
+      const float *one = &got.of[2][t * kUnits], *two = &got.of[3][t * kUnits];
+      expect(std::fabs(one[i] - normal[i]) < 1e-6, "layer norm", one[i], normal[i]);
+      expect(std::fabs(two[i] - twice[i]) < 2e-6, "root mean square norm", two[i], twice[i]);
     }
   }
 }
@@ -115,7 +147,7 @@ void what_it_says_of_itself() {
   expect_status(ksr_model_output(s.model, 1, &port), KSR_OK);
   expect(!std::strcmp(port.name, "soft") && port.width == kUnits && port.last, "soft", port.last,
          1);
-  expect_status(ksr_model_output(s.model, 2, &port), KSR_BAD_CHOICE);
+  expect_status(ksr_model_output(s.model, kOutputs, &port), KSR_BAD_CHOICE);
 }
 
 void many_streams() {
@@ -126,17 +158,18 @@ void many_streams() {
   const Outputs whole = run(one, p, kFrames);
   expect_status(ksr_stream_reset(one.model, one.stream), KSR_OK);
   ksr_stream* streams[] = {one.stream, two.stream};
-  Floats tokens, x, squared(2 * kUnits), soft(2 * kUnits);
+  Floats tokens, x;
+  Outputs both(2);
   for (int t = 0; t < kFrames; ++t) {
     tokens = {p.tokens[t], p.tokens[t]};
     x.assign(&p.x[3 * t], &p.x[3 * t] + 3);
     x.insert(x.end(), &p.x[3 * t], &p.x[3 * t] + 3);
     const float* inputs[] = {tokens.data(), x.data()};
-    float* outputs[] = {squared.data(), soft.data()};
-    expect_status(ksr_streams_run(one.model, streams, 2, inputs, 1, outputs), KSR_OK);
+    expect_status(ksr_streams_run(one.model, streams, 2, inputs, 1, both.at(0).data()), KSR_OK);
     for (int i = 0; i < 2; ++i)
-      expect(!std::memcmp(&squared[i * kUnits], &whole.squared[t * kUnits], 4 * kUnits),
-             "each stream goes its own way", i, t);
+      for (int k = 0; k < kOutputs; ++k)
+        expect(!std::memcmp(&both.of[k][i * kUnits], &whole.of[k][t * kUnits], 4 * kUnits),
+               "each stream goes its own way", i, t);
   }
 }
 
@@ -159,20 +192,20 @@ void streams_that_come_together() {
     }
     for (int begin = 0, frames = kFirst; begin < kFrames; begin += frames) {
       frames = std::min(frames, kFrames - begin);
-      Floats tokens, x, squared(kStreams * frames * kUnits), soft(squared);
+      Floats tokens, x;
+      Outputs all(kStreams * frames);
       for (const Problem& p : problems) {
         tokens.insert(tokens.end(), &p.tokens[begin], &p.tokens[begin] + frames);
         x.insert(x.end(), &p.x[3 * begin], &p.x[3 * begin] + 3 * frames);
       }
       const float* inputs[] = {tokens.data(), x.data()};
-      float* outputs[] = {squared.data(), soft.data()};
-      expect_status(
-          ksr_streams_run(own[0]->model, streams.data(), kStreams, inputs, frames, outputs), KSR_OK);
+      expect_status(ksr_streams_run(own[0]->model, streams.data(), kStreams, inputs, frames,
+                                    all.at(0).data()),
+                    KSR_OK);
       const int64_t count = frames * kUnits;
-      for (int i = 0; i < kStreams; ++i) {
-        std::memcpy(&together[i].squared[begin * kUnits], &squared[i * count], 4 * count);
-        std::memcpy(&together[i].soft[begin * kUnits], &soft[i * count], 4 * count);
-      }
+      for (int i = 0; i < kStreams; ++i)
+        for (int k = 0; k < kOutputs; ++k)
+          std::memcpy(&together[i].of[k][begin * kUnits], &all.of[k][i * count], 4 * count);
     }
     for (int i = 0; i < kStreams; ++i) expect(together[i] == alone[i], "the bits of each", i, 0);
   }
@@ -186,7 +219,7 @@ void refusals() {
   const Outputs whole = run(s, p, kFrames);
   expect_status(ksr_stream_reset(s.model, s.stream), KSR_OK);
   Floats squared(kUnits);
-  float* outputs[] = {squared.data(), nullptr};
+  float* outputs[kOutputs] = {squared.data()};
   for (const float token : {-1.0f, 5.0f, 0.5f, std::nanf(""), INFINITY}) {
     const float* inputs[] = {&token, p.x.data()};
     expect_status(ksr_stream_run(s.model, s.stream, inputs, 1, outputs), KSR_BAD_VALUE);

@@ -148,6 +148,7 @@ ksr_status check_step(const View& model, int32_t number, Sections* sections, ksr
   Step wanted = {};
   wanted.kind = s.kind, wanted.in = s.in, wanted.other = s.other, wanted.out = s.out;
   wanted.data = s.data, wanted.scales = s.scales;
+  const bool norm = s.kind == kLayerNorm || s.kind == kRmsNorm;
   int64_t data = 0, scales = 0;
   switch (s.kind) {
     case kCell:
@@ -175,7 +176,9 @@ ksr_status check_step(const View& model, int32_t number, Sections* sections, ksr
       KSR_TRY(check_widths(number, out, in * s.window, error));
       break;
     case kAffine:
-      data = 2 * in * int64_t{sizeof(float)};
+    case kLayerNorm:
+    case kRmsNorm:
+      data = ((s.kind == kRmsNorm ? 1 : 2) * in + norm) * int64_t{sizeof(float)};
       break;
     case kActivation:
       wanted.activation = s.activation;
@@ -188,7 +191,7 @@ ksr_status check_step(const View& model, int32_t number, Sections* sections, ksr
                     Long{in}, s.place, Long{out});
       break;
   }
-  if (s.kind == kAffine || s.kind == kActivation || two) {
+  if (s.kind == kAffine || s.kind == kActivation || norm || two) {
     KSR_TRY(check_widths(number, out, in, error));
     if (two) KSR_TRY(check_widths(number, model.widths[s.other], in, error));
   }
@@ -197,7 +200,7 @@ ksr_status check_step(const View& model, int32_t number, Sections* sections, ksr
   if (s.kind == kCell) return KSR_OK;
   KSR_TRY(sections->take("data", number, s.data, data, error));
   KSR_TRY(sections->take("scales", number, s.scales, scales, error));
-  if (data && (s.kind == kAffine || s.type == KSR_FLOAT32))
+  if (data && (s.kind != kEmbedding || s.type == KSR_FLOAT32))
     KSR_TRY(check_finite(model, number, s.data, error));
   return check_finite(model, number, s.scales, error);
 }

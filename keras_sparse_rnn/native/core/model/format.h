@@ -31,6 +31,8 @@ enum Kind {
   kAdd,         // out = in + other
   kMultiply,    // out = in * other
   kCopy,        // out[place ..] = in
+  kLayerNorm,   // out = (in - its mean) / its deviation * scale + offset
+  kRmsNorm,     // out = in / its root mean square * scale
   kSteps
 };
 
@@ -60,7 +62,7 @@ struct Step {
   int32_t kind, in, other, out;  // registers; -1 where there is none
   int32_t place, window, dilation, activation, type, unused;
   int64_t rows;          // of a table
-  Section data, scales;  // a cell; a table and the scales of its rows; scale and offset
+  Section data, scales;  // a cell; a table and the scales of its rows; scale, offset, epsilon
   uint64_t sum;          // the checksum that the cell carries
   int64_t zero;
 };

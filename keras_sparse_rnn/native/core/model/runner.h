@@ -2,6 +2,7 @@
 #ifndef KERAS_SPARSE_RNN_CORE_MODEL_RUNNER_H_
 #define KERAS_SPARSE_RNN_CORE_MODEL_RUNNER_H_
 
+#include <cmath>
 #include <cstring>
 
 #include "../prepared/dispatch.h"
@@ -179,11 +180,37 @@ class Runner {
       case kMultiply:
         for (int64_t i = 0; i < count * width; ++i) out[i] = in[i] * numbers(s.other)[i];
         break;
+      case kLayerNorm:
+      case kRmsNorm:
+        for (int64_t t = 0; t < count; ++t) normalize(s, in + t * width, width, out + t * width);
+        break;
       default:  // kCopy
         for (int64_t t = 0; t < count; ++t)
           std::memcpy(out + t * wide + s.place, in + t * width, width * kFloat);
     }
     return KSR_OK;
+  }
+
+  // Summed in eight parts, so that the sum does not depend on how long a vector is.
+  static float mean(const float* in, int64_t count) {
+    float parts[8] = {};
+    const int64_t whole = count / 8 * 8;
+    for (int64_t i = 0; i < whole; i += 8)
+      for (int k = 0; k < 8; ++k) parts[k] += in[i + k];
+    for (int64_t i = whole; i < count; ++i) parts[i - whole] += in[i];
+    for (int half = 4; half; half /= 2)
+      for (int k = 0; k < half; ++k) parts[k] += parts[k + half];
+    return parts[0] / static_cast<float>(count);
+  }
+
+  void normalize(const Step& s, const float* in, int64_t width, float* out) const {
+    const float* scale = model_.at<float>(s.data.place);
+    const float* offset = s.kind == kLayerNorm ? scale + width : nullptr;
+    const float epsilon = scale[offset ? 2 * width : width], centre = offset ? mean(in, width) : 0;
+    for (int64_t i = 0; i < width; ++i) out[i] = (in[i] - centre) * (in[i] - centre);
+    const float factor = 1.0f / std::sqrt(mean(out, width) + epsilon);
+    for (int64_t i = 0; i < width; ++i)
+      out[i] = (in[i] - centre) * factor * scale[i] + (offset ? offset[i] : 0.0f);
   }
 
   void look_up(const Step& s, float token, float* out, int64_t width) const {

@@ -1,0 +1,241 @@
+"""What is done to each number of a frame, or to a frame as a whole, as steps of a model's file."""
+
+import numbers
+
+import keras
+import numpy as np
+
+from keras_sparse_rnn.activations import AllReLU
+from keras_sparse_rnn.export.c import file
+from keras_sparse_rnn.export.c.writer import Refused, native_name
+from keras_sparse_rnn.export.cell_file import ACTIVATIONS
+from keras_sparse_rnn.export.cells import array
+from keras_sparse_rnn.ops.choice import activation_name
+
+K = keras.layers
+
+
+def leaky(writer, source, slope):
+    """`x` above zero and `slope * x` below, without rounding; `slope`: a number, or one for each
+    number of a frame.
+    """
+    below = writer.activate("relu", writer.affine(-1.0, 0.0, source))
+    return writer.add(writer.activate("relu", source), writer.affine(-slope, 0.0, below))
+
+
+def clipped(writer, source, low, high):
+    """`x` from `low` to `high`."""
+    above = writer.activate("relu", writer.affine(1.0, -low, source) if low else source)
+    left = writer.activate("relu", writer.affine(-1.0, high - low, above))
+    return writer.affine(-1.0, high, left)
+
+
+def hard_silu(writer, source):
+    return writer.multiply(source, writer.activate("hard_sigmoid", source))
+
+
+COMPOSED = {
+    "hard_silu": hard_silu,
+    "hard_tanh": lambda writer, source: clipped(writer, source, -1.0, 1.0),
+    "leaky_relu": lambda writer, source: leaky(writer, source, 0.2),  # Keras's default
+    "relu6": lambda writer, source: clipped(writer, source, 0.0, 6.0),
+}
+
+
+def activate(writer, function, source):
+    """Writes an activation, a function of Keras or an `AllReLU`."""
+    if (native := native_name(function)) is not None:
+        return writer.activate(native, source)
+    if isinstance(function, AllReLU):
+        return leaky(writer, source, function.slope if function.layer % 2 else -function.slope)
+    name = activation_name(function)
+    if name not in COMPOSED:
+        known = ", ".join((*ACTIVATIONS, *sorted(COMPOSED)))
+        name = name or getattr(function, "__name__", function)
+        raise Refused(f"it has the activation {name}; use one of {known}")
+    return COMPOSED[name](writer, source)
+
+
+def activation(writer, layer, source):
+    return activate(writer, layer.activation, source)
+
+
+def relu(writer, layer, source):
+    if layer.threshold:
+        raise Refused(f"it has threshold={layer.threshold:g}; use a ReLU without one")
+    slope, most = float(layer.negative_slope), layer.max_value
+    if slope and most is not None:
+        raise Refused("it has a negative_slope and a max_value; use one of them")
+    if slope:
+        return leaky(writer, source, slope)
+    return writer.activate("relu", source) if most is None else clipped(writer, source, 0.0, most)
+
+
+def leaky_relu(writer, layer, source):
+    return leaky(writer, source, float(layer.negative_slope))
+
+
+def prelu(writer, layer, source):
+    slopes = array(layer.alpha)
+    if slopes.size != slopes.shape[-1]:
+        raise Refused("it has slopes for each step; use shared_axes=[1], the same at all steps")
+    return leaky(writer, source, slopes.reshape(-1))
+
+
+def softmax(writer, layer, source):
+    _check_last(layer)
+    return writer.activate("softmax", source)
+
+
+def rescaling(writer, layer, source):
+    return writer.affine(layer.scale, layer.offset, source)
+
+
+def batch_normalization(writer, layer, source):
+    _check_last(layer)
+    mean, variance = (np.asarray(x, np.float64) for x in (layer.moving_mean, layer.moving_variance))
+    scale = 1 / np.sqrt(variance + layer.epsilon)
+    scale = scale * np.asarray(layer.gamma, np.float64) if layer.scale else scale
+    offset = -mean * scale
+    offset = offset + np.asarray(layer.beta, np.float64) if layer.center else offset
+    return writer.affine(scale, offset, source)
+
+
+def layer_normalization(writer, layer, source):
+    _check_last(layer)
+    if layer.rms_scaling:
+        raise Refused("it has rms_scaling=True, from which Keras advises; use RMSNormalization")
+    scale = array(layer.gamma) if layer.scale else 1.0
+    offset = array(layer.beta) if layer.center else 0.0
+    return writer.normalize(file.LAYER_NORM, (scale, offset), layer.epsilon, source)
+
+
+def rms_normalization(writer, layer, source):
+    _check_last(layer)
+    return writer.normalize(file.RMS_NORM, (array(layer.scale),), layer.epsilon, source)
+
+
+def _check_last(layer):
+    axis = layer.axis
+    if isinstance(axis, (list, tuple)) and len(axis) == 1:
+        (axis,) = axis
+    if axis not in (-1, 2):
+        raise Refused(f"it has axis={axis}; use axis=-1")
+
+
+FUNCTIONS = {
+    "HardSigmoid": "hard_sigmoid",
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Silu": "silu",
+    "Softmax": "softmax",
+    "Tanh": "tanh",
+}
+# What `x + y`, `keras.ops.subtract` and so on are.
+ARITHMETIC = ("Add", "Divide", "Multiply", "Negative", "Subtract", "TrueDivide")
+
+
+def operation(writer, one, arguments, sources):
+    """Writes an operation of `keras.ops` or of Python's operators: of tensors, the registers
+    `sources`, and of numbers among its `arguments`.
+    """
+    name = type(one).__name__
+    if name in FUNCTIONS:
+        if getattr(one, "axis", -1) != -1:
+            raise Refused(f"it has axis={one.axis}; use axis=-1")
+        return writer.activate(FUNCTIONS[name], sources[0])
+    if name not in ARITHMETIC:
+        known = ", ".join(sorted((*FUNCTIONS, *ARITHMETIC)))
+        raise Refused(f"it is not among the operations that are known here: {known}")
+    if name == "Negative":
+        return writer.affine(-1.0, 0.0, sources[0])
+    if len(sources) == 2:
+        if name.endswith("Divide"):
+            raise Refused("it divides by a tensor; multiply by what a layer gives")
+        return {"Add": add, "Subtract": subtract, "Multiply": multiply}[name](writer, one, sources)
+    first = isinstance(arguments[0], keras.KerasTensor)
+    number = _number(arguments[1 if first else 0], writer.width(sources[0]))
+    if name == "Add":
+        return writer.affine(1.0, number, sources[0])
+    if name == "Multiply":
+        return writer.affine(number, 0.0, sources[0])
+    if name == "Subtract":
+        return writer.affine(*((1.0, -number) if first else (-1.0, number)), sources[0])
+    if not first:
+        raise Refused("it divides by a tensor; multiply by what a layer gives")
+    return writer.affine(1.0 / number, 0.0, sources[0])
+
+
+def _number(value, width):
+    """A number, or one for each of the `width` numbers of a frame, in float64."""
+    if isinstance(value, numbers.Real):
+        return float(value)
+    given = np.asarray(keras.ops.convert_to_numpy(value), np.float64)
+    if given.size not in (1, width) or (given.size > 1 and given.shape[-1] != width):
+        raise Refused(
+            f"it has an array of shape {given.shape} beside frames of {width} numbers; use one "
+            f"number, or {width}"
+        )
+    return given.reshape(-1)
+
+
+def _same_size(writer, sources):
+    widths = [writer.width(source) for source in sources]
+    if len(set(widths)) > 1:
+        raise Refused(f"its inputs have {widths} numbers in a frame; give them the same")
+
+
+def add(writer, layer, sources):
+    _same_size(writer, sources)
+    total = sources[0]
+    for other in sources[1:]:
+        total = writer.add(total, other)
+    return total
+
+
+def average(writer, layer, sources):
+    return writer.affine(1 / len(sources), 0.0, add(writer, layer, sources))
+
+
+def subtract(writer, layer, sources):
+    _same_size(writer, sources)
+    return writer.add(sources[0], writer.affine(-1.0, 0.0, sources[1]))
+
+
+def multiply(writer, layer, sources):
+    _same_size(writer, sources)
+    product = sources[0]
+    for other in sources[1:]:
+        product = writer.multiply(product, other)
+    return product
+
+
+def concatenate(writer, layer, sources):
+    _check_last(layer)
+    widths = [writer.width(source) for source in sources]
+    out = writer.file.register(sum(widths))
+    for number, source in enumerate(sources):
+        place = sum(widths[:number])
+        writer.file.step(file.COPY, source, sum(widths), out=out, place=place)
+    return out
+
+
+MERGING = {
+    K.Add: add,
+    K.Average: average,
+    K.Concatenate: concatenate,
+    K.Multiply: multiply,
+    K.Subtract: subtract,
+}
+WRITERS = {
+    K.Activation: activation,
+    K.BatchNormalization: batch_normalization,
+    K.LayerNormalization: layer_normalization,
+    K.LeakyReLU: leaky_relu,
+    K.PReLU: prelu,
+    K.ReLU: relu,
+    K.Rescaling: rescaling,
+    K.Softmax: softmax,
+}
+if hasattr(K, "RMSNormalization"):  # from Keras 3.9 on
+    WRITERS[K.RMSNormalization] = rms_normalization
