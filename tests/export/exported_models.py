@@ -16,9 +16,9 @@ def randomised(model, seed=0):
     return model
 
 
-def sequential(*layers, features=6, name="chain"):
+def sequential(*layers, features=6, name="chain", batch=None):
     """Layers on sequences of any length, randomised."""
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((None, features), name="x"), *layers], name=name)
+    model = keras.Sequential([keras.Input((None, features), batch, name="x"), *layers], name=name)
     model(np.zeros((1, 2, features), "float32"))  # builds activations that are layers, too
     return randomised(model)

@@ -11,6 +11,7 @@ from exported_models import randomised, sequential
 
 import keras_sparse_rnn as ksr
 import ksr_runtime
+from keras_sparse_rnn import running
 from keras_sparse_rnn.export import export_c
 from keras_sparse_rnn.export.c.folder import identifiers
 
@@ -36,6 +37,7 @@ CHAINS = {
     "simple rnn": lambda: [rnn(K.SimpleRNN)],
     "simple rnn, relu": lambda: [rnn(K.SimpleRNN, activation="relu")],
     "stack with dropout": lambda: [rnn(), K.Dropout(0.5), rnn(K.GRU, dropout=0.2), K.Dense(3)],
+    "stateful": lambda: [rnn(stateful=True), K.RNN(K.GRUCell(4), stateful=True)],
     "last step": lambda: [K.LSTM(5), K.Dense(4, activation="softmax")],
     "dense activations": lambda: [
         K.Dense(7, activation=name)
@@ -57,7 +59,8 @@ CHAINS = {
         K.Dense(7, activation=K.PReLU(shared_axes=[1])), K.Dense(7, activation="hard_tanh"),
         K.Dense(7, activation=ksr.activations.AllReLU(0.6, 1)), K.PReLU(shared_axes=[1]),
         K.Conv1D(7, 1, activation=ksr.activations.AllReLU(0.6, 2)), K.LeakyReLU(), K.ReLU(0.5),
-        K.Activation("hard_silu"), K.ReLU(negative_slope=0.1),
+        K.Activation("hard_silu"), K.ReLU(negative_slope=0.1), K.ReLU(float("inf")),
+        K.Activation(K.LeakyReLU(0.3)),
     ],
     "normalizations": lambda: [
         K.LayerNormalization(), rnn(), K.LayerNormalization(epsilon=0.1, center=False),
@@ -95,13 +98,14 @@ if hasattr(K, "RMSNormalization"):
 @pytest.mark.parametrize("name", CHAINS)
 def test_every_layer_says_what_it_says_in_keras(name, tmp_path, no_compiler):
     """`export_c` compares; here is a second look, chunk by chunk, on a length of its own."""
-    model = sequential(*CHAINS[name]())
+    model = sequential(*CHAINS[name](), batch=1 if name == "stateful" else None)
     summary = export_c(model, tmp_path / "c")
     assert summary.largest_error < 1e-5 and summary.compiler is None
     x = RNG.normal(size=(1, 9, 6)).astype("float32")
     stream = ksr_runtime.Model(tmp_path / "c" / "model.ksr").stream()
     parts = [stream(x[:, begin : begin + 3]) for begin in (0, 3, 6)]
-    expected = np.asarray(model(x))
+    with running.states_at_zero(model):
+        expected = np.asarray(model(x))
     result = np.concatenate(parts, axis=1) if expected.ndim == 3 else parts[-1]
     np.testing.assert_allclose(result, expected, atol=1e-5)
 

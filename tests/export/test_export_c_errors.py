@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from exported_models import sequential
 
 from keras_sparse_rnn.export import export_c
@@ -45,6 +46,9 @@ def lstm(**options):
         (lambda: K.Dense(4, activation="gelu", name="the_layer"), "Dense",
          "it has the activation gelu; use one of linear, relu, tanh, sigmoid, hard_sigmoid, silu, "
          "softmax, hard_silu, hard_tanh, leaky_relu, relu6"),
+        (lambda: K.Dense(4, activation=tf.nn.relu, name="the_layer"), "Dense",
+         "it has the activation relu, which is none of Keras's; use one of linear, relu, tanh, "
+         "sigmoid, hard_sigmoid, silu, softmax, hard_silu, hard_tanh, leaky_relu, relu6"),
         (lambda: K.Dense(4, activation=K.PReLU(name="own"), name="the_layer"), "Dense",
          "its activation 'own' has no weights yet; call the model once on data"),
         (lambda: K.Conv1D(4, 3, name="the_layer"), "Conv1D",
@@ -62,7 +66,7 @@ def lstm(**options):
         (lambda: K.LayerNormalization(axis=1, name="the_layer"), "LayerNormalization",
          "it has axis=1; use axis=-1"),
         (lambda: K.LayerNormalization(rms_scaling=True, name="the_layer"), "LayerNormalization",
-         "it has rms_scaling=True, from which Keras advises; use RMSNormalization"),
+         "it has rms_scaling=True, against which Keras advises; use RMSNormalization"),
         (lambda: K.RNN(K.LSTMCell(4), go_backwards=True, name="the_layer"), "RNN",
          f"it has go_backwards=True: {AHEAD}; use go_backwards=False"),
         (lambda: K.RNN([K.LSTMCell(4), MinimalCell(3, name="own")], name="the_layer"), "RNN",

@@ -27,6 +27,10 @@ OPERATIONS = {
     "functions": lambda x, y: keras.ops.tanh(x) + keras.ops.sigmoid(y) + keras.ops.relu(x - y),
     "more functions": lambda x, y: keras.ops.softmax(x) + keras.ops.silu(
         y) + keras.ops.hard_sigmoid(x),
+    "clipped": lambda x, y: keras.ops.relu6(9 * x) + keras.ops.hard_tanh(y) +
+        keras.activations.relu(x, max_value=0.3),
+    "rectified": lambda x, y: keras.ops.leaky_relu(x, 0.3) - keras.activations.relu(y) +
+        keras.activations.relu(x, negative_slope=0.1) * keras.activations.sigmoid(y),
     "layers": lambda x, y: K.Average()([K.Subtract()([x, y]), x, y]),
 }  # fmt: skip
 
@@ -52,9 +56,36 @@ def test_infinite_numbers_are_clipped_as_in_keras(tmp_path):
         np.testing.assert_allclose(result, np.asarray(model(x)), rtol=1e-6)
 
 
+def test_what_is_clipped_is_not_rounded(tmp_path):
+    for number, layer in enumerate((K.ReLU(1e6), K.Activation("hard_tanh"))):
+        model = sequential(layer)
+        export_c(model, tmp_path / str(number))
+        x = np.array([[[1e-30, 1e-5, 0.1, 0.3, 0.99, 7.0]]], "float32")
+        result = ksr_runtime.Model(tmp_path / str(number) / "model.ksr").run(x)
+        np.testing.assert_array_equal(result, np.asarray(model(x)))
+
+
+class Add(keras.Operation):
+    """Of somebody's own."""
+
+    def call(self, x):
+        return x
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
 REFUSED = {
     "1 / x": (lambda x: 1.0 / x, "it divides by a tensor; multiply by what a layer gives"),
     "x / y": (lambda x: x / K.Dense(4)(x), "it divides by a tensor; multiply by what a layer"),
+    "x / 0": (lambda x: x / np.array([1.0, 0.0, 1.0, 1.0]), "it divides by zero"),
+    "huge": (lambda x: x * np.full(4, 1e39), "it has inf among its numbers; they must be finite"),
+    "nan": (lambda x: x + float("nan"), "it has nan among its numbers; they must be finite"),
+    "own": (lambda x: Add()(x), "it is an operation of your own; use those of Keras"),
+    "more axes": (
+        lambda x: K.LSTM(4)(x) + np.ones((1, 1, 4)),
+        "it has an array of shape (1, 1, 4) beside frames of 4 numbers; use one number, or 4",
+    ),
     "steps": (lambda x: x + np.ones((5, 4)), "it has an array of shape (5, 4) beside frames of 4"),
     "broadcast": (
         lambda x: x * K.Dense(1)(x),
@@ -75,3 +106,63 @@ def test_operations_that_no_step_does_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match=re.escape(says)):
         export_c(keras.Model(x, operation(x)), tmp_path / "c")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda x: x * 2,
+        lambda x: K.ReLU(5.5)(x),
+        lambda x: K.Add()([x, x]),
+        lambda x: K.TimeDistributed(K.ReLU(5.5))(x),
+        lambda x: K.ReLU(5.5)(
+            keras.Sequential([keras.Input((None, 4), dtype="uint8"), K.Dropout(0.5)])(x)
+        ),
+    ],
+)
+def test_whole_numbers_are_no_float32(layer, tmp_path):
+    """Keras keeps them whole, and cuts them off; C would not."""
+    x = keras.Input((None, 4), dtype="uint8")
+    model = keras.Model(x, K.Dense(3)(layer(x)))
+    says = "it would compute with integers in Keras and with float32 in C; let the input be float32"
+    with pytest.raises(ValueError, match=says):
+        export_c(model, tmp_path / "c")
+    scaled = K.Rescaling(1 / 255)(K.Concatenate()([K.Identity()(x), x]))
+    export_c(randomised(keras.Model(x, K.Dense(3)(scaled))), tmp_path / "c")
+
+
+def test_a_model_in_a_time_distributed_has_no_steps_of_its_own(tmp_path):
+    x = keras.Input((1,), dtype="int32")
+    inside = keras.Model(x, K.LSTM(3)(K.Embedding(5, 4, name="table")(x)))
+    model = keras.Sequential([keras.Input((7, 1)), K.TimeDistributed(inside)])
+    says = "of type LSTM: it reads (None, 1, 4) inside a TimeDistributed; frames have"
+    with pytest.raises(ValueError, match=re.escape(says)):
+        export_c(model, tmp_path / "c")
+
+
+def test_a_model_inside_is_called_with_its_keys_or_the_names_of_its_inputs(tmp_path):
+    one, two = keras.Input((None, 3), name="a"), keras.Input((None, 3), name="b")
+    by_key = keras.Model({"b": two, "a": one}, one - 2 * two)
+    by_name = keras.Model([two, one], one - 2 * two)
+    x, y = keras.Input((None, 3)), keras.Input((None, 3))
+    calls = (
+        lambda: by_key({"a": x, "b": y}),
+        lambda: by_key(inputs={"b": x, "a": y}),
+        lambda: by_name({"a": x, "b": y}),
+        lambda: by_name(inputs={"a": x, "b": y}),
+        lambda: by_name([x, y]),
+    )
+    for number, call in enumerate(calls):
+        export_c(randomised(keras.Model([x, y], K.Dense(2)(call()))), tmp_path / str(number))
+
+
+class Residual(K.StackedRNNCells):
+    def call(self, inputs, states, **options):
+        output, states = super().call(inputs, states, **options)
+        return output + inputs, states
+
+
+def test_a_stack_of_somebody_is_no_stack(tmp_path):
+    model = sequential(K.RNN(Residual([K.GRUCell(6), K.GRUCell(6)], name="own")))
+    with pytest.raises(ValueError, match="it has the cell 'own' of type Residual; use one of LSTM"):
+        export_c(model, tmp_path / "c", tolerance=100.0)

@@ -30,14 +30,13 @@ def trial(model, runtime, sample, seed):
     lengths = [steps]
     if all(spec.shape[1] is None for spec in specs):
         lengths += [length for length in SHORT if length < steps]
-    with (
-        private_keras.computing_in_float32(private_keras.inner_layers(model)),
-        running.states_at_zero(model),
-    ):
+    with private_keras.computing_in_float32(private_keras.inner_layers(model)):
         pairs = []
         for length in lengths:
             tensors = [keras.ops.convert_to_tensor(each[:, :length]) for each in sample]
-            expected = [np.asarray(each) for each in conversion.call(model, structure, tensors)]
+            with running.states_at_zero(model):
+                outputs = conversion.call(model, structure, tensors)
+            expected = [np.asarray(each) for each in outputs]
             results = runtime.run([each[:, :length] for each in arrays])
             results = list(results.values()) if isinstance(results, dict) else [results]
             pairs += zip(results, expected, strict=True)

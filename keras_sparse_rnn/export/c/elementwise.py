@@ -1,7 +1,5 @@
 """What is done to each number of a frame, or to a frame as a whole, as steps of a model's file."""
 
-import numbers
-
 import keras
 import numpy as np
 
@@ -23,37 +21,40 @@ def leaky(writer, source, slope):
     return writer.add(writer.activate("relu", source), writer.affine(-slope, 0.0, below))
 
 
-def clipped(writer, source, low, high):
-    """`x` from `low` to `high`."""
-    above = writer.activate("relu", writer.affine(1.0, -low, source) if low else source)
-    left = writer.activate("relu", writer.affine(-1.0, high - low, above))
-    return writer.affine(-1.0, high, left)
-
-
 def hard_silu(writer, source):
     return writer.multiply(source, writer.activate("hard_sigmoid", source))
 
 
 COMPOSED = {
     "hard_silu": hard_silu,
-    "hard_tanh": lambda writer, source: clipped(writer, source, -1.0, 1.0),
+    "hard_tanh": lambda writer, source: writer.clip(-1.0, 1.0, source),
     "leaky_relu": lambda writer, source: leaky(writer, source, 0.2),  # Keras's default
-    "relu6": lambda writer, source: clipped(writer, source, 0.0, 6.0),
+    "relu6": lambda writer, source: writer.clip(0.0, 6.0, source),
 }
 
 
 def activate(writer, function, source):
-    """Writes an activation, a function of Keras or an `AllReLU`."""
+    """Writes an activation: a function of Keras, an `AllReLU`, or a layer that is one."""
     if (native := native_name(function)) is not None:
         return writer.activate(native, source)
     if isinstance(function, AllReLU):
         return leaky(writer, source, function.slope if function.layer % 2 else -function.slope)
-    name = activation_name(function)
-    if name not in COMPOSED:
-        known = ", ".join((*ACTIVATIONS, *sorted(COMPOSED)))
-        name = name or getattr(function, "__name__", function)
-        raise Refused(f"it has the activation {name}; use one of {known}")
-    return COMPOSED[name](writer, source)
+    if type(function) in WRITERS:
+        if not function.built:
+            raise Refused(
+                f"its activation {function.name!r} has no weights yet; call the model once on data"
+            )
+        return WRITERS[type(function)](writer, function, source)
+    if activation_name(function) not in COMPOSED:
+        raise unknown(function, (*ACTIVATIONS, *sorted(COMPOSED)))
+    return COMPOSED[activation_name(function)](writer, source)
+
+
+def unknown(function, known):
+    """The `Refused` of an activation that is not among `known`."""
+    name, of_keras = getattr(function, "__name__", function), activation_name(function) is not None
+    what = name if of_keras else f"{name}, which is none of Keras's"
+    return Refused(f"it has the activation {what}; use one of {', '.join(known)}")
 
 
 def activation(writer, layer, source):
@@ -61,14 +62,17 @@ def activation(writer, layer, source):
 
 
 def relu(writer, layer, source):
+    """Of a layer or an operation."""
     if layer.threshold:
         raise Refused(f"it has threshold={layer.threshold:g}; use a ReLU without one")
-    slope, most = float(layer.negative_slope), layer.max_value
-    if slope and most is not None:
+    slope = float(layer.negative_slope)
+    most = None if layer.max_value is None else float(layer.max_value)
+    limited = most is not None and most != np.inf
+    if slope and limited:
         raise Refused("it has a negative_slope and a max_value; use one of them")
     if slope:
         return leaky(writer, source, slope)
-    return writer.activate("relu", source) if most is None else clipped(writer, source, 0.0, most)
+    return writer.clip(0.0, most, source) if limited else writer.activate("relu", source)
 
 
 def leaky_relu(writer, layer, source):
@@ -104,7 +108,7 @@ def batch_normalization(writer, layer, source):
 def layer_normalization(writer, layer, source):
     _check_last(layer)
     if layer.rms_scaling:
-        raise Refused("it has rms_scaling=True, from which Keras advises; use RMSNormalization")
+        raise Refused("it has rms_scaling=True, against which Keras advises; use RMSNormalization")
     scale = array(layer.gamma) if layer.scale else 1.0
     offset = array(layer.beta) if layer.center else 0.0
     return writer.normalize(file.LAYER_NORM, (scale, offset), layer.epsilon, source)
@@ -125,56 +129,68 @@ def _check_last(layer):
 
 FUNCTIONS = {
     "HardSigmoid": "hard_sigmoid",
+    "HardSilu": "hard_silu",
+    "HardTanh": "hard_tanh",
     "Relu": "relu",
+    "Relu6": "relu6",
     "Sigmoid": "sigmoid",
     "Silu": "silu",
     "Softmax": "softmax",
     "Tanh": "tanh",
 }
+RECTIFIERS = {"LeakyRelu": leaky_relu, "ReLU": relu}
 # What `x + y`, `keras.ops.subtract` and so on are.
 ARITHMETIC = ("Add", "Divide", "Multiply", "Negative", "Subtract", "TrueDivide")
 
 
 def operation(writer, one, arguments, sources):
-    """Writes an operation of `keras.ops` or of Python's operators: of tensors, the registers
-    `sources`, and of numbers among its `arguments`.
+    """Writes an operation of `keras.ops`, of `keras.activations` or of Python's operators: of
+    tensors, the registers `sources`, and of numbers among its `arguments`.
     """
     name = type(one).__name__
+    if not type(one).__module__.startswith("keras."):
+        raise Refused("it is an operation of your own; use those of Keras")
     if name in FUNCTIONS:
         if getattr(one, "axis", -1) != -1:
             raise Refused(f"it has axis={one.axis}; use axis=-1")
-        return writer.activate(FUNCTIONS[name], sources[0])
+        return activate(writer, getattr(keras.activations, FUNCTIONS[name]), sources[0])
+    if name in RECTIFIERS:
+        return RECTIFIERS[name](writer, one, sources[0])
     if name not in ARITHMETIC:
-        known = ", ".join(sorted((*FUNCTIONS, *ARITHMETIC)))
+        known = ", ".join(sorted((*FUNCTIONS, *RECTIFIERS, *ARITHMETIC)))
         raise Refused(f"it is not among the operations that are known here: {known}")
     if name == "Negative":
         return writer.affine(-1.0, 0.0, sources[0])
-    if len(sources) == 2:
-        if name.endswith("Divide"):
-            raise Refused("it divides by a tensor; multiply by what a layer gives")
+    divides = name.endswith("Divide")
+    if len(sources) == 2 and not divides:
         return {"Add": add, "Subtract": subtract, "Multiply": multiply}[name](writer, one, sources)
     first = isinstance(arguments[0], keras.KerasTensor)
-    number = _number(arguments[1 if first else 0], writer.width(sources[0]))
-    if name == "Add":
-        return writer.affine(1.0, number, sources[0])
+    if divides and not (first and len(sources) == 1):
+        raise Refused("it divides by a tensor; multiply by what a layer gives")
+    tensor, value = arguments[:2] if first else arguments[1::-1]
+    number = _number(value, tensor.shape)
+    if divides:
+        if np.any(number == 0):
+            raise Refused("it divides by zero")
+        return writer.affine(1.0 / number, 0.0, sources[0])
     if name == "Multiply":
         return writer.affine(number, 0.0, sources[0])
     if name == "Subtract":
         return writer.affine(*((1.0, -number) if first else (-1.0, number)), sources[0])
-    if not first:
-        raise Refused("it divides by a tensor; multiply by what a layer gives")
-    return writer.affine(1.0 / number, 0.0, sources[0])
+    return writer.affine(1.0, number, sources[0])
 
 
-def _number(value, width):
-    """A number, or one for each of the `width` numbers of a frame, in float64."""
-    if isinstance(value, numbers.Real):
-        return float(value)
+def _number(value, shape):
+    """A number, or one for each number of the frames of a tensor of this shape, in float64."""
     given = np.asarray(keras.ops.convert_to_numpy(value), np.float64)
-    if given.size not in (1, width) or (given.size > 1 and given.shape[-1] != width):
+    if (
+        given.size not in (1, shape[-1])
+        or given.ndim > len(shape)
+        or (given.size > 1 and given.shape[-1] != shape[-1])
+    ):
         raise Refused(
-            f"it has an array of shape {given.shape} beside frames of {width} numbers; use one "
-            f"number, or {width}"
+            f"it has an array of shape {given.shape} beside frames of {shape[-1]} numbers; use one "
+            f"number, or {shape[-1]}"
         )
     return given.reshape(-1)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 MAGIC, BYTE_ORDER, VERSION = b"ksr-mode", 0x01020304, 1
 ALIGNMENT, HEADER_BYTES, NAME_BYTES = 64, 128, 56
-CELL, EMBEDDING, WINDOW, AFFINE, ACTIVATION, ADD, MULTIPLY, COPY, LAYER_NORM, RMS_NORM = range(10)
+CELL, EMBEDDING, WINDOW, AFFINE, ACTIVATION, ADD, MULTIPLY, COPY = range(8)
+LAYER_NORM, RMS_NORM, CLIP = range(8, 11)
 NUMBERS = ("place", "window", "dilation", "activation", "type")  # of a step, in their order
 
 

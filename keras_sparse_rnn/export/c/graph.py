@@ -1,5 +1,7 @@
 """A Keras model as the steps of a file: which layer reads what."""
 
+import dataclasses
+
 import keras
 
 from keras_sparse_rnn import private_keras
@@ -8,6 +10,32 @@ from keras_sparse_rnn.export.c import elementwise, layers
 from keras_sparse_rnn.export.c.writer import Refused, Writer
 
 LONGEST = 48  # bytes of the name of an input or output
+
+
+@dataclasses.dataclass
+class Known:
+    """What is known of the tensors of a model, by their `id`.
+
+    Attributes:
+        registers: the register of each.
+        tokens: those that have no axis of features.
+        whole: those that are integers in Keras, and float32 in C.
+        of_frames: whether no tensor has an axis of steps, for all is in a `TimeDistributed`.
+    """
+
+    registers: dict = dataclasses.field(default_factory=dict)
+    tokens: set = dataclasses.field(default_factory=set)
+    whole: set = dataclasses.field(default_factory=set)
+    of_frames: bool = False
+
+    def inside(self, pairs, of_frames):
+        """The same, of the inputs of a model inside: pairs of its own and the given tensor."""
+        return Known(
+            {id(own): self.registers[id(given)] for own, given in pairs},
+            {id(own) for own, given in pairs if id(given) in self.tokens},
+            {id(own) for own, given in pairs if id(given) in self.whole},
+            of_frames,
+        )
 
 
 def write(model, weights, activations):
@@ -22,7 +50,7 @@ def write(model, weights, activations):
             "`model` must be Sequential or functional, and built, so that it is known what reads "
             f"what. Received: model={model.name!r} of type {type(model).__name__}"
         )
-    writer, registers = Writer(weights, activations), {}
+    writer, known = Writer(weights, activations), Known()
     graph = private_keras.graph_of(model)
     names = signature.unique([_cut(tensor.name) for tensor in graph.inputs])
     for name, tensor in zip(names, graph.inputs):
@@ -33,18 +61,21 @@ def write(model, weights, activations):
                 f"Received: model={model.name!r} with the input {tensor.name!r} of shape {shape}"
             )
         register = writer.file.register(1 if len(shape) == 2 else shape[2])
-        registers[id(tensor)] = register
+        known.registers[id(tensor)] = register
+        if len(shape) == 2:
+            known.tokens.add(id(tensor))
+        if "float" not in tensor.dtype:
+            known.whole.add(id(tensor))
         writer.file.add_input(name, register)
-    tokens = {id(tensor) for tensor in graph.inputs if len(tensor.shape) == 2}
-    _write(model, writer, registers, tokens)
+    _write(model, writer, known)
     names = signature.unique([_cut(name) for name in signature.output_names(model)])
     for name, tensor in zip(names, graph.outputs):
-        if id(tensor) in tokens:
+        if id(tensor) in known.tokens:
             raise ValueError(
                 "`model` must have outputs that layers give. Received: "
                 f"model={model.name!r}, whose output {name!r} is the input {tensor.name!r}"
             )
-        writer.file.add_output(name, registers[id(tensor)], len(tensor.shape) == 2)
+        writer.file.add_output(name, known.registers[id(tensor)], len(tensor.shape) == 2)
     return writer.file
 
 
@@ -53,8 +84,8 @@ def _cut(name):
     return name.encode()[:LONGEST].decode(errors="ignore")
 
 
-def _write(model, writer, registers, tokens):
-    """Writes the layers of `model`, the registers of whose inputs are known."""
+def _write(model, writer, known):
+    """Writes the layers of `model`, of whose inputs all is `Known`."""
     nodes = private_keras.nodes(model)
     if nodes is None:
         raise Refused("it is no Sequential or functional model; use its layers themselves")
@@ -65,9 +96,8 @@ def _write(model, writer, registers, tokens):
         try:
             if len(node.output_tensors) > 1 and type(layer) in layers.NOTHING:
                 raise Refused("it gives several outputs; use a layer for each")
-            registers[id(node.output_tensors[0])] = _output(
-                layer, node, tensors, writer, registers, tokens
-            )
+            out = _output(layer, node, tensors, writer, known)
+            known.registers[id(node.output_tensors[0])] = out
         except (Refused, ValueError) as error:
             if isinstance(error, ValueError) and str(error).startswith("`model` must"):
                 raise
@@ -78,43 +108,84 @@ def _write(model, writer, registers, tokens):
             ) from None
 
 
-def _output(layer, node, tensors, writer, registers, tokens):
+def _check_whole(layer, node, known):
+    """Raises a `Refused` if the layer would compute with integers in Keras. What the tensors of a
+    model say of their types is not always so.
+    """
+    if not any(id(tensor) in known.whole for tensor in node.input_tensors):
+        return
+    if isinstance(layer, keras.Model) or type(layer) in layers.FLOATING:
+        return
+    if type(layer) not in (*layers.NOTHING, keras.layers.Concatenate):
+        raise Refused(
+            "it would compute with integers in Keras and with float32 in C; let the input be "
+            "float32, or put a Rescaling before it"
+        )
+    known.whole.add(id(node.output_tensors[0]))
+
+
+def _output(layer, node, tensors, writer, known):
     """The register of what a node gives."""
     if type(layer) in layers.ADVICE:
         raise Refused(layers.ADVICE[type(layer)])
     if isinstance(layer, keras.Layer):
         _check_arguments(node)
     for tensor in tensors:
-        if id(tensor) not in registers:
+        if id(tensor) not in known.registers:
             raise Refused("it reads a state of another layer; a stream keeps states by itself")
         if len(tensor.shape) > 3:
             raise Refused(f"it reads a tensor of shape {tensor.shape}; frames have one axis")
-        if id(tensor) in tokens and not isinstance(layer, (keras.layers.Embedding, keras.Model)):
+        if known.of_frames and len(tensor.shape) > 2:
+            raise Refused(
+                f"it reads {tensor.shape} inside a TimeDistributed; frames have one axis there"
+            )
+        if id(tensor) in known.tokens and not isinstance(
+            layer, (keras.layers.Embedding, keras.Model)
+        ):
             raise Refused(
                 f"it reads an input of shape {tensor.shape}, without an axis of steps; inputs are "
                 "[batch, steps, features], or tokens [batch, steps] for an Embedding"
             )
     if len({len(tensor.shape) for tensor in tensors}) > 1:
         raise Refused("it reads a sequence and its last step; give both inputs an axis of steps")
-    sources = [registers[id(tensor)] for tensor in tensors]
+    of_frames = known.of_frames
+    if type(layer) is keras.layers.TimeDistributed:  # a frame is a step here as it is
+        layer, of_frames = layer.layer, True
+    _check_whole(layer, node, known)
+    sources = [known.registers[id(tensor)] for tensor in tensors]
     if not isinstance(layer, keras.Layer):
         return elementwise.operation(writer, layer, node.arguments.args, sources)
-    if type(layer) is keras.layers.TimeDistributed and isinstance(layer.layer, keras.Model):
-        layer = layer.layer  # all of which runs frame by frame as it is
     if not isinstance(layer, keras.Model):
         return layers.write(writer, layer, sources)
     inner = private_keras.graph_of(layer)
     if private_keras.nodes(layer) is None:
         raise Refused("it is no Sequential or functional model; use its layers themselves")
-    named = node.arguments.args[0] if node.arguments.args else None
-    if isinstance(named, dict):  # which Keras hands on by name, and flattens by name
-        tensors = [named[own.name] for own in inner.inputs]
-    pairs = list(zip(inner.inputs, tensors, strict=True))
-    inside = {id(own): registers[id(given)] for own, given in pairs}
-    _write(layer, writer, inside, {id(own) for own, given in pairs if id(given) in tokens})
+    pairs = list(zip(inner.inputs, _in_order(inner, node, tensors), strict=True))
+    inside = known.inside(pairs, of_frames)
+    _write(layer, writer, inside)
     for own, given in zip(inner.outputs, node.output_tensors):
-        registers[id(given)] = inside[id(own)]
-    return inside[id(inner.outputs[0])]
+        known.registers[id(given)] = inside.registers[id(own)]
+        if id(own) in inside.whole:
+            known.whole.add(id(given))
+    return inside.registers[id(inner.outputs[0])]
+
+
+def _in_order(inner, node, tensors):
+    """What `inner`, a functional model, is called with, in the order of its inputs: Keras hands a
+    dict on by its keys, or by the names of inputs that are no dict.
+    """
+    given = [*node.arguments.args, *node.arguments.kwargs.values()]
+    named = next((each for each in given if isinstance(each, dict)), None)
+    if named is None:
+        return tensors
+    if isinstance(inner.input, dict):
+        place = {id(own): named.get(key) for key, own in inner.input.items()}
+    else:
+        place = {id(own): named.get(own.name) for own in inner.inputs}
+    found = [place.get(id(own)) for own in inner.inputs]
+    if not all(isinstance(tensor, keras.KerasTensor) for tensor in found):
+        raise Refused(f"it is called with a dict of {sorted(named)}; call it with a list")
+    return found
 
 
 def _check_arguments(node):

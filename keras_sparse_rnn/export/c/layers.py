@@ -12,7 +12,6 @@ from keras_sparse_rnn.export.c import elementwise, file
 from keras_sparse_rnn.export.c.writer import Refused, native_name
 from keras_sparse_rnn.export.cells import array
 from keras_sparse_rnn.layers import storage
-from keras_sparse_rnn.ops.choice import activation_name
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
 
 K = keras.layers
@@ -56,7 +55,7 @@ def write(writer, layer, sources):
         return elementwise.MERGING[type(layer)](writer, layer, sources)
     of_this_kind = WRITERS.get(type(layer))
     if of_this_kind is None:
-        kinds = (*WRITERS, *elementwise.MERGING, *NOTHING)
+        kinds = (*WRITERS, *elementwise.MERGING, *NOTHING, K.TimeDistributed)
         known = ", ".join(sorted({kind.__name__ for kind in kinds}))
         raise Refused(
             ADVICE.get(type(layer), f"it is not among the layers that are known here: {known}")
@@ -102,7 +101,7 @@ def recurrent(writer, layer, source):
 def of_cells(writer, layer, source):
     """An `RNN` around a cell, or a stack of them."""
     _check_sequences(layer)
-    cells = layer.cell.cells if isinstance(layer.cell, K.StackedRNNCells) else [layer.cell]
+    cells = layer.cell.cells if type(layer.cell) is K.StackedRNNCells else [layer.cell]
     for cell in cells:
         if type(cell) is block_sparse.BlockSparseCell:
             source = _recurrent(writer, cell.layer, cell.layer.cell, source)
@@ -139,8 +138,7 @@ def _one_of(function, choices):
     """The name of an activation that a cell computes."""
     name = native_name(function)
     if name not in choices:
-        name = activation_name(function) or getattr(function, "__name__", function)
-        raise Refused(f"it has the activation {name}; use one of {', '.join(choices)}")
+        raise elementwise.unknown(function, choices)
     return name
 
 
@@ -150,12 +148,6 @@ def _activated(writer, layer, cell, source):
     if (name := native_name(function)) is not None:
         return _cell(writer, layer, dataclasses.replace(cell, activation=name), source)
     source = _cell(writer, layer, cell, source)
-    if isinstance(function, keras.Layer):
-        if not function.built:
-            raise Refused(
-                f"its activation {function.name!r} has no weights yet; call the model once on data"
-            )
-        return write(writer, function, [source])
     return elementwise.activate(writer, function, source)
 
 
@@ -208,10 +200,23 @@ def embedding(writer, layer, source):
     )
 
 
-def time_distributed(writer, layer, source):
-    return write(writer, layer.layer, [source])
-
-
+# They give float32, whatever they read.
+FLOATING = (
+    K.BatchNormalization,
+    K.Conv1D,
+    K.Dense,
+    K.Embedding,
+    K.GRU,
+    K.LSTM,
+    K.LayerNormalization,
+    K.RNN,
+    K.Rescaling,
+    K.SimpleRNN,
+    block_sparse.BlockSparseDense,
+    block_sparse.BlockSparseGRU,
+    block_sparse.BlockSparseLSTM,
+    block_sparse.BlockSparseSimpleRNN,
+)
 WRITERS = {
     K.LSTM: recurrent,
     K.GRU: recurrent,
@@ -224,6 +229,5 @@ WRITERS = {
     K.Conv1D: conv1d,
     K.Embedding: embedding,
     K.RNN: of_cells,
-    K.TimeDistributed: time_distributed,
     **elementwise.WRITERS,
 }

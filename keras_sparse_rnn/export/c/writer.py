@@ -58,6 +58,10 @@ class Writer:
         data = _rows(numbers, width) + np.float32(epsilon).tobytes()
         return self.file.step(kind, source, width, data=data)
 
+    def clip(self, low, high, source):
+        """Writes a step that gives numbers from `low` to `high`."""
+        return self.file.step(file.CLIP, source, self.width(source), data=_rows([low, high], 1))
+
     def add(self, one, other):
         """Writes a step that adds two registers."""
         return self.file.step(file.ADD, one, self.width(one), other=other)
@@ -69,7 +73,12 @@ class Writer:
 
 def _rows(numbers, width):
     """Each of `numbers` for all numbers of a frame, as a file has them."""
-    arrays = [np.asarray(each, np.float32) for each in numbers]
+    with np.errstate(over="ignore"):
+        arrays = [np.asarray(each).astype(np.float32) for each in numbers]
+    for each in arrays:
+        if not np.isfinite(each).all():
+            wrong = each[~np.isfinite(each)][0]
+            raise Refused(f"it has {wrong} among its numbers; they must be finite in float32")
     rows = [np.broadcast_to(each.reshape(each.shape[-1:]), width) for each in arrays]
     return np.concatenate(rows).astype("<f4").tobytes()
 

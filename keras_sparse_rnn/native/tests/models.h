@@ -134,7 +134,7 @@ inline Saved prepared(const Saved& file) {
 // Tokens, numbers and a residual: every kind of step.
 //   tokens -> embedding -+-> concatenated -> window -> LSTM -+-> times itself -> out
 //   x -> scale, offset --+                    \-> GRU -> + -> softmax -> last
-//                                                        \-> layer norm -> root mean square norm
+//                                                        \-> layer norm -> root mean square norm -> clip
 inline Saved every_step(const ksr_description& lstm, const ksr_description& gru, int32_t type) {
   using namespace ksr::model;
   ModelFile file;
@@ -175,10 +175,13 @@ inline Saved every_step(const ksr_description& lstm, const ksr_description& gru,
   scale.resize(units), scale.push_back(0.5f);
   s = {}, s.kind = kRmsNorm;
   const int32_t twice = file.step(s, normal, units, bytes_of(scale));
+  s = {}, s.kind = kClip;
+  const int32_t clipped = file.step(s, twice, units, bytes_of({-0.5f, 1.5f}));
   file.output("squared", squared);
   file.output("soft", soft, 1);
   file.output("normal", normal);
   file.output("twice", twice);
+  file.output("clipped", clipped);
   return file.bytes("{\"name\": \"test\"}");
 }
 

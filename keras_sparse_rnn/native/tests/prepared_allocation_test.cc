@@ -79,7 +79,7 @@ void try_a_model() {
   const Floats tokens(9, 3.0f), x(9 * 3, 0.5f);
   Floats squared(9 * 20), soft(9 * 20);
   const float* inputs[] = {tokens.data(), x.data()};
-  float* outputs[4] = {squared.data(), soft.data()};  // the others are left out
+  float* outputs[5] = {squared.data(), soft.data()};  // the others are left out
   const int before = allocations;
   const ksr_model* model;
   ksr_stream* stream = one.stream;

@@ -24,7 +24,7 @@ struct Problem {
   Floats tokens, x;
 };
 
-constexpr int kOutputs = 4;  // squared, soft, normal, twice
+constexpr int kOutputs = 5;  // squared, soft, normal, twice, clipped
 
 struct Outputs {
   explicit Outputs(int frames = kFrames) {
@@ -102,6 +102,8 @@ void against_its_parts(const Problem& p, const Outputs& got) {
       const float *one = &got.of[2][t * kUnits], *two = &got.of[3][t * kUnits];
       expect(std::fabs(one[i] - normal[i]) < 1e-6, "layer norm", one[i], normal[i]);
       expect(std::fabs(two[i] - twice[i]) < 2e-6, "root mean square norm", two[i], twice[i]);
+      const float clipped = std::min(std::max(two[i], -0.5f), 1.5f);
+      expect(got.of[4][t * kUnits + i] == clipped, "clip", got.of[4][t * kUnits + i], clipped);
     }
   }
 }

@@ -148,7 +148,6 @@ ksr_status check_step(const View& model, int32_t number, Sections* sections, ksr
   Step wanted = {};
   wanted.kind = s.kind, wanted.in = s.in, wanted.other = s.other, wanted.out = s.out;
   wanted.data = s.data, wanted.scales = s.scales;
-  const bool norm = s.kind == kLayerNorm || s.kind == kRmsNorm;
   int64_t data = 0, scales = 0;
   switch (s.kind) {
     case kCell:
@@ -175,11 +174,6 @@ ksr_status check_step(const View& model, int32_t number, Sections* sections, ksr
                     s.dilation, Long{in});
       KSR_TRY(check_widths(number, out, in * s.window, error));
       break;
-    case kAffine:
-    case kLayerNorm:
-    case kRmsNorm:
-      data = ((s.kind == kRmsNorm ? 1 : 2) * in + norm) * int64_t{sizeof(float)};
-      break;
     case kActivation:
       wanted.activation = s.activation;
       KSR_TRY(check_count("an activation", s.activation, 0, prepared::kActivations - 1, error));
@@ -191,7 +185,9 @@ ksr_status check_step(const View& model, int32_t number, Sections* sections, ksr
                     Long{in}, s.place, Long{out});
       break;
   }
-  if (s.kind == kAffine || s.kind == kActivation || norm || two) {
+  const int64_t numbers = numbers_beside(s.kind, in);
+  if (numbers) data = numbers * int64_t{sizeof(float)};
+  if (numbers || s.kind == kActivation || two) {
     KSR_TRY(check_widths(number, out, in, error));
     if (two) KSR_TRY(check_widths(number, model.widths[s.other], in, error));
   }

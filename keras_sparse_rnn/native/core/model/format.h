@@ -33,6 +33,7 @@ enum Kind {
   kCopy,        // out[place ..] = in
   kLayerNorm,   // out = (in - its mean) / its deviation * scale + offset
   kRmsNorm,     // out = in / its root mean square * scale
+  kClip,        // out = in, from the lowest to the highest of two numbers
   kSteps
 };
 
@@ -62,7 +63,7 @@ struct Step {
   int32_t kind, in, other, out;  // registers; -1 where there is none
   int32_t place, window, dilation, activation, type, unused;
   int64_t rows;          // of a table
-  Section data, scales;  // a cell; a table and the scales of its rows; scale, offset, epsilon
+  Section data, scales;  // a cell; a table and the scales of its rows; numbers of float32
   uint64_t sum;          // the checksum that the cell carries
   int64_t zero;
 };
@@ -76,6 +77,17 @@ inline int64_t rounded(int64_t bytes) {
 
 // Of a window, before the newest one.
 inline int64_t frames_kept(const Step& s) { return (int64_t{s.window} - 1) * s.dilation; }
+
+// How many numbers of float32 a step has beside its registers.
+inline int64_t numbers_beside(int32_t kind, int64_t width) {
+  switch (kind) {
+    case kAffine: return 2 * width;
+    case kLayerNorm: return 2 * width + 1;
+    case kRmsNorm: return width + 1;
+    case kClip: return 2;
+    default: return 0;
+  }
+}
 
 // Where the tables of a header begin.
 struct Tables {

@@ -180,6 +180,12 @@ class Runner {
       case kMultiply:
         for (int64_t i = 0; i < count * width; ++i) out[i] = in[i] * numbers(s.other)[i];
         break;
+      case kClip: {
+        const float* ends = model_.at<float>(s.data.place);
+        for (int64_t i = 0; i < count * width; ++i)
+          out[i] = in[i] < ends[0] ? ends[0] : in[i] > ends[1] ? ends[1] : in[i];
+        break;
+      }
       case kLayerNorm:
       case kRmsNorm:
         for (int64_t t = 0; t < count; ++t) normalize(s, in + t * width, width, out + t * width);
