@@ -60,7 +60,7 @@ CHAINS = {
         K.Dense(7, activation=ksr.activations.AllReLU(0.6, 1)), K.PReLU(shared_axes=[1]),
         K.Conv1D(7, 1, activation=ksr.activations.AllReLU(0.6, 2)), K.LeakyReLU(), K.ReLU(0.5),
         K.Activation("hard_silu"), K.ReLU(negative_slope=0.1), K.ReLU(float("inf")),
-        K.Activation(K.LeakyReLU(0.3)),
+        K.Activation(K.LeakyReLU(0.3)), K.Dense(7, activation=K.Dropout(0.3)),
     ],
     "normalizations": lambda: [
         K.LayerNormalization(), rnn(), K.LayerNormalization(epsilon=0.1, center=False),

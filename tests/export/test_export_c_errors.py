@@ -46,6 +46,8 @@ def lstm(**options):
         (lambda: K.Dense(4, activation="gelu", name="the_layer"), "Dense",
          "it has the activation gelu; use one of linear, relu, tanh, sigmoid, hard_sigmoid, silu, "
          "softmax, hard_silu, hard_tanh, leaky_relu, relu6"),
+        (lambda: lstm(activation=K.ReLU()), "LSTM",
+         "it has the activation ReLU, a layer; use one of tanh"),
         (lambda: K.Dense(4, activation=tf.nn.relu, name="the_layer"), "Dense",
          "it has the activation relu, which is none of Keras's; use one of linear, relu, tanh, "
          "sigmoid, hard_sigmoid, silu, softmax, hard_silu, hard_tanh, leaky_relu, relu6"),

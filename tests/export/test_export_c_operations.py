@@ -108,33 +108,68 @@ def test_operations_that_no_step_does_are_refused(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        lambda x: x * 2,
-        lambda x: K.ReLU(5.5)(x),
-        lambda x: K.Add()([x, x]),
-        lambda x: K.TimeDistributed(K.ReLU(5.5))(x),
-        lambda x: K.ReLU(5.5)(
-            keras.Sequential([keras.Input((None, 4), dtype="uint8"), K.Dropout(0.5)])(x)
-        ),
-    ],
-)
-def test_whole_numbers_are_no_float32(layer, tmp_path):
+def of_input(dtype, *layers):
+    return keras.Sequential([keras.Input((None, 4), dtype=dtype), *layers])
+
+
+WHOLE = {
+    "operation": lambda x: x * 2,
+    "relu": lambda x: K.ReLU(5.5)(x),
+    "sum": lambda x: K.Add()([x, x]),
+    "time distributed": lambda x: K.TimeDistributed(K.ReLU(5.5))(x),
+    "behind a model": lambda x: K.ReLU(5.5)(of_input("uint8", K.Dropout(0.5))(x)),
+    "behind both": lambda x: K.Concatenate()([x, K.Identity()(x)]) * 2,
+    "normalization": lambda x: K.LayerNormalization()(x),
+}
+FLOAT = {
+    "scaled": lambda x: K.Rescaling(1 / 255)(K.Concatenate()([K.Identity()(x), x])),
+    "divided": lambda x: (x / 255 - 0.5) * x,
+    "added": lambda x: K.Add()([x, K.Dense(4)(x)]) - x,
+    "beside": lambda x: K.ReLU(5.5)(K.Concatenate()([x, K.Dense(4)(x)])),
+    "cast": lambda x: of_input("float32", K.ReLU(5.5))(x),
+    "layers": lambda x: K.TimeDistributed(K.Dense(3))(K.BatchNormalization()(x)),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers_are_no_float32(name, tmp_path):
     """Keras keeps them whole, and cuts them off; C would not."""
     x = keras.Input((None, 4), dtype="uint8")
-    model = keras.Model(x, K.Dense(3)(layer(x)))
-    says = "it would compute with integers in Keras and with float32 in C; let the input be float32"
+    model = keras.Model(x, K.Dense(3)(WHOLE[name](x)))
+    says = "it would compute with integers in Keras and with float32 in C; let the input be"
     with pytest.raises(ValueError, match=says):
         export_c(model, tmp_path / "c")
-    scaled = K.Rescaling(1 / 255)(K.Concatenate()([K.Identity()(x), x]))
-    export_c(randomised(keras.Model(x, K.Dense(3)(scaled))), tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", FLOAT)
+def test_whole_numbers_become_float32_where_they_do_in_keras(name, tmp_path):
+    x = keras.Input((None, 4), dtype="uint8")
+    model = randomised(keras.Model(x, K.Dense(3)(FLOAT[name](x))))
+    export_c(model, tmp_path / "c")
+    frames = np.array([[[0, 1, 200, 255], [7, 90, 128, 3]]], "uint8")
+    result = ksr_runtime.Model(tmp_path / "c" / "model.ksr").run(frames.astype("float32"))
+    np.testing.assert_allclose(result, np.asarray(model(frames)), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(("outer", "own"), [("int32", "uint8"), ("float32", "int32")])
+def test_a_model_inside_that_casts_to_integers_is_refused(outer, own, tmp_path):
+    x = keras.Input((None, 4), dtype=outer)
+    inside = of_input(own, K.Dense(3))
+    says = f"casts {outer} to {own}, which C does not; give them the same type"
+    with pytest.raises(ValueError, match=says):
+        export_c(keras.Model(x, inside(x)), tmp_path / "c")
+
+
+def test_tokens_may_be_float32_outside_of_a_model_that_reads_integers(tmp_path):
+    x, tokens = keras.Input((None,)), keras.Input((None,), dtype="int32")
+    inside = keras.Model(tokens, K.Embedding(5, 4)(tokens))
+    export_c(randomised(keras.Model(x, K.GRU(3)(inside(x)))), tmp_path / "c")
 
 
 def test_a_model_in_a_time_distributed_has_no_steps_of_its_own(tmp_path):
     x = keras.Input((1,), dtype="int32")
     inside = keras.Model(x, K.LSTM(3)(K.Embedding(5, 4, name="table")(x)))
-    model = keras.Sequential([keras.Input((7, 1)), K.TimeDistributed(inside)])
+    model = keras.Sequential([keras.Input((7, 1), dtype="int32"), K.TimeDistributed(inside)])
     says = "of type LSTM: it reads (None, 1, 4) inside a TimeDistributed; frames have"
     with pytest.raises(ValueError, match=re.escape(says)):
         export_c(model, tmp_path / "c")
@@ -143,11 +178,13 @@ def test_a_model_in_a_time_distributed_has_no_steps_of_its_own(tmp_path):
 def test_a_model_inside_is_called_with_its_keys_or_the_names_of_its_inputs(tmp_path):
     one, two = keras.Input((None, 3), name="a"), keras.Input((None, 3), name="b")
     by_key = keras.Model({"b": two, "a": one}, one - 2 * two)
+    nested = keras.Model({"q": {"b": one, "a": two}}, one - 2 * two)
     by_name = keras.Model([two, one], one - 2 * two)
     x, y = keras.Input((None, 3)), keras.Input((None, 3))
     calls = (
         lambda: by_key({"a": x, "b": y}),
         lambda: by_key(inputs={"b": x, "a": y}),
+        lambda: nested({"q": {"b": x, "a": y}}),
         lambda: by_name({"a": x, "b": y}),
         lambda: by_name(inputs={"a": x, "b": y}),
         lambda: by_name([x, y]),

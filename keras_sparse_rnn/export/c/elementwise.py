@@ -11,6 +11,16 @@ from keras_sparse_rnn.export.cells import array
 from keras_sparse_rnn.ops.choice import activation_name
 
 K = keras.layers
+# What they do, they do in training.
+NOTHING = (
+    K.ActivityRegularization,
+    K.AlphaDropout,
+    K.Dropout,
+    K.GaussianDropout,
+    K.GaussianNoise,
+    K.Identity,
+    K.SpatialDropout1D,
+)
 
 
 def leaky(writer, source, slope):
@@ -39,6 +49,8 @@ def activate(writer, function, source):
         return writer.activate(native, source)
     if isinstance(function, AllReLU):
         return leaky(writer, source, function.slope if function.layer % 2 else -function.slope)
+    if type(function) in NOTHING:
+        return source
     if type(function) in WRITERS:
         if not function.built:
             raise Refused(
@@ -52,8 +64,12 @@ def activate(writer, function, source):
 
 def unknown(function, known):
     """The `Refused` of an activation that is not among `known`."""
-    name, of_keras = getattr(function, "__name__", function), activation_name(function) is not None
-    what = name if of_keras else f"{name}, which is none of Keras's"
+    if isinstance(function, keras.Layer):
+        what = f"{type(function).__name__}, a layer"
+    elif activation_name(function) is None:
+        what = f"{getattr(function, '__name__', function)}, which is none of Keras's"
+    else:
+        what = activation_name(function)
     return Refused(f"it has the activation {what}; use one of {', '.join(known)}")
 
 
@@ -243,6 +259,7 @@ MERGING = {
     K.Multiply: multiply,
     K.Subtract: subtract,
 }
+FLOATING = K.BatchNormalization, K.Rescaling  # they give float32, whatever they read
 WRITERS = {
     K.Activation: activation,
     K.BatchNormalization: batch_normalization,

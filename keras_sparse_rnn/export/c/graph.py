@@ -19,21 +19,31 @@ class Known:
     Attributes:
         registers: the register of each.
         tokens: those that have no axis of features.
-        whole: those that are integers in Keras, and float32 in C.
+        whole: of those that are integers in Keras, and float32 in C, their type in Keras.
         of_frames: whether no tensor has an axis of steps, for all is in a `TimeDistributed`.
     """
 
     registers: dict = dataclasses.field(default_factory=dict)
     tokens: set = dataclasses.field(default_factory=set)
-    whole: set = dataclasses.field(default_factory=set)
+    whole: dict = dataclasses.field(default_factory=dict)
     of_frames: bool = False
 
     def inside(self, pairs, of_frames):
-        """The same, of the inputs of a model inside: pairs of its own and the given tensor."""
+        """The same, of the inputs of a model inside: pairs of its own and the given tensor, which
+        Keras casts to the type of its own.
+        """
+        for own, given in pairs:
+            dtype = self.whole.get(id(given), "float32")
+            casts = "float" not in own.dtype and own.dtype != dtype
+            if casts and id(given) not in self.tokens:  # which are whole numbers anyway
+                raise Refused(
+                    f"its input {own.name!r} casts {dtype} to {own.dtype}, which C does not; give "
+                    "them the same type"
+                )
         return Known(
             {id(own): self.registers[id(given)] for own, given in pairs},
             {id(own) for own, given in pairs if id(given) in self.tokens},
-            {id(own) for own, given in pairs if id(given) in self.whole},
+            {id(own): own.dtype for own, _ in pairs if "float" not in own.dtype},
             of_frames,
         )
 
@@ -65,7 +75,7 @@ def write(model, weights, activations):
         if len(shape) == 2:
             known.tokens.add(id(tensor))
         if "float" not in tensor.dtype:
-            known.whole.add(id(tensor))
+            known.whole[id(tensor)] = tensor.dtype
         writer.file.add_input(name, register)
     _write(model, writer, known)
     names = signature.unique([_cut(name) for name in signature.output_names(model)])
@@ -94,7 +104,7 @@ def _write(model, writer, known):
     for node in [*hindering, *nodes]:
         layer, tensors = node.operation, node.input_tensors
         try:
-            if len(node.output_tensors) > 1 and type(layer) in layers.NOTHING:
+            if len(node.output_tensors) > 1 and type(layer) in elementwise.NOTHING:
                 raise Refused("it gives several outputs; use a layer for each")
             out = _output(layer, node, tensors, writer, known)
             known.registers[id(node.output_tensors[0])] = out
@@ -109,19 +119,30 @@ def _write(model, writer, known):
 
 
 def _check_whole(layer, node, known):
-    """Raises a `Refused` if the layer would compute with integers in Keras. What the tensors of a
-    model say of their types is not always so.
+    """Raises a `Refused` if the layer would compute with integers in Keras. What a tensor behind a
+    layer says of its type is not always so, behind an operation it is.
     """
-    if not any(id(tensor) in known.whole for tensor in node.input_tensors):
+    kind, out = type(layer), node.output_tensors[0]
+    types = [known.whole.get(id(tensor), "float32") for tensor in node.input_tensors]
+    if all("float" in dtype for dtype in types):
         return
-    if isinstance(layer, keras.Model) or type(layer) in layers.FLOATING:
+    if not isinstance(layer, keras.Layer):
+        says = [tensor.dtype for tensor in node.input_tensors]
+        if "float" in out.dtype and types == says:
+            return
+    elif kind in elementwise.NOTHING or kind is keras.layers.Concatenate:
+        if len(set(types)) == 1:
+            known.whole[id(out)] = types[0]
         return
-    if type(layer) not in (*layers.NOTHING, keras.layers.Concatenate):
-        raise Refused(
-            "it would compute with integers in Keras and with float32 in C; let the input be "
-            "float32, or put a Rescaling before it"
-        )
-    known.whole.add(id(node.output_tensors[0]))
+    elif kind in elementwise.MERGING:
+        if any("float" in dtype for dtype in types):
+            return
+    elif kind not in elementwise.WRITERS or kind in elementwise.FLOATING:
+        return
+    raise Refused(
+        "it would compute with integers in Keras and with float32 in C; let the input be float32, "
+        "or put a Rescaling before it"
+    )
 
 
 def _output(layer, node, tensors, writer, known):
@@ -166,7 +187,7 @@ def _output(layer, node, tensors, writer, known):
     for own, given in zip(inner.outputs, node.output_tensors):
         known.registers[id(given)] = inside.registers[id(own)]
         if id(own) in inside.whole:
-            known.whole.add(id(given))
+            known.whole[id(given)] = inside.whole[id(own)]
     return inside.registers[id(inner.outputs[0])]
 
 
@@ -178,14 +199,15 @@ def _in_order(inner, node, tensors):
     named = next((each for each in given if isinstance(each, dict)), None)
     if named is None:
         return tensors
-    if isinstance(inner.input, dict):
-        place = {id(own): named.get(key) for key, own in inner.input.items()}
-    else:
-        place = {id(own): named.get(own.name) for own in inner.inputs}
-    found = [place.get(id(own)) for own in inner.inputs]
-    if not all(isinstance(tensor, keras.KerasTensor) for tensor in found):
+    own = inner.input
+    if not isinstance(own, dict):
+        own = {each.name: each for each in inner.inputs}
+    found = {key: named.get(key) for key in own}
+    pairs = zip(keras.tree.flatten(own), keras.tree.flatten(found))
+    place = {id(each): tensor for each, tensor in pairs}
+    if not all(isinstance(place.get(id(each)), keras.KerasTensor) for each in inner.inputs):
         raise Refused(f"it is called with a dict of {sorted(named)}; call it with a list")
-    return found
+    return [place[id(each)] for each in inner.inputs]
 
 
 def _check_arguments(node):

@@ -15,16 +15,6 @@ from keras_sparse_rnn.layers import storage
 from keras_sparse_rnn.substitution.block_shapes import best_block_shape
 
 K = keras.layers
-# What they do, they do in training.
-NOTHING = (
-    K.ActivityRegularization,
-    K.AlphaDropout,
-    K.Dropout,
-    K.GaussianDropout,
-    K.GaussianNoise,
-    K.Identity,
-    K.SpatialDropout1D,
-)
 AHEAD = "it needs the whole sequence, also what comes after a frame"
 ADVICE = {
     K.Bidirectional: f"{AHEAD}; train its forward layer alone, or export the model for whole "
@@ -44,7 +34,7 @@ def write(writer, layer, sources):
     Raises:
         Refused: it cannot be exported.
     """
-    if type(layer) in NOTHING:
+    if type(layer) in elementwise.NOTHING:
         return sources[0]
     if getattr(layer, "quantization_mode", None):
         raise Refused(
@@ -55,7 +45,7 @@ def write(writer, layer, sources):
         return elementwise.MERGING[type(layer)](writer, layer, sources)
     of_this_kind = WRITERS.get(type(layer))
     if of_this_kind is None:
-        kinds = (*WRITERS, *elementwise.MERGING, *NOTHING, K.TimeDistributed)
+        kinds = (*WRITERS, *elementwise.MERGING, *elementwise.NOTHING, K.TimeDistributed)
         known = ", ".join(sorted({kind.__name__ for kind in kinds}))
         raise Refused(
             ADVICE.get(type(layer), f"it is not among the layers that are known here: {known}")
@@ -200,23 +190,6 @@ def embedding(writer, layer, source):
     )
 
 
-# They give float32, whatever they read.
-FLOATING = (
-    K.BatchNormalization,
-    K.Conv1D,
-    K.Dense,
-    K.Embedding,
-    K.GRU,
-    K.LSTM,
-    K.LayerNormalization,
-    K.RNN,
-    K.Rescaling,
-    K.SimpleRNN,
-    block_sparse.BlockSparseDense,
-    block_sparse.BlockSparseGRU,
-    block_sparse.BlockSparseLSTM,
-    block_sparse.BlockSparseSimpleRNN,
-)
 WRITERS = {
     K.LSTM: recurrent,
     K.GRU: recurrent,
