@@ -141,6 +141,15 @@ def test_whole_numbers_are_no_float32(name, tmp_path):
         export_c(model, tmp_path / "c")
 
 
+def test_whole_numbers_of_two_types_stay_whole_side_by_side(tmp_path):
+    x, y = (keras.Input((None, 4), dtype=dtype) for dtype in ("uint8", "int32"))
+    model = keras.Model([x, y], K.ReLU(5.5)(K.Concatenate()([x, y])))
+    with pytest.raises(
+        ValueError, match="it would compute with integers in Keras and with float32"
+    ):
+        export_c(model, tmp_path / "c")
+
+
 @pytest.mark.parametrize("name", FLOAT)
 def test_whole_numbers_become_float32_where_they_do_in_keras(name, tmp_path):
     x = keras.Input((None, 4), dtype="uint8")

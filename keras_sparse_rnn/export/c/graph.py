@@ -131,8 +131,8 @@ def _check_whole(layer, node, known):
         if "float" in out.dtype and types == says:
             return
     elif kind in elementwise.NOTHING or kind is keras.layers.Concatenate:
-        if len(set(types)) == 1:
-            known.whole[id(out)] = types[0]
+        if not any("float" in dtype for dtype in types):
+            known.whole[id(out)] = keras.backend.result_type(*types)
         return
     elif kind in elementwise.MERGING:
         if any("float" in dtype for dtype in types):
