@@ -164,7 +164,8 @@ def test_whole_numbers_become_float32_where_they_do_in_keras(name, tmp_path):
 def test_a_model_inside_that_casts_to_integers_is_refused(outer, own, tmp_path):
     x = keras.Input((None, 4), dtype=outer)
     inside = of_input(own, K.Dense(3))
-    says = f"casts {outer} to {own}, which C does not; give them the same type"
+    # Old versions of Keras cast by an operation of their own.
+    says = f"casts {outer} to {own}, which C does not; give them the same type|of type Cast: it is"
     with pytest.raises(ValueError, match=says):
         export_c(keras.Model(x, inside(x)), tmp_path / "c")
 
