@@ -1,5 +1,7 @@
 """What is done to each number of a frame, or to a frame as a whole, as steps of a model's file."""
 
+import functools
+
 import keras
 import numpy as np
 
@@ -82,8 +84,8 @@ def relu(writer, layer, source):
     if layer.threshold:
         raise Refused(f"it has threshold={layer.threshold:g}; use a ReLU without one")
     slope = float(layer.negative_slope)
-    most = None if layer.max_value is None else float(layer.max_value)
-    limited = most is not None and most != np.inf
+    most = np.inf if layer.max_value is None else float(layer.max_value)
+    limited = most != np.inf
     if slope and limited:
         raise Refused("it has a negative_slope and a max_value; use one of them")
     if slope:
@@ -211,18 +213,16 @@ def _number(value, shape):
     return given.reshape(-1)
 
 
-def _same_size(writer, sources):
+def _merged(writer, step, sources):
+    """The register of `step` of the first two, of that and the third, and so on."""
     widths = [writer.width(source) for source in sources]
     if len(set(widths)) > 1:
         raise Refused(f"its inputs have {widths} numbers in a frame; give them the same")
+    return functools.reduce(step, sources)
 
 
 def add(writer, layer, sources):
-    _same_size(writer, sources)
-    total = sources[0]
-    for other in sources[1:]:
-        total = writer.add(total, other)
-    return total
+    return _merged(writer, writer.add, sources)
 
 
 def average(writer, layer, sources):
@@ -230,16 +230,11 @@ def average(writer, layer, sources):
 
 
 def subtract(writer, layer, sources):
-    _same_size(writer, sources)
-    return writer.add(sources[0], writer.affine(-1.0, 0.0, sources[1]))
+    return _merged(writer, writer.subtract, sources)
 
 
 def multiply(writer, layer, sources):
-    _same_size(writer, sources)
-    product = sources[0]
-    for other in sources[1:]:
-        product = writer.multiply(product, other)
-    return product
+    return _merged(writer, writer.multiply, sources)
 
 
 def concatenate(writer, layer, sources):

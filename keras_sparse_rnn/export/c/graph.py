@@ -97,8 +97,6 @@ def _cut(name):
 def _write(model, writer, known):
     """Writes the layers of `model`, of whose inputs all is `Known`."""
     nodes = private_keras.nodes(model)
-    if nodes is None:
-        raise Refused("it is no Sequential or functional model; use its layers themselves")
     # First those that Keras writes operations around, which would be named in their place.
     hindering = [node for node in nodes if type(node.operation) in layers.ADVICE]
     for node in [*hindering, *nodes]:

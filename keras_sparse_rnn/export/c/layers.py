@@ -85,7 +85,7 @@ def _grid(kernel, gates):
 
 def recurrent(writer, layer, source):
     _check_sequences(layer)
-    return _recurrent(writer, layer, layer.cell, source)
+    return _recurrent(writer, layer, source)
 
 
 def of_cells(writer, layer, source):
@@ -94,9 +94,9 @@ def of_cells(writer, layer, source):
     cells = layer.cell.cells if type(layer.cell) is K.StackedRNNCells else [layer.cell]
     for cell in cells:
         if type(cell) is block_sparse.BlockSparseCell:
-            source = _recurrent(writer, cell.layer, cell.layer.cell, source)
+            source = _recurrent(writer, cell.layer, source)
         elif type(cell) in cell_weights.CELLS:
-            source = _recurrent(writer, cell, cell, source)
+            source = _recurrent(writer, cell, source)
         else:
             known = ", ".join(kind.__name__ for kind in cell_weights.CELLS)
             raise Refused(
@@ -115,8 +115,9 @@ def _check_sequences(layer):
             raise Refused(what)
 
 
-def _recurrent(writer, layer, cell, source):
-    """Writes a layer of sequences, or a cell, that computes what `cell` does."""
+def _recurrent(writer, layer, source):
+    """Writes a recurrent layer, or a cell of Keras."""
+    cell = getattr(layer, "cell", layer)
     simple = isinstance(cell, K.SimpleRNNCell)
     name = _one_of(cell.activation, ("tanh", "relu") if simple else ("tanh",))
     if not simple:

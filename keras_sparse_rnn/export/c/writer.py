@@ -66,6 +66,10 @@ class Writer:
         """Writes a step that adds two registers."""
         return self.file.step(file.ADD, one, self.width(one), other=other)
 
+    def subtract(self, one, other):
+        """Writes steps that subtract a register from another."""
+        return self.add(one, self.affine(-1.0, 0.0, other))
+
     def multiply(self, one, other):
         """Writes a step that multiplies two registers."""
         return self.file.step(file.MULTIPLY, one, self.width(one), other=other)
