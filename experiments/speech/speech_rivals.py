@@ -66,7 +66,8 @@ def labelled(recipe, **changes):
 
 def searched(start, ladders, held_out, known=()):
     """`(recipe, tried)`: the best recipe of its seed, and all that were tried with their error
-    rates on validation, a list of dicts. Those that are `known`, such a list, are not trained.
+    rates on validation and the seconds of their training, a list of dicts. Those that are `known`,
+    such a list, are not trained.
     """
     names, tried = ("steps", "learning_rate", "dropout"), []
 
@@ -76,7 +77,8 @@ def searched(start, ladders, held_out, known=()):
                 break
         else:
             figures = held_out.figures(labelled(start, **settings))
-            one = {**settings, "validation": figures["validation"]}
+            kept = {name: figures[name] for name in ("validation", "seconds")}
+            one = {**settings, **kept}
         if one not in tried:
             tried.append(one)
         return one["validation"]
